@@ -1,0 +1,31 @@
+//! The clock that waits use: real time in a run, virtual time in the lab.
+use crate::peers::BoxFuture;
+use std::time::{Duration, Instant};
+
+/// Tells time and sleeps.
+pub trait Clock: Send + Sync {
+    /// Time since some fixed moment.
+    fn now(&self) -> Duration;
+    /// Returns after `span` has passed on this clock.
+    fn sleep(&self, span: Duration) -> BoxFuture<'_, ()>;
+}
+
+/// The machine's own clock.
+#[derive(Debug)]
+pub struct SystemClock(Instant);
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn sleep(&self, span: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(tokio::time::sleep(span))
+    }
+}

@@ -1,0 +1,100 @@
+//! What a host function does when a recipe calls it: parse the options, record a resource, return its identity.
+use crate::{
+    diagnostics::{BadOption, Thrown},
+    error::Error,
+    evaluate::{Declared, Recorder},
+    id::Id,
+    resource::{AnyStep, General, NodeResource, OnNode, Resource},
+};
+use miette::Diagnostic;
+use rhai::{Dynamic, EvalAltResult, Map, NativeCallContext};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// The result of a host function. Spelled as an alias so that generated definitions show only `T`.
+pub type Rhai<T> = Result<T, Box<EvalAltResult>>;
+
+/// Ends the script with a diagnostic that keeps its type, help and the place of the call.
+///
+/// # Errors
+/// Always.
+pub fn throw<T>(cx: &NativeCallContext, diagnostic: impl Diagnostic + Send + Sync + 'static) -> Rhai<T> {
+    throw_error(cx, Error::recipe(diagnostic))
+}
+
+fn throw_error<T>(cx: &NativeCallContext, error: Error) -> Rhai<T> {
+    Err(EvalAltResult::ErrorRuntime(Dynamic::from(Thrown(Arc::new(error))), cx.call_position()).into())
+}
+
+/// The last argument of a host function: the options map, parsed into `T`, and the identities under `needs`.
+#[derive(Debug)]
+pub struct Options<T> {
+    /// The parsed options.
+    pub spec: T,
+    /// Identities given as `needs: [...]`, which every function that declares something accepts.
+    pub needs: Vec<Id>,
+}
+
+impl<T: DeserializeOwned> Options<T> {
+    /// Parses `map` for the function `name`, such as `ssh::file`.
+    ///
+    /// # Errors
+    /// An unknown or missing option or a wrong type, with the place of the call and the nearest option's name.
+    pub fn parse(cx: &NativeCallContext, name: &'static str, mut map: Map) -> Rhai<Self> {
+        let mut needs = Vec::new();
+        if let Some(wanted) = map.remove("needs") {
+            let list = wanted.clone().into_array().unwrap_or_else(|_| vec![wanted]);
+            for item in list {
+                match item.clone().try_cast::<Id>() {
+                    Some(id) => needs.push(id),
+                    None => {
+                        return throw(
+                            cx,
+                            BadOption::new(
+                                name,
+                                format!("`needs` takes identities that other functions returned, not {}", item.type_name()),
+                            ),
+                        );
+                    }
+                }
+            }
+        }
+        match rhai::serde::from_dynamic::<T>(&map.into()) {
+            Ok(spec) => Ok(Self { spec, needs }),
+            Err(error) => throw(
+                cx,
+                BadOption::new(name, error.to_string().trim_start_matches("Syntax error: ").trim_end_matches(" (position 0)").to_owned()),
+            ),
+        }
+    }
+}
+
+/// Records a resource and returns its identity. `needs` adds to what the resource itself needs.
+///
+/// # Errors
+/// When called outside of the evaluation of a recipe.
+pub fn declare(cx: &NativeCallContext, resource: impl Resource, needs: Vec<Id>) -> Rhai<Id> {
+    record(cx, Arc::new(General(resource)), needs)
+}
+
+/// Records a resource on a node and returns its identity.
+///
+/// # Errors
+/// When called outside of the evaluation of a recipe.
+pub fn declare_on_node(cx: &NativeCallContext, resource: impl NodeResource, needs: Vec<Id>) -> Rhai<Id> {
+    record(cx, Arc::new(OnNode(resource)), needs)
+}
+
+fn record(cx: &NativeCallContext, step: AnyStep, needs: Vec<Id>) -> Rhai<Id> {
+    let Some(recorder) = cx.tag().and_then(|tag| tag.clone().try_cast::<Recorder>()) else {
+        return throw(cx, NoRecorder);
+    };
+    let id = step.id();
+    recorder.push(Declared::new(step, needs, cx.call_position()));
+    Ok(id)
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("this function declares a resource and can only be called from a recipe's `declare`")]
+#[diagnostic(code(kthw::recipe::outside_declare), help("move the call into `fn declare(cluster) {{ … }}`"))]
+struct NoRecorder;

@@ -1,0 +1,82 @@
+//! Running a recipe's `declare`: pure, bounded, and with nothing to show for it but the resources that it named.
+use crate::{
+    diagnostics::{RecipeError, from_rhai},
+    id::Id,
+    recipe::Recipe,
+    resource::AnyStep,
+};
+use rhai::{CallFnOptions, Dynamic, Engine, Position, Scope};
+use std::sync::{Arc, Mutex};
+
+/// One declared resource and where in which recipe that was.
+#[derive(Clone, Debug)]
+pub struct Declared {
+    pub(crate) step: AnyStep,
+    pub(crate) extra_needs: Vec<Id>,
+    pub(crate) position: Position,
+}
+
+impl Declared {
+    pub(crate) fn new(step: AnyStep, extra_needs: Vec<Id>, position: Position) -> Self {
+        Self { step, extra_needs, position }
+    }
+
+    /// The resource's identity.
+    pub fn id(&self) -> Id {
+        self.step.id()
+    }
+}
+
+/// What one recipe declared.
+#[derive(Clone, Debug)]
+pub struct Evaluated {
+    /// The recipe.
+    pub recipe: Arc<Recipe>,
+    /// Its resources, in the order of their declaration.
+    pub declared: Vec<Declared>,
+}
+
+/// Collects what host functions declare; it travels as the tag of the script call.
+#[derive(Clone, Default)]
+pub(crate) struct Recorder(Arc<Mutex<Vec<Declared>>>);
+
+impl Recorder {
+    pub(crate) fn push(&self, declared: Declared) {
+        self.0.lock().expect("no script panics while recording").push(declared);
+    }
+
+    fn take(&self) -> Vec<Declared> {
+        std::mem::take(&mut self.0.lock().expect("no script panics while recording"))
+    }
+}
+
+/// Sandboxes an engine: typos are errors, and a script's time, depth and memory are bounded.
+pub fn limits(engine: &mut Engine) {
+    engine
+        .set_strict_variables(true)
+        .set_fail_on_invalid_map_property(true)
+        .disable_symbol("eval")
+        .disable_symbol("import")
+        .set_max_operations(10_000_000)
+        .set_max_call_levels(32)
+        .set_max_expr_depths(64, 32)
+        .set_max_string_size(1 << 20)
+        .set_max_array_size(10_000)
+        .set_max_map_size(10_000);
+    engine.on_print(|_| {}).on_debug(|_, _, _| {});
+}
+
+/// Evaluates a recipe: calls its `declare(argument)`, if it has one, and returns what that declared.
+///
+/// # Errors
+/// Whatever the script throws or Rhai reports, with the place in the script.
+pub fn evaluate(engine: &Engine, recipe: &Arc<Recipe>, argument: Dynamic) -> Result<Evaluated, RecipeError> {
+    let recorder = Recorder::default();
+    if recipe.declares {
+        let options = CallFnOptions::new().with_tag(Dynamic::from(recorder.clone())).eval_ast(false);
+        engine
+            .call_fn_with_options::<Dynamic>(options, &mut Scope::new(), &recipe.ast, "declare", (argument,))
+            .map_err(|error| from_rhai(&recipe.source.path, &recipe.source.text, &error))?;
+    }
+    Ok(Evaluated { recipe: recipe.clone(), declared: recorder.take() })
+}

@@ -1,0 +1,114 @@
+//! What a run tells while it goes on: typed events that the terminal, `--json` and later the journal consume.
+use crate::{change::Change, id::Id};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// One thing that happened. Serialised with `"event"` as its tag; the schema's version is in [`Event::Begun`].
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A plan or a run began.
+    Begun {
+        /// Version of this event schema.
+        schema: u32,
+        /// The recipe that was asked for.
+        recipe: String,
+        /// The workspace that it runs on.
+        workspace: String,
+        /// Whether the world is the lab.
+        lab: bool,
+    },
+    /// A resource was compared with the world.
+    Planned {
+        /// Which resource.
+        id: Id,
+        /// The phase that declares it.
+        phase: String,
+        /// What would change.
+        #[serde(flatten)]
+        change: Change,
+    },
+    /// Work on a resource began.
+    Started {
+        /// Which resource.
+        id: Id,
+    },
+    /// News of a resource being worked on, or of a wait.
+    Progress {
+        /// Which resource.
+        id: Id,
+        /// In plain words.
+        text: String,
+    },
+    /// Work on a resource ended.
+    Ended {
+        /// Which resource.
+        id: Id,
+        /// How it ended.
+        #[serde(flatten)]
+        outcome: Outcome,
+        /// Seconds that it took.
+        seconds: f64,
+    },
+    /// The run is over.
+    Finished {
+        /// Resources that were changed.
+        changed: usize,
+        /// Resources that needed nothing.
+        unchanged: usize,
+        /// Resources that failed.
+        failed: usize,
+        /// Resources that were skipped because of a failure.
+        skipped: usize,
+        /// Seconds from the first to the last.
+        seconds: f64,
+    },
+}
+
+/// How work on one resource ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is as wanted and nothing was done.
+    Unchanged,
+    /// It was changed and read back as wanted.
+    Changed {
+        /// `create`, `update`, `replace` or `delete`.
+        change: String,
+    },
+    /// It failed.
+    Failed {
+        /// The error on one line.
+        error: String,
+    },
+    /// It was not tried.
+    Skipped {
+        /// Why, naming the resource that failed.
+        because: String,
+    },
+}
+
+/// The version of the event schema.
+pub const SCHEMA: u32 = 1;
+
+/// Where events go.
+pub type Events = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// Events that nobody hears.
+pub fn silent() -> Events {
+    Arc::new(|_| {})
+}
+
+tokio::task_local! {
+    static CURRENT: (Id, Events);
+}
+
+/// Tells news of the resource that is being worked on; does nothing outside of a run.
+pub fn progress(text: impl Into<String>) {
+    let _ = CURRENT.try_with(|(id, events)| events(Event::Progress { id: id.clone(), text: text.into() }));
+}
+
+/// Runs `work` so that [`progress`] inside it is told as news of `id`.
+pub(crate) async fn reporting<T>(id: Id, events: Events, work: impl Future<Output = T>) -> T {
+    CURRENT.scope((id, events), work).await
+}

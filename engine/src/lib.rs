@@ -1,0 +1,39 @@
+//! The engine: load, graph, evaluate, plan, apply. It knows recipes, resources and peers, but no Proxmox and no kubeadm.
+//!
+//! A recipe only *declares* resources; [`plan`](mod@plan) reads the world and shows the difference; [`run`](mod@run) makes it so.
+//! Writing needs a [`Permit`], and only [`run`](mod@run) can make one.
+
+mod change;
+mod clock;
+mod declare;
+mod diagnostics;
+mod error;
+mod evaluate;
+mod event;
+mod graph;
+mod id;
+pub mod node;
+mod peers;
+mod permit;
+mod plan;
+mod recipe;
+mod resource;
+mod run;
+mod secret;
+mod wait;
+
+pub use change::{Change, Effect, Field, field, secret_field};
+pub use clock::{Clock, SystemClock};
+pub use declare::{Options, Rhai, declare, declare_on_node, throw};
+pub use diagnostics::{BadOption, RecipeError, RecipeErrors, nearest};
+pub use error::{Error, Kind, Result};
+pub use evaluate::{Declared, Evaluated, evaluate, limits};
+pub use event::{Event, Events, Outcome, progress, silent};
+pub use graph::{Graph, GraphError};
+pub use id::Id;
+pub use peers::{BoxFuture, Peers};
+pub use permit::Permit;
+pub use recipe::{Header, Library, Need, Recipe, Source};
+pub use resource::{Lane, NodeResource, Resource, Work};
+pub use secret::{Secret, SecretRef};
+pub use wait::{Limit, Poll, wait};

@@ -1,0 +1,246 @@
+//! What a module has to say about one thing that it keeps: how to read it, how to compare it, how to change it.
+use crate::{
+    change::Change,
+    error::Result,
+    id::Id,
+    node::{Action, Finding, Probe},
+    peers::{BoxFuture, Peers},
+    permit::Permit,
+};
+use std::{any::Any, fmt, future::Future, sync::Arc};
+
+/// One thing kept in a wanted state.
+pub trait Resource: fmt::Debug + Send + Sync + 'static {
+    /// What reading finds.
+    type Live: Send + Sync + 'static;
+
+    /// Its identity, unique in a plan.
+    fn id(&self) -> Id;
+
+    /// The identities that must be there before it. While one of them is still to be created, this one counts as absent.
+    fn needs(&self) -> Vec<Id> {
+        Vec::new()
+    }
+
+    /// Identities that come first if the plan holds them at all.
+    fn after(&self) -> Vec<Id> {
+        Vec::new()
+    }
+
+    /// A queue that it shares with others, such as clones of one template.
+    fn lane(&self) -> Option<Lane> {
+        None
+    }
+
+    /// Reads it; `None` when it is not there. Never changes anything.
+    fn read(&self, peers: &Peers) -> impl Future<Output = Result<Option<Self::Live>>> + Send;
+
+    /// Compares what is wanted with what was found. Pure.
+    fn diff(&self, live: Option<&Self::Live>) -> Change;
+
+    /// Whether those that need it cannot be read before `change` is done, although it exists (a stopped machine).
+    fn hides_dependents(&self, change: &Change) -> bool {
+        matches!(change, Change::Create(_) | Change::Replace(_))
+    }
+
+    /// Makes it so.
+    fn apply(&self, live: Option<Self::Live>, peers: &Peers, permit: &Permit) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// One thing on a node, as data: a query and a list of actions. All queries of a node travel together, and so do its changes.
+///
+/// Within a phase, the resources of a node are changed in the order in which the recipe declares them.
+pub trait NodeResource: fmt::Debug + Send + Sync + 'static {
+    /// What reading finds.
+    type Live: Send + Sync + 'static;
+
+    /// Its identity, unique in a plan.
+    fn id(&self) -> Id;
+
+    /// The name of the node that it is on.
+    fn node(&self) -> &str;
+
+    /// The identities that must be there before it.
+    fn needs(&self) -> Vec<Id> {
+        Vec::new()
+    }
+
+    /// Identities that come first if the plan holds them at all.
+    fn after(&self) -> Vec<Id> {
+        Vec::new()
+    }
+
+    /// Identities whose change makes this one act too, such as the configuration of a service.
+    fn refreshed_by(&self) -> Vec<Id> {
+        Vec::new()
+    }
+
+    /// Whether it opens its node: everything else on the node is read only when what *this* needs is there.
+    fn opens_node(&self) -> bool {
+        false
+    }
+
+    /// What to look at.
+    fn query(&self) -> Vec<Probe>;
+
+    /// Understands the answers, given in the order of [`query`](Self::query); `None` when it is not there.
+    ///
+    /// # Errors
+    /// When an answer cannot be understood.
+    fn live(&self, findings: &[Finding]) -> Result<Option<Self::Live>>;
+
+    /// Compares what is wanted with what was found. Pure.
+    fn diff(&self, live: Option<&Self::Live>) -> Change;
+
+    /// What to do about it. `refresh` is set when one of [`refreshed_by`](Self::refreshed_by) changed in this run.
+    fn work(&self, live: Option<&Self::Live>, refresh: bool) -> Work;
+
+    /// Does the work of [`Work::JustInTime`].
+    fn apply(&self, _live: Option<&Self::Live>, _peers: &Peers, _permit: &Permit) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+}
+
+/// How a resource on a node is changed.
+#[derive(Debug)]
+pub enum Work {
+    /// By these actions, together with others of the same node.
+    Actions(Vec<Action>),
+    /// By [`NodeResource::apply`], alone, because it needs something of another peer just before (a join token).
+    JustInTime,
+}
+
+/// A queue: of all resources with the same name, at most so many are worked on at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lane {
+    /// What is protected, such as `proxmox/clone/9000`.
+    pub name: String,
+    /// How many at once.
+    pub at_most: usize,
+}
+
+pub(crate) type Live = Box<dyn Any + Send + Sync>;
+
+/// A resource with its types erased, so that one plan can hold them all.
+pub(crate) trait Step: fmt::Debug + Send + Sync {
+    fn id(&self) -> Id;
+    fn needs(&self) -> Vec<Id>;
+    fn after(&self) -> Vec<Id>;
+    fn refreshed_by(&self) -> Vec<Id>;
+    fn lane(&self) -> Option<Lane>;
+    fn node(&self) -> Option<&str>;
+    fn opens_node(&self) -> bool;
+    fn hides_dependents(&self, change: &Change) -> bool;
+    fn query(&self) -> Vec<Probe>;
+    fn understand(&self, findings: &[Finding]) -> Result<Option<Live>>;
+    fn read<'a>(&'a self, peers: &'a Peers) -> BoxFuture<'a, Result<Option<Live>>>;
+    fn diff(&self, live: Option<&Live>) -> Change;
+    fn work(&self, live: Option<&Live>, refresh: bool) -> Work;
+    fn apply<'a>(&'a self, live: Option<Live>, peers: &'a Peers, permit: &'a Permit) -> BoxFuture<'a, Result<()>>;
+}
+
+pub(crate) type AnyStep = Arc<dyn Step>;
+
+#[derive(Debug)]
+pub(crate) struct General<R>(pub R);
+#[derive(Debug)]
+pub(crate) struct OnNode<R>(pub R);
+
+fn cast<T: 'static>(live: &Live) -> &T {
+    live.downcast_ref().expect("a resource gets back what its own read returned")
+}
+
+impl<R: Resource> Step for General<R> {
+    fn id(&self) -> Id {
+        self.0.id()
+    }
+    fn needs(&self) -> Vec<Id> {
+        self.0.needs()
+    }
+    fn after(&self) -> Vec<Id> {
+        self.0.after()
+    }
+    fn refreshed_by(&self) -> Vec<Id> {
+        Vec::new()
+    }
+    fn lane(&self) -> Option<Lane> {
+        self.0.lane()
+    }
+    fn node(&self) -> Option<&str> {
+        None
+    }
+    fn opens_node(&self) -> bool {
+        false
+    }
+    fn hides_dependents(&self, change: &Change) -> bool {
+        self.0.hides_dependents(change)
+    }
+    fn query(&self) -> Vec<Probe> {
+        Vec::new()
+    }
+    fn understand(&self, _: &[Finding]) -> Result<Option<Live>> {
+        Ok(None)
+    }
+    fn read<'a>(&'a self, peers: &'a Peers) -> BoxFuture<'a, Result<Option<Live>>> {
+        Box::pin(async move { Ok(self.0.read(peers).await?.map(|live| Box::new(live) as Live)) })
+    }
+    fn diff(&self, live: Option<&Live>) -> Change {
+        self.0.diff(live.map(cast))
+    }
+    fn work(&self, _: Option<&Live>, _: bool) -> Work {
+        Work::JustInTime
+    }
+    fn apply<'a>(&'a self, live: Option<Live>, peers: &'a Peers, permit: &'a Permit) -> BoxFuture<'a, Result<()>> {
+        let live = live.map(|live| *live.downcast().expect("a resource gets back what its own read returned"));
+        Box::pin(self.0.apply(live, peers, permit))
+    }
+}
+
+impl<R: NodeResource> Step for OnNode<R> {
+    fn id(&self) -> Id {
+        self.0.id()
+    }
+    fn needs(&self) -> Vec<Id> {
+        self.0.needs()
+    }
+    fn after(&self) -> Vec<Id> {
+        self.0.after()
+    }
+    fn refreshed_by(&self) -> Vec<Id> {
+        self.0.refreshed_by()
+    }
+    fn lane(&self) -> Option<Lane> {
+        None
+    }
+    fn node(&self) -> Option<&str> {
+        Some(self.0.node())
+    }
+    fn opens_node(&self) -> bool {
+        self.0.opens_node()
+    }
+    fn hides_dependents(&self, change: &Change) -> bool {
+        matches!(change, Change::Create(_) | Change::Replace(_))
+    }
+    fn query(&self) -> Vec<Probe> {
+        self.0.query()
+    }
+    fn understand(&self, findings: &[Finding]) -> Result<Option<Live>> {
+        Ok(self.0.live(findings)?.map(|live| Box::new(live) as Live))
+    }
+    fn read<'a>(&'a self, peers: &'a Peers) -> BoxFuture<'a, Result<Option<Live>>> {
+        Box::pin(async move {
+            let query = self.0.query();
+            let findings = peers.nodes().read(self.0.node(), &query).await?;
+            self.understand(&findings)
+        })
+    }
+    fn diff(&self, live: Option<&Live>) -> Change {
+        self.0.diff(live.map(cast))
+    }
+    fn work(&self, live: Option<&Live>, refresh: bool) -> Work {
+        self.0.work(live.map(cast), refresh)
+    }
+    fn apply<'a>(&'a self, live: Option<Live>, peers: &'a Peers, permit: &'a Permit) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { self.0.apply(live.as_ref().map(cast), peers, permit).await })
+    }
+}

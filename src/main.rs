@@ -1,0 +1,2 @@
+//! kthw.
+fn main() {}

@@ -1,0 +1,7 @@
+//! The typed modules that recipes call, one folder each, and what they stand on.
+
+mod modules;
+pub mod workspace;
+pub mod world;
+
+pub use modules::{Entry, MODULES, script_engine};

@@ -1,0 +1,343 @@
+//! The shape of `workspace.yaml`. Every field is listed here; an unknown one is an error with its line.
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+/// One cluster's data.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workspace {
+    /// The cluster's name: lower-case letters, digits and dashes.
+    pub name: String,
+    /// The DNS domain of its nodes, such as `bevz.net`.
+    pub domain: String,
+    /// The letter in its nodes' names (`<role letter><release letter><number>`), unique among workspaces.
+    pub release_letter: char,
+    /// The operating system of its nodes.
+    pub distribution: Distribution,
+    /// What is installed, by version.
+    pub versions: Versions,
+    /// Address ranges and name servers.
+    pub network: Network,
+    /// `host:port` under which the API server is reached; the first control plane's full name and port 6443 by default.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// Where the machines are made. Without it the nodes are taken as they are, over SSH.
+    #[serde(default)]
+    pub proxmox: Option<Proxmox>,
+    /// The template that machines are cloned from.
+    #[serde(default)]
+    pub template: Option<Template>,
+    /// What machines are like unless a node says otherwise.
+    #[serde(default)]
+    pub machine: Machine,
+    /// The machines.
+    pub nodes: Vec<NodeSpec>,
+    /// How nodes are reached.
+    #[serde(default)]
+    pub ssh: Ssh,
+    /// Package repositories and versions.
+    #[serde(default)]
+    pub packages: Packages,
+    /// The container runtime.
+    #[serde(default)]
+    pub containerd: Containerd,
+    /// Settings handed to kubeadm and the kubelet.
+    #[serde(default)]
+    pub kubeadm: Kubeadm,
+    /// Where pinned upstream files come from.
+    #[serde(default)]
+    pub artifacts: Artifacts,
+    /// Further values for recipes of one's own; kthw does not look at them.
+    #[serde(default)]
+    pub values: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The operating systems that recipes exist for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Distribution {
+    Ubuntu,
+    Debian,
+    Rocky,
+    Suse,
+}
+
+/// Versions without a leading `v`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Versions {
+    /// Kubernetes, such as `1.31.9`.
+    pub kubernetes: semver::Version,
+    /// Calico, such as `3.28.0`.
+    pub calico: semver::Version,
+}
+
+/// Address ranges of a cluster. They must not overlap.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// The nodes' network, such as `10.10.10.0/24`.
+    pub nodes: Ipv4Net,
+    /// The nodes' gateway.
+    pub gateway: Ipv4Addr,
+    /// Name servers of the nodes, best first.
+    #[serde(default)]
+    pub dns: Vec<Ipv4Addr>,
+    /// Pod addresses.
+    pub pods: Ipv4Net,
+    /// Service addresses.
+    pub services: Ipv4Net,
+}
+
+/// Where machines are made. The endpoint and its credentials are secrets or environment, never here.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxmox {
+    /// The Proxmox node that machines are placed on unless they say otherwise.
+    pub node: String,
+    /// Storage of disks, such as `local-lvm`.
+    pub storage: String,
+    /// Storage with content type `import`, where cloud images are kept; `local` by default.
+    #[serde(default = "default_image_storage")]
+    pub image_storage: String,
+    /// Bridge of the machines' network; `vmbr0` by default.
+    #[serde(default = "default_bridge")]
+    pub bridge: String,
+    /// VLAN tag, 1 to 4094.
+    #[serde(default)]
+    pub vlan: Option<u16>,
+    /// Resource pool that machines are put in.
+    #[serde(default)]
+    pub pool: Option<String>,
+    /// Whether machines are full copies of the template (`full`) or share its disk (`linked`).
+    #[serde(default)]
+    pub clone: CloneMode,
+}
+
+/// How a machine is cloned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CloneMode {
+    /// A full copy.
+    #[default]
+    Full,
+    /// A linked clone on the template's storage.
+    Linked,
+}
+
+/// The template that machines are cloned from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Template {
+    /// Its VM id.
+    pub vmid: u32,
+    /// Its name, to which the digest of image and steps is added.
+    pub name: String,
+    /// The cloud image.
+    pub image: Image,
+}
+
+/// A pinned cloud image.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// Where Proxmox downloads it from.
+    pub url: String,
+    /// Lower-case hex SHA-256 of the file.
+    pub sha256: String,
+    /// The name under which the storage keeps it; it must end in `.qcow2`, `.raw` or `.vmdk` for import.
+    pub file: String,
+}
+
+/// What a machine is like.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Machine {
+    /// CPU cores.
+    pub cores: u32,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// System disk in GiB.
+    pub disk_gib: u32,
+    /// CPU type as Proxmox names it; `x86-64-v2-AES` runs every supported distribution.
+    pub cpu_type: String,
+    /// Whether it starts with its host.
+    pub on_boot: bool,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self { cores: 2, memory_mib: 4096, disk_gib: 20, cpu_type: "x86-64-v2-AES".into(), on_boot: true }
+    }
+}
+
+/// One node. Cores, memory and disk default to the workspace's `machine`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeSpec {
+    /// Short host name, such as `cu1`.
+    pub name: String,
+    /// What it does in the cluster.
+    pub role: Role,
+    /// Its VM id.
+    #[serde(default)]
+    pub vmid: Option<u32>,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// SSH port, when not the workspace's.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// CPU cores.
+    #[serde(default)]
+    pub cores: Option<u32>,
+    /// Memory in MiB.
+    #[serde(default)]
+    pub memory_mib: Option<u32>,
+    /// System disk in GiB.
+    #[serde(default)]
+    pub disk_gib: Option<u32>,
+    /// The Proxmox node that it is placed on.
+    #[serde(default)]
+    pub proxmox_node: Option<String>,
+    /// Further values for recipes of one's own.
+    #[serde(default)]
+    pub values: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a node does in the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Runs the API server, etcd, scheduler and controllers.
+    ControlPlane,
+    /// Runs workloads.
+    Worker,
+    /// Not part of the cluster; recipes of one's own use it.
+    Other,
+}
+
+/// How nodes are reached.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ssh {
+    /// The user that logs in; everything runs through `sudo -n` unless it is root.
+    pub user: String,
+    /// TCP port.
+    pub port: u16,
+    /// Private key file; the agent is asked when absent. `~` is the home directory.
+    pub key_file: Option<String>,
+    /// Public keys that machines are made with. The public half of `key_file` is added.
+    pub authorized_keys: Vec<String>,
+    /// `user@host:port` of a host to go through.
+    pub jump_host: Option<String>,
+}
+
+impl Default for Ssh {
+    fn default() -> Self {
+        Self { user: "kthw".into(), port: 22, key_file: None, authorized_keys: Vec::new(), jump_host: None }
+    }
+}
+
+/// Where packages come from.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Packages {
+    /// The repository with kubelet, kubeadm and kubectl; the community's (`pkgs.k8s.io`) for the minor version when absent.
+    pub kubernetes: Option<Repository>,
+    /// Package revision behind the Kubernetes version; `1.1` by default.
+    pub kubernetes_revision: Option<String>,
+    /// Version of the containerd package as the package manager spells it; the distribution's newest when absent.
+    pub containerd: Option<String>,
+}
+
+/// A package repository.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repository {
+    /// Its URL, with a trailing `/` for a flat repository.
+    pub url: String,
+    /// The ASCII-armored public key that signs it.
+    pub key: Option<String>,
+    /// A URL to fetch the key from, with its digest, instead of `key`.
+    pub key_url: Option<String>,
+    /// Lower-case hex SHA-256 of what `key_url` serves.
+    pub key_sha256: Option<String>,
+}
+
+/// The container runtime.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Containerd {
+    /// The package's name; `containerd` by default.
+    pub package: String,
+    /// Registry mirrors: registry host to the URL that serves it.
+    pub mirrors: BTreeMap<String, String>,
+}
+
+impl Default for Containerd {
+    fn default() -> Self {
+        Self { package: "containerd".into(), mirrors: BTreeMap::new() }
+    }
+}
+
+/// Settings handed to kubeadm and the kubelet, under upstream's names.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kubeadm {
+    /// The registry of the control plane's images; upstream's when absent.
+    pub image_repository: Option<String>,
+    /// `systemd` (default) or `cgroupfs`, for the kubelet and for containerd.
+    pub cgroup_driver: CgroupDriver,
+    /// Whether the kubelet refuses to start with swap on.
+    pub fail_swap_on: bool,
+    /// Further arguments of the kubelet.
+    pub kubelet_extra_args: BTreeMap<String, String>,
+    /// Phases of `kubeadm init` to leave out, such as `addon/kube-proxy`.
+    pub skip_phases: Vec<String>,
+    /// Preflight errors to ignore.
+    pub ignore_preflight_errors: Vec<String>,
+    /// Further names and addresses in the API server's certificate.
+    pub cert_sans: Vec<String>,
+}
+
+impl Default for Kubeadm {
+    fn default() -> Self {
+        Self {
+            image_repository: None,
+            cgroup_driver: CgroupDriver::Systemd,
+            fail_swap_on: true,
+            kubelet_extra_args: BTreeMap::new(),
+            skip_phases: Vec::new(),
+            ignore_preflight_errors: Vec::new(),
+            cert_sans: Vec::new(),
+        }
+    }
+}
+
+/// Who manages control groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum CgroupDriver {
+    Systemd,
+    Cgroupfs,
+}
+
+/// Where pinned upstream files come from.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Artifacts {
+    /// A folder (absolute path) or `http(s)` URL that serves upstream's files as `<project>/<version>/<file>`; each
+    /// file's digest is checked all the same. Upstream's own addresses when absent.
+    pub mirror: Option<String>,
+}
+
+fn default_image_storage() -> String {
+    "local".into()
+}
+
+fn default_bridge() -> String {
+    "vmbr0".into()
+}
