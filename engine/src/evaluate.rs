@@ -74,7 +74,7 @@ pub fn evaluate(engine: &Engine, recipe: &Arc<Recipe>, argument: Dynamic) -> Res
     let recorder = Recorder::default();
     if recipe.declares {
         let options = CallFnOptions::new().with_tag(Dynamic::from(recorder.clone())).eval_ast(false);
-        engine
+        let _ = engine
             .call_fn_with_options::<Dynamic>(options, &mut Scope::new(), &recipe.ast, "declare", (argument,))
             .map_err(|error| from_rhai(&recipe.source.path, &recipe.source.text, &error))?;
     }

@@ -25,7 +25,12 @@ impl Graph {
             Ok(Some(source)) => source,
             Ok(None) => return Err(Box::new(missing_root(library, root))),
             Err(why) => {
-                return Err(Box::new(RecipeError::new("kthw::recipe::unreadable", format!("cannot read recipe `{root}`: {why}"), root, "")));
+                return Err(Box::new(RecipeError::new(
+                    "kthw::recipe::unreadable",
+                    format!("cannot read recipe `{root}`: {why}"),
+                    root,
+                    "",
+                )));
             }
         };
         let mut loading = Loading { engine, library, done: BTreeMap::new(), path: Vec::new(), order: Vec::new() };

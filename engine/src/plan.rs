@@ -1,1 +1,244 @@
-//! tmp
+//! Planning: read the world once, compare, and say what would change. Nothing here can write.
+use crate::{
+    change::{Change, Field},
+    error::{Error, Result},
+    evaluate::Evaluated,
+    event::{Event, Events, reporting},
+    id::Id,
+    node::Finding,
+    order::{Item, order},
+    peers::Peers,
+    resource::Live,
+};
+use futures::stream::{FuturesUnordered, StreamExt};
+use serde::Serialize;
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    fmt,
+};
+
+/// What a run would do, resource by resource, in the order of the recipes.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) items: Vec<Item>,
+    pub(crate) planned: Vec<Planned>,
+    pub(crate) seen: Vec<Seen>,
+}
+
+/// One resource of a plan.
+#[derive(Clone, Debug, Serialize)]
+pub struct Planned {
+    /// Its identity.
+    pub id: Id,
+    /// The recipe that declares it.
+    pub phase: String,
+    /// The node that it is on, if it is on one.
+    pub node: Option<String>,
+    /// What would change.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+/// What planning found out about one resource.
+#[derive(Debug, Default)]
+pub(crate) enum Seen {
+    /// Counted as absent, without looking, because something that it needs is not there yet.
+    #[default]
+    Absent,
+    /// Looked at through its own client.
+    Read,
+    /// Looked at together with the rest of its node.
+    OnNode(Vec<Finding>),
+}
+
+impl Plan {
+    /// The resources, in the order of their declaration.
+    pub fn planned(&self) -> &[Planned] {
+        &self.planned
+    }
+
+    /// How many resources would change.
+    pub fn changes(&self) -> usize {
+        self.planned.iter().filter(|one| !one.change.is_none()).count()
+    }
+}
+
+/// Compares everything that was declared with the world.
+///
+/// What needs something that is still to be created counts as absent, without any I/O; so the plan of a cluster that does not exist
+/// yet is complete. All queries of a node travel together.
+///
+/// # Errors
+/// A recipe that declares something twice or needs something that nobody declares; a peer that cannot be read.
+pub async fn plan(evaluated: &[Evaluated], peers: &Peers, events: &Events) -> Result<Plan> {
+    let items = order(evaluated).map_err(Error::recipe)?;
+    let mut planning = Planning::new(&items);
+    let mut reading = FuturesUnordered::new();
+    loop {
+        for task in planning.ready()? {
+            reading.push(look(task, &items, peers, events));
+        }
+        match reading.next().await {
+            Some(found) => planning.take(found?)?,
+            None => break,
+        }
+    }
+    drop(reading);
+    let Planning { decided, seen, .. } = planning;
+    let planned: Vec<Planned> = items
+        .iter()
+        .zip(decided)
+        .map(|(item, change)| Planned {
+            id: item.id.clone(),
+            phase: item.recipe.source.name.clone(),
+            node: item.node.clone(),
+            change: change.expect("resources that wait for each other were refused before"),
+        })
+        .collect();
+    for one in &planned {
+        events(Event::Planned { id: one.id.clone(), phase: one.phase.clone(), change: one.change.clone() });
+    }
+    Ok(Plan { items, planned, seen })
+}
+
+enum Task {
+    Read(usize),
+    Node(String, Vec<usize>),
+}
+
+enum Found {
+    Read(usize, Option<Live>),
+    Node(Vec<(usize, Vec<Finding>)>),
+}
+
+async fn look(task: Task, items: &[Item], peers: &Peers, events: &Events) -> Result<Found> {
+    match task {
+        Task::Read(one) => {
+            let work = items[one].step.read(peers);
+            Ok(Found::Read(one, reporting(items[one].id.clone(), events.clone(), work).await?))
+        }
+        Task::Node(node, members) => Ok(Found::Node(read_node(&node, &members, items, peers, events).await?)),
+    }
+}
+
+/// Sends the queries of these resources of one node in one round.
+pub(crate) async fn read_node(
+    node: &str,
+    members: &[usize],
+    items: &[Item],
+    peers: &Peers,
+    events: &Events,
+) -> Result<Vec<(usize, Vec<Finding>)>> {
+    let queries: Vec<_> = members.iter().map(|one| items[*one].step.query()).collect();
+    let probes: Vec<_> = queries.iter().flatten().cloned().collect();
+    let first = members.first().map_or_else(|| Id::new("node", node), |one| items[*one].id.clone());
+    let mut findings = reporting(first, events.clone(), peers.nodes().read(node, &probes)).await?.into_iter();
+    Ok(members.iter().zip(queries).map(|(one, query)| (*one, findings.by_ref().take(query.len()).collect())).collect())
+}
+
+struct Planning<'a> {
+    items: &'a [Item],
+    decided: Vec<Option<Change>>,
+    hidden: Vec<bool>,
+    seen: Vec<Seen>,
+    started: HashSet<usize>,
+    nodes_asked: BTreeSet<String>,
+    answers: HashMap<usize, Vec<Finding>>,
+}
+
+impl<'a> Planning<'a> {
+    fn new(items: &'a [Item]) -> Self {
+        Self {
+            items,
+            decided: vec![None; items.len()],
+            hidden: vec![false; items.len()],
+            seen: items.iter().map(|_| Seen::Absent).collect(),
+            started: HashSet::new(),
+            nodes_asked: BTreeSet::new(),
+            answers: HashMap::new(),
+        }
+    }
+
+    /// Decides whatever can be decided without looking, and returns what has to be looked at now.
+    fn ready(&mut self) -> Result<Vec<Task>> {
+        let mut tasks = Vec::new();
+        let mut again = true;
+        while again {
+            again = false;
+            for one in 0..self.items.len() {
+                let item = &self.items[one];
+                if self.decided[one].is_some() || self.started.contains(&one) {
+                    continue;
+                }
+                if !item.needs.iter().chain(&item.refreshed_by).all(|other| self.decided[*other].is_some()) {
+                    continue;
+                }
+                if item.needs.iter().any(|other| self.hidden[*other]) {
+                    self.decide(one, None);
+                    again = true;
+                } else if let Some(node) = &item.node {
+                    if let Some(findings) = self.answers.remove(&one) {
+                        let live = item.step.understand(&findings)?;
+                        self.decide(one, live.as_ref());
+                        self.seen[one] = Seen::OnNode(findings);
+                        again = true;
+                    } else if self.nodes_asked.insert(node.clone()) {
+                        let members = (0..self.items.len()).filter(|other| self.items[*other].node.as_ref() == Some(node)).collect();
+                        tasks.push(Task::Node(node.clone(), members));
+                    }
+                } else {
+                    self.started.insert(one);
+                    tasks.push(Task::Read(one));
+                }
+            }
+        }
+        Ok(tasks)
+    }
+
+    fn take(&mut self, found: Found) -> Result<()> {
+        match found {
+            Found::Read(one, live) => {
+                self.decide(one, live.as_ref());
+                self.seen[one] = Seen::Read;
+            }
+            Found::Node(answers) => self.answers.extend(answers),
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, one: usize, live: Option<&Live>) {
+        let item = &self.items[one];
+        let mut change = item.step.diff(live);
+        if change.is_none() {
+            let cause = item.refreshed_by.iter().find(|other| self.decided[**other].as_ref().is_some_and(|change| !change.is_none()));
+            if let Some(cause) = cause {
+                change = Change::Update(vec![refreshed_because(&self.items[*cause].id)]);
+            }
+        }
+        self.hidden[one] = item.step.hides_dependents(&change);
+        self.decided[one] = Some(change);
+    }
+}
+
+/// The field that shows why something acts although it is as wanted itself.
+pub(crate) fn refreshed_because(cause: &Id) -> Field {
+    Field::new("refreshed by", cause)
+}
+
+/// The plan as people read it: every resource with its mark, and the fields that differ.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut phase = None;
+        for one in &self.planned {
+            if phase != Some(&one.phase) {
+                writeln!(f, "{}{}", if phase.is_some() { "\n" } else { "" }, one.phase)?;
+                phase = Some(&one.phase);
+            }
+            writeln!(f, "  {} {}", one.change.mark(), one.id)?;
+            for field in one.change.fields() {
+                writeln!(f, "      {}", field.to_string().replace('\n', "\n      "))?;
+            }
+        }
+        Ok(())
+    }
+}

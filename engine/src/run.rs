@@ -1,1 +1,122 @@
-//! tmp
+//! Applying a plan: each resource as soon as what it needs is settled, nodes side by side, every change read back.
+use crate::{
+    change::Change,
+    error::{Error, Result},
+    event::{Event, Events, Outcome},
+    id::Id,
+    node::{Action, Output},
+    peers::Peers,
+    permit::Permit,
+    plan::Plan,
+};
+use futures::stream::{FuturesUnordered, StreamExt};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+mod batch;
+mod errors;
+mod schedule;
+mod settle;
+
+use schedule::Schedule;
+
+/// Asks a run to stop: what is under way is finished, nothing new is begun.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody asked.
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How a run is done.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// Asked when the person at the terminal presses Ctrl-C.
+    pub stop: Stop,
+}
+
+/// What a run did, in plan order.
+#[derive(Debug)]
+pub struct Report {
+    /// Every resource and how it ended.
+    pub outcomes: Vec<(Id, Outcome)>,
+    /// The failures, with their diagnostics.
+    pub failures: Vec<(Id, Error)>,
+    /// From the first to the last.
+    pub took: Duration,
+    /// Whether it was asked to stop.
+    pub stopped: bool,
+}
+
+impl Report {
+    /// How many resources ended in a way.
+    pub fn count(&self, wanted: impl Fn(&Outcome) -> bool) -> usize {
+        self.outcomes.iter().filter(|(_, outcome)| wanted(outcome)).count()
+    }
+
+    /// How many resources were changed.
+    pub fn changed(&self) -> usize {
+        self.count(|outcome| matches!(outcome, Outcome::Changed { .. }))
+    }
+
+    /// How many were not tried.
+    pub fn skipped(&self) -> usize {
+        self.count(|outcome| matches!(outcome, Outcome::Skipped { .. }))
+    }
+}
+
+/// Makes a plan so.
+///
+/// Each resource is read again at its turn and may need less than the plan said, never more. A failure skips what depends on it;
+/// everything else goes on. Failures are in the report, not in the result.
+pub async fn run(plan: Plan, peers: &Peers, events: &Events, options: &RunOptions) -> Report {
+    let permit = Permit::for_this_run();
+    let begun = peers.clock().now();
+    let Plan { items, planned, seen } = plan;
+    let planned: Vec<Change> = planned.into_iter().map(|one| one.change).collect();
+    let mut schedule = Schedule::new(&items, planned, seen, events);
+    let mut working = FuturesUnordered::new();
+    loop {
+        if options.stop.is_asked() {
+            schedule.skip_the_rest("the run was asked to stop");
+        }
+        for task in schedule.ready() {
+            working.push(settle::work(task, &items, peers, &permit, events));
+        }
+        match working.next().await {
+            Some(done) => schedule.take(done),
+            None => break,
+        }
+    }
+    let took = peers.clock().now().saturating_sub(begun);
+    let report = schedule.report(took, options.stop.is_asked());
+    events(Event::Finished {
+        changed: report.changed(),
+        unchanged: report.count(|outcome| *outcome == Outcome::Unchanged),
+        failed: report.failures.len(),
+        skipped: report.skipped(),
+        seconds: took.as_secs_f64(),
+    });
+    report
+}
+
+/// Does one action on a node because a person asked for exactly that (`kthw exec`).
+///
+/// # Errors
+/// When the node cannot be reached; the exit status of the action is part of the output.
+pub async fn execute(node: &str, action: &Action, peers: &Peers) -> Result<Output> {
+    peers.nodes().act(node, action, &Permit::for_this_run()).await
+}

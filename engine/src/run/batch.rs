@@ -1,0 +1,46 @@
+//! Turns ready resources of one node into one batch of blocks: guard, actions, what to read again.
+use crate::{
+    id::Id,
+    node::{Action, Block, Finding},
+    order::Item,
+};
+
+/// The changes of one node that travel together.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub node: String,
+    pub members: Vec<usize>,
+    pub blocks: Vec<Block>,
+}
+
+impl Batch {
+    pub fn new(node: &str) -> Self {
+        Self { node: node.to_owned(), members: Vec::new(), blocks: Vec::new() }
+    }
+
+    /// Adds a resource; what it waits for inside the batch becomes `after`.
+    pub fn push(&mut self, position: usize, item: &Item, seen: &[Finding], actions: Vec<Action>) {
+        let query = item.step.query();
+        let after = item.edges().filter_map(|edge| self.members.iter().position(|member| *member == edge)).collect();
+        let guard = query.iter().cloned().zip(seen.iter().cloned()).collect();
+        self.blocks.push(Block { after, guard, actions, reread: query });
+        self.members.push(position);
+    }
+}
+
+/// What an action is, for a message: never its content.
+pub(crate) fn describe(action: &Action) -> String {
+    match action {
+        Action::Write { path, .. } => format!("writing {path}"),
+        Action::Directory { path, .. } => format!("making directory {path}"),
+        Action::Symlink { path, .. } => format!("linking {path}"),
+        Action::AppendLine { path, .. } => format!("adding a line to {path}"),
+        Action::Remove { path } => format!("removing {path}"),
+        Action::Run { argv, .. } => format!("`{}`", argv.join(" ")),
+    }
+}
+
+/// Names of ids for a message.
+pub(crate) fn because_of(id: &Id, why: &str) -> String {
+    format!("{id} {why}")
+}

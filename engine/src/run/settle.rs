@@ -1,0 +1,141 @@
+//! The work itself: read at its turn, change, read back until it is as wanted.
+use super::{
+    batch::{Batch, describe},
+    errors::{ActionFailed, DidNotSettle, MoreThanPlanned, NeedsReplacement},
+    schedule::{Done, Task},
+};
+use crate::{
+    change::Change,
+    error::{Error, Result},
+    event::{Event, Events, progress, reporting},
+    node::{BlockOutcome, Finding},
+    order::Item,
+    peers::Peers,
+    permit::Permit,
+    plan::read_node,
+    resource::Live,
+};
+use std::time::Duration;
+
+/// The pauses between looks at something that was changed and is not yet as wanted: 15 s in all.
+const PATIENCE: [Duration; 5] =
+    [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
+
+/// Does one task. Never fails itself: failures are part of what it returns.
+pub(crate) async fn work(task: Task, items: &[Item], peers: &Peers, permit: &Permit, events: &Events) -> Done {
+    match task {
+        Task::Alone { one, planned, unread } => {
+            events(Event::Started { id: items[one].id.clone() });
+            let alone = alone(&items[one], &planned, unread, peers, permit);
+            Done::Alone { one, ended: reporting(items[one].id.clone(), events.clone(), alone).await }
+        }
+        Task::Read { node, members } => {
+            let found = read_node(&node, &members, items, peers, events).await;
+            Done::Read { node, members, found }
+        }
+        Task::Batch(batch) => {
+            let outcomes = change_node(&batch, items, peers, permit, events).await;
+            Done::Batch { batch, outcomes }
+        }
+    }
+}
+
+/// One resource by itself. `unread` is set for what opens a node that was not there yet: its first look is part of its work.
+async fn alone(item: &Item, planned: &Change, unread: bool, peers: &Peers, permit: &Permit) -> Result<Change> {
+    let live = if unread { None } else { item.step.read(peers).await? };
+    let change = within_plan(item, item.step.diff(live.as_ref()), planned)?;
+    if change.is_none() {
+        return Ok(change);
+    }
+    item.step.apply(live, peers, permit).await?;
+    until_settled(item, peers).await?;
+    Ok(change)
+}
+
+/// Checks that a change is no more than the plan said, and not a replacement.
+pub(crate) fn within_plan(item: &Item, now: Change, planned: &Change) -> Result<Change> {
+    if let Change::Replace(fields) = &now {
+        let fields = fields.iter().map(|field| format!("\n    {field}")).collect();
+        return Err(Error::settle(NeedsReplacement { id: item.id.clone(), fields }));
+    }
+    if now.is_within(planned) {
+        return Ok(now);
+    }
+    Err(Error::settle(MoreThanPlanned { id: item.id.clone(), now, planned: planned.clone() }))
+}
+
+async fn until_settled(item: &Item, peers: &Peers) -> Result<()> {
+    let mut pauses = PATIENCE.iter();
+    loop {
+        let live = item.step.read(peers).await?;
+        let left = item.step.diff(live.as_ref());
+        if left.is_none() {
+            return Ok(());
+        }
+        let Some(pause) = pauses.next() else {
+            return Err(Error::settle(DidNotSettle::new(item.id.clone(), left)));
+        };
+        progress(format!("changed; waiting until it reads as wanted ({} left)", left.fields().len()));
+        peers.clock().sleep(*pause).await;
+    }
+}
+
+/// How one resource of a batch ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// It was changed and reads as wanted.
+    Settled,
+    /// Its node is not as it was; nothing was done. The findings are new.
+    Moved(Vec<Finding>),
+    /// A resource of the same batch that it comes after failed.
+    Held,
+    /// It failed.
+    Failed(Error),
+}
+
+async fn change_node(batch: &Batch, items: &[Item], peers: &Peers, permit: &Permit, events: &Events) -> Vec<Ended> {
+    let started = |position: usize| {
+        if let Some(one) = batch.members.get(position) {
+            events(Event::Started { id: items[*one].id.clone() });
+        }
+    };
+    let first = items[batch.members[0]].id.clone();
+    let sent = reporting(first, events.clone(), peers.nodes().change(&batch.node, &batch.blocks, permit, &started)).await;
+    let outcomes = match sent {
+        Ok(outcomes) => outcomes,
+        Err(error) => return broken(batch, error),
+    };
+    let mut ended = Vec::with_capacity(outcomes.len());
+    for (position, outcome) in outcomes.into_iter().enumerate() {
+        let item = &items[batch.members[position]];
+        ended.push(match outcome {
+            BlockOutcome::Done(findings) => match as_wanted(item, &findings) {
+                Ok(Change::None) => Ended::Settled,
+                Ok(_) => match reporting(item.id.clone(), events.clone(), until_settled(item, peers)).await {
+                    Ok(()) => Ended::Settled,
+                    Err(error) => Ended::Failed(error),
+                },
+                Err(error) => Ended::Failed(error),
+            },
+            BlockOutcome::Moved(findings) => Ended::Moved(findings),
+            BlockOutcome::Skipped => Ended::Held,
+            BlockOutcome::Failed { action, output } => {
+                let what = batch.blocks[position].actions.get(action).map_or_else(|| "its change".into(), describe);
+                Ended::Failed(Error::peer(ActionFailed { id: item.id.clone(), node: batch.node.clone(), what, output }))
+            }
+        });
+    }
+    ended
+}
+
+fn as_wanted(item: &Item, findings: &[Finding]) -> Result<Change> {
+    let live: Option<Live> = item.step.understand(findings)?;
+    Ok(item.step.diff(live.as_ref()))
+}
+
+/// The exec broke as a whole: the first resource carries the error, the others are held by it.
+fn broken(batch: &Batch, error: Error) -> Vec<Ended> {
+    let mut ended = vec![Ended::Failed(error)];
+    ended.extend(batch.members.iter().skip(1).map(|_| Ended::Held));
+    ended
+}
