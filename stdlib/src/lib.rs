@@ -1,7 +1,9 @@
 //! The typed modules that recipes call, one folder each, and what they stand on.
 
 mod modules;
+pub mod sops;
 pub mod workspace;
 pub mod world;
+mod yaml;
 
 pub use modules::{Entry, MODULES, script_engine};

@@ -1,7 +1,15 @@
 //! A workspace: one cluster's data. Typed, strict, and what recipes see as `cluster`.
 
+mod file;
+mod load;
+mod overrides;
+mod problem;
 mod schema;
 mod script;
+mod validate;
+mod version;
 
+pub use file::WorkspaceFile;
+pub use problem::{Problem, WorkspaceError};
 pub use schema::*;
 pub use script::{Cluster, Node, register};

@@ -64,14 +64,20 @@ pub enum Distribution {
     Suse,
 }
 
-/// Versions without a leading `v`.
+/// What is installed. Full versions; a leading `v` may be written or left out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Versions {
     /// Kubernetes, such as `1.31.9`.
+    #[serde(deserialize_with = "super::version::full")]
     pub kubernetes: semver::Version,
     /// Calico, such as `3.28.0`.
+    #[serde(deserialize_with = "super::version::full")]
     pub calico: semver::Version,
+    /// Says "I know that upstream does not list these versions together": a Kubernetes and a Calico version that upstream does
+    /// not test with each other are then accepted. A version that kthw does not know stays an error.
+    #[serde(default)]
+    pub unsupported: bool,
 }
 
 /// Address ranges of a cluster. They must not overlap.

@@ -1,0 +1,154 @@
+//! Reading the types of `workspace.yaml`: what serde reports becomes a problem with its place and the next step.
+use super::{
+    Workspace,
+    file::{WorkspaceFile, clip},
+    problem::{Problem, WorkspaceError},
+};
+use crate::yaml::{Node, Value};
+use kthw_engine::nearest;
+use miette::NamedSource;
+use serde_saphyr::Error;
+use std::{ops::Range, sync::Arc};
+
+impl Workspace {
+    /// Reads a workspace and checks it as a whole. The text is known to people as `label`.
+    ///
+    /// # Errors
+    /// [`WorkspaceError`]: where the text does not fit the schema, or else every problem that the checks found.
+    pub fn parse(label: &str, text: &str) -> Result<Self, WorkspaceError> {
+        let file = WorkspaceFile::parse(label, text)?;
+        file.validate(&[])?;
+        Ok(file.into_workspace())
+    }
+}
+
+/// Reads the text that `tree` was parsed from.
+pub(super) fn typed(source: &Arc<NamedSource<String>>, tree: &Node) -> Result<Workspace, Problem> {
+    let text = source.inner();
+    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+    serde_saphyr::from_str_with_options::<Workspace>(text, options).map_err(|error| problem(source, tree, &error))
+}
+
+fn problem(source: &Arc<NamedSource<String>>, tree: &Node, error: &Error) -> Problem {
+    let error = error.without_snippet();
+    let text = source.inner();
+    let offset = error.location().and_then(|location| location.span().byte_offset()).unwrap_or_default();
+    let offset = usize::try_from(offset).unwrap_or_default().min(text.len());
+    let (path, span) = node_at(tree, offset);
+    let span = span.unwrap_or_else(|| clip(text, offset));
+    let make = |code, message: String, help: String, label: &str| Problem::new(code, message, source.clone(), help).at(span.clone(), label);
+    match error {
+        Error::SerdeUnknownField { field, expected, .. } => make(
+            "kthw::workspace::unknown_field",
+            format!("unknown field `{field}`{}", within(&path)),
+            unknown_field_help(field, expected.iter().copied()),
+            "not a field",
+        ),
+        Error::SerdeMissingField { field, .. } => make(
+            "kthw::workspace::missing_field",
+            format!("`{field}` is missing{}", within(&path)),
+            format!("add `{field}:`; `kthw help workspace` says what it is"),
+            "in this block",
+        ),
+        Error::SerdeUnknownVariant { variant, expected, .. } => make(
+            "kthw::workspace::unknown_value",
+            format!("`{variant}` is not a value of `{path}`"),
+            unknown_value_help(variant, expected.iter().copied()),
+            "not one of its values",
+        ),
+        Error::DuplicateMappingKey { key, .. } => make(
+            "kthw::workspace::duplicate_key",
+            format!("the key `{}` is written twice", key.as_deref().unwrap_or("?")),
+            "keep one of the two; nothing says which one counts".into(),
+            "the second one",
+        ),
+        other => {
+            let message = plain(other);
+            make("kthw::workspace::wrong_type", format!("`{path}`: {message}"), hint(&path), "this value")
+        }
+    }
+}
+
+/// The message of any other error, without what miette shows anyway.
+fn plain(error: &Error) -> String {
+    match error {
+        Error::Message { msg, .. } => msg.clone(),
+        Error::SerdeInvalidType { unexpected, expected, .. } => format!("expected {expected}, found {unexpected}"),
+        Error::SerdeInvalidValue { unexpected, expected, .. } => format!("expected {expected}, not {unexpected}"),
+        Error::InvalidScalar { ty, .. } => format!("this is not a value of type {ty}"),
+        other => {
+            let text = other.to_string();
+            let end = text.find(" at line ").or_else(|| text.find("\n")).unwrap_or(text.len());
+            text[..end].to_owned()
+        }
+    }
+}
+
+/// What to do about a value of the wrong type, by the field that it is in.
+pub(super) fn hint(path: &str) -> String {
+    let last = path.rsplit('.').next().unwrap_or(path);
+    match last {
+        "kubernetes" | "calico" if path.starts_with("versions") => {
+            "write the full version, such as `1.31.9`, as upstream's releases are called".into()
+        }
+        "address" | "gateway" => "write an IPv4 address, such as `10.10.10.116`".into(),
+        "nodes" | "pods" | "services" if path.starts_with("network") => "write a range as address/length, such as `10.10.10.0/24`".into(),
+        "release_letter" => "write one lower-case letter, such as `u`".into(),
+        _ if last.starts_with("dns") => "write IPv4 addresses, such as `[10.10.10.100]`".into(),
+        _ => "see `kthw help workspace` for what this field takes".into(),
+    }
+}
+
+pub(super) fn unknown_field_help<'a>(field: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    match nearest(field, known.clone()) {
+        Some(name) => format!("did you mean `{name}`? see `kthw help workspace` for all fields"),
+        None => format!("the fields here are: {}", known.collect::<Vec<_>>().join(", ")),
+    }
+}
+
+pub(super) fn unknown_value_help<'a>(value: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let all = known.clone().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match nearest(value, known) {
+        Some(name) => format!("did you mean `{name}`? it takes one of {all}"),
+        None => format!("it takes one of {all}"),
+    }
+}
+
+fn within(path: &str) -> String {
+    let parent = path.rsplit_once('.').map(|(parent, _)| parent).filter(|parent| !parent.is_empty());
+    parent.map(|parent| format!(" in `{parent}`")).unwrap_or_default()
+}
+
+/// The path of the deepest key or value at `offset`, and the span to point at.
+fn node_at(tree: &Node, offset: usize) -> (String, Option<Range<usize>>) {
+    let mut path = String::new();
+    let mut node = tree;
+    loop {
+        match &node.value {
+            Value::Map(entries) => {
+                if let Some(entry) = entries.iter().find(|entry| entry.key_span.contains(&offset)) {
+                    join(&mut path, &entry.key);
+                    return (path, Some(entry.key_span.clone()));
+                }
+                let Some(entry) = entries.iter().find(|entry| entry.node.span.contains(&offset)) else { return (path, None) };
+                join(&mut path, &entry.key);
+                node = &entry.node;
+            }
+            Value::List(items) => {
+                let Some((index, item)) = items.iter().enumerate().find(|(_, item)| item.span.contains(&offset)) else {
+                    return (path, None);
+                };
+                path.push_str(&format!("[{index}]"));
+                node = item;
+            }
+            Value::Scalar { .. } => return (path, Some(node.span.clone())),
+        }
+    }
+}
+
+fn join(path: &mut String, key: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(key);
+}

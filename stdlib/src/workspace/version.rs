@@ -1,0 +1,17 @@
+//! Versions in YAML: full, with or without upstream's leading `v`.
+use semver::Version;
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// Reads `1.31.9` or `v1.31.9`.
+///
+/// # Errors
+/// When a part is missing: `1.31` says nothing about what is installed.
+pub(super) fn full<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Version, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let bare = text.strip_prefix('v').unwrap_or(&text);
+    match Version::parse(bare) {
+        Ok(version) => Ok(version),
+        Err(_) if bare.split('.').count() < 3 => Err(D::Error::custom(format!("`{text}` is not a full version"))),
+        Err(error) => Err(D::Error::custom(format!("`{text}` is not a version: {error}"))),
+    }
+}
