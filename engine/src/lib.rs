@@ -34,7 +34,7 @@ pub use graph::{Graph, GraphError};
 pub use id::Id;
 pub use peers::{BoxFuture, Peers};
 pub use permit::Permit;
-pub use plan::{Plan, Planned, plan};
+pub use plan::{Plan, Planned, check, plan};
 pub use recipe::{Header, Library, Need, Recipe, Source};
 pub use resource::{Lane, NodeResource, Resource, Work};
 pub use run::{Report, RunOptions, Stop, execute, run};

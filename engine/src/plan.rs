@@ -101,6 +101,54 @@ pub async fn plan(evaluated: &[Evaluated], peers: &Peers, events: &Events) -> Re
     Ok(Plan { items, planned, seen })
 }
 
+/// Checks, without any peer, that everything declared can be ordered; returns the identities in the order of declaration.
+///
+/// # Errors
+/// The same as [`plan`] for wrong recipes.
+pub fn check(evaluated: &[Evaluated]) -> Result<Vec<Id>> {
+    Ok(order(evaluated).map_err(Error::recipe)?.into_iter().map(|item| item.id).collect())
+}
+
+impl Plan {
+    /// Leaves only the changes of some phases (`phases/system`) or resources (`proxmox.vm/cu1`, or a beginning such as `ssh.file/`).
+    ///
+    /// # Errors
+    /// A word that fits nothing; something chosen that needs something that is left out and does not exist yet.
+    pub fn only(mut self, words: &[String]) -> Result<Self> {
+        let fits = |one: &Planned, word: &String| one.phase == *word || one.id.to_string().starts_with(word.as_str());
+        if let Some(word) = words.iter().find(|word| !self.planned.iter().any(|one| fits(one, word))) {
+            return Err(Error::usage(FitsNothing { word: word.clone() }));
+        }
+        let chosen: Vec<bool> = self.planned.iter().map(|one| words.iter().any(|word| fits(one, word))).collect();
+        for (one, item) in self.items.iter().enumerate().filter(|(one, _)| chosen[*one]) {
+            let lacking = item.needs.iter().find(|need| !chosen[**need] && matches!(self.planned[**need].change, Change::Create(_)));
+            if let Some(lacking) = lacking {
+                let (id, need) = (self.planned[one].id.clone(), self.planned[*lacking].id.clone());
+                return Err(Error::usage(LeftOut { id, need }));
+            }
+        }
+        for (one, _) in self.planned.iter_mut().zip(&chosen).filter(|(_, chosen)| !**chosen) {
+            one.change = Change::None;
+        }
+        Ok(self)
+    }
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("no phase and no resource of this run begins with `{word}`")]
+#[diagnostic(code(kthw::plan::fits_nothing), help("the plan without `--only` lists both"))]
+struct FitsNothing {
+    word: String,
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("{id} needs {need}, which does not exist yet and is left out")]
+#[diagnostic(code(kthw::plan::left_out), help("add `--only {need}`, or run without `--only`"))]
+struct LeftOut {
+    id: Id,
+    need: Id,
+}
+
 enum Task {
     Read(usize),
     Node(String, Vec<usize>),

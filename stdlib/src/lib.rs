@@ -1,5 +1,6 @@
 //! The typed modules that recipes call, one folder each, and what they stand on.
 
+pub mod help;
 mod modules;
 pub mod sops;
 pub mod workspace;
@@ -7,3 +8,4 @@ pub mod world;
 mod yaml;
 
 pub use modules::{Entry, MODULES, script_engine};
+pub use rhai::Dynamic;
