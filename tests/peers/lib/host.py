@@ -1,0 +1,205 @@
+"""A test host: an overlay over the base image, booted by systemd-nspawn in its own network namespace, with real systemd and sshd."""
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+
+import common
+from common import FIRST_HOST, GATEWAY, HERE, LAST_HOST, PREFIX, Failure, run
+
+# systemd-nspawn's exit status when the host asked to be rebooted.
+REBOOT = 133
+
+
+class Host:
+    """Host number N of a world, at 10.77.0.(10+N)."""
+
+    def __init__(self, world, number):
+        if not 1 <= number <= LAST_HOST:
+            raise Failure(f"host {number}: the number must be between 1 and {LAST_HOST}")
+        self.world, self.number = world, number
+        self.address = f"{PREFIX}{FIRST_HOST + number}"
+        self.netns = f"{world.name}-h{number}"
+        self.folder = world.path("hosts", str(number))
+        self.root = os.path.join(self.folder, "root")
+        self.cgroups = [os.path.join(root, f"{world.name}-h{number}") for root in common.cgroup_roots()]
+        self.cgroup = self.cgroups[0]
+
+    def path(self, *parts):
+        return os.path.join(self.folder, *parts)
+
+    @contextlib.contextmanager
+    def lock(self):
+        """One start, stop or wipe of this host at a time, across processes."""
+        os.makedirs(self.world.path("hosts"), exist_ok=True)
+        with open(self.folder + ".lock", "w", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def running(self):
+        return common.read_pid(self.path("supervisor.pid")) is not None
+
+    def leader(self):
+        """The pid of the host's own systemd as this machine sees it, or None."""
+        nspawn = common.read_pid(self.path("nspawn.pid"))
+        if nspawn is None:
+            return None
+        try:
+            with open(f"/proc/{nspawn}/task/{nspawn}/children", encoding="utf-8") as file:
+                children = file.read().split()
+        except FileNotFoundError:
+            return None
+        for child in children:
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/{child}/ns/pid") != os.readlink(f"/proc/{nspawn}/ns/pid"):
+                    return int(child)
+        return None
+
+    def booted(self):
+        """Whether the host's systemd runs: from here on its agent would answer."""
+        leader = self.leader()
+        return leader is not None and os.path.exists(f"/proc/{leader}/root/run/systemd/private")
+
+    def inside(self, *argv):
+        """The argv that runs a command in the host."""
+        leader = self.leader()
+        if leader is None:
+            raise Failure(f"host {self.number} does not run")
+        return ["nsenter", "-t", str(leader), "-m", "-u", "-i", "-n", "-p", "--", *argv]
+
+    # ---------------------------------------------------------------- power
+
+    def start(self, name, seed, mac=None):
+        with self.lock():
+            if self.running():
+                raise Failure(f"host {self.number} ({self.address}) already runs")
+            self._clear()
+            fresh = not os.path.isdir(self.path("upper"))
+            for part in ("upper", "work", "root", "containerd"):
+                os.makedirs(self.path(part), exist_ok=True)
+            run("mount", "-t", "overlay", "overlay", "-o",
+                f"lowerdir={self.world.peer('base')},upperdir={self.path('upper')},workdir={self.path('work')}", self.root)
+            if fresh:
+                self._write("etc/hostname", name.split(".")[0] + "\n")
+                self._write("etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {name} {name.split('.')[0]}\n")
+                with open(self.path("machine.uuid"), "w", encoding="utf-8") as file:
+                    file.write(str(uuid.uuid4()))
+            for part, text in seed.items():
+                self._write(f"var/lib/cloud/seed/nocloud/{part}", text)
+            self._network(mac)
+            os.makedirs(self.cgroup, exist_ok=True)
+            common.daemon([sys.executable, os.path.join(HERE, "lib", "host.py"), str(self.number), name],
+                          self.path("console.log"), self.path("supervisor.pid"), env=self.world.environment())
+
+    def _write(self, path, text):
+        full = os.path.join(self.root, path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def _network(self, mac):
+        ours = ("ip", "-n", self.netns)
+        run("ip", "netns", "add", self.netns)
+        run(*ours, "link", "set", "lo", "up")
+        run("ip", "-n", self.world.netns, "link", "add", f"h{self.number}", "type", "veth", "peer", "name", "eth0", "netns", self.netns)
+        run("ip", "-n", self.world.netns, "link", "set", f"h{self.number}", "master", "br0", "up")
+        if mac:
+            run(*ours, "link", "set", "eth0", "address", mac)
+        run(*ours, "addr", "add", f"{self.address}/24", "dev", "eth0")
+        run(*ours, "link", "set", "eth0", "up")
+        run(*ours, "route", "add", "default", "via", GATEWAY)
+
+    def supervise(self, name):
+        """Boots the host, and again each time that it asks for a reboot. Returns when it powered off."""
+        with open(self.path("machine.uuid"), encoding="utf-8") as file:
+            machine = file.read()
+        argv = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "-D", self.root, "-M", name, f"--uuid={machine}",
+                f"--network-namespace-path=/run/netns/{self.netns}", "--capability=all", "--system-call-filter=add_key keyctl bpf",
+                f"--bind={self.path('containerd')}:/var/lib/containerd", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--boot"]
+        env = dict(os.environ, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY="1", SYSTEMD_NSPAWN_API_VFS_WRITABLE="network")
+        status = REBOOT
+        while status == REBOOT:
+            # Each host has a cgroup of its own, or all of them would share one `payload`.
+            nspawn = subprocess.Popen(["sh", "-c", 'echo $$ >"$0/cgroup.procs"; exec "$@"', self.cgroup, *argv], stdin=subprocess.DEVNULL, env=env)
+            common.write_pid(self.path("nspawn.pid"), nspawn.pid)
+            status = nspawn.wait()
+            print(f"-- systemd-nspawn of host {self.number} ended with {status}", flush=True)
+
+    def stop(self, force=False):
+        with self.lock():
+            self._stop(force)
+
+    def _stop(self, force):
+        nspawn = common.read_pid(self.path("nspawn.pid"))
+        if nspawn and not force:
+            os.kill(nspawn, signal.SIGTERM)
+            deadline = time.monotonic() + 15
+            while self.running() and time.monotonic() < deadline:
+                time.sleep(0.05)
+        self._clear()
+
+    def _clear(self):
+        """Leaves no process, mount, namespace or cgroup of this host; its overlay stays."""
+        common.end(self.path("supervisor.pid"), signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            with open(os.path.join(self.cgroup, "cgroup.kill"), "w", encoding="utf-8") as file:
+                file.write("1")
+        common.end(self.path("nspawn.pid"), signal.SIGKILL)
+        self._remove_cgroups()
+        for point in common.mounts_below(self.folder):
+            if subprocess.run(["umount", point], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+                run("umount", "--lazy", point)
+        if os.path.exists(f"/run/netns/{self.netns}"):
+            run("ip", "netns", "del", self.netns)
+            # The namespace, and with it our end of the cable, goes in the background: take it away now.
+            run("ip", "-n", self.world.netns, "link", "del", f"h{self.number}", check=False)
+
+    def _remove_cgroups(self):
+        deadline = time.monotonic() + 5
+        while any(os.path.isdir(cgroup) for cgroup in self.cgroups):
+            for folder in (folder for cgroup in self.cgroups for folder, _, _ in os.walk(cgroup, topdown=False)):
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
+            if time.monotonic() > deadline:
+                raise Failure(f"processes stay in {self.cgroup}")
+            time.sleep(0.02)
+
+    def wipe(self):
+        """Destroys the host: the next start begins from the base image."""
+        with self.lock():
+            self._stop(force=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def seed(name, user, keys, upgrade=False, password=None):
+    """A NoCloud seed with the same fields that PVE writes for a cloud-init drive."""
+    short, _, domain = name.partition(".")
+    lines = ["#cloud-config", f"hostname: {short}", "manage_etc_hosts: true"]
+    if domain:
+        lines.append(f"fqdn: {name}")
+    if user:
+        lines.append(f"user: {user}")
+        if user == "root":
+            lines.append("disable_root: False")
+    if password:
+        lines.append(f"password: {password}")
+    if keys:
+        lines.append("ssh_authorized_keys:")
+        lines += [f"  - {key}" for key in keys]
+    lines += ["chpasswd:", "  expire: False"]
+    if user != "root":
+        lines += ["users:", "  - default"]
+    if upgrade:
+        lines.append("package_upgrade: true")
+    text = "\n".join(lines) + "\n"
+    instance = uuid.uuid5(uuid.NAMESPACE_OID, text)
+    return {"user-data": text, "meta-data": f"instance-id: {instance}\n"}
+
+
+if __name__ == "__main__":
+    common.main(lambda: Host(common.World(), int(sys.argv[1])).supervise(sys.argv[2]))

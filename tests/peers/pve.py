@@ -1,0 +1,443 @@
+# Copyright (C) the kthw authors. SPDX-License-Identifier: AGPL-3.0-or-later
+#
+# This one file imports fakepve, which is licensed under the GNU Affero General Public License, version 3 or later, and so carries
+# that licence itself. It is a test process of its own: nothing of kthw is linked with it.
+"""A fake Proxmox VE (fakepve over TLS, with an API token) whose virtual machines are the hosts of a test world.
+
+Adds to fakepve: what its model leaves out of disks (resize, cloud-init drives, imported images), machines that boot, guest agents that
+answer from inside them, and a control port. Started by `world pve`; the control port takes
+  POST /  {"call": NAME, "args": [...], "kwargs": {...}} | {"set": {ATTRIBUTE: VALUE}} | {"eval": EXPRESSION}   (names: pve, hosts)
+  GET /requests   every API request as [{"method", "path", "body"}], secrets redacted; DELETE /requests forgets them
+  GET /requests/count   {"GET": n, "POST": n, ..., "writes": n}
+"""
+import argparse
+import asyncio
+import collections
+import datetime
+import hashlib
+import ipaddress
+import json
+import os
+import re
+import sys
+import urllib.parse
+import uuid
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+import common  # noqa: E402
+import host as hosts  # noqa: E402
+from aiohttp import web  # noqa: E402
+from cryptography import x509  # noqa: E402
+from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519  # noqa: E402
+from cryptography.x509.oid import NameOID  # noqa: E402
+from fakepve import FakePve  # noqa: E402
+from fakepve.lxc import SIZE_UNITS, format_size  # noqa: E402
+from fakepve.model import PveError, TaskError  # noqa: E402
+from fakepve.qemu import DRIVE_KEY, NEW_DISK, is_cdrom, join_drive, split_drive, volume_ref, with_mac  # noqa: E402
+from fakepve.storage import _is_file  # noqa: E402
+
+# What a downloaded cloud image unpacks to: not a whole number of GiB, as Ubuntu's.
+IMAGE_BYTES = 3584 * 1024**2
+SECRET = re.compile(rb"(?<![^&])(cipassword=)[^&]*")
+
+
+class WorldPve(FakePve):
+    """fakepve with disks that keep their promises and agents that look into real hosts."""
+
+    def __init__(self, host, port, with_hosts, world):
+        super().__init__(user="root@pam", password=str(uuid.uuid4()), host=host, port=port)
+        self.world, self.with_hosts = world, with_hosts
+        self.machines = {}
+        self.max_requests = 1_000_000
+        self.storages["local"]["content"] = "iso,vztmpl,backup,snippets,import"
+
+    def _record(self, request, body):
+        super()._record(request, SECRET.sub(rb"\g<1>***", body))
+
+    # ---------------------------------------------------------------- disks
+
+    def _routes_world(self):
+        return [("PUT", "/nodes/{node}/qemu/{vmid}/resize", self._resize)]
+
+    async def _resize(self, values, user):
+        vm = self.find(values["node"], values["vmid"])
+        self.require(user, f"/vms/{vm.vmid}", "VM.Config.Disk")
+        self.need_quorum()
+        self._check_lock(vm)
+        if values.get("digest") and values["digest"] != vm.digest():
+            raise PveError(500, "checksum mismatch (file change by other user?)")
+        disk, text = values["disk"], str(values["size"])
+        amount, unit = re.fullmatch(r"\+?(\d+(?:\.\d+)?)([KMGT]?)", text).groups()
+        asked = int(float(amount) * (SIZE_UNITS[unit] if unit else 1))
+
+        async def body():
+            if disk not in vm.config:
+                raise TaskError(f"disk '{disk}' does not exist")
+            volume, props = split_drive(vm.config[disk])
+            if is_cdrom(volume, props):
+                raise TaskError("you can't resize a cdrom")
+            kept = self._qm_volume(volume)
+            if kept is None:
+                raise TaskError(f"volume '{volume}' does not exist")
+            now = int(kept.get("size") or 0)
+            new = now + asked if text.startswith("+") else asked
+            if new < now:
+                raise TaskError("shrinking disks is not supported")
+            kept["size"], props["size"] = new, format_size(new)
+            vm.config[disk] = join_drive(volume, props)
+
+        return await self.task(vm.node, "resize", vm.vmid, user, body, vm=vm)
+
+    def _cloudinit_drive(self, storage, vmid):
+        """Allocates the volume of a cloud-init drive under PVE's own name for it."""
+        volume, _ = self._qm_alloc(storage, vmid, None, 4 * 1024**2)
+        volumes = self.storages[storage]["volumes"]
+        name = volume.split(":", 1)[1]
+        new = f"{vmid}/vm-{vmid}-cloudinit.qcow2" if _is_file(self.storages[storage]) else f"vm-{vmid}-cloudinit"
+        volumes[new] = volumes.pop(name)
+        return f"{storage}:{new}"
+
+    def _qm_check_drive(self, user, vmid, pool, key, value, default):
+        volume, props = split_drive(value)
+        source = props.get("import-from")
+        if source:
+            storage, name = volume_ref(source)
+            if storage is None or name not in self._volumes(storage):
+                raise PveError(500, f"volume '{source}' does not exist")
+            if not (NEW_DISK.match(volume) and float(NEW_DISK.match(volume).group(2)) == 0):
+                raise PveError(400, "Parameter verification failed.", {key: "'import-from' requires special syntax - use <storage ID>:0,import-from=<source>"})
+        super()._qm_check_drive(user, vmid, pool, key, value, default)
+
+    def _qm_new_drive(self, vmid, key, value, default):
+        volume, props = split_drive(value)
+        if volume.endswith(":cloudinit"):
+            made = self._cloudinit_drive(volume_ref(volume)[0] or default, vmid)
+            return join_drive(made, {**{k: v for k, v in props.items() if k != "format"}, "media": "cdrom", "size": "4M"}), [made]
+        source = props.pop("import-from", None)
+        if not source:
+            return super()._qm_new_drive(vmid, key, value, default)
+        made, _ = self._qm_alloc(NEW_DISK.match(volume).group(1) or default, vmid, props.pop("format", None), IMAGE_BYTES)
+        return join_drive(made, {**props, "size": format_size(IMAGE_BYTES)}), [made]
+
+    async def _qm_clone(self, values, user):
+        upid = await super()._qm_clone(values, user)
+        new = self.vm(int(values["newid"]))
+        for key in [k for k in new.config if DRIVE_KEY.match(k)] if new else []:
+            volume, props = split_drive(new.config[key])
+            if is_cdrom(volume, props) and "-cloudinit" in volume:
+                new.config[key] = join_drive(self._cloudinit_drive(values.get("storage") or volume_ref(volume)[0], new.vmid), props)
+        return upid
+
+    async def _apply_config(self, vm, user, values):
+        values = dict(values)
+        for key, value in values.items():
+            if re.fullmatch(r"net\d+", key):
+                values[key] = with_mac(value)
+            elif DRIVE_KEY.match(key) and (NEW_DISK.match(split_drive(value)[0]) or split_drive(value)[0].endswith(":cloudinit")):
+                self._qm_check_drive(user, vm.vmid, None, key, value, None)
+                values[key], _ = self._qm_new_drive(vm.vmid, key, value, None)
+        await super()._apply_config(vm, user, values)
+
+    async def _download_url(self, request):
+        from fakepve.server import params
+        asked = await params(request)
+        wanted = {"iso": r"\.(iso|img)$", "import": r"\.(ova|ovf|qcow2|raw|vmdk)$"}.get(asked.get("content"), "")
+        if not re.search(wanted, str(asked.get("filename", ""))):
+            raise PveError(400, "Parameter verification failed.", {"filename": "wrong file extension"})
+        return await super()._download_url(request)
+
+    def destroy(self, vmid):
+        """What someone else does behind kthw's back: the VM and its disks are gone at once."""
+        vm = self.vm(vmid)
+        for key in [k for k in vm.config if DRIVE_KEY.match(k)]:
+            self._qm_free(split_drive(vm.config[key])[0])
+        self.vms.remove(vm)
+        self._pool_leave(vmid)
+
+    # ------------------------------------------------------------- machines
+
+    async def _do_stop(self, vm, user, p):
+        if vm.vmid in self.machines:
+            self.machines[vm.vmid].pull_the_plug = True
+        return await super()._do_stop(vm, user, p)
+
+    async def follow(self):
+        """Keeps every machine as its VM is: running, stopped or gone."""
+        while True:
+            for vmid, machine in list(self.machines.items()):
+                if self.vm(vmid) is not machine.vm:
+                    del self.machines[vmid]
+                    machine.then(machine.wipe)
+            for vm in self.vms:
+                if vm.vmid not in self.machines:
+                    self.machines[vm.vmid] = Machine(self, vm)
+                self.machines[vm.vmid].follow()
+            await asyncio.sleep(0.05)
+
+    async def _agent_call(self, match, values):
+        vm = self.find(values["node"], values["vmid"])
+        command = match.template.rsplit("/", 1)[1]
+        if not str(vm.config.get("agent", "0")).replace("enabled=", "").startswith("1"):
+            raise PveError(500, "No QEMU guest agent configured")
+        machine = self.machines.get(vm.vmid)
+        vm.agent = {} if machine and machine.agent_runs() else None
+        if vm.status == "running" and vm.agent is not None and not vm.agent_hangs:
+            answer = await machine.agent(command, values)
+            if answer is not None:
+                return answer
+        return await super()._agent_call(match, values)
+
+
+class Machine:
+    """One VM's machine: a host of the world, or (without hosts) a plausible agent only."""
+
+    def __init__(self, pve, vm):
+        self.pve, self.vm = pve, vm
+        self.host = None
+        self.booted_for = None
+        self.pull_the_plug = False
+        self.work = None
+        self.programs = {}
+        key = ed25519.Ed25519PrivateKey.generate().public_key()
+        self.made_up_key = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode() + f" root@{vm.name}\n"
+
+    def then(self, deed):
+        """Does the deed after what is under way for this machine."""
+        before = self.work
+
+        async def go():
+            if before:
+                await asyncio.wait([before])
+            try:
+                await deed()
+            except common.Failure as failure:
+                print(f"VM {self.vm.vmid}: {failure}", flush=True)
+
+        self.work = asyncio.ensure_future(go())
+
+    def follow(self):
+        wanted = self.vm.started_at if self.vm.status == "running" else None
+        if wanted != self.booted_for:
+            if self.booted_for is not None:
+                self.then(self.off)
+            if wanted is not None:
+                self.then(self.boot)
+            self.booted_for = wanted
+        elif self.host and wanted is not None and (self.work is None or self.work.done()) and not self.host.running():
+            # The guest powered itself off.
+            self.vm.status = self.vm.qmpstatus = "stopped"
+
+    def network(self):
+        """(address, prefix length) of ipconfig0, or None."""
+        found = re.search(r"(?:^|,)ip=([\d.]+)/(\d+)", str(self.vm.config.get("ipconfig0", "")))
+        return (found.group(1), int(found.group(2))) if found else None
+
+    def mac(self):
+        found = re.search(r"((?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2})", str(self.vm.config.get("net0", "")))
+        return found.group(1).lower() if found else None
+
+    async def world(self, *argv):
+        process = await asyncio.create_subprocess_exec(os.path.join(common.HERE, "world"), *argv, stdin=asyncio.subprocess.DEVNULL,
+                                                       stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
+        said, _ = await process.communicate()
+        if process.returncode != 0:
+            raise common.Failure(f"world {' '.join(argv)}: {said.decode().strip()}")
+
+    async def boot(self):
+        network = self.network()
+        self.pull_the_plug = False
+        if not self.pve.with_hosts or network is None or not network[0].startswith(common.PREFIX):
+            return
+        number = int(network[0].rsplit(".", 1)[1]) - common.FIRST_HOST
+        for other in list(self.pve.machines.values()):
+            if other is not self and other.host and other.host.number == number and other.booted_for is not None:
+                raise common.Failure(f"{network[0]} is in use by VM {other.vm.vmid}: no machine was booted")
+        host = hosts.Host(self.pve.world, number)
+        owner = host.path("vm")
+        mine = f"{self.vm.vmid} {self.vm.config.get('smbios1', '')}"
+        if os.path.exists(host.folder) and (not os.path.exists(owner) or open(owner, encoding="utf-8").read() != mine):
+            await self.world("host", "wipe", str(number))
+        config = self.vm.config
+        keys = [key for key in urllib.parse.unquote(str(config.get("sshkeys", ""))).splitlines() if key.strip()]
+        upgrade = str(config.get("ciupgrade", 1)) == "1"
+        seed = self.pve.world.path("pve", f"seed-{self.vm.vmid}")
+        os.makedirs(seed, mode=0o700, exist_ok=True)
+        for name, text in hosts.seed(self.vm.name, config.get("ciuser"), keys, upgrade, config.get("cipassword")).items():
+            with open(os.path.join(seed, name), "w", encoding="utf-8") as file:
+                file.write(text)
+        self.host = host
+        await self.world("host", "start", str(number), self.vm.name, "--seed", seed, *(["--mac", self.mac()] if self.mac() else []))
+        with open(owner, "w", encoding="utf-8") as file:
+            file.write(mine)
+
+    async def off(self):
+        if self.host:
+            await self.world("host", "stop", str(self.host.number), *(["--force"] if self.pull_the_plug else []))
+
+    async def wipe(self):
+        if self.host:
+            await self.world("host", "wipe", str(self.host.number))
+
+    # ---------------------------------------------------------------- agent
+
+    def agent_runs(self):
+        return not self.pve.with_hosts if self.host is None else self.host.booted()
+
+    async def inside(self, *argv, data=None):
+        """Runs a command in the host; returns (exit code, stdout, stderr)."""
+        process = await asyncio.create_subprocess_exec(*self.host.inside(*argv), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+                                                       stderr=asyncio.subprocess.PIPE)
+        out, err = await process.communicate(data)
+        return process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
+
+    async def agent(self, command, values):
+        """The answer to an agent command, or None to leave it to fakepve."""
+        if command == "network-get-interfaces":
+            return {"result": await self.interfaces()}
+        if command == "file-read":
+            return await self.file_read(values["file"])
+        if self.host is None:
+            return None
+        if command == "get-host-name":
+            return {"result": {"host-name": (await self.inside("hostname"))[1].strip()}}
+        if command == "get-osinfo":
+            return {"result": await self.osinfo()}
+        if command == "exec":
+            pid = 1000 + len(self.programs)
+            data = values.get("input-data")
+            self.programs[pid] = asyncio.ensure_future(self.inside(*values["command"], data=data.encode() if data else None))
+            return {"pid": pid}
+        if command == "exec-status":
+            program = self.programs.get(int(values["pid"]))
+            if program is None:
+                raise PveError(500, f"Agent error: PID {values['pid']} does not exist")
+            if not program.done():
+                return {"exited": 0}
+            code, out, err = program.result()
+            return {"exited": 1, "exitcode": code, "out-data": out, "err-data": err}
+        return None
+
+    async def interfaces(self):
+        if self.host is None:
+            address, prefix = self.network() or ("192.0.2.10", 24)
+            cards = [("lo", "00:00:00:00:00:00", [("127.0.0.1", 8)]), ("eth0", self.mac(), [(address, prefix)])]
+        else:
+            listed = json.loads((await self.inside("ip", "-j", "address"))[1] or "[]")
+            cards = [(c["ifname"], c.get("address"), [(a["local"], a["prefixlen"]) for a in c["addr_info"]]) for c in listed]
+        return [{"name": name, "hardware-address": mac, "ip-addresses": [
+            {"ip-address": address, "ip-address-type": "ipv6" if ":" in address else "ipv4", "prefix": prefix} for address, prefix in addresses]}
+            for name, mac, addresses in cards]
+
+    async def file_read(self, path):
+        if self.host is None:
+            text = self.made_up_key if path == "/etc/ssh/ssh_host_ed25519_key.pub" else None
+        else:
+            code, text, _ = await self.inside("cat", "--", path)
+            text = text if code == 0 else None
+        if text is None:
+            raise PveError(500, f"Agent error: failed to open file '{path}' (mode: 'r'): No such file or directory")
+        return {"content": text, "bytes-read": len(text.encode()), "truncated": False}
+
+    async def osinfo(self):
+        lines = (await self.inside("cat", "/etc/os-release"))[1].splitlines()
+        found = {key: value.strip('"') for key, _, value in (line.partition("=") for line in lines)}
+        return {"id": found.get("ID"), "name": found.get("NAME"), "pretty-name": found.get("PRETTY_NAME"), "version": found.get("VERSION"),
+                "version-id": found.get("VERSION_ID"), "kernel-release": os.uname().release, "kernel-version": os.uname().version, "machine": "x86_64"}
+
+
+def certificates(folder, host, names):
+    """A root as PVE has one and a server certificate signed by it; returns (root, chain, key, SHA-256 fingerprint)."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+
+    def sign(name, key, issuer, signer, ca):
+        builder = x509.CertificateBuilder().subject_name(name).issuer_name(issuer).public_key(key.public_key()).serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=30))
+        builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        if not ca:
+            alternatives = [x509.IPAddress(ipaddress.ip_address(a)) for a in {host, "127.0.0.1"}] + [x509.DNSName(n) for n in {"localhost", *names}]
+            builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        return builder.sign(signer, hashes.SHA256())
+
+    root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Proxmox Virtual Environment"), x509.NameAttribute(NameOID.ORGANIZATION_NAME, "PVE Cluster Manager CA")])
+    root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    root = sign(root_name, root_key, root_name, root_key, True)
+    leaf = sign(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])]), key, root_name, root_key, False)
+    pem = serialization.Encoding.PEM
+    paths = [os.path.join(folder, name) for name in ("pve-root-ca.pem", "pve-ssl.pem", "pve-ssl.key")]
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    for path, data in zip(paths, (root.public_bytes(pem), leaf.public_bytes(pem) + root.public_bytes(pem), secret)):
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data)
+    digest = hashlib.sha256(leaf.public_bytes(serialization.Encoding.DER)).hexdigest().upper()
+    return (*paths, ":".join(digest[i:i + 2] for i in range(0, len(digest), 2)))
+
+
+def control(pve):
+    """The control port's application."""
+    async def command(request):
+        asked = await request.json()
+        try:
+            if "set" in asked:
+                result = [setattr(pve, name, value) for name, value in asked["set"].items()] and None
+            elif "eval" in asked:
+                result = eval(asked["eval"], {"pve": pve, "hosts": hosts})
+            else:
+                result = getattr(pve, asked["call"])(*asked.get("args", []), **asked.get("kwargs", {}))
+            if asyncio.iscoroutine(result):
+                result = await result
+            return web.json_response({"ok": True, "result": json.loads(json.dumps(result, default=repr))})
+        except Exception as error:  # noqa: BLE001 - the test that asked gets the error
+            return web.json_response({"ok": False, "error": repr(error)}, status=400)
+
+    async def listing(_):
+        return web.json_response([{"method": m, "path": p, "body": b.decode(errors="replace")} for m, p, b in pve.requests])
+
+    async def count(_):
+        methods = collections.Counter(method for method, _, _ in pve.requests)
+        return web.json_response({**methods, "writes": sum(n for m, n in methods.items() if m not in ("GET", "HEAD"))})
+
+    async def forget(_):
+        pve.requests.clear()
+        return web.json_response({"ok": True})
+
+    app = web.Application()
+    app.router.add_post("/", command)
+    app.router.add_get("/requests", listing)
+    app.router.add_get("/requests/count", count)
+    app.router.add_delete("/requests", forget)
+    return app
+
+
+async def serve(options):
+    world = common.World()
+    pve = WorldPve(options.host, options.port, not options.no_hosts, world)
+    pve.time_scale = options.time_scale
+    names = options.nodes.split(",")
+    pve.nodes = {name: {"online": True} for name in names}
+    secret = str(uuid.uuid4())
+    pve.apitokens[options.token_id] = secret
+    root, chain, key, fingerprint = certificates(world.path("pve"), options.host, names)
+    await pve.start(chain, key)
+    runner = web.AppRunner(control(pve))
+    await runner.setup()
+    await web.TCPSite(runner, options.host, options.port + 1).start()
+    values = {"PVE_ENDPOINT": pve.url, "PVE_CA_FILE": root, "PVE_FINGERPRINT": fingerprint, "PVE_TOKEN_ID": options.token_id, "PVE_TOKEN_SECRET": secret,
+              "PVE_TOKEN": f"{options.token_id}={secret}", "PVE_USER": pve.user, "PVE_PASSWORD": pve.password, "PVE_NODE": names[0],
+              "PVE_CONTROL": f"http://{options.host}:{options.port + 1}"}
+    with os.fdopen(os.open(world.path("pve.env"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.writelines(f"{name}={value}\n" for name, value in values.items())
+    with open(world.path("pve.ready"), "w", encoding="utf-8"):
+        pass
+    await pve.follow()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--port", type=int, default=8006)
+    parser.add_argument("--time-scale", type=float, default=0.02)
+    parser.add_argument("--token-id", default="root@pam!kthw")
+    parser.add_argument("--nodes", default="pve1", help="names of the Proxmox nodes, separated by commas")
+    parser.add_argument("--no-hosts", action="store_true")
+    asyncio.run(serve(parser.parse_args()))
