@@ -1,7 +1,9 @@
 //! The typed modules that recipes call, one folder each, and what they stand on.
 
 pub mod help;
+pub mod http;
 mod modules;
+pub mod proxmox;
 pub mod sops;
 pub mod workspace;
 pub mod world;

@@ -1,12 +1,12 @@
 //! The table of modules: one line each. Help, definitions and example tests are derived from it.
-use crate::workspace;
+use crate::{proxmox, workspace};
 use rhai::{Engine, Module};
 
 /// A module that scripts call: its name and what makes it.
 pub type Entry = (&'static str, fn() -> Module);
 
 /// All modules, in the order in which help lists them.
-pub const MODULES: &[Entry] = &[];
+pub const MODULES: &[Entry] = &[("proxmox", proxmox::module)];
 
 /// A sandboxed script engine with every module.
 pub fn script_engine() -> Engine {

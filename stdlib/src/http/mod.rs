@@ -1,0 +1,95 @@
+//! The real HTTP client behind [`crate::world::Http`]: reqwest over rustls, always verified.
+
+mod trust;
+
+pub use trust::{Fingerprint, Trust, TrustError};
+
+use crate::world::{Http, Unreachable};
+use bytes::Bytes;
+use http::{Request, Response};
+use kthw_engine::BoxFuture;
+use std::{error::Error as _, time::Duration};
+
+/// The longest time to wait for a TCP connection and its TLS handshake.
+const CONNECT: Duration = Duration::from_secs(10);
+/// The longest time for a whole request. Proxmox ends its own synchronous requests after 30 s; what takes longer is a task there.
+const TOTAL: Duration = Duration::from_secs(60);
+
+/// Sends requests over verified TLS connections, which it keeps open. Redirects are not followed.
+#[derive(Clone, Debug)]
+pub struct HttpClient(reqwest::Client);
+
+impl HttpClient {
+    /// A client that believes what `trust` says. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the certificate file cannot be read or holds no certificate.
+    pub fn new(trust: &Trust) -> Result<Self, TrustError> {
+        let tls = trust.tls()?;
+        let builder = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .timeout(TOTAL)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("kthw/", env!("CARGO_PKG_VERSION")));
+        let builder = match tls {
+            Some(tls) => builder.tls_backend_preconfigured(tls),
+            None => builder,
+        };
+        builder.build().map(Self).map_err(|error| TrustError::Tls { reason: causes(&error) })
+    }
+}
+
+impl Http for HttpClient {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Unreachable>> {
+        Box::pin(async move {
+            let request = reqwest::Request::try_from(request).map_err(unreachable)?;
+            let mut answer = self.0.execute(request).await.map_err(unreachable)?;
+            let mut response = Response::new(Bytes::new());
+            *response.status_mut() = answer.status();
+            *response.headers_mut() = std::mem::take(answer.headers_mut());
+            *response.extensions_mut() = std::mem::take(answer.extensions_mut());
+            *response.body_mut() = answer.bytes().await.map_err(unreachable)?;
+            Ok(response)
+        })
+    }
+}
+
+fn unreachable(error: reqwest::Error) -> Unreachable {
+    let sent = !(error.is_connect() || error.is_builder());
+    // A URL can carry values that are nobody's business.
+    let error = error.without_url();
+    let reason = match (error.is_timeout(), sent) {
+        (true, false) => format!("no connection within {} s", CONNECT.as_secs()),
+        (true, true) => format!("no answer within {} s", TOTAL.as_secs()),
+        _ => causes(&error),
+    };
+    Unreachable { reason, sent }
+}
+
+/// The innermost causes in plain words; what wraps them says only "error sending request" and the like.
+fn causes(error: &reqwest::Error) -> String {
+    let mut chain = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        chain.push(cause.to_string());
+        source = cause.source();
+    }
+    chain.dedup();
+    chain.pop().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_refused_connection_was_not_sent() {
+        let client = HttpClient::new(&Trust::Fingerprint([7; 32].into())).expect("a client");
+        // Port 1 of the loopback network: nothing listens there.
+        let request = Request::get("https://127.0.0.3:1/api2/json/version?secret=x").body(Bytes::new()).expect("a request");
+        let error = client.send(request).await.expect_err("nobody answers");
+        assert!(!error.sent, "{error}");
+        assert!(error.reason.contains("refused"), "{error}");
+        assert!(!error.reason.contains("secret"), "{error}");
+    }
+}

@@ -1,0 +1,228 @@
+//! The client: signs in at the first call, tries the next host when one does not answer, and needs a permit to write.
+use super::{
+    call::Call,
+    error::{BadAnswer, Failure, NoAnswer, Refused, is_proxy_status},
+    session::Session,
+    settings::{Endpoint, Settings, SettingsError},
+    task::Task,
+};
+use crate::{
+    http::HttpClient,
+    world::{Http, Unreachable},
+};
+use bytes::Bytes;
+use http::{Method, Response};
+use kthw_engine::{Clock, Permit};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::Semaphore;
+
+/// How often a read is tried again on all hosts after nobody answered.
+const ROUNDS: u32 = 3;
+/// The pause before the second round; it doubles.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A client of one Proxmox VE cluster.
+pub struct Client {
+    open: Result<Open, Missing>,
+    clock: Arc<dyn Clock>,
+    lanes: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+struct Open {
+    http: Arc<dyn Http>,
+    endpoints: Vec<Endpoint>,
+    /// The host that answered last.
+    current: AtomicUsize,
+    session: Session,
+}
+
+/// There are no settings; said at the first call, so that runs that need no Proxmox never see it.
+struct Missing;
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let endpoints = self.open.as_ref().map(|open| &open.endpoints).ok();
+        f.debug_struct("Client").field("endpoints", &endpoints).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client that sends through `http`. Nothing is sent before the first call.
+    pub fn new(http: Arc<dyn Http>, settings: Settings, clock: Arc<dyn Clock>) -> Self {
+        let Settings { endpoints, credentials, trust: _ } = settings;
+        let open = Open { http, endpoints, current: AtomicUsize::new(0), session: Session::new(credentials) };
+        Self { open: Ok(open), clock, lanes: Mutex::default() }
+    }
+
+    /// A client over the network. Where no endpoint is set, its first call says so.
+    ///
+    /// # Errors
+    /// When the settings are wrong, or name a certificate file that cannot be used.
+    pub fn connect(settings: Result<Settings, SettingsError>, clock: Arc<dyn Clock>) -> Result<Self, SettingsError> {
+        match settings {
+            Ok(settings) => Ok(Self::new(Arc::new(HttpClient::new(&settings.trust)?), settings, clock)),
+            Err(SettingsError::NoEndpoint) => Ok(Self { open: Err(Missing), clock, lanes: Mutex::default() }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads what `call` names.
+    ///
+    /// # Errors
+    /// When nobody answers, Proxmox refuses, or the answer is no `T`.
+    pub async fn get<T: DeserializeOwned>(&self, call: &Call) -> Result<T, Failure> {
+        debug_assert_eq!(call.method(), Method::GET, "writing needs a permit");
+        let data = self.send(call).await?;
+        serde_json::from_value(data).map_err(|error| BadAnswer { call: call.name(), reason: error.to_string() }.into())
+    }
+
+    /// Reads what may not be there: `None` when Proxmox says that it does not exist.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn get_opt<T: DeserializeOwned>(&self, call: &Call) -> Result<Option<T>, Failure> {
+        match self.get(call).await {
+            Ok(found) => Ok(Some(found)),
+            // The API answers 500 for a machine that is gone, 404 only for paths that it does not know.
+            Err(Failure::Refused(refused)) if refused.status == 404 || refused.message.contains("does not exist") => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Makes or does something; the task that carries it out, if it takes longer.
+    ///
+    /// # Errors
+    /// When nobody answers or Proxmox refuses.
+    pub async fn post(&self, call: &Call, permit: &Permit) -> Result<Option<Task>, Failure> {
+        self.write(call, Method::POST, permit).await
+    }
+
+    /// Changes something; the task that carries it out, if it takes longer.
+    ///
+    /// # Errors
+    /// When nobody answers or Proxmox refuses.
+    pub async fn put(&self, call: &Call, permit: &Permit) -> Result<Option<Task>, Failure> {
+        self.write(call, Method::PUT, permit).await
+    }
+
+    /// Removes something; the task that carries it out, if it takes longer.
+    ///
+    /// # Errors
+    /// When nobody answers or Proxmox refuses.
+    pub async fn delete(&self, call: &Call, permit: &Permit) -> Result<Option<Task>, Failure> {
+        self.write(call, Method::DELETE, permit).await
+    }
+
+    async fn write(&self, call: &Call, method: Method, _permit: &Permit) -> Result<Option<Task>, Failure> {
+        debug_assert_eq!(*call.method(), method, "the method of a call says what it is");
+        let data = self.send(call).await?;
+        Ok(data.as_str().and_then(Task::parse))
+    }
+
+    /// The clock of this run.
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// A queue called `name` of which at most so many hold a place at once.
+    pub(super) fn lane(&self, name: String, at_most: usize) -> Arc<Semaphore> {
+        let mut lanes = self.lanes.lock().expect("nobody panics while holding the lanes");
+        lanes.entry(name).or_insert_with(|| Arc::new(Semaphore::new(at_most))).clone()
+    }
+
+    /// Sends a call to the host that answered last, and to the others if it does not answer. Reads are tried again after a pause;
+    /// a write is sent again only when it surely was not carried out.
+    async fn send(&self, call: &Call) -> Result<Value, Failure> {
+        let open = self.open.as_ref().map_err(|Missing| SettingsError::NoEndpoint)?;
+        let reads = call.method() == Method::GET;
+        let mut pause = PAUSE;
+        for round in 1.. {
+            match open.try_all(call, reads, &*self.clock).await {
+                Err(failure) if failure.is_passing() && reads && round < ROUNDS && !failure_is_final(&failure) => {
+                    self.clock.sleep(pause).await;
+                    pause *= 2;
+                }
+                done => return done,
+            }
+        }
+        unreachable!("the loop ends in its last round")
+    }
+}
+
+/// A certificate that is not believed will not be believed later.
+fn failure_is_final(failure: &Failure) -> bool {
+    matches!(failure, Failure::NoAnswer(error) if error.tried.iter().all(|(_, reason)| reason.contains("certificate")))
+}
+
+impl Open {
+    async fn try_all(&self, call: &Call, reads: bool, clock: &dyn Clock) -> Result<Value, Failure> {
+        let count = self.endpoints.len();
+        let first = self.current.load(Ordering::Relaxed);
+        let mut tried = Vec::new();
+        let mut refused = None;
+        for step in 0..count {
+            let at = (first + step) % count;
+            let endpoint = &self.endpoints[at];
+            let answer = match self.session.send(&*self.http, endpoint, call, clock).await {
+                Ok(answer) => answer,
+                Err(SendError::Unreachable(Unreachable { reason, sent })) => {
+                    tried.push((endpoint.host().to_owned(), reason));
+                    if sent && !reads {
+                        return Err(NoAnswer { call: call.name(), tried, maybe_done: true }.into());
+                    }
+                    continue;
+                }
+                Err(SendError::Failure(failure)) => return Err(*failure),
+            };
+            let status = answer.status();
+            if status.is_success() {
+                self.current.store(at, Ordering::Relaxed);
+                return data(call, answer.body());
+            }
+            let failure = refusal(call, endpoint, &answer);
+            // 595: the other host was never reached. After 596 and 599 a write may have been carried out.
+            if is_proxy_status(status.as_u16()) && (reads || status.as_u16() == 595) {
+                refused = Some(failure);
+                continue;
+            }
+            return Err(failure.into());
+        }
+        Err(match refused {
+            Some(refused) => refused.into(),
+            None => NoAnswer { call: call.name(), tried, maybe_done: false }.into(),
+        })
+    }
+}
+
+/// Why a request has no answer at all.
+pub(super) enum SendError {
+    /// This host did not answer.
+    Unreachable(Unreachable),
+    /// Something that another host would not change.
+    Failure(Box<Failure>),
+}
+
+pub(super) fn refusal(call: &Call, endpoint: &Endpoint, answer: &Response<Bytes>) -> Refused {
+    let phrase = answer.extensions().get::<hyper::ext::ReasonPhrase>().and_then(|phrase| std::str::from_utf8(phrase.as_bytes()).ok());
+    Refused::new(call.name(), endpoint.host(), answer.status(), phrase, answer.body())
+}
+
+pub(super) fn data(call: &Call, body: &[u8]) -> Result<Value, Failure> {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        data: Value,
+    }
+    match serde_json::from_slice::<Answer>(body) {
+        Ok(answer) => Ok(answer.data),
+        Err(error) => Err(BadAnswer { call: call.name(), reason: error.to_string() }.into()),
+    }
+}

@@ -1,0 +1,241 @@
+//! A machine's configuration as Proxmox keeps it: texts by key, and the few property strings that matter to us.
+use super::{call::percent_decoded, ownership::Mark};
+use serde::Deserialize;
+use serde_json::Value;
+use std::{collections::BTreeMap, fmt};
+
+/// Bytes in a GiB.
+pub const GIB: u64 = 1 << 30;
+
+/// The configuration, with pending changes applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "BTreeMap<String, Value>")]
+pub struct Config(BTreeMap<String, String>);
+
+impl From<BTreeMap<String, Value>> for Config {
+    fn from(values: BTreeMap<String, Value>) -> Self {
+        let text = |value| match value {
+            Value::String(text) => text,
+            Value::Bool(flag) => u8::from(flag).to_string(),
+            other => other.to_string(),
+        };
+        Self(values.into_iter().map(|(key, value)| (key, text(value))).collect())
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Config {
+    fn from_iter<T: IntoIterator<Item = (K, V)>>(values: T) -> Self {
+        Self(values.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
+    }
+}
+
+impl Config {
+    /// The text under `key`.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    /// A whole number; `default` when it is not there.
+    pub fn number(&self, key: &str, default: u64) -> u64 {
+        let text = self.get(key).map(|text| text.strip_prefix("current=").unwrap_or(text));
+        text.and_then(|text| text.split(',').next()?.parse().ok()).unwrap_or(default)
+    }
+
+    /// A flag; `default` when it is not there.
+    pub fn flag(&self, key: &str, default: bool) -> bool {
+        self.get(key).map_or(default, |text| matches!(text, "1" | "on" | "yes" | "true"))
+    }
+
+    /// The mark of ownership, if it has one.
+    pub fn mark(&self) -> Option<Mark> {
+        Mark::find(self.get("description")?)
+    }
+
+    /// The virtual disk under `key`, such as `scsi0`.
+    pub fn drive(&self, key: &str) -> Option<Drive> {
+        self.get(key).and_then(Drive::parse)
+    }
+
+    /// The first boot disk, by its key.
+    pub fn boot_disk(&self) -> Option<(&str, Drive)> {
+        let order = self.get("boot").unwrap_or_default();
+        let order = order.split(',').find_map(|part| part.strip_prefix("order=")).unwrap_or_default();
+        order.split(';').chain(["scsi0", "virtio0", "sata0"]).find_map(|key| {
+            let text = self.get(key).filter(|text| !text.contains("media=cdrom"))?;
+            Some((self.0.get_key_value(key)?.0.as_str(), Drive::parse(text)?))
+        })
+    }
+
+    /// The network card `net0`.
+    pub fn net0(&self) -> Option<Nic> {
+        self.get("net0").map(Nic::parse)
+    }
+
+    /// The CPU type, without flags.
+    pub fn cpu_type(&self) -> &str {
+        let text = self.get("cpu").unwrap_or("kvm64");
+        let first = text.split(',').next().unwrap_or(text);
+        first.strip_prefix("cputype=").unwrap_or(first)
+    }
+
+    /// The tags, in lower case, sorted.
+    pub fn tags(&self) -> Vec<String> {
+        tags(self.get("tags").unwrap_or_default().split([';', ',', ' ']))
+    }
+
+    /// Whether the guest agent's channel is there.
+    pub fn agent_enabled(&self) -> bool {
+        let text = self.get("agent").unwrap_or("0");
+        text.split(',').any(|part| matches!(part, "1" | "enabled=1" | "enabled=on"))
+    }
+
+    /// The public keys that cloud-init writes, one a line.
+    pub fn ssh_keys(&self) -> Vec<String> {
+        let text = percent_decoded(self.get("sshkeys").unwrap_or_default());
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    }
+}
+
+/// Tags in lower case, sorted, each once, as Proxmox keeps them.
+pub fn tags<'a>(given: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut tags: Vec<String> = given.into_iter().map(|tag| tag.trim().to_lowercase()).filter(|tag| !tag.is_empty()).collect();
+    tags.sort();
+    tags.dedup();
+    tags
+}
+
+/// A disk: `storage:volume,size=20G,…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drive {
+    /// The storage that it lies on.
+    pub storage: String,
+    /// Its name there.
+    pub volume: String,
+    /// Its size in bytes, if the configuration knows it.
+    pub size_bytes: Option<u64>,
+}
+
+impl Drive {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(',');
+        let first = parts.next()?;
+        let (storage, volume) = first.strip_prefix("file=").unwrap_or(first).split_once(':')?;
+        let size_bytes = parts.find_map(|part| part.strip_prefix("size=")).and_then(bytes);
+        Some(Self { storage: storage.into(), volume: volume.into(), size_bytes })
+    }
+
+    /// Whether it is a layer over a template's disk.
+    pub fn is_linked(&self) -> bool {
+        self.volume.contains("/base-") || (self.volume.starts_with("base-") && self.volume.contains('/'))
+    }
+}
+
+/// Bytes of a size such as `3584M` or `20G`.
+fn bytes(text: &str) -> Option<u64> {
+    let (digits, unit) = match text.char_indices().last()? {
+        (at, 'K') => (&text[..at], 1 << 10),
+        (at, 'M') => (&text[..at], 1 << 20),
+        (at, 'G') => (&text[..at], GIB),
+        (at, 'T') => (&text[..at], 1 << 40),
+        _ => (text, 1),
+    };
+    // Proxmox prints fractions such as `2.20G`; a rounding error in the last digits matters to nobody.
+    digits.parse::<f64>().ok().filter(|number| *number >= 0.0).map(|number| (number * f64::from(1 << 10) * (unit as f64 / 1024.0)) as u64)
+}
+
+/// A network card: `virtio=MAC,bridge=vmbr0,tag=10,…`. What we do not manage keeps its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nic(Vec<(String, String)>);
+
+impl Nic {
+    /// A new card; Proxmox chooses its MAC address.
+    pub fn new(bridge: &str, vlan: Option<u16>) -> Self {
+        Self(vec![("virtio".into(), String::new())]).on(bridge, vlan)
+    }
+
+    fn parse(text: &str) -> Self {
+        let pair = |part: &str| part.split_once('=').map_or((part.to_owned(), String::new()), |(key, value)| (key.into(), value.into()));
+        Self(text.split(',').map(pair).collect())
+    }
+
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+
+    /// The bridge that it is plugged into.
+    pub fn bridge(&self) -> &str {
+        self.get("bridge").unwrap_or_default()
+    }
+
+    /// Its VLAN.
+    pub fn vlan(&self) -> Option<u16> {
+        self.get("tag").and_then(|tag| tag.parse().ok())
+    }
+
+    /// The same card, plugged in elsewhere.
+    #[must_use]
+    pub fn on(mut self, bridge: &str, vlan: Option<u16>) -> Self {
+        self.0.retain(|(key, _)| key != "tag");
+        match self.0.iter_mut().find(|(key, _)| key == "bridge") {
+            Some((_, value)) => bridge.clone_into(value),
+            None => self.0.push(("bridge".into(), bridge.into())),
+        }
+        self.0.extend(vlan.map(|vlan| ("tag".to_owned(), vlan.to_string())));
+        self
+    }
+}
+
+impl fmt::Display for Nic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |(key, value): &(String, String)| if value.is_empty() { key.clone() } else { format!("{key}={value}") };
+        f.write_str(&self.0.iter().map(part).collect::<Vec<_>>().join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_read_as_proxmox_writes_them() {
+        let config: Config = serde_json::from_str(
+            r#"{"cores": 2, "memory": "current=4096", "onboot": 1, "agent": "enabled=1,fstrim_cloned_disks=1", "tags": "B;a",
+                "cpu": "cputype=host,flags=+aes", "sshkeys": "ssh-ed25519%20AAAA%20me%0A", "scsi0": "local-lvm:vm-1-disk-0,discard=on,size=3584M"}"#,
+        )
+        .expect("a configuration");
+        assert_eq!((config.number("cores", 1), config.number("memory", 512), config.number("sockets", 1)), (2, 4096, 1));
+        assert!(config.flag("onboot", false) && config.agent_enabled());
+        assert_eq!(config.tags(), ["a", "b"]);
+        assert_eq!(config.cpu_type(), "host");
+        assert_eq!(config.ssh_keys(), ["ssh-ed25519 AAAA me"]);
+        let drive = config.drive("scsi0").expect("a disk");
+        assert_eq!((drive.storage.as_str(), drive.size_bytes), ("local-lvm", Some(3584 << 20)));
+        assert!(!drive.is_linked());
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(
+            ["4M", "20G", "1T", "512", "2.5G", "x"].map(bytes),
+            [Some(4 << 20), Some(20 * GIB), Some(1024 * GIB), Some(512), Some(5 * GIB / 2), None]
+        );
+    }
+
+    #[test]
+    fn linked_disks_name_their_base() {
+        let linked = |text| Drive::parse(text).expect("a disk").is_linked();
+        assert!(linked("local-lvm:base-9000-disk-0/vm-401-disk-0,size=3G"));
+        assert!(linked("local:9000/base-9000-disk-0.qcow2/401/vm-401-disk-0.qcow2"));
+        assert!(!linked("local:401/vm-401-disk-0.qcow2"));
+        assert!(!linked("local-lvm:base-9000-disk-0"));
+    }
+
+    #[test]
+    fn a_card_keeps_what_is_not_ours() {
+        let nic = Nic::parse("virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1,tag=5");
+        assert_eq!((nic.bridge(), nic.vlan()), ("vmbr0", Some(5)));
+        assert_eq!(nic.clone().on("vmbr1", None).to_string(), "virtio=BC:24:11:00:00:01,bridge=vmbr1,firewall=1");
+        assert_eq!(nic.on("vmbr0", Some(7)).to_string(), "virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1,tag=7");
+        assert_eq!(Nic::new("vmbr0", Some(3)).to_string(), "virtio,bridge=vmbr0,tag=3");
+    }
+}

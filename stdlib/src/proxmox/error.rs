@@ -1,0 +1,229 @@
+//! What Proxmox refused, in its own words, with the call and the next thing to do.
+use http::StatusCode;
+use miette::Diagnostic;
+use serde_json::Value;
+use std::{collections::BTreeMap, fmt};
+
+/// An answer that is not a success.
+#[derive(Debug, thiserror::Error)]
+#[error("Proxmox refused `{call}`: {message}")]
+pub struct Refused {
+    /// Method and path.
+    pub call: String,
+    /// The host that answered.
+    pub endpoint: String,
+    /// The HTTP status. Proxmox also uses 595 to 599 for hosts that it could not reach.
+    pub status: u16,
+    /// Proxmox's message, with the parameters that it found wrong.
+    pub message: String,
+}
+
+/// No host answered.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot reach Proxmox for `{call}`: {}", shown(tried))]
+pub struct NoAnswer {
+    /// Method and path.
+    pub call: String,
+    /// Every host that was tried, and why it did not answer.
+    pub tried: Vec<(String, String)>,
+    /// Whether the request may have been carried out all the same.
+    pub maybe_done: bool,
+}
+
+fn shown(tried: &[(String, String)]) -> String {
+    tried.iter().map(|(host, reason)| format!("{host}: {reason}")).collect::<Vec<_>>().join("; ")
+}
+
+/// An answer that is not what the API promises.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("cannot understand the answer to `{call}`: {reason}")]
+#[diagnostic(code(kthw::proxmox::bad_answer), help("is this the API of a Proxmox VE 8 or 9, and no proxy's page?"))]
+pub struct BadAnswer {
+    /// Method and path.
+    pub call: String,
+    /// What does not fit.
+    pub reason: String,
+}
+
+/// Why a call has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Proxmox answered, and refused.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// Nobody answered.
+    #[error(transparent)]
+    NoAnswer(#[from] NoAnswer),
+    /// What came back makes no sense.
+    #[error(transparent)]
+    BadAnswer(#[from] BadAnswer),
+    /// There are no settings.
+    #[error(transparent)]
+    Settings(#[from] super::SettingsError),
+    /// The user cannot sign in without a person.
+    #[error(transparent)]
+    SecondFactor(#[from] super::session::SecondFactor),
+}
+
+impl From<Failure> for kthw_engine::Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Settings(error) => Self::usage(error),
+            Failure::Refused(error) => Self::peer(error),
+            Failure::NoAnswer(error) => Self::peer(error),
+            Failure::BadAnswer(error) => Self::peer(error),
+            Failure::SecondFactor(error) => Self::peer(error),
+        }
+    }
+}
+
+impl Failure {
+    /// Whether Proxmox could not get a lock in time. Nothing was done, so trying again is safe.
+    pub fn is_lock(&self) -> bool {
+        matches!(self, Self::Refused(refused) if is_lock_message(&refused.message))
+    }
+
+    /// Whether asking again may well succeed: nobody answered, or one host could not reach another.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::NoAnswer(_) => true,
+            Self::Refused(refused) => is_proxy_status(refused.status),
+            Self::BadAnswer(_) | Self::Settings(_) | Self::SecondFactor(_) => false,
+        }
+    }
+
+    /// Proxmox's message, if it is one that holds `part`.
+    pub fn says(&self, part: &str) -> bool {
+        matches!(self, Self::Refused(refused) if refused.message.contains(part))
+    }
+}
+
+/// Statuses by which pveproxy says that it could not hand the request to another host of the cluster.
+pub(super) fn is_proxy_status(status: u16) -> bool {
+    matches!(status, 595 | 596 | 599)
+}
+
+/// Whether a message of a request or of a task is about a lock that was not free in time.
+pub(super) fn is_lock_message(message: &str) -> bool {
+    message.contains("can't lock file") || message.contains("trying to acquire lock") || message.contains("got no worker upid")
+}
+
+impl Refused {
+    /// Understands an error answer. Proxmox puts the message into the body, and older versions only into the status line.
+    pub(super) fn new(call: String, endpoint: &str, status: StatusCode, phrase: Option<&str>, body: &[u8]) -> Self {
+        #[derive(Default, serde::Deserialize)]
+        #[serde(default)]
+        struct Body {
+            message: Option<String>,
+            errors: BTreeMap<String, Value>,
+        }
+        let body: Body = serde_json::from_slice(body).unwrap_or_default();
+        let given = body.message.as_deref().or(phrase).map(str::trim).filter(|text| !text.is_empty());
+        let mut message = given.map_or_else(|| status.to_string(), str::to_owned);
+        for (parameter, error) in body.errors {
+            let error = error.as_str().map_or_else(|| error.to_string(), str::to_owned);
+            message.push_str(&format!("; {parameter}: {}", error.trim().replace('\n', " ")));
+        }
+        Self { call, endpoint: endpoint.into(), status: status.as_u16(), message }
+    }
+
+    /// `(path, privilege)` of a message such as `Permission check failed (/vms/401, VM.Clone)`.
+    fn permission(&self) -> Option<(&str, &str)> {
+        let (_, rest) = self.message.split_once("Permission check failed (")?;
+        rest.split_once(')')?.0.split_once(", ").filter(|(path, _)| path.starts_with('/'))
+    }
+}
+
+impl Diagnostic for Refused {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(match self.status {
+            401 => "kthw::proxmox::signed_out",
+            403 => "kthw::proxmox::permission",
+            _ => "kthw::proxmox::refused",
+        }))
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        let message = &self.message;
+        let help = match self.status {
+            401 => "check `proxmox.token` (`user@realm!id=uuid`) or `proxmox.username` and `proxmox.password`; a token may also be expired \
+                    or removed"
+                .into(),
+            403 => match self.permission() {
+                Some((path, privilege)) => format!(
+                    "grant {privilege} on {path}: `pveum acl modify {path} --users USER --roles ROLE` (or --tokens), with a role that has it; a \
+                     token with privilege separation starts with no rights at all"
+                ),
+                None => "the user or token lacks a privilege for this; a token with privilege separation starts with no rights at all".into(),
+            },
+            400 if message.contains("not defined in schema") => "this Proxmox VE is older than version 8, or newer than kthw knows".into(),
+            _ if message.contains("does not support content type") || message.contains("not support content") => {
+                "allow the content type on the storage: `pvesm set STORAGE --content …` or Datacenter, Storage, Edit; cloud images need `import`".into()
+            }
+            _ if message.contains("no quorum") => "the Proxmox cluster has lost its quorum: bring enough of its hosts back".into(),
+            _ if message.contains("non-shared storage") || message.contains("uses local storage") => {
+                "the template lies on storage of another Proxmox host: build one per host, or use shared storage".into()
+            }
+            _ if message.contains("is locked (") => "something else works on this machine (a backup, a snapshot, a migration); run again when it has ended".into(),
+            _ if is_lock_message(message) => "another task held the lock all the time; run again when it has ended".into(),
+            status if is_proxy_status(status) => "a host of the Proxmox cluster is down or its network is; run again when it is back".into(),
+            _ => return None,
+        };
+        Some(Box::new(help))
+    }
+}
+
+impl Diagnostic for NoAnswer {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new("kthw::proxmox::no_answer"))
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        let says = |part: &str| self.tried.iter().any(|(_, reason)| reason.contains(part));
+        Some(Box::new(if says("certificate") || says("fingerprint") {
+            "if this is your Proxmox, set `proxmox.fingerprint` (compare it with `pvenode cert info` on the host) or `proxmox.ca_file` (a copy of \
+             /etc/pve/pve-root-ca.pem); kthw never skips the check"
+        } else if self.maybe_done {
+            "the request may have been carried out; run again: kthw reads what is there before it changes anything"
+        } else {
+            "check `proxmox.endpoint` and whether port 8006 is reachable from here; several endpoints may be given"
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, phrase: Option<&str>, body: &str) -> Refused {
+        let status = StatusCode::from_u16(status).expect("a status");
+        Refused::new("POST /x".into(), "h:8006", status, phrase, body.as_bytes())
+    }
+
+    #[test]
+    fn the_message_comes_from_the_body_or_the_status_line() {
+        let message = |phrase, body: &str| refused(500, phrase, body).message;
+        assert_eq!(message(None, r#"{"message":"no\n","data":null}"#), "no");
+        assert_eq!(message(Some("got timeout"), r#"{"data":null}"#), "got timeout");
+        assert_eq!(message(None, "<html>"), "500 Internal Server Error");
+        let wrong = r#"{"message":"Parameter verification failed.","errors":{"cores":"value must be at least 1\n"}}"#;
+        assert_eq!(message(None, wrong), "Parameter verification failed.; cores: value must be at least 1");
+    }
+
+    #[test]
+    fn help_names_the_next_step() {
+        let help = |status, text| refused(status, Some(text), "").help().map(|help| help.to_string()).unwrap_or_default();
+        assert!(help(403, "Permission check failed (/vms/401, VM.Clone)").starts_with("grant VM.Clone on /vms/401: "));
+        assert!(help(403, "Permission check failed").contains("privilege separation"));
+        assert!(help(401, "authentication failure").contains("proxmox.token"));
+        assert!(help(595, "No route to host").contains("down"));
+        assert!(help(500, "unable to do it").is_empty());
+    }
+
+    #[test]
+    fn a_lock_is_told_from_other_timeouts() {
+        let failure = |text| Failure::from(refused(500, Some(text), ""));
+        assert!(failure("can't lock file '/var/lock/qemu-server/lock-104.conf' - got timeout").is_lock());
+        assert!(!failure("VM 104 qmp command 'guest-ping' failed - got timeout").is_lock());
+    }
+}

@@ -1,0 +1,43 @@
+//! Proxmox VE 8 and 9: templates and virtual machines, through the REST API alone.
+//!
+//! # The guest agent
+//!
+//! Proxmox's own cloud-init fields set the address, the user and its keys, but cannot install packages, and many cloud images (Ubuntu's and
+//! Debian's among them) lack `qemu-guest-agent`. Uploading a cloud-init file of one's own needs SSH to the Proxmox host, which kthw does not
+//! ask for. So:
+//!
+//! - the agent's channel is always enabled in the machine;
+//! - when the agent answers, the machine's SSH host keys are read through it and pinned before the first connection;
+//! - when it stays silent for `agent_timeout_s`, the machine is used at its configured address, and the run says aloud that its host key
+//!   will be taken on first use;
+//! - whoever wants the agent from the first boot names a cloud-init vendor file that already lies on a storage (`vendor_snippet` of the
+//!   template), with `packages: [qemu-guest-agent]` in it, or uses an image that has it. A recipe may also install the package over SSH; it
+//!   then answers from the next boot on.
+//!
+//! Packages are never upgraded on the first boot (`ciupgrade: 0`): that would hold the package lock for minutes and differ from day to day.
+
+mod agent;
+mod call;
+mod client;
+mod config;
+mod error;
+mod machine;
+mod ownership;
+mod script;
+mod session;
+mod settings;
+mod task;
+mod template;
+mod vm;
+
+pub use agent::HostKeys;
+pub use call::Call;
+pub use client::Client;
+pub use error::{BadAnswer, Failure, NoAnswer, Refused};
+pub use ownership::Mark;
+pub use script::module;
+pub use session::SecondFactor;
+pub use settings::{Credentials, Endpoint, Settings, SettingsError, settings_from};
+pub use task::{Task, TaskFailed, retry_locked};
+pub use template::{BadImage, Template, TemplateSpec};
+pub use vm::{Vm, VmSpec};

@@ -1,0 +1,61 @@
+//! Whose machine it is: a line in its description that names the workspace, the node and a random number.
+use std::fmt;
+
+/// The mark `kthw:<workspace>:<name>:<nonce>`. A template's name is `template/<name>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The workspace that made it.
+    pub workspace: String,
+    /// The node, or `template/<name>`.
+    pub name: String,
+    /// Random, so that two makers at once are told apart.
+    pub nonce: String,
+}
+
+impl Mark {
+    /// A mark that nobody has yet.
+    pub fn new(workspace: &str, name: &str) -> Self {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).expect("the system has random numbers");
+        Self { workspace: workspace.into(), name: name.into(), nonce: hex::encode(random) }
+    }
+
+    /// Finds the mark in a description, whatever else people wrote there.
+    pub fn find(description: &str) -> Option<Self> {
+        description.lines().find_map(|line| {
+            let mut parts = line.trim().strip_prefix("kthw:")?.splitn(3, ':');
+            let (workspace, name, nonce) = (parts.next()?, parts.next()?, parts.next()?);
+            let complete = !workspace.is_empty() && !name.is_empty() && !nonce.is_empty() && nonce.chars().all(|c| c.is_ascii_hexdigit());
+            complete.then(|| Self { workspace: workspace.into(), name: name.into(), nonce: nonce.into() })
+        })
+    }
+
+    /// Whether `self` belongs to this node of this workspace.
+    pub fn is_of(&self, workspace: &str, name: &str) -> bool {
+        self.workspace == workspace && self.name == name
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kthw:{}:{}:{}", self.workspace, self.name, self.nonce)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_found_among_notes() {
+        let mark = Mark::new("ubuntu", "cu1");
+        assert_eq!(mark.nonce.len(), 16);
+        assert_eq!(Mark::find(&format!("notes of mine\n\n{mark}\nmore\n")), Some(mark.clone()));
+        assert!(mark.is_of("ubuntu", "cu1") && !mark.is_of("ubuntu", "cu2"));
+        let template = Mark::find("kthw:ubuntu:template/tpl:00ff").expect("a mark");
+        assert_eq!(template.name, "template/tpl");
+        for not_ours in ["", "kthw:", "kthw:ubuntu:cu1", "kthw:ubuntu:cu1:", "kthw:ubuntu:cu1:not hex", "about kthw:a:b:00"] {
+            assert_eq!(Mark::find(not_ours), None, "{not_ours}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What recipes call: `proxmox::template` and `proxmox::vm`.
+use super::{template::Template, template::TemplateSpec, vm::Vm, vm::VmSpec};
+use crate::workspace::{Cluster, Node};
+use kthw_engine::{Id, Options, Rhai, declare, throw};
+use rhai::{Map, Module, plugin::*};
+
+/// The module `proxmox`.
+pub fn module() -> Module {
+    exported_module!(api)
+}
+
+#[export_module]
+mod api {
+    /// Keeps a VM template, built from a pinned cloud image through the Proxmox API alone.
+    ///
+    /// Proxmox downloads the image to `images` (content type `import`), checks its digest, imports it to `storage` and adds a cloud-init
+    /// drive, a serial console and the guest agent's channel. The machine's name ends in a digest of image and steps. Another image
+    /// needs another `vmid`: machines that exist keep their template.
+    ///
+    /// Options: `vmid`, `node`, `image_url`, `sha256`, `file`, `images`, `storage`, `bridge`, `cpu_type`; if wanted `vlan`, `disk_gib` and
+    /// `vendor_snippet` (a cloud-init vendor file that lies on a storage already, such as `local:snippets/agent.yaml`).
+    ///
+    /// ```rhai
+    /// proxmox::template(cluster, "tpl-ubuntu-2404-k8s", #{
+    ///     vmid:      9420,
+    ///     node:      "homelab",
+    ///     image_url: "https://cloud-images.ubuntu.com/releases/noble/release-20260814/ubuntu-24.04-server-cloudimg-amd64.img",
+    ///     sha256:    "6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733",
+    ///     file:      "ubuntu-24.04-server-cloudimg-amd64-20260814.qcow2",
+    ///     images:    "local",
+    ///     storage:   "local-lvm",
+    ///     bridge:    "vmbr0",
+    ///     cpu_type:  "x86-64-v2-AES",
+    /// });
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn template(cx: NativeCallContext, cluster: Cluster, name: &str, options: Map) -> Rhai<Id> {
+        let Options { spec, needs } = Options::<TemplateSpec>::parse(&cx, "proxmox::template", options)?;
+        match Template::new(&cluster.workspace().name, name, spec) {
+            Ok(template) => declare(&cx, template, needs),
+            Err(error) => throw(&cx, error),
+        }
+    }
+
+    /// Keeps a virtual machine: cloned from a template, configured, started, and up at its node's address.
+    ///
+    /// It is recognised by its VM id together with a mark in its description; a machine that somebody else made is never touched. Cores,
+    /// memory, CPU type and what cloud-init sets are changed in the configuration and take effect when the machine is next
+    /// restarted; kthw does not restart it by itself. A disk only grows. Another storage, template or kind of clone would need the machine
+    /// to be made anew, which kthw never does by itself.
+    ///
+    /// Options: `template`, `vmid`, `storage`, `bridge`, `cores`, `memory_mib`, `disk_gib`, `cpu_type`; if wanted `clone` (`"full"` or
+    /// `"linked"`), `vlan`, `on_boot`, `tags`, `pool`, `node` (the Proxmox node that it is made on) and `agent_timeout_s` (how long the
+    /// guest agent may stay silent after a start before the machine is used without it).
+    ///
+    /// ```rhai
+    /// for node in cluster.nodes {
+    ///     proxmox::vm(cluster, node, #{
+    ///         template:   "tpl-ubuntu-2404-k8s",
+    ///         vmid:       node.vmid,
+    ///         clone:      "full",
+    ///         storage:    "local-lvm",
+    ///         bridge:     "vmbr0",
+    ///         cores:      2,
+    ///         memory_mib: 4096,
+    ///         disk_gib:   20,
+    ///         cpu_type:   "x86-64-v2-AES",
+    ///         tags:       ["k8s", cluster.name],
+    ///     });
+    /// }
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn vm(cx: NativeCallContext, _cluster: Cluster, node: Node, options: Map) -> Rhai<Id> {
+        let Options { spec, needs } = Options::<VmSpec>::parse(&cx, "proxmox::vm", options)?;
+        match Vm::new(&node, spec) {
+            Ok(vm) => declare(&cx, vm, needs),
+            Err(error) => throw(&cx, error),
+        }
+    }
+}

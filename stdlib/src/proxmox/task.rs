@@ -1,0 +1,160 @@
+//! Tasks: what Proxmox goes on with after it answered. They are waited for, explain themselves, and locks are tried again.
+use super::{
+    call::Call,
+    client::Client,
+    error::{Failure, is_lock_message},
+};
+use kthw_engine::{Error, Limit, Peers, Poll, Result, progress, wait};
+use miette::Diagnostic;
+use serde::Deserialize;
+use std::{
+    fmt,
+    future::Future,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+/// A task, known by its UPID: `UPID:node:pid:pstart:starttime:type:id:user:`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    upid: String,
+    node: String,
+    kind: String,
+}
+
+/// How many polls in a row may fail before waiting is given up; each of them has already tried every host three times.
+const FAILED_POLLS: u32 = 10;
+/// How long a task may be unknown after it was begun.
+const UNKNOWN: Duration = Duration::from_secs(15);
+/// How often something is tried that fails because of a lock.
+const LOCK_TRIES: u32 = 8;
+/// The longest pause between two such tries; the first is a second.
+const LOCK_PAUSE: Duration = Duration::from_secs(30);
+
+#[derive(Deserialize)]
+struct Status {
+    status: String,
+    #[serde(default)]
+    exitstatus: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct LogLine {
+    #[serde(default)]
+    t: String,
+}
+
+impl Task {
+    /// Reads a UPID; `None` for anything else.
+    pub fn parse(upid: &str) -> Option<Self> {
+        let mut parts = upid.strip_prefix("UPID:")?.split(':');
+        let node = parts.next()?.to_owned();
+        let kind = parts.nth(3)?.to_owned();
+        Some(Self { upid: upid.to_owned(), node, kind })
+    }
+
+    /// Waits until the task has ended, and fails as it failed. A poll that fails is not a task that failed.
+    ///
+    /// # Errors
+    /// [`TaskFailed`] with the task's own words; when the limit is over; when Proxmox stays out of reach.
+    pub async fn wait(&self, client: &Client, peers: &Peers, limit: Limit, what: &str) -> Result<()> {
+        let begun = client.clock().now();
+        let failed = AtomicU32::new(0);
+        let look = || self.look(client, begun, &failed);
+        let help = format!("it goes on; see `pvenode task status {}` on {}, and run again", self.upid, self.node);
+        let exit = wait(peers, limit, what, &help, look).await?;
+        if exit == "OK" {
+            return Ok(());
+        }
+        let log = self.last_line(client).await;
+        if exit.starts_with("WARNINGS") {
+            progress(format!("{what}: done, with warnings: {}", log.unwrap_or(exit)));
+            return Ok(());
+        }
+        let detail = log.map(|line| line.trim_start_matches("TASK ERROR: ").to_owned()).filter(|line| *line != exit);
+        Err(Error::peer(TaskFailed { what: what.into(), exit, detail, upid: self.upid.clone(), node: self.node.clone() }))
+    }
+
+    async fn look(&self, client: &Client, begun: Duration, failed: &AtomicU32) -> Result<Poll<String>> {
+        let call = Call::get(["nodes", &self.node, "tasks", &self.upid, "status"]);
+        let unknown = client.clock().now().saturating_sub(begun) < UNKNOWN;
+        match client.get::<Status>(&call).await {
+            Ok(Status { status, exitstatus }) => {
+                failed.store(0, Ordering::Relaxed);
+                if status != "running" {
+                    return Ok(Poll::Ready(exitstatus.unwrap_or_else(|| "OK".into())));
+                }
+                let line = self.last_line(client).await;
+                Ok(Poll::Pending(line.unwrap_or_else(|| format!("task {} is running", self.kind))))
+            }
+            Err(failure) if failure.is_passing() && failed.fetch_add(1, Ordering::Relaxed) < FAILED_POLLS => {
+                Ok(Poll::Pending(format!("cannot ask at the moment ({failure})")))
+            }
+            Err(Failure::Refused(refused)) if unknown && matches!(refused.status, 400 | 404 | 500) => {
+                Ok(Poll::Pending("the task does not show yet".into()))
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// The last line of its log, as far as it can be had.
+    async fn last_line(&self, client: &Client) -> Option<String> {
+        let call = Call::get(["nodes", &self.node, "tasks", &self.upid, "log"]).with("limit", 1000);
+        let lines: Vec<LogLine> = client.get(&call).await.ok()?;
+        lines.into_iter().map(|line| line.t).rfind(|text| !text.trim().is_empty() && text != "no content" && text != "TASK OK")
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.upid)
+    }
+}
+
+/// A task ended with an error.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{what} failed on {node}: {exit}{}", detail.as_ref().map(|line| format!(" ({line})")).unwrap_or_default())]
+#[diagnostic(code(kthw::proxmox::task_failed), help("the whole log: `pvenode task log {upid}` on {node}"))]
+pub struct TaskFailed {
+    what: String,
+    exit: String,
+    detail: Option<String>,
+    upid: String,
+    node: String,
+}
+
+/// Does something that may meet a lock, and tries again for a while if it does. `attempt` must be safe to repeat after that.
+///
+/// # Errors
+/// As the last attempt.
+pub async fn retry_locked<T, F, Fut>(peers: &Peers, what: &str, mut attempt: F) -> Result<T>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T>>,
+{
+    let mut pause = Duration::from_secs(1);
+    for left in (0..LOCK_TRIES).rev() {
+        match attempt().await {
+            Err(error) if left > 0 && is_lock_message(&error.to_string()) => {
+                progress(format!("{what}: a lock is held by another task; trying again in {} s", pause.as_secs()));
+                peers.clock().sleep(pause).await;
+                pause = (pause * 2).min(LOCK_PAUSE);
+            }
+            done => return done,
+        }
+    }
+    unreachable!("the last try returns")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_upid_names_its_node() {
+        let task = Task::parse("UPID:pve2:0003F1:0012:65F0:qmclone:9000:kthw@pve!ci:").expect("a UPID");
+        assert_eq!((task.node.as_str(), task.kind.as_str()), ("pve2", "qmclone"));
+        assert_eq!(Task::parse("OK"), None);
+        assert_eq!(Task::parse("UPID:pve2"), None);
+    }
+}

@@ -1,0 +1,385 @@
+//! The template that machines are cloned from: a cloud image that Proxmox itself downloads, checks and imports.
+use super::{
+    call::Call,
+    client::Client,
+    config::Nic,
+    machine::{self, Found, Machine, NotOurs, finish},
+    ownership::Mark,
+    task::retry_locked,
+};
+use kthw_engine::{Change, Effect, Error, Field, Id, Limit, Peers, Permit, Resource, Result, field};
+use miette::Diagnostic;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+/// How long Proxmox may take to download the image.
+const DOWNLOAD: Limit = Limit::minutes(60);
+/// How long creating the machine and importing the image may take.
+const IMPORT: Limit = Limit::minutes(30);
+
+/// What every template gets, whatever the image is. Part of its digest: whoever changes this makes new templates.
+///
+/// Cloud images of Debian and Ubuntu panic without a serial port; `ciupgrade=0` keeps the first boot from upgrading packages behind our back.
+const STEPS: &[(&str, &str)] = &[
+    ("agent", "enabled=1"),
+    ("boot", "order=scsi0"),
+    ("ciupgrade", "0"),
+    ("cores", "2"),
+    ("memory", "2048"),
+    ("ostype", "l26"),
+    ("scsihw", "virtio-scsi-single"),
+    ("serial0", "socket"),
+    ("vga", "serial0"),
+];
+
+/// The options of `proxmox::template`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TemplateSpec {
+    /// Its VM id.
+    pub vmid: u32,
+    /// The Proxmox node that it is built on.
+    pub node: String,
+    /// Where Proxmox downloads the image from.
+    pub image_url: String,
+    /// Lower-case hex SHA-256 of the image.
+    pub sha256: String,
+    /// The image's name on the storage, ending in `.qcow2`, `.raw` or `.vmdk`.
+    pub file: String,
+    /// The storage that keeps images; it must allow the content type `import`.
+    pub images: String,
+    /// The storage of the template's disk.
+    pub storage: String,
+    /// The bridge of its network card.
+    pub bridge: String,
+    /// Its CPU type.
+    pub cpu_type: String,
+    /// VLAN tag.
+    #[serde(default)]
+    pub vlan: Option<u16>,
+    /// Size of its disk in GiB, when not the image's own.
+    #[serde(default)]
+    pub disk_gib: Option<u32>,
+    /// A cloud-init vendor file that lies on a storage already, such as `local:snippets/agent.yaml`.
+    #[serde(default)]
+    pub vendor_snippet: Option<String>,
+}
+
+/// The resource behind `proxmox::template`.
+#[derive(Clone, Debug)]
+pub struct Template {
+    workspace: String,
+    name: String,
+    spec: TemplateSpec,
+}
+
+impl Template {
+    /// A template called `name` that `workspace` declares.
+    ///
+    /// # Errors
+    /// [`BadImage`] when the digest or the file's name cannot be right.
+    pub fn new(workspace: &str, name: &str, spec: TemplateSpec) -> std::result::Result<Self, BadImage> {
+        let digest_ok = spec.sha256.len() == 64 && spec.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if !digest_ok {
+            return Err(BadImage { reason: format!("`{}` is not a SHA-256 in lower-case hexadecimal digits", spec.sha256) });
+        }
+        if ![".qcow2", ".raw", ".vmdk"].iter().any(|end| spec.file.ends_with(end)) || spec.file.contains(['/', ' ']) {
+            return Err(BadImage { reason: format!("Proxmox cannot import a file called `{}`", spec.file) });
+        }
+        Ok(Self { workspace: workspace.into(), name: name.into(), spec })
+    }
+
+    /// The identity of the template called `name`.
+    pub fn id_of(name: &str) -> Id {
+        Id::new("proxmox.template", name)
+    }
+
+    /// The machine's name in Proxmox: the template's, and the first 12 digits of the digest of image and steps.
+    pub fn machine_name(&self) -> String {
+        let mut digest = Sha256::new();
+        digest.update(&self.spec.sha256);
+        for (key, value) in STEPS {
+            digest.update(format!("\n{key}={value}"));
+        }
+        for (key, value) in [("disk_gib", self.spec.disk_gib.map(|gib| gib.to_string())), ("vendor", self.spec.vendor_snippet.clone())] {
+            digest.update(value.map(|value| format!("\n{key}={value}")).unwrap_or_default());
+        }
+        format!("{}-{}", self.name, &hex::encode(digest.finalize())[..12])
+    }
+
+    /// Whether a machine called `found` in Proxmox is the template called `name`, of whatever digest.
+    pub fn is_called(found: &str, name: &str) -> bool {
+        let digest = found.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+        found == name || digest.is_some_and(|digest| digest.len() == 12 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    }
+
+    fn mark_name(&self) -> String {
+        format!("template/{}", self.name)
+    }
+
+    fn volume(&self) -> String {
+        format!("{}:import/{}", self.spec.images, self.spec.file)
+    }
+
+    fn download_call(&self) -> Call {
+        Call::post(["nodes", &self.spec.node, "storage", &self.spec.images, "download-url"])
+            .with("content", "import")
+            .with("filename", &self.spec.file)
+            .with("url", &self.spec.image_url)
+            .with("checksum", &self.spec.sha256)
+            .with("checksum-algorithm", "sha256")
+    }
+
+    fn create_call(&self, mark: &Mark) -> Call {
+        let TemplateSpec { vmid, node, storage, bridge, cpu_type, vlan, vendor_snippet, .. } = &self.spec;
+        Call::post(["nodes", node, "qemu"])
+            .with("vmid", vmid)
+            .with("name", self.machine_name())
+            .with("description", mark)
+            .with_all(STEPS.iter().copied())
+            .with("cpu", cpu_type)
+            .with("net0", Nic::new(bridge, *vlan))
+            .with("scsi0", format!("{storage}:0,import-from={},discard=on,iothread=1", self.volume()))
+            .with("ide2", format!("{storage}:cloudinit"))
+            .with("tags", "kthw")
+            .maybe("cicustom", vendor_snippet.as_ref().map(|file| format!("vendor={file}")))
+    }
+
+    /// What a template that is there can get without being made anew.
+    fn settings(&self, live: &Found) -> Vec<(&'static str, String, Field)> {
+        let TemplateSpec { bridge, cpu_type, vlan, .. } = &self.spec;
+        let nic = live.config.net0().unwrap_or_else(|| Nic::new(bridge, *vlan));
+        let cpu = field("cpu_type", live.config.cpu_type(), cpu_type).map(|field| ("cpu", cpu_type.clone(), field));
+        let plugged = |bridge: &str, vlan: Option<u16>| vlan.map_or_else(|| bridge.to_owned(), |vlan| format!("{bridge}, VLAN {vlan}"));
+        let net = field("network", plugged(nic.bridge(), nic.vlan()), plugged(bridge, *vlan));
+        let net = net.map(|field| ("net0", nic.on(bridge, *vlan).to_string(), field));
+        cpu.into_iter().chain(net).collect()
+    }
+
+    async fn fetch_image(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        #[derive(Deserialize)]
+        struct Volume {
+            volid: String,
+        }
+        let call = Call::get(["nodes", &self.spec.node, "storage", &self.spec.images, "content"]).with("content", "import");
+        let there: Vec<Volume> = client.get(&call).await?;
+        if there.iter().any(|volume| volume.volid == self.volume()) {
+            return Ok(());
+        }
+        let what = format!("downloading {} to {}", self.spec.file, self.spec.images);
+        match client.post(&self.download_call(), permit).await? {
+            Some(task) => task.wait(client, peers, DOWNLOAD, &what).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn create(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<Machine> {
+        self.fetch_image(client, peers, permit).await?;
+        let mark = Mark::new(&self.workspace, &self.mark_name());
+        let what = format!("creating {} from {}", self.machine_name(), self.spec.file);
+        retry_locked(peers, &what, async || {
+            match client.post(&self.create_call(&mark), permit).await {
+                Ok(Some(task)) => task.wait(client, peers, IMPORT, &what).await,
+                // Whose it is shows when it is read.
+                Err(failure) if failure.says("already exists") => Ok(()),
+                done => finish(done?, client, peers, &what).await,
+            }
+        })
+        .await?;
+        let machine = Machine { vmid: self.spec.vmid, host: self.spec.node.clone() };
+        let Some(found) = self.read_ours(client, peers).await? else {
+            return Err(Error::peer(Vanished { name: self.machine_name(), vmid: self.spec.vmid }));
+        };
+        if found.config.mark().as_ref() != Some(&mark) {
+            // Somebody else made the same template at the same moment, and goes on with it.
+            return Err(Error::peer(NotOurs::new(&found, format!("the template {} of this run", self.name))));
+        }
+        if let Some(gib) = self.spec.disk_gib {
+            machine.grow("scsi0", gib, client, peers, permit).await?;
+        }
+        Ok(machine)
+    }
+
+    async fn read_ours(&self, client: &Client, peers: &Peers) -> Result<Option<Found>> {
+        let Some(found) = machine::find(client, peers, self.spec.vmid).await? else { return Ok(None) };
+        if found.config.mark().is_some_and(|mark| mark.name == self.mark_name()) {
+            return Ok(Some(found));
+        }
+        Err(Error::peer(NotOurs::new(&found, format!("the template {}", self.name))))
+    }
+}
+
+impl Resource for Template {
+    type Live = Found;
+
+    fn id(&self) -> Id {
+        Self::id_of(&self.name)
+    }
+
+    async fn read(&self, peers: &Peers) -> Result<Option<Found>> {
+        self.read_ours(peers.get::<Client>()?, peers).await
+    }
+
+    fn diff(&self, live: Option<&Found>) -> Change {
+        let TemplateSpec { vmid, node, file, sha256, storage, bridge, cpu_type, .. } = &self.spec;
+        let Some(live) = live else {
+            return Change::create([
+                Field::new("name", self.machine_name()),
+                Field::new("vmid", vmid),
+                Field::new("node", node),
+                Field::new("image", file),
+                Field::new("sha256", sha256),
+                Field::new("storage", storage),
+                Field::new("bridge", bridge),
+                Field::new("cpu_type", cpu_type),
+            ]);
+        };
+        let name = self.machine_name();
+        let found = live.config.get("name").unwrap_or_default();
+        // Image or steps are others: machines are still cloned from the old one until it is given another VM id.
+        let other = (found != name).then(|| Field {
+            name: "name".into(),
+            live: Some(found.into()),
+            want: format!("{name} (another image: choose another VM id for it)"),
+            effect: Effect::Replace,
+        });
+        let drive = live.config.drive("scsi0");
+        let lies_on = drive.as_ref().map_or("nowhere", |drive| drive.storage.as_str());
+        let storage = field("storage", lies_on, storage).map(|field| field.with_effect(Effect::Replace));
+        let converted = field("template", if live.config.flag("template", false) { "yes" } else { "no" }, "yes");
+        Change::between([other, storage, converted].into_iter().chain(self.settings(live).into_iter().map(|(.., field)| Some(field))))
+    }
+
+    async fn apply(&self, live: Option<Found>, peers: &Peers, permit: &Permit) -> Result<()> {
+        let client = peers.get::<Client>()?;
+        let machine = match &live {
+            None => self.create(client, peers, permit).await?,
+            Some(live) => {
+                let values = |config: &_| {
+                    let now = Found { config: Clone::clone(config), ..live.clone() };
+                    self.settings(&now).into_iter().map(|(key, value, _)| (key, value)).collect()
+                };
+                live.machine.configure(client, peers, permit, values).await?;
+                live.machine.clone()
+            }
+        };
+        if live.is_some_and(|live| live.config.flag("template", false)) {
+            return Ok(());
+        }
+        machine.convert(client, peers, permit).await
+    }
+}
+
+/// The image of a template cannot be right.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{reason}")]
+#[diagnostic(
+    code(kthw::proxmox::bad_image),
+    help("`sha256` is what the image's publisher lists for it, `file` a name without slashes that ends in .qcow2, .raw or .vmdk")
+)]
+pub struct BadImage {
+    reason: String,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{name} was created as VM {vmid} and is not there")]
+#[diagnostic(code(kthw::proxmox::vanished), help("did somebody remove it meanwhile? Run again"))]
+struct Vanished {
+    name: String,
+    vmid: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxmox::config::Config;
+    use expect_test::{Expect, expect};
+
+    const SHA256: &str = "6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733";
+
+    fn spec() -> TemplateSpec {
+        let spec = serde_json::json!({
+            "vmid": 9420, "node": "homelab", "image_url": "https://images.example/noble.img", "sha256": SHA256, "file": "noble.qcow2",
+            "images": "local", "storage": "local-lvm", "bridge": "vmbr0", "cpu_type": "x86-64-v2-AES",
+        });
+        serde_json::from_value(spec).expect("a spec")
+    }
+
+    fn template() -> Template {
+        Template::new("ubuntu", "tpl", spec()).expect("a template")
+    }
+
+    fn live(changes: &[(&str, &str)]) -> Found {
+        let name = template().machine_name();
+        let usual = [
+            ("name", name.as_str()),
+            ("description", "kthw:ubuntu:template/tpl:00ff"),
+            ("template", "1"),
+            ("scsi0", "local-lvm:base-9420-disk-0,size=3584M"),
+            ("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr0"),
+            ("cpu", "x86-64-v2-AES"),
+        ];
+        let config: Config = usual.into_iter().chain(changes.iter().copied()).collect();
+        Found { machine: Machine { vmid: 9420, host: "homelab".into() }, config, running: false }
+    }
+
+    fn check(template: &Template, live: Option<&Found>, expected: Expect) {
+        let change = template.diff(live);
+        let fields: Vec<String> = change.fields().iter().map(|field| format!("\n    {field}")).collect();
+        expected.assert_eq(&format!("{} {}{}", change.mark(), template.id(), fields.concat()));
+    }
+
+    #[test]
+    fn calls() {
+        let template = template();
+        expect!["POST /nodes/homelab/storage/local/download-url content=import filename=noble.qcow2 url=https://images.example/noble.img checksum=6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733 checksum-algorithm=sha256"]
+            .assert_eq(&template.download_call().to_string());
+        let mark = Mark { workspace: "ubuntu".into(), name: "template/tpl".into(), nonce: "00ff".into() };
+        expect!["POST /nodes/homelab/qemu vmid=9420 name=tpl-450ba73730d0 description=kthw:ubuntu:template/tpl:00ff agent=enabled=1 boot=order=scsi0 ciupgrade=0 cores=2 memory=2048 ostype=l26 scsihw=virtio-scsi-single serial0=socket vga=serial0 cpu=x86-64-v2-AES net0=virtio,bridge=vmbr0 scsi0=local-lvm:0,import-from=local:import/noble.qcow2,discard=on,iothread=1 ide2=local-lvm:cloudinit tags=kthw"].assert_eq(&template.create_call(&mark).to_string());
+    }
+
+    #[test]
+    fn the_name_follows_image_and_steps() {
+        let name = template().machine_name();
+        expect!["tpl-450ba73730d0"].assert_eq(&name);
+        assert!(Template::is_called(&name, "tpl") && Template::is_called("tpl", "tpl"));
+        assert!(!Template::is_called("tpl-old", "tpl") && !Template::is_called(&name, "tp"));
+        let bigger = Template::new("ubuntu", "tpl", TemplateSpec { disk_gib: Some(8), ..spec() }).expect("a template");
+        assert_ne!(bigger.machine_name(), name);
+        let moved = Template::new("ubuntu", "tpl", TemplateSpec { bridge: "vmbr1".into(), ..spec() }).expect("a template");
+        assert_eq!(moved.machine_name(), name);
+    }
+
+    #[test]
+    fn diffs() {
+        check(&template(), None, expect![[r#"
+            + proxmox.template/tpl
+                name: tpl-450ba73730d0
+                vmid: 9420
+                node: homelab
+                image: noble.qcow2
+                sha256: 6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733
+                storage: local-lvm
+                bridge: vmbr0
+                cpu_type: x86-64-v2-AES"#]]);
+        check(&template(), Some(&live(&[])), expect!["= proxmox.template/tpl"]);
+        check(&template(), Some(&live(&[("template", "0")])), expect![[r#"
+            ~ proxmox.template/tpl
+                template: no -> yes"#]]);
+        check(&template(), Some(&live(&[("cpu", "host"), ("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr1,tag=5")])), expect![[r#"
+            ~ proxmox.template/tpl
+                cpu_type: host -> x86-64-v2-AES
+                network: vmbr1, VLAN 5 -> vmbr0"#]]);
+        check(&template(), Some(&live(&[("name", "tpl-000000000000"), ("scsi0", "nfs:base-9420-disk-0")])), expect![[r#"
+            ± proxmox.template/tpl
+                name: tpl-000000000000 -> tpl-450ba73730d0 (another image: choose another VM id for it)  (needs replacement)
+                storage: nfs -> local-lvm  (needs replacement)"#]]);
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_imported_is_refused() {
+        let refused = |spec| Template::new("ubuntu", "tpl", spec).expect_err("a bad image").to_string();
+        assert_eq!(refused(TemplateSpec { file: "noble.img".into(), ..spec() }), "Proxmox cannot import a file called `noble.img`");
+        assert_eq!(refused(TemplateSpec { sha256: "6E".into(), ..spec() }), "`6E` is not a SHA-256 in lower-case hexadecimal digits");
+    }
+}

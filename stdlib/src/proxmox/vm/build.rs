@@ -1,0 +1,239 @@
+//! Making a machine so: clone, configure, grow, start, wait until it is up, pin its host keys.
+use super::{Live, Vm};
+use crate::proxmox::{
+    agent::{self, Agent, HostKeys},
+    call::Call,
+    client::Client,
+    error::Failure,
+    machine::{self, Found, Machine, NotOurs},
+    ownership::Mark,
+    task::retry_locked,
+    template::Template,
+};
+use crate::workspace::CloneMode;
+use kthw_engine::{Error, Limit, Peers, Permit, Result, progress};
+use miette::Diagnostic;
+use std::{sync::Arc, time::Duration};
+
+/// How long Proxmox may take to copy a template.
+const CLONE: Limit = Limit::minutes(60);
+/// How many clones of one template go on at once: each holds a lock on the template's storage, and more only wait for it.
+const CLONES_AT_ONCE: usize = 2;
+
+impl Vm {
+    pub(super) async fn find(&self, peers: &Peers) -> Result<Option<Live>> {
+        let client = peers.get::<Client>()?;
+        let Some(found) = self.find_ours(client, peers).await? else { return Ok(None) };
+        self.pin_unknown(&found, client, peers).await?;
+        Ok(Some(Live { found, keys: self.keys.read().await? }))
+    }
+
+    async fn find_ours(&self, client: &Client, peers: &Peers) -> Result<Option<Found>> {
+        match machine::find(client, peers, self.vmid).await? {
+            Some(found) if !found.config.mark().is_some_and(|mark| mark.is_of(&self.workspace, &self.node)) => {
+                Err(Error::peer(NotOurs::new(&found, &self.node)))
+            }
+            found => Ok(found),
+        }
+    }
+
+    pub(super) async fn make_so(&self, live: Option<Live>, peers: &Peers, permit: &Permit) -> Result<()> {
+        let client = peers.get::<Client>()?;
+        let keys = self.keys.read().await?;
+        let Found { machine, running, .. } = match live {
+            Some(live) => live.found,
+            None => self.clone_template(client, peers, permit).await?,
+        };
+        if keys.is_empty() {
+            progress("no public key is set (`ssh.key_file`, `ssh.authorized_keys`): nobody will be able to log in");
+        }
+        let values = |config: &_| self.settings(config, running, &keys).into_iter().map(|setting| (setting.key, setting.value)).collect();
+        machine.configure(client, peers, permit, values).await?;
+        self.grow(&machine, client, peers, permit).await?;
+        if running {
+            return Ok(());
+        }
+        machine.start(client, peers, permit).await?;
+        self.meet(&machine, client, peers).await
+    }
+
+    /// Grows the boot disk if it is smaller than wanted. After the configuration: a pending change would put the old size back.
+    async fn grow(&self, machine: &Machine, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        let Some(config) = machine.config(client).await? else { return Ok(()) };
+        let wanted = u64::from(self.spec.disk_gib) * super::GIB;
+        match config.boot_disk() {
+            Some((disk, drive)) if drive.size_bytes.is_some_and(|bytes| bytes < wanted) => {
+                machine.grow(disk, self.spec.disk_gib, client, peers, permit).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until a machine that was just started is up, and pins its host keys.
+    async fn meet(&self, machine: &Machine, client: &Client, peers: &Peers) -> Result<()> {
+        let silent_for = Duration::from_secs(self.spec.agent_timeout_s.into());
+        match agent::wait_for(machine, self.address, silent_for, client, peers).await? {
+            Agent::Ready => {
+                let keys = agent::wait_for_host_keys(machine, client, peers).await?;
+                self.pin(&keys, peers)
+            }
+            Agent::Silent(reason) => {
+                progress(format!(
+                    "going on without the guest agent ({reason}): the SSH host key at {} will be taken on first use",
+                    self.address
+                ));
+                Ok(())
+            }
+        }
+    }
+
+    /// Pins the host keys of a machine that runs, when none are known here: another computer made it, or the cache was lost.
+    async fn pin_unknown(&self, found: &Found, client: &Client, peers: &Peers) -> Result<()> {
+        match peers.get::<Arc<dyn HostKeys>>() {
+            Ok(known) if found.running && !known.knows(&self.node) => self.pin(&agent::host_keys(&found.machine, client).await, peers),
+            _ => Ok(()),
+        }
+    }
+
+    fn pin(&self, keys: &[String], peers: &Peers) -> Result<()> {
+        match peers.get::<Arc<dyn HostKeys>>() {
+            Ok(known) if !keys.is_empty() => known.pin(&self.node, self.address, self.port, keys),
+            _ => Ok(()),
+        }
+    }
+
+    fn clone_call(&self, source: &Machine, mark: &Mark) -> Call {
+        let full = self.spec.clone == CloneMode::Full;
+        source
+            .clone_call()
+            .with("newid", self.vmid)
+            .with("name", &self.fqdn)
+            .with("description", self.description(mark))
+            .with("full", u8::from(full))
+            // Proxmox refuses a storage for linked clones: they lie beside their template.
+            .maybe("storage", full.then_some(&self.spec.storage))
+            .maybe("pool", self.pool.as_ref())
+            .maybe("target", (source.host != self.host).then_some(&self.host))
+    }
+
+    async fn clone_template(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<Found> {
+        let source = self.source(client, peers).await?;
+        let mark = Mark::new(&self.workspace, &self.node);
+        let call = self.clone_call(&source, &mark);
+        let what = format!("cloning VM {} from {}", self.vmid, self.spec.template);
+        let lane = client.lane(format!("clone/{}", source.vmid), CLONES_AT_ONCE);
+        let _place = lane.acquire().await.expect("lanes are never closed");
+        retry_locked(peers, &what, async || match client.post(&call, permit).await {
+            Ok(Some(task)) => match task.wait(client, peers, CLONE, &what).await {
+                Ok(()) => Ok(()),
+                Err(error) => {
+                    self.clean_up(&mark, client, peers, permit).await;
+                    Err(error)
+                }
+            },
+            Ok(None) => Ok(()),
+            // Whose machine that is shows when it is read; an earlier try of ours may have got through.
+            Err(failure) if failure.says("already exists") || maybe_done(&failure) => Ok(()),
+            Err(failure) => Err(failure.into()),
+        })
+        .await?;
+        match self.find_ours(client, peers).await? {
+            Some(found) => Ok(found),
+            None => Err(Error::peer(NotThere { node: self.node.clone(), vmid: self.vmid })),
+        }
+    }
+
+    /// Removes what a failed clone of ours left behind. Proxmox does so itself, unless it was interrupted.
+    async fn clean_up(&self, mark: &Mark, client: &Client, peers: &Peers, permit: &Permit) {
+        let machine = Machine { vmid: self.vmid, host: self.host.clone() };
+        let Ok(Some(config)) = machine.config(client).await else { return };
+        // Proxmox reserves the VM id before it answers with a task, so a half-made machine without any mark is that task's.
+        let half_made = config.mark().is_none() && config.get("lock") == Some("clone");
+        if half_made || config.mark().as_ref() == Some(mark) {
+            progress(format!("removing what the failed clone left of VM {}", self.vmid));
+            if let Err(error) = machine.destroy(client, peers, permit).await {
+                progress(format!("it could not be removed: {error}"));
+            }
+        }
+    }
+
+    /// The template to clone: at the VM id that the workspace names, or by its name.
+    async fn source(&self, client: &Client, peers: &Peers) -> Result<Machine> {
+        let mut candidates: Vec<u32> = self.template_vmid.into_iter().collect();
+        if candidates.is_empty() {
+            let named = |name: &Option<String>| name.as_deref().is_some_and(|name| Template::is_called(name, &self.spec.template));
+            candidates.extend(machine::guests(client).await?.iter().filter(|guest| named(&guest.name)).map(|guest| guest.vmid));
+        }
+        let mut templates = Vec::new();
+        for vmid in candidates {
+            let Some(found) = machine::find(client, peers, vmid).await? else { continue };
+            let name = found.config.get("name").unwrap_or_default();
+            if found.config.flag("template", false) && Template::is_called(name, &self.spec.template) {
+                templates.push(found.machine);
+            }
+        }
+        match templates.as_slice() {
+            [template] => Ok(template.clone()),
+            [] => Err(Error::peer(NoTemplate { template: self.spec.template.clone() })),
+            many => Err(Error::peer(ManyTemplates {
+                template: self.spec.template.clone(),
+                vmids: many.iter().map(|template| template.vmid.to_string()).collect::<Vec<_>>().join(", "),
+            })),
+        }
+    }
+}
+
+fn maybe_done(failure: &Failure) -> bool {
+    matches!(failure, Failure::NoAnswer(error) if error.maybe_done)
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("there is no template called `{template}`")]
+#[diagnostic(
+    code(kthw::proxmox::no_template),
+    help("declare it with `proxmox::template` in a phase before this one, or check the name; a token also needs VM.Audit on it")
+)]
+struct NoTemplate {
+    template: String,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("several templates are called `{template}`: VM {vmids}")]
+#[diagnostic(code(kthw::proxmox::many_templates), help("name the one to use by `template.vmid` in workspace.yaml"))]
+struct ManyTemplates {
+    template: String,
+    vmids: String,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("VM {vmid} for {node} is not there after it was cloned")]
+#[diagnostic(
+    code(kthw::proxmox::not_there),
+    help("a machine that we may not see can have this VM id: choose another one, or grant VM.Audit on /vms/{vmid}; otherwise run again")
+)]
+struct NotThere {
+    node: String,
+    vmid: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxmox::vm::tests::a_vm;
+    use expect_test::expect;
+
+    #[test]
+    fn clone_calls() {
+        let mark = Mark { workspace: "ubuntu".into(), name: "cu1".into(), nonce: "00ff".into() };
+        let source = |host: &str| Machine { vmid: 9420, host: host.into() };
+        let shown = |vm: &Vm, host| vm.clone_call(&source(host), &mark).to_string();
+        expect![[r#"
+            POST /nodes/homelab/qemu/9420/clone newid=401 name=cu1.bevz.net description=kthw:ubuntu:cu1:00ff
+            template: tpl
+             full=1 storage=local-lvm"#]].assert_eq(&shown(&a_vm("{}"), "homelab"));
+        expect![[r#"
+            POST /nodes/pve2/qemu/9420/clone newid=401 name=cu1.bevz.net description=kthw:ubuntu:cu1:00ff
+            template: tpl
+             full=0 pool=K8S target=homelab"#]].assert_eq(&shown(&a_vm(r#"{"clone": "linked", "pool": "K8S"}"#), "pve2"));
+    }
+}
