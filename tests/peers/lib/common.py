@@ -9,6 +9,7 @@ import time
 
 GATEWAY = "10.77.0.1"
 PREFIX = "10.77.0."
+PODS = "10.244."  # pods of host N are in 10.244.N.0/24: a bridge stands in for Calico's data plane
 FIRST_HOST = 10  # host N has the address 10.77.0.(10+N)
 LAST_HOST = 200
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -92,7 +93,7 @@ def read_pid(path):
 
 
 def end(path, number=signal.SIGTERM, seconds=5):
-    """Ends the process of a pid file: the signal, then SIGKILL after the given seconds."""
+    """Ends the process of a pid file: the signal, SIGKILL after the given seconds, then what is left of its process group."""
     pid = read_pid(path)
     for sign, limit in ((number, seconds), (signal.SIGKILL, 5)):
         deadline = time.monotonic() + limit
@@ -100,6 +101,9 @@ def end(path, number=signal.SIGTERM, seconds=5):
             os.kill(pid, sign)
         while pid and read_pid(path) == pid and time.monotonic() < deadline:
             time.sleep(0.02)
+    if pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
     if os.path.exists(path):
         os.unlink(path)
 

@@ -1,6 +1,7 @@
 """A test host: an overlay over the base image, booted by systemd-nspawn in its own network namespace, with real systemd and sshd."""
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ import time
 import uuid
 
 import common
-from common import FIRST_HOST, GATEWAY, HERE, LAST_HOST, PREFIX, Failure, run
+from common import FIRST_HOST, GATEWAY, HERE, LAST_HOST, PODS, PREFIX, Failure, run
 
 # systemd-nspawn's exit status when the host asked to be rebooted.
 REBOOT = 133
@@ -24,6 +25,7 @@ class Host:
             raise Failure(f"host {number}: the number must be between 1 and {LAST_HOST}")
         self.world, self.number = world, number
         self.address = f"{PREFIX}{FIRST_HOST + number}"
+        self.pods = f"{PODS}{number}.0/24"
         self.netns = f"{world.name}-h{number}"
         self.folder = world.path("hosts", str(number))
         self.root = os.path.join(self.folder, "root")
@@ -87,6 +89,11 @@ class Host:
             if fresh:
                 self._write("etc/hostname", name.split(".")[0] + "\n")
                 self._write("etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {name} {name.split('.')[0]}\n")
+                self._write("etc/cni/net.d/10-bridge.conflist", json.dumps({
+                    "cniVersion": "0.4.0", "name": "bridge", "plugins": [
+                        {"type": "bridge", "bridge": "cni0", "isGateway": True, "hairpinMode": True,
+                         "ipam": {"type": "host-local", "ranges": [[{"subnet": self.pods}]], "routes": [{"dst": "0.0.0.0/0"}]}},
+                        {"type": "portmap", "capabilities": {"portMappings": True}}]}, indent=1))
                 with open(self.path("machine.uuid"), "w", encoding="utf-8") as file:
                     file.write(str(uuid.uuid4()))
             for part, text in seed.items():
@@ -113,6 +120,8 @@ class Host:
         run(*ours, "addr", "add", f"{self.address}/24", "dev", "eth0")
         run(*ours, "link", "set", "eth0", "up")
         run(*ours, "route", "add", "default", "via", GATEWAY)
+        # Pods of other hosts are reached through the world's namespace.
+        run("ip", "-n", self.world.netns, "route", "replace", self.pods, "via", self.address)
 
     def supervise(self, name):
         """Boots the host, and again each time that it asks for a reboot. Returns when it powered off."""
