@@ -1,0 +1,74 @@
+//! The `calico` module: the pod network, through its operator.
+
+mod installation;
+mod operator;
+
+pub use installation::{Encapsulation, InstallationSpec};
+pub use operator::{Operator, UnknownVersion};
+
+use rhai::{Module, plugin::*};
+
+/// The module as scripts see it.
+pub fn module() -> Module {
+    exported_module!(api)
+}
+
+#[export_module]
+mod api {
+    use super::{InstallationSpec, Operator};
+    use crate::{
+        kubernetes::{Manifest, Place},
+        workspace::Cluster,
+    };
+    use kthw_engine::{Id, Options, Rhai, declare, throw};
+    use rhai::Map;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct OperatorSpec {
+        version: String,
+    }
+
+    /// Keeps the Tigera operator, which installs and runs Calico: upstream's manifest of a known version, checked by its digest.
+    ///
+    /// Options: `version`, such as `3.28.0`.
+    ///
+    /// ```rhai
+    /// calico::operator(cluster, #{ version: cluster.versions.calico });
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn operator(cx: NativeCallContext, cluster: Cluster, options: Map) -> Rhai<Id> {
+        let options = Options::<OperatorSpec>::parse(&cx, "calico::operator", options)?;
+        let place = match Place::of(cluster.workspace()) {
+            Ok(place) => place,
+            Err(error) => return throw(&cx, error),
+        };
+        match Operator::new(place, &options.spec.version) {
+            Ok(operator) => declare(&cx, operator, options.needs),
+            Err(error) => throw(&cx, error),
+        }
+    }
+
+    /// Keeps Calico's installation: the pod network and Calico's API server. The operator does what it says.
+    ///
+    /// Options: `pod_subnet`; `encapsulation` (`"VXLAN"`, `"VXLANCrossSubnet"`, `"IPIP"`, `"IPIPCrossSubnet"` or `"None"`),
+    /// `block_size` (a prefix length, 26), `registry` (of Calico's images, with a trailing `/`).
+    ///
+    /// ```rhai
+    /// let operator = calico::operator(cluster, #{ version: cluster.versions.calico });
+    /// calico::installation(cluster, #{ pod_subnet: cluster.network.pods, needs: [operator] });
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn installation(cx: NativeCallContext, cluster: Cluster, options: Map) -> Rhai<Id> {
+        let options = Options::<InstallationSpec>::parse(&cx, "calico::installation", options)?;
+        let place = match Place::of(cluster.workspace()) {
+            Ok(place) => place,
+            Err(error) => return throw(&cx, error),
+        };
+        match options.spec.documents() {
+            Ok(documents) => declare(&cx, Manifest::new(Id::new("calico.installation", &place.cluster), place, documents), options.needs),
+            Err(error) => throw(&cx, error),
+        }
+    }
+}

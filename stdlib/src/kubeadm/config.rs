@@ -1,0 +1,161 @@
+//! kubeadm's configuration files, generated for the configuration API that a Kubernetes version reads. Pure.
+use crate::workspace::{CgroupDriver, NodeSpec, Role, Workspace};
+use ipnet::Ipv4Net;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// The socket of containerd.
+const CRI_SOCKET: &str = "/run/containerd/containerd.sock";
+
+/// The configuration APIs of kubeadm, oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConfigApi {
+    /// Read by Kubernetes up to 1.21.
+    V1Beta2,
+    /// Read from 1.22; deprecated since 1.31.
+    V1Beta3,
+    /// Read from 1.31: arguments are lists of name and value.
+    V1Beta4,
+}
+
+impl ConfigApi {
+    /// The newest API that this Kubernetes version reads.
+    pub fn of(version: &semver::Version) -> Self {
+        match (version.major, version.minor) {
+            (0, _) | (1, ..=21) => Self::V1Beta2,
+            (1, ..=30) => Self::V1Beta3,
+            _ => Self::V1Beta4,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::V1Beta2 => "kubeadm.k8s.io/v1beta2",
+            Self::V1Beta3 => "kubeadm.k8s.io/v1beta3",
+            Self::V1Beta4 => "kubeadm.k8s.io/v1beta4",
+        }
+    }
+
+    /// Older kubelets take a plain path; newer ones warn about one.
+    fn cri_socket(self) -> String {
+        if self == Self::V1Beta2 { CRI_SOCKET.into() } else { format!("unix://{CRI_SOCKET}") }
+    }
+
+    fn arguments(self, arguments: &BTreeMap<String, String>) -> Value {
+        match self {
+            Self::V1Beta4 => arguments.iter().map(|(name, value)| json!({"name": name, "value": value})).collect(),
+            _ => json!(arguments),
+        }
+    }
+}
+
+/// What `kubeadm init` is asked for.
+#[derive(Clone, Debug)]
+pub struct ClusterSpec {
+    /// The Kubernetes version.
+    pub version: semver::Version,
+    /// `host:port` of the API server.
+    pub endpoint: String,
+    /// Pod addresses.
+    pub pod_subnet: Ipv4Net,
+    /// Service addresses.
+    pub service_subnet: Ipv4Net,
+}
+
+/// The names and addresses that the API server's certificate has to hold: of every control plane, the endpoint and the loopback.
+///
+/// They are computed from the workspace, never from what a machine says of itself.
+pub fn certificate_names(workspace: &Workspace, endpoint: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for node in workspace.with_role(Role::ControlPlane) {
+        names.extend([node.address.to_string(), node.name.clone(), workspace.fqdn(node)]);
+    }
+    names.push(endpoint_host(endpoint).to_owned());
+    names.extend(["localhost".to_owned(), "127.0.0.1".to_owned()]);
+    names.extend(workspace.kubeadm.cert_sans.iter().cloned());
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| !name.is_empty() && seen.insert(name.clone()));
+    names
+}
+
+/// The host of `host:port`.
+pub fn endpoint_host(endpoint: &str) -> &str {
+    endpoint.rsplit_once(':').map_or(endpoint, |(host, _)| host)
+}
+
+/// The file for `kubeadm init` on `node`.
+///
+/// kubeadm makes a bootstrap token of its own if it is given none, valid for a day; so it is given one that ends at once.
+pub fn init(workspace: &Workspace, node: &NodeSpec, spec: &ClusterSpec) -> String {
+    let api = ConfigApi::of(&spec.version);
+    let init = json!({
+        "apiVersion": api.name(),
+        "kind": "InitConfiguration",
+        "bootstrapTokens": [{"ttl": "1m0s", "description": "made by kubeadm init, not used"}],
+        "localAPIEndpoint": {"advertiseAddress": node.address.to_string(), "bindPort": 6443},
+        "nodeRegistration": registration(api, workspace, node),
+    });
+    let mut cluster = object(json!({
+        "apiVersion": api.name(),
+        "kind": "ClusterConfiguration",
+        "clusterName": workspace.name,
+        "kubernetesVersion": format!("v{}", spec.version),
+        "controlPlaneEndpoint": spec.endpoint,
+    }));
+    if let Some(repository) = &workspace.kubeadm.image_repository {
+        cluster.insert("imageRepository".into(), json!(repository));
+    }
+    cluster.insert(
+        "networking".into(),
+        json!({
+            "dnsDomain": "cluster.local",
+            "podSubnet": spec.pod_subnet.to_string(),
+            "serviceSubnet": spec.service_subnet.to_string(),
+        }),
+    );
+    cluster.insert("apiServer".into(), json!({"certSANs": certificate_names(workspace, &spec.endpoint)}));
+    let kubelet = json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "cgroupDriver": cgroup_driver(workspace.kubeadm.cgroup_driver),
+        "failSwapOn": workspace.kubeadm.fail_swap_on,
+    });
+    [init, Value::Object(cluster), kubelet].iter().map(yaml).collect::<Vec<_>>().join("---\n")
+}
+
+/// The file for `kubeadm join` of a worker. It holds a token: treat it as a secret.
+pub fn join(workspace: &Workspace, node: &NodeSpec, version: &semver::Version, token: &str, ca_hash: &str) -> String {
+    let api = ConfigApi::of(version);
+    yaml(&json!({
+        "apiVersion": api.name(),
+        "kind": "JoinConfiguration",
+        "discovery": {"bootstrapToken": {
+            "apiServerEndpoint": workspace.endpoint(),
+            "token": token,
+            "caCertHashes": [ca_hash],
+        }},
+        "nodeRegistration": registration(api, workspace, node),
+    }))
+}
+
+fn registration(api: ConfigApi, workspace: &Workspace, node: &NodeSpec) -> Value {
+    let mut arguments = BTreeMap::from([("node-ip".to_owned(), node.address.to_string())]);
+    arguments.extend(workspace.kubeadm.kubelet_extra_args.clone());
+    json!({"name": node.name, "criSocket": api.cri_socket(), "kubeletExtraArgs": api.arguments(&arguments)})
+}
+
+fn cgroup_driver(driver: CgroupDriver) -> &'static str {
+    match driver {
+        CgroupDriver::Systemd => "systemd",
+        CgroupDriver::Cgroupfs => "cgroupfs",
+    }
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    if let Value::Object(map) = value { map } else { Map::new() }
+}
+
+fn yaml(value: &Value) -> String {
+    let text = serde_saphyr::to_string(value).expect("a JSON value can always be written as YAML");
+    if text.ends_with('\n') { text } else { format!("{text}\n") }
+}

@@ -1,0 +1,80 @@
+//! Golden configurations, one for each of kubeadm's configuration APIs.
+use super::config::*;
+use crate::workspace::{NodeSpec, Workspace};
+use expect_test::{Expect, expect};
+
+/// A small cluster in the given Kubernetes version, with further lines of YAML.
+pub(super) fn workspace(version: &str, more: &str) -> Workspace {
+    let yaml = format!(
+        "name: ubuntu\ndomain: bevz.net\nrelease_letter: u\ndistribution: ubuntu\nversions: {{kubernetes: {version}, calico: 3.28.0}}\n\
+         network: {{nodes: 10.10.10.0/24, gateway: 10.10.10.1, pods: 192.168.0.0/16, services: 10.96.0.0/12}}\n\
+         nodes: [{{name: cu1, role: control_plane, address: 10.10.10.116}}, {{name: wu1, role: worker, address: 10.10.10.121}}]\n{more}"
+    );
+    serde_saphyr::from_str(&yaml).expect("a workspace")
+}
+
+fn check_init(version: &str, more: &str, want: &Expect) {
+    let workspace = workspace(version, more);
+    let spec = ClusterSpec {
+        version: workspace.versions.kubernetes.clone(),
+        endpoint: workspace.endpoint(),
+        pod_subnet: workspace.network.pods,
+        service_subnet: workspace.network.services,
+    };
+    want.assert_eq(&init(&workspace, &workspace.nodes[0], &spec));
+}
+
+fn worker(workspace: &Workspace) -> &NodeSpec {
+    &workspace.nodes[1]
+}
+
+#[test]
+fn init_for_1_20_is_v1beta2() {
+    let more = "kubeadm: {image_repository: 'registry.lab:5000', cgroup_driver: cgroupfs, fail_swap_on: false, \
+                kubelet_extra_args: {cgroups-per-qos: 'false', enforce-node-allocatable: ''}, cert_sans: [api.bevz.net]}\n";
+    check_init("1.20.2", more, &expect![[""]]);
+}
+
+#[test]
+fn init_for_1_30_is_v1beta3() {
+    check_init("1.30.5", "", &expect![[""]]);
+}
+
+#[test]
+fn init_for_1_31_is_v1beta4() {
+    check_init("1.31.9", "endpoint: 10.10.10.100:443\nkubeadm: {kubelet_extra_args: {v: '2'}}\n", &expect![[""]]);
+}
+
+#[test]
+fn join_for_1_20_and_1_31() {
+    let token = "abcdef.0123456789abcdef";
+    let old = workspace("1.20.2", "");
+    expect![[""]].assert_eq(&join(&old, worker(&old), &old.versions.kubernetes, token, "sha256:00"));
+    let new = workspace("1.31.9", "");
+    expect![[""]].assert_eq(&join(&new, worker(&new), &new.versions.kubernetes, token, "sha256:00"));
+}
+
+#[test]
+fn each_version_gets_the_newest_api_that_it_reads() {
+    for (version, api) in [
+        ("1.20.2", ConfigApi::V1Beta2),
+        ("1.21.14", ConfigApi::V1Beta2),
+        ("1.22.0", ConfigApi::V1Beta3),
+        ("1.30.14", ConfigApi::V1Beta3),
+        ("1.31.0", ConfigApi::V1Beta4),
+        ("1.36.1", ConfigApi::V1Beta4),
+    ] {
+        assert_eq!(ConfigApi::of(&version.parse().expect("a version")), api, "{version}");
+    }
+}
+
+#[test]
+fn what_a_file_says_is_yaml_that_reads_back() {
+    let workspace = workspace("1.31.9", "kubeadm: {kubelet_extra_args: {a: 'yes', b: '012', c: ''}}\n");
+    let text = join(&workspace, worker(&workspace), &workspace.versions.kubernetes, "t", "h");
+    let value: serde_json::Value = serde_saphyr::from_str(&text).expect("YAML");
+    let arguments = &value["nodeRegistration"]["kubeletExtraArgs"];
+    assert_eq!(arguments[0], serde_json::json!({"name": "a", "value": "yes"}));
+    assert_eq!(arguments[1]["value"], "012");
+    assert_eq!(arguments[2]["value"], "");
+}

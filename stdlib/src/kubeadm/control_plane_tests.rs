@@ -1,0 +1,87 @@
+//! A control plane's states, before and after.
+use super::{super::config_tests::workspace, *};
+use expect_test::{Expect, expect};
+use kthw_engine::node::{Output, PathKind};
+
+fn control_plane(more: &str) -> ControlPlane {
+    let workspace = Arc::new(workspace("1.31.9", more));
+    let spec = ClusterSpec {
+        version: workspace.versions.kubernetes.clone(),
+        endpoint: workspace.endpoint(),
+        pod_subnet: workspace.network.pods,
+        service_subnet: workspace.network.services,
+    };
+    ControlPlane::new(workspace, spec).expect("one control plane")
+}
+
+/// Answers to the query: which of the three files are there, the certificate's names, and what asking for readiness gave.
+fn findings(files: [bool; 3], names: &str, ready: (i32, &str)) -> Vec<Finding> {
+    let file = PathState {
+        kind: PathKind::File,
+        mode: 0o600,
+        owner: "root".into(),
+        group: "root".into(),
+        modified_s: 0,
+        sha256: None,
+        content: None,
+    };
+    let mut findings: Vec<Finding> = files.map(|there| Finding::Path(there.then(|| file.clone()))).into();
+    findings.push(Finding::Run(Output { status: i32::from(names.is_empty()), stdout: names.into(), stderr: String::new() }));
+    findings.push(Finding::Run(Output { status: ready.0, stdout: String::new(), stderr: ready.1.into() }));
+    findings
+}
+
+fn check(more: &str, findings: &[Finding], want: &Expect) {
+    let resource = control_plane(more);
+    let live = resource.live(findings).expect("understood");
+    let change = resource.diff(live.as_ref());
+    let mut lines = vec![format!("{} {}", change.mark(), resource.id())];
+    lines.extend(change.fields().iter().map(|field| format!("    {field}")));
+    if !change.is_none() {
+        match resource.work(live.as_ref(), false) {
+            Work::JustInTime => lines.push("just in time".into()),
+            Work::Actions(actions) => lines.extend(actions.iter().map(|action| match action {
+                Action::Run { argv, timeout_s, .. } => format!("{} ({timeout_s} s)", argv.join(" ")),
+                Action::Write { path, mode, .. } => format!("write {path} {mode:o}"),
+                Action::Directory { path, mode, .. } => format!("directory {path} {mode:o}"),
+                Action::Remove { path } => format!("remove {path}"),
+                other => format!("{other:?}"),
+            })),
+        }
+    }
+    want.assert_eq(&lines.join("\n"));
+}
+
+const NAMES: &str = "X509v3 Subject Alternative Name: \n    DNS:cu1, DNS:cu1.bevz.net, DNS:kubernetes, DNS:localhost, \
+                     IP Address:10.96.0.1, IP Address:10.10.10.116, IP Address:127.0.0.1\n";
+
+#[test]
+fn nothing_there_is_created() {
+    let more = "kubeadm: {skip_phases: [addon/kube-proxy, addon/coredns], ignore_preflight_errors: [NumCPU]}\n";
+    check(more, &findings([false; 3], "", (1, "no such file")), &expect![[""]]);
+}
+
+#[test]
+fn a_running_one_is_left_alone() {
+    check("", &findings([true; 3], NAMES, (0, "")), &expect![[""]]);
+}
+
+#[test]
+fn a_name_that_the_certificate_lacks_is_added() {
+    check("kubeadm: {cert_sans: [api.bevz.net]}\n", &findings([true; 3], NAMES, (0, "")), &expect![[""]]);
+}
+
+#[test]
+fn a_silent_one_is_waited_for() {
+    check("", &findings([true; 3], NAMES, (1, "x\nThe connection to the server was refused\n")), &expect![[""]]);
+    check("", &findings([false, true, false], "", (1, "")), &expect![[""]]);
+}
+
+#[test]
+fn several_control_planes_are_refused() {
+    let mut workspace = workspace("1.31.9", "");
+    workspace.nodes[1].role = Role::ControlPlane;
+    let spec = control_plane("").spec;
+    let error = ControlPlane::new(Arc::new(workspace), spec).expect_err("refused");
+    expect![[""]].assert_eq(&error.to_string());
+}

@@ -1,0 +1,174 @@
+//! The `kubeadm` module: a control plane, its workers, and what their packages and runtime must look like.
+
+mod config;
+#[cfg(test)]
+mod config_tests;
+mod containerd;
+mod control_plane;
+mod packages;
+mod token;
+mod worker;
+
+pub use config::{ClusterSpec, ConfigApi, certificate_names};
+pub use control_plane::{ControlPlane, ControlPlanes, LiveControlPlane};
+pub use worker::{LiveWorker, Worker};
+
+use crate::workspace::Kubeadm;
+use miette::Diagnostic;
+use rhai::{Module, plugin::*};
+
+/// Where kthw keeps kubeadm's configuration on a node.
+const FOLDER: &str = "/etc/kubernetes/kthw";
+
+/// The module as scripts see it.
+pub fn module() -> Module {
+    exported_module!(api)
+}
+
+/// The flag that makes kubeadm go on in spite of some preflight errors.
+fn ignored(settings: &Kubeadm) -> Option<String> {
+    let ignored = &settings.ignore_preflight_errors;
+    (!ignored.is_empty()).then(|| format!("--ignore-preflight-errors={}", ignored.join(",")))
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{node} did not answer what it was asked")]
+#[diagnostic(code(kthw::kubeadm::no_answer), help("this is a mistake in kthw; please report it with the command that you ran"))]
+struct NoAnswer {
+    node: String,
+}
+
+#[export_module]
+mod api {
+    use super::{ClusterSpec, ControlPlane, Worker, containerd, packages};
+    use crate::{
+        kubernetes::Place,
+        workspace::{Cluster, Node},
+    };
+    use kthw_engine::{Id, Options, Rhai, declare_on_node, throw};
+    use rhai::{Dynamic, Map};
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct ControlPlaneSpec {
+        version: semver::Version,
+        endpoint: String,
+        pod_subnet: ipnet::Ipv4Net,
+        service_subnet: ipnet::Ipv4Net,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct NoSpec {}
+
+    /// Keeps a control plane on the cluster's control-plane node: `kubeadm init`, once.
+    ///
+    /// The API server's certificate holds every control plane's address, short and full name, the endpoint's host and
+    /// `kubeadm.cert_sans`; a name that is missing later is added. An API server that does not answer is waited for, never reset.
+    /// Options: `version`, `endpoint` (`host:port`), `pod_subnet`, `service_subnet`.
+    ///
+    /// ```rhai
+    /// kubeadm::control_plane(cluster, #{
+    ///     version:        cluster.versions.kubernetes,
+    ///     endpoint:       cluster.endpoint,
+    ///     pod_subnet:     cluster.network.pods,
+    ///     service_subnet: cluster.network.services,
+    /// });
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn control_plane(cx: NativeCallContext, cluster: Cluster, options: Map) -> Rhai<Id> {
+        let options = Options::<ControlPlaneSpec>::parse(&cx, "kubeadm::control_plane", options)?;
+        let ControlPlaneSpec { version, endpoint, pod_subnet, service_subnet } = options.spec;
+        let spec = ClusterSpec { version, endpoint, pod_subnet, service_subnet };
+        match ControlPlane::new(cluster.workspace().clone(), spec) {
+            Ok(resource) => declare_on_node(&cx, resource, options.needs),
+            Err(error) => throw(&cx, error),
+        }
+    }
+
+    /// Keeps a worker in the cluster: `kubeadm join` with a token of its own, minted just before and revoked right after.
+    ///
+    /// ```rhai
+    /// for node in cluster.workers {
+    ///     kubeadm::worker(cluster, node);
+    /// }
+    /// ```
+    #[rhai_fn(return_raw, volatile, name = "worker")]
+    pub fn worker(cx: NativeCallContext, cluster: Cluster, node: Node) -> Rhai<Id> {
+        worker_with(cx, cluster, node, Map::new())
+    }
+
+    /// Keeps a worker in the cluster, after what `needs` names.
+    ///
+    /// ```rhai
+    /// for node in cluster.workers {
+    ///     let label = ssh::file(node, "/etc/rack", #{ content: "a1\n" });
+    ///     kubeadm::worker(cluster, node, #{ needs: [label] });
+    /// }
+    /// ```
+    #[rhai_fn(return_raw, volatile, name = "worker")]
+    pub fn worker_with(cx: NativeCallContext, cluster: Cluster, node: Node, options: Map) -> Rhai<Id> {
+        let options = Options::<NoSpec>::parse(&cx, "kubeadm::worker", options)?;
+        match Place::of(cluster.workspace()) {
+            Ok(place) => {
+                let worker = Worker { workspace: cluster.workspace().clone(), place, node: node.spec().clone() };
+                declare_on_node(&cx, worker, options.needs)
+            }
+            Err(error) => throw(&cx, error),
+        }
+    }
+
+    /// Returns containerd's `config.toml` for the cluster: CRI on, the pause image and cgroup driver of its Kubernetes version.
+    ///
+    /// ```rhai
+    /// for node in cluster.members {
+    ///     ssh::file(node, "/etc/containerd/config.toml", #{ content: kubeadm::containerd_config(cluster) });
+    /// }
+    /// ```
+    #[rhai_fn(pure)]
+    pub fn containerd_config(cluster: &mut Cluster) -> String {
+        containerd::config(cluster.workspace())
+    }
+
+    /// Returns a `hosts.toml` that lets containerd pull a registry's images from a mirror.
+    ///
+    /// ```rhai
+    /// let content = kubeadm::registry_mirror("docker.io", "https://mirror.example.com");
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn registry_mirror(cx: NativeCallContext, host: &str, url: &str) -> Rhai<String> {
+        containerd::registry_mirror(host, url).or_else(|error| throw(&cx, error))
+    }
+
+    /// Returns the version of the kubelet, kubeadm and kubectl packages, such as `1.31.9-1.1`.
+    ///
+    /// ```rhai
+    /// for node in cluster.members {
+    ///     ssh::package(node, "kubeadm", #{ version: kubeadm::package_version(cluster), hold: true });
+    /// }
+    /// ```
+    #[rhai_fn(pure)]
+    pub fn package_version(cluster: &mut Cluster) -> String {
+        packages::package_version(cluster.workspace())
+    }
+
+    /// Returns the options of the repository with the Kubernetes packages: the workspace's, else the community's.
+    ///
+    /// ```rhai
+    /// for node in cluster.members {
+    ///     ssh::repository(node, "kubernetes", kubeadm::repository(cluster));
+    /// }
+    /// ```
+    #[rhai_fn(pure)]
+    pub fn repository(cluster: &mut Cluster) -> Map {
+        let repository = packages::repository(cluster.workspace());
+        let fields = [
+            ("url", Some(repository.url)),
+            ("key", repository.key),
+            ("key_url", repository.key_url),
+            ("key_sha256", repository.key_sha256),
+        ];
+        fields.into_iter().filter_map(|(name, value)| Some((name.into(), Dynamic::from(value?)))).collect()
+    }
+}

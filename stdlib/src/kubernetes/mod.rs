@@ -1,0 +1,110 @@
+//! The `kubernetes` module: objects in a cluster, and waits for it.
+
+mod access;
+mod compare;
+mod document;
+mod error;
+mod manifest;
+mod node_ready;
+pub(crate) mod objects;
+mod place;
+
+pub use access::{Duplex, FileAccess, NodeAccess, Tunnel};
+pub use compare::APPLIED;
+pub use document::{BadManifest, Document};
+pub use manifest::Manifest;
+pub(crate) use node_ready::look;
+pub use node_ready::{LiveNode, NodeReady};
+pub use objects::FIELD_MANAGER;
+pub use place::{NoControlPlane, Place};
+
+pub(crate) use error::{in_words, is_passing};
+
+use rhai::{Module, plugin::*};
+
+/// The module as scripts see it.
+pub fn module() -> Module {
+    exported_module!(api)
+}
+
+#[export_module]
+mod api {
+    use super::{BadManifest, Document, Manifest, NodeReady, Place};
+    use crate::workspace::{Cluster, Node};
+    use kthw_engine::{Id, Options, Rhai, declare, throw};
+    use rhai::Map;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct ManifestSpec {
+        yaml: Option<String>,
+        documents: Option<Vec<serde_json::Value>>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct NoSpec {}
+
+    /// Keeps Kubernetes objects in a cluster by server-side apply.
+    ///
+    /// Custom resource definitions are applied first, then namespaces, then the rest in the order given. A plan compares the declared
+    /// fields with the live ones and sends nothing but reads. Options: `yaml` (a text of one or more documents) or `documents` (a list
+    /// of maps).
+    ///
+    /// ```rhai
+    /// kubernetes::manifest(cluster, "motd", #{ documents: [#{
+    ///     apiVersion: "v1",
+    ///     kind:       "ConfigMap",
+    ///     metadata:   #{ name: "motd", namespace: "default" },
+    ///     data:       #{ text: `welcome to ${cluster.name}` },
+    /// }] });
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn manifest(cx: NativeCallContext, cluster: Cluster, name: &str, options: Map) -> Rhai<Id> {
+        let options = Options::<ManifestSpec>::parse(&cx, "kubernetes::manifest", options)?;
+        let documents = match (options.spec.yaml, options.spec.documents) {
+            (Some(yaml), None) => Document::parse(&yaml),
+            (None, Some(values)) => Document::from_values(values),
+            _ => Err(BadManifest("give either `yaml` or `documents`".into())),
+        };
+        let documents = match documents {
+            Ok(documents) if documents.is_empty() => return throw(&cx, BadManifest("the manifest holds no object".into())),
+            Ok(documents) => documents,
+            Err(error) => return throw(&cx, error),
+        };
+        match Place::of(cluster.workspace()) {
+            Ok(place) => declare(&cx, Manifest::new(Id::new("kubernetes.manifest", name), place, documents), options.needs),
+            Err(error) => throw(&cx, error),
+        }
+    }
+
+    /// Waits until a node reports Ready, and says what it waits for.
+    ///
+    /// ```rhai
+    /// for node in cluster.members {
+    ///     kubernetes::node_ready(cluster, node);
+    /// }
+    /// ```
+    #[rhai_fn(return_raw, volatile, name = "node_ready")]
+    pub fn node_ready(cx: NativeCallContext, cluster: Cluster, node: Node) -> Rhai<Id> {
+        node_ready_with(cx, cluster, node, Map::new())
+    }
+
+    /// Waits until a node reports Ready, after what `needs` names.
+    ///
+    /// ```rhai
+    /// for node in cluster.workers {
+    ///     let joined = kubeadm::worker(cluster, node);
+    ///     kubernetes::node_ready(cluster, node, #{ needs: [joined] });
+    /// }
+    /// ```
+    #[rhai_fn(return_raw, volatile, name = "node_ready")]
+    pub fn node_ready_with(cx: NativeCallContext, cluster: Cluster, node: Node, options: Map) -> Rhai<Id> {
+        let options = Options::<NoSpec>::parse(&cx, "kubernetes::node_ready", options)?;
+        match Place::of(cluster.workspace()) {
+            Ok(place) => declare(&cx, NodeReady { place, node: node.name().to_owned() }, options.needs),
+            Err(error) => throw(&cx, error),
+        }
+    }
+}

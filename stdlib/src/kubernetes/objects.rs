@@ -1,0 +1,252 @@
+//! Objects in a cluster: reading what was declared, and keeping it by server-side apply.
+use super::{
+    compare::{APPLIED, compare},
+    document::{Document, Tier},
+    error::{ApplyObject, NoSuchKind, ReadObject, in_words, is_not_found, is_passing},
+};
+use crate::world::KubernetesAccess;
+use futures::{StreamExt, TryStreamExt, stream};
+use kthw_engine::{Change, Error, Field, Limit, Peers, Permit, Poll, Result, progress, wait};
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    core::GroupVersion,
+};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+/// The field manager under which kthw applies.
+pub const FIELD_MANAGER: &str = "kthw";
+
+/// How many requests of one resource are under way at once.
+const SIDE_BY_SIDE: usize = 8;
+
+/// What reading found of a set of declared objects.
+#[derive(Debug)]
+pub struct LiveObjects {
+    found: Vec<(Arc<Document>, Option<Value>)>,
+}
+
+impl LiveObjects {
+    /// Whether not one of them is there.
+    pub fn is_absent(&self) -> bool {
+        self.found.iter().all(|(_, live)| live.is_none())
+    }
+
+    /// What has to change, field path by field path. Pure.
+    pub fn change(&self) -> Change {
+        if self.is_absent() {
+            return create(self.found.iter().map(|(document, _)| &**document));
+        }
+        Change::between(self.found.iter().flat_map(|(document, live)| match live {
+            Some(live) => compare(document, live).into_iter().map(Some).collect::<Vec<_>>(),
+            None => vec![Some(Field { live: Some("absent".into()), ..Field::new(document.to_string(), "present") })],
+        }))
+    }
+
+    /// The objects that are not as declared.
+    fn differing(&self) -> Vec<Arc<Document>> {
+        let differs = |document: &Document, live: &Option<Value>| live.as_ref().is_none_or(|live| !compare(document, live).is_empty());
+        self.found.iter().filter(|(document, live)| differs(document, live)).map(|(document, _)| document.clone()).collect()
+    }
+}
+
+/// The change that makes all of these objects.
+pub fn create<'a>(documents: impl IntoIterator<Item = &'a Document>) -> Change {
+    Change::create(documents.into_iter().map(|document| Field::new(document.to_string(), "present")))
+}
+
+/// The client for the API of the cluster whose control-plane node is `node`.
+///
+/// # Errors
+/// When the API cannot be reached.
+pub async fn client(peers: &Peers, node: &str) -> Result<Client> {
+    peers.get::<Arc<dyn KubernetesAccess>>()?.open(node).await
+}
+
+/// Reads every declared object, with nothing but GET requests.
+///
+/// # Errors
+/// A server that cannot be reached or refuses.
+pub async fn read(client: &Client, documents: &[Arc<Document>]) -> Result<LiveObjects> {
+    let kinds = Kinds::discover(client, documents).await?;
+    let found = stream::iter(documents.iter().cloned())
+        .map(|document| {
+            let api = kinds.api(client, &document);
+            async move {
+                let live = match api {
+                    Some(api) => get(&api, &document).await?,
+                    None => None,
+                };
+                Ok::<_, Error>((document, live))
+            }
+        })
+        .buffered(SIDE_BY_SIDE)
+        .try_collect()
+        .await?;
+    Ok(LiveObjects { found })
+}
+
+/// Makes the objects that differ as declared: definitions first, then namespaces, then the rest in the order of the manifest.
+///
+/// # Errors
+/// What the server refuses, and waits that took too long.
+pub async fn apply(peers: &Peers, client: &Client, live: &LiveObjects, permit: &Permit) -> Result<()> {
+    let mut documents = live.differing();
+    documents.sort_by_key(|document| document.tier());
+    for tier in [Tier::Definition, Tier::Namespace, Tier::Other] {
+        let members: Vec<_> = documents.iter().filter(|document| document.tier() == tier).cloned().collect();
+        if members.is_empty() {
+            continue;
+        }
+        let kinds = kinds_of_all(peers, client, &members).await?;
+        for (index, document) in members.iter().enumerate() {
+            progress(format!("applying {document} ({} of {})", index + 1, members.len()));
+            let api = kinds.api(client, document).ok_or_else(|| Error::peer(NoSuchKind::of(document)))?;
+            apply_one(peers, &api, document, permit).await?;
+        }
+        if tier == Tier::Definition {
+            let kinds = &kinds;
+            stream::iter(&members).map(Ok).try_for_each_concurrent(SIDE_BY_SIDE, |one| established(peers, client, kinds, one)).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn get(api: &Api<DynamicObject>, document: &Document) -> Result<Option<Value>> {
+    match api.get_opt(&document.name).await {
+        Ok(None) => Ok(None),
+        Ok(Some(object)) => Ok(serde_json::to_value(object).ok()),
+        Err(error) => Err(Error::peer(ReadObject { what: document.to_string(), reason: in_words(&error) })),
+    }
+}
+
+/// Applies one object. Server-side apply can be repeated, so a server that is busy or restarting is asked again for a while.
+async fn apply_one(peers: &Peers, api: &Api<DynamicObject>, document: &Document, _permit: &Permit) -> Result<()> {
+    let mut body = document.body.clone();
+    body["metadata"]["annotations"][APPLIED] = json!(document.digest());
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    let (body, parameters) = (&body, &parameters);
+    wait(
+        peers,
+        Limit::seconds(60),
+        &format!("the API server to take {document}"),
+        "see that the API server stays up: `crictl ps` and `journalctl -u kubelet` on the control plane",
+        || async move {
+            match api.patch(&document.name, parameters, &Patch::Apply(body)).await {
+                Ok(_) => Ok(Poll::Ready(())),
+                Err(error) if is_passing(&error) => Ok(Poll::Pending(in_words(&error))),
+                Err(error) => Err(Error::peer(ApplyObject { what: document.to_string(), reason: in_words(&error) })),
+            }
+        },
+    )
+    .await
+}
+
+/// Waits until the server serves what a definition defines.
+async fn established(peers: &Peers, client: &Client, kinds: &Kinds, definition: &Document) -> Result<()> {
+    let Some(api) = kinds.api(client, definition) else { return Err(Error::peer(NoSuchKind::of(definition))) };
+    let api = &api;
+    wait(
+        peers,
+        Limit::seconds(60),
+        &format!("{definition} to be established"),
+        "the definition's `status.conditions` say what is wrong with it",
+        || async move {
+            let live = get(api, definition).await?.unwrap_or_default();
+            match condition(&live, "Established") {
+                Some(("True", _)) => Ok(Poll::Ready(())),
+                Some((_, why)) => Ok(Poll::Pending(why)),
+                None => Ok(Poll::Pending("the server has not looked at it yet".into())),
+            }
+        },
+    )
+    .await
+}
+
+/// The status of a condition, and its reason and message in words.
+pub fn condition<'a>(object: &'a Value, name: &str) -> Option<(&'a str, String)> {
+    let conditions = object.pointer("/status/conditions")?.as_array()?;
+    let one = conditions.iter().find(|one| one.get("type").and_then(Value::as_str) == Some(name))?;
+    let text = |key: &str| one.get(key).and_then(Value::as_str).unwrap_or_default();
+    let why = match (text("reason"), text("message")) {
+        ("", "") => "no reason given".into(),
+        ("", only) | (only, "") => only.into(),
+        (reason, message) => format!("{reason}: {message}"),
+    };
+    Some((text("status"), why))
+}
+
+/// Finds the kinds of all documents; a kind that was just defined may take the server a moment to list.
+async fn kinds_of_all(peers: &Peers, client: &Client, documents: &[Arc<Document>]) -> Result<Kinds> {
+    wait(
+        peers,
+        Limit::seconds(30),
+        "the API server to serve every kind of the manifest",
+        "apply the custom resource definitions that it needs first, with `needs: [...]`",
+        || async move {
+            let kinds = Kinds::discover(client, documents).await?;
+            match documents.iter().find(|document| kinds.find(document).is_none()) {
+                None => Ok(Poll::Ready(kinds)),
+                Some(missing) => Ok(Poll::Pending(format!("no kind `{}` in {}", missing.kind, missing.api_version))),
+            }
+        },
+    )
+    .await
+}
+
+/// What the server serves of the API versions that a manifest uses.
+///
+/// Each version is asked for by itself: aggregated discovery answers with nothing before Kubernetes 1.26.
+struct Kinds(HashMap<(String, String), (ApiResource, bool)>);
+
+impl Kinds {
+    async fn discover(client: &Client, documents: &[Arc<Document>]) -> Result<Self> {
+        let versions: BTreeSet<String> = documents.iter().map(|document| document.api_version.clone()).collect();
+        let lists: Vec<_> =
+            stream::iter(versions).map(|version| resources(client, version)).buffer_unordered(SIDE_BY_SIDE).try_collect().await?;
+        Ok(Self(lists.into_iter().flatten().collect()))
+    }
+
+    fn find(&self, document: &Document) -> Option<&(ApiResource, bool)> {
+        self.0.get(&(document.api_version.clone(), document.kind.clone()))
+    }
+
+    fn api(&self, client: &Client, document: &Document) -> Option<Api<DynamicObject>> {
+        let (resource, namespaced) = self.find(document)?;
+        Some(match (namespaced, &document.namespace) {
+            (true, Some(namespace)) => Api::namespaced_with(client.clone(), namespace, resource),
+            (true, None) => Api::namespaced_with(client.clone(), "default", resource),
+            (false, _) => Api::all_with(client.clone(), resource),
+        })
+    }
+}
+
+async fn resources(client: &Client, version: String) -> Result<Vec<((String, String), (ApiResource, bool))>> {
+    let listed = match version.contains('/') {
+        true => client.list_api_group_resources(&version).await,
+        false => client.list_core_api_resources(&version).await,
+    };
+    let list = match listed {
+        Ok(list) => list,
+        // The group is not served (yet): nothing of it exists.
+        Err(error) if is_not_found(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(Error::peer(ReadObject { what: format!("the kinds of {version}"), reason: in_words(&error) })),
+    };
+    let group_version: GroupVersion = match version.parse() {
+        Ok(parsed) => parsed,
+        Err(_) => return Ok(Vec::new()),
+    };
+    Ok(list
+        .resources
+        .into_iter()
+        .filter(|resource| !resource.name.contains('/'))
+        .map(|resource| {
+            let kind = group_version.clone().with_kind(&resource.kind);
+            ((version.clone(), resource.kind), (ApiResource::from_gvk_with_plural(&kind, &resource.name), resource.namespaced))
+        })
+        .collect())
+}
