@@ -97,6 +97,22 @@ mod tests {
         };
         let documents = spec.documents().expect("objects");
         assert_eq!(documents[1].to_string(), "APIServer default");
-        expect![[""]].assert_eq(&serde_json::to_string_pretty(&documents[0].body["spec"]).expect("JSON"));
+        expect![[r#"
+            {
+              "calicoNetwork": {
+                "bgp": "Disabled",
+                "ipPools": [
+                  {
+                    "blockSize": 26,
+                    "cidr": "10.244.0.0/16",
+                    "encapsulation": "VXLAN",
+                    "natOutgoing": "Enabled",
+                    "nodeSelector": "all()"
+                  }
+                ]
+              },
+              "registry": "registry.lab:5000/"
+            }"#]]
+        .assert_eq(&serde_json::to_string_pretty(&documents[0].body["spec"]).expect("JSON"));
     }
 }

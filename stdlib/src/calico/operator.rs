@@ -24,7 +24,7 @@ impl Operator {
     ///
     /// # Errors
     /// A version that kthw has no digest for.
-    pub fn new(place: Place, version: &str) -> Result<Self, UnknownVersion> {
+    pub fn new(place: Place, version: &str) -> std::result::Result<Self, UnknownVersion> {
         let artifact = calico_operator(version).ok_or_else(|| UnknownVersion::new(version))?;
         Ok(Self { place, artifact, documents: OnceCell::new() })
     }

@@ -32,26 +32,185 @@ fn worker(workspace: &Workspace) -> &NodeSpec {
 fn init_for_1_20_is_v1beta2() {
     let more = "kubeadm: {image_repository: 'registry.lab:5000', cgroup_driver: cgroupfs, fail_swap_on: false, \
                 kubelet_extra_args: {cgroups-per-qos: 'false', enforce-node-allocatable: ''}, cert_sans: [api.bevz.net]}\n";
-    check_init("1.20.2", more, &expect![[""]]);
+    check_init(
+        "1.20.2",
+        more,
+        &expect![[r#"
+        apiVersion: kubeadm.k8s.io/v1beta2
+        kind: InitConfiguration
+        bootstrapTokens:
+        - ttl: 1m0s
+          description: made by kubeadm init, not used
+        localAPIEndpoint:
+          advertiseAddress: "10.10.10.116"
+          bindPort: 6443
+        nodeRegistration:
+          name: cu1
+          criSocket: /run/containerd/containerd.sock
+          kubeletExtraArgs:
+            cgroups-per-qos: "false"
+            enforce-node-allocatable: ""
+            node-ip: "10.10.10.116"
+        ---
+        apiVersion: kubeadm.k8s.io/v1beta2
+        kind: ClusterConfiguration
+        clusterName: ubuntu
+        kubernetesVersion: v1.20.2
+        controlPlaneEndpoint: cu1.bevz.net:6443
+        imageRepository: registry.lab:5000
+        networking:
+          dnsDomain: cluster.local
+          podSubnet: 192.168.0.0/16
+          serviceSubnet: 10.96.0.0/12
+        apiServer:
+          certSANs:
+          - "10.10.10.116"
+          - cu1
+          - cu1.bevz.net
+          - localhost
+          - "127.0.0.1"
+          - api.bevz.net
+        ---
+        apiVersion: kubelet.config.k8s.io/v1beta1
+        kind: KubeletConfiguration
+        cgroupDriver: cgroupfs
+        failSwapOn: false
+    "#]],
+    );
 }
 
 #[test]
 fn init_for_1_30_is_v1beta3() {
-    check_init("1.30.5", "", &expect![[""]]);
+    check_init(
+        "1.30.5",
+        "",
+        &expect![[r#"
+        apiVersion: kubeadm.k8s.io/v1beta3
+        kind: InitConfiguration
+        bootstrapTokens:
+        - ttl: 1m0s
+          description: made by kubeadm init, not used
+        localAPIEndpoint:
+          advertiseAddress: "10.10.10.116"
+          bindPort: 6443
+        nodeRegistration:
+          name: cu1
+          criSocket: unix:///run/containerd/containerd.sock
+          kubeletExtraArgs:
+            node-ip: "10.10.10.116"
+        ---
+        apiVersion: kubeadm.k8s.io/v1beta3
+        kind: ClusterConfiguration
+        clusterName: ubuntu
+        kubernetesVersion: v1.30.5
+        controlPlaneEndpoint: cu1.bevz.net:6443
+        networking:
+          dnsDomain: cluster.local
+          podSubnet: 192.168.0.0/16
+          serviceSubnet: 10.96.0.0/12
+        apiServer:
+          certSANs:
+          - "10.10.10.116"
+          - cu1
+          - cu1.bevz.net
+          - localhost
+          - "127.0.0.1"
+        ---
+        apiVersion: kubelet.config.k8s.io/v1beta1
+        kind: KubeletConfiguration
+        cgroupDriver: systemd
+        failSwapOn: true
+    "#]],
+    );
 }
 
 #[test]
 fn init_for_1_31_is_v1beta4() {
-    check_init("1.31.9", "endpoint: 10.10.10.100:443\nkubeadm: {kubelet_extra_args: {v: '2'}}\n", &expect![[""]]);
+    check_init(
+        "1.31.9",
+        "endpoint: 10.10.10.100:443\nkubeadm: {kubelet_extra_args: {v: '2'}}\n",
+        &expect![[r#"
+        apiVersion: kubeadm.k8s.io/v1beta4
+        kind: InitConfiguration
+        bootstrapTokens:
+        - ttl: 1m0s
+          description: made by kubeadm init, not used
+        localAPIEndpoint:
+          advertiseAddress: "10.10.10.116"
+          bindPort: 6443
+        nodeRegistration:
+          name: cu1
+          criSocket: unix:///run/containerd/containerd.sock
+          kubeletExtraArgs:
+          - name: node-ip
+            value: "10.10.10.116"
+          - name: v
+            value: "2"
+        ---
+        apiVersion: kubeadm.k8s.io/v1beta4
+        kind: ClusterConfiguration
+        clusterName: ubuntu
+        kubernetesVersion: v1.31.9
+        controlPlaneEndpoint: 10.10.10.100:443
+        networking:
+          dnsDomain: cluster.local
+          podSubnet: 192.168.0.0/16
+          serviceSubnet: 10.96.0.0/12
+        apiServer:
+          certSANs:
+          - "10.10.10.116"
+          - cu1
+          - cu1.bevz.net
+          - "10.10.10.100"
+          - localhost
+          - "127.0.0.1"
+        ---
+        apiVersion: kubelet.config.k8s.io/v1beta1
+        kind: KubeletConfiguration
+        cgroupDriver: systemd
+        failSwapOn: true
+    "#]],
+    );
 }
 
 #[test]
 fn join_for_1_20_and_1_31() {
     let token = "abcdef.0123456789abcdef";
     let old = workspace("1.20.2", "");
-    expect![[""]].assert_eq(&join(&old, worker(&old), &old.versions.kubernetes, token, "sha256:00"));
+    expect![[r#"
+        apiVersion: kubeadm.k8s.io/v1beta2
+        kind: JoinConfiguration
+        discovery:
+          bootstrapToken:
+            apiServerEndpoint: cu1.bevz.net:6443
+            token: abcdef.0123456789abcdef
+            caCertHashes:
+            - sha256:00
+        nodeRegistration:
+          name: wu1
+          criSocket: /run/containerd/containerd.sock
+          kubeletExtraArgs:
+            node-ip: "10.10.10.121"
+    "#]]
+    .assert_eq(&join(&old, worker(&old), &old.versions.kubernetes, token, "sha256:00"));
     let new = workspace("1.31.9", "");
-    expect![[""]].assert_eq(&join(&new, worker(&new), &new.versions.kubernetes, token, "sha256:00"));
+    expect![[r#"
+        apiVersion: kubeadm.k8s.io/v1beta4
+        kind: JoinConfiguration
+        discovery:
+          bootstrapToken:
+            apiServerEndpoint: cu1.bevz.net:6443
+            token: abcdef.0123456789abcdef
+            caCertHashes:
+            - sha256:00
+        nodeRegistration:
+          name: wu1
+          criSocket: unix:///run/containerd/containerd.sock
+          kubeletExtraArgs:
+          - name: node-ip
+            value: "10.10.10.121"
+    "#]]
+    .assert_eq(&join(&new, worker(&new), &new.versions.kubernetes, token, "sha256:00"));
 }
 
 #[test]

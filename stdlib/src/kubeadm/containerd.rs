@@ -80,16 +80,55 @@ mod tests {
 
     #[test]
     fn the_configuration_follows_version_and_cgroup_driver() {
-        expect![[""]].assert_eq(&config(&workspace("1.31.9", "")));
+        expect![[r##"
+            # Kept by kthw: changes here are undone by the next run.
+            version = 2
+            disabled_plugins = []
+
+            [plugins."io.containerd.grpc.v1.cri"]
+              sandbox_image = "registry.k8s.io/pause:3.10"
+
+            [plugins."io.containerd.grpc.v1.cri".containerd]
+              default_runtime_name = "runc"
+
+            [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+              runtime_type = "io.containerd.runc.v2"
+
+            [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+              SystemdCgroup = true
+
+            [plugins."io.containerd.grpc.v1.cri".registry]
+              config_path = "/etc/containerd/certs.d"
+        "##]]
+        .assert_eq(&config(&workspace("1.31.9", "")));
         let old = config(&workspace("1.20.2", "kubeadm: {cgroup_driver: cgroupfs}\n"));
         assert!(old.contains("sandbox_image = \"k8s.gcr.io/pause:3.2\"") && old.contains("SystemdCgroup = false"), "{old}");
     }
 
     #[test]
     fn mirrors() {
-        expect![[""]].assert_eq(&registry_mirror("docker.io", "https://harbor.lab/v2/dockerhub-proxy/").expect("a mirror"));
-        expect![[""]].assert_eq(&registry_mirror("registry.k8s.io", "http://10.77.0.1:5000").expect("a mirror"));
-        expect![[""]].assert_eq(&registry_mirror("10.77.0.1:5000", "http://10.77.0.1:5000").expect("a mirror"));
+        expect![[r#"
+            server = "https://registry-1.docker.io"
+
+            [host."https://harbor.lab/v2/dockerhub-proxy"]
+              capabilities = ["pull", "resolve"]
+              override_path = true
+        "#]]
+        .assert_eq(&registry_mirror("docker.io", "https://harbor.lab/v2/dockerhub-proxy/").expect("a mirror"));
+        expect![[r#"
+            server = "https://registry.k8s.io"
+
+            [host."http://10.77.0.1:5000"]
+              capabilities = ["pull", "resolve"]
+        "#]]
+        .assert_eq(&registry_mirror("registry.k8s.io", "http://10.77.0.1:5000").expect("a mirror"));
+        expect![[r#"
+            server = "http://10.77.0.1:5000"
+
+            [host."http://10.77.0.1:5000"]
+              capabilities = ["pull", "resolve"]
+        "#]]
+        .assert_eq(&registry_mirror("10.77.0.1:5000", "http://10.77.0.1:5000").expect("a mirror"));
         for (host, url) in [("docker.io", "ftp://x"), ("docker.io", "x"), ("a/b", "http://x"), ("a", "https://u:p@x")] {
             assert!(registry_mirror(host, url).is_err(), "{host} {url}");
         }

@@ -46,7 +46,7 @@ impl ControlPlane {
     ///
     /// # Errors
     /// A workspace with none or several, as long as kthw builds one only.
-    pub fn new(workspace: Arc<Workspace>, spec: ClusterSpec) -> Result<Self, ControlPlanes> {
+    pub fn new(workspace: Arc<Workspace>, spec: ClusterSpec) -> std::result::Result<Self, ControlPlanes> {
         let all: Vec<&NodeSpec> = workspace.with_role(Role::ControlPlane).collect();
         match all[..] {
             [node] => Ok(Self { node: node.clone(), workspace: workspace.clone(), spec }),
@@ -120,7 +120,8 @@ impl NodeResource for ControlPlane {
     }
 
     fn live(&self, findings: &[Finding]) -> Result<Option<LiveControlPlane>> {
-        let [Finding::Path(admin), Finding::Path(kubelet), Finding::Path(manifest), Finding::Run(names), Finding::Run(ready)] = findings else {
+        let [Finding::Path(admin), Finding::Path(kubelet), Finding::Path(manifest), Finding::Run(names), Finding::Run(ready)] = findings
+        else {
             return Err(Error::peer(super::NoAnswer { node: self.node.name.clone() }));
         };
         let there = |path: &Option<PathState>| path.is_some();
@@ -197,7 +198,12 @@ fn names_in(text: &str) -> BTreeSet<String> {
 }
 
 fn last_line(stderr: &str, stdout: &str) -> String {
-    [stderr, stdout].iter().find_map(|text| text.lines().rev().find(|line| !line.trim().is_empty())).unwrap_or("no answer").trim().to_owned()
+    [stderr, stdout]
+        .iter()
+        .find_map(|text| text.lines().rev().find(|line| !line.trim().is_empty()))
+        .unwrap_or("no answer")
+        .trim()
+        .to_owned()
 }
 
 /// A number of control planes that cannot be built yet.

@@ -58,23 +58,61 @@ const NAMES: &str = "X509v3 Subject Alternative Name: \n    DNS:cu1, DNS:cu1.bev
 #[test]
 fn nothing_there_is_created() {
     let more = "kubeadm: {skip_phases: [addon/kube-proxy, addon/coredns], ignore_preflight_errors: [NumCPU]}\n";
-    check(more, &findings([false; 3], "", (1, "no such file")), &expect![[""]]);
+    check(
+        more,
+        &findings([false; 3], "", (1, "no such file")),
+        &expect![[r#"
+        + kubeadm.control_plane/ubuntu
+            version: 1.31.9
+            endpoint: cu1.bevz.net:6443
+            pod_subnet: 192.168.0.0/16
+            service_subnet: 10.96.0.0/12
+            certificate names: 10.10.10.116, cu1, cu1.bevz.net, localhost, 127.0.0.1
+        directory /etc/kubernetes/kthw 700
+        write /etc/kubernetes/kthw/kubeadm.yaml 600
+        kubeadm init --config /etc/kubernetes/kthw/kubeadm.yaml --skip-token-print --skip-phases=addon/kube-proxy,addon/coredns --ignore-preflight-errors=NumCPU (600 s)"#]],
+    );
 }
 
 #[test]
 fn a_running_one_is_left_alone() {
-    check("", &findings([true; 3], NAMES, (0, "")), &expect![[""]]);
+    check("", &findings([true; 3], NAMES, (0, "")), &expect!["= kubeadm.control_plane/ubuntu"]);
 }
 
 #[test]
 fn a_name_that_the_certificate_lacks_is_added() {
-    check("kubeadm: {cert_sans: [api.bevz.net]}\n", &findings([true; 3], NAMES, (0, "")), &expect![[""]]);
+    check(
+        "kubeadm: {cert_sans: [api.bevz.net]}\n",
+        &findings([true; 3], NAMES, (0, "")),
+        &expect![[r#"
+        ~ kubeadm.control_plane/ubuntu
+            certificate names: absent -> api.bevz.net
+        directory /etc/kubernetes/kthw 700
+        write /etc/kubernetes/kthw/kubeadm.yaml 600
+        remove /etc/kubernetes/pki/apiserver.crt
+        remove /etc/kubernetes/pki/apiserver.key
+        kubeadm init phase certs apiserver --config /etc/kubernetes/kthw/kubeadm.yaml (300 s)"#]],
+    );
 }
 
 #[test]
 fn a_silent_one_is_waited_for() {
-    check("", &findings([true; 3], NAMES, (1, "x\nThe connection to the server was refused\n")), &expect![[""]]);
-    check("", &findings([false, true, false], "", (1, "")), &expect![[""]]);
+    check(
+        "",
+        &findings([true; 3], NAMES, (1, "x\nThe connection to the server was refused\n")),
+        &expect![[r#"
+        ~ kubeadm.control_plane/ubuntu
+            API server: silent (The connection to the server was refused) -> answering
+        just in time"#]],
+    );
+    check(
+        "",
+        &findings([false, true, false], "", (1, "")),
+        &expect![[r#"
+        ~ kubeadm.control_plane/ubuntu
+            API server: silent (there is no /etc/kubernetes/admin.conf) -> answering
+        just in time"#]],
+    );
 }
 
 #[test]
@@ -83,5 +121,6 @@ fn several_control_planes_are_refused() {
     workspace.nodes[1].role = Role::ControlPlane;
     let spec = control_plane("").spec;
     let error = ControlPlane::new(Arc::new(workspace), spec).expect_err("refused");
-    expect![[""]].assert_eq(&error.to_string());
+    expect!["the workspace `ubuntu` has 2 control planes; kthw builds clusters with exactly one, not yet with more"]
+        .assert_eq(&error.to_string());
 }

@@ -99,7 +99,9 @@ mod api {
         worker_with(cx, cluster, node, Map::new())
     }
 
-    /// Keeps a worker in the cluster, after what `needs` names.
+    /// Keeps a worker in the cluster: `kubeadm join` with a token of its own, minted just before and revoked right after.
+    ///
+    /// The options map can be left out; it takes `needs` only.
     ///
     /// ```rhai
     /// for node in cluster.workers {

@@ -2,17 +2,8 @@
 use crate::workspace::{Distribution, Repository, Workspace};
 
 /// The pause image of each minor version, as kubeadm's own constants have it: from this minor on, this tag.
-const PAUSE: &[(u64, &str)] = &[
-    (20, "3.2"),
-    (21, "3.4.1"),
-    (22, "3.5"),
-    (23, "3.6"),
-    (24, "3.7"),
-    (25, "3.8"),
-    (26, "3.9"),
-    (31, "3.10"),
-    (34, "3.10.1"),
-];
+const PAUSE: &[(u64, &str)] =
+    &[(20, "3.2"), (21, "3.4.1"), (22, "3.5"), (23, "3.6"), (24, "3.7"), (25, "3.8"), (26, "3.9"), (31, "3.10"), (34, "3.10.1")];
 
 /// The digest of the key that signs every minor version of `pkgs.k8s.io`: fingerprint DE15B14486CD377B9E876E1A234654DA9A296436,
 /// valid until 2026-12-29.

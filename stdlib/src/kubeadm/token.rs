@@ -37,7 +37,8 @@ impl Invitation {
         let words: Vec<&str> = line.split_whitespace().collect();
         let after = |flag: &str| words.iter().position(|word| *word == flag).and_then(|at| words.get(at + 1)).copied();
         let (token, ca_hash) = (after("--token")?, after("--discovery-token-ca-cert-hash")?);
-        let is_lower = |text: &str, length: usize| text.len() == length && text.chars().all(|c| c.is_ascii_digit() || c.is_ascii_lowercase());
+        let is_lower =
+            |text: &str, length: usize| text.len() == length && text.chars().all(|c| c.is_ascii_digit() || c.is_ascii_lowercase());
         let (id, secret) = token.split_once('.')?;
         let digest = ca_hash.strip_prefix("sha256:")?;
         let sound = is_lower(id, 6) && is_lower(secret, 16) && digest.len() == 64 && digest.chars().all(|c| c.is_ascii_hexdigit());
@@ -71,7 +72,9 @@ mod tests {
 
     #[test]
     fn the_join_command_is_read() {
-        let text = format!("W1121 warning\nkubeadm join cu1.bevz.net:6443 --token abcdef.0123456789abcdef     --discovery-token-ca-cert-hash {HASH} \n");
+        let text = format!(
+            "W1121 warning\nkubeadm join cu1.bevz.net:6443 --token abcdef.0123456789abcdef     --discovery-token-ca-cert-hash {HASH} \n"
+        );
         let invitation = Invitation::parse(&text).expect("read");
         assert_eq!((invitation.token.expose(), &*invitation.ca_hash), ("abcdef.0123456789abcdef", HASH));
         assert!(!format!("{invitation:?}").contains("0123456789abcdef"));

@@ -143,7 +143,8 @@ impl Worker {
 
     fn failed(&self, output: &Output) -> Error {
         let lines: Vec<&str> = output.stderr.lines().chain(output.stdout.lines()).map(str::trim).filter(|line| !line.is_empty()).collect();
-        let telling = lines.iter().filter(|line| line.contains("[ERROR") || line.starts_with("error")).copied().collect::<Vec<_>>().join("; ");
+        let telling =
+            lines.iter().filter(|line| line.contains("[ERROR") || line.starts_with("error")).copied().collect::<Vec<_>>().join("; ");
         let reason = if telling.is_empty() { lines.last().copied().unwrap_or("it said nothing").to_owned() } else { telling };
         Error::peer(JoinWorker { node: self.node.name.clone(), reason: format!("exit status {}: {reason}", output.status) })
     }
@@ -153,7 +154,9 @@ impl Worker {
 #[error("cannot join {node} to the cluster: {reason}")]
 #[diagnostic(
     code(kthw::kubeadm::join),
-    help("on {node}: `journalctl -u kubelet`; run kthw again to try once more, or run `kubeadm reset -f` there first if the machine belonged to another cluster")
+    help(
+        "on {node}: `journalctl -u kubelet`; run kthw again to try once more, or run `kubeadm reset -f` there first if the machine belonged to another cluster"
+    )
 )]
 struct JoinWorker {
     node: String,
@@ -173,7 +176,10 @@ mod tests {
     #[test]
     fn a_worker_is_joined_once() {
         let worker = worker();
-        assert_eq!(worker.diff(None).fields().iter().map(ToString::to_string).collect::<Vec<_>>(), ["cluster: ubuntu", "endpoint: cu1.bevz.net:6443"]);
+        assert_eq!(
+            worker.diff(None).fields().iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["cluster: ubuntu", "endpoint: cu1.bevz.net:6443"]
+        );
         assert_eq!(worker.diff(Some(&LiveWorker::Joined)), Change::None);
         assert_eq!(worker.diff(Some(&LiveWorker::Begun)).fields()[0].to_string(), "join: begun -> done");
         assert_eq!(worker.needs()[0].to_string(), "kubeadm.control_plane/ubuntu");

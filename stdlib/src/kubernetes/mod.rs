@@ -91,7 +91,10 @@ mod api {
         node_ready_with(cx, cluster, node, Map::new())
     }
 
-    /// Waits until a node reports Ready, after what `needs` names.
+    /// Waits until a node reports Ready, and says what it waits for.
+    ///
+    /// The options map can be left out; it takes `needs` only. Name a worker's join there: a machine that was made anew is otherwise
+    /// taken for its predecessor, which the cluster may still call Ready.
     ///
     /// ```rhai
     /// for node in cluster.workers {
