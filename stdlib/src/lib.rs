@@ -9,6 +9,7 @@ pub mod kubernetes;
 mod modules;
 pub mod proxmox;
 pub mod sops;
+pub mod ssh;
 pub mod workspace;
 pub mod world;
 mod yaml;
