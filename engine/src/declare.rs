@@ -3,6 +3,7 @@ use crate::{
     diagnostics::{BadOption, Thrown},
     error::Error,
     evaluate::{Declared, Recorder},
+    handed,
     id::Id,
     resource::{AnyStep, General, NodeResource, OnNode, Resource},
 };
@@ -59,12 +60,17 @@ impl<T: DeserializeOwned> Options<T> {
                 }
             }
         }
-        match rhai::serde::from_dynamic::<T>(&map.into()) {
+        let spelled = match handed::spelled(&map) {
+            Ok(spelled) => spelled,
+            Err(message) => return throw(cx, BadOption::new(name, message)),
+        };
+        match rhai::serde::from_dynamic::<T>(&spelled.into()) {
             Ok(spec) => Ok(Self { spec, needs }),
-            Err(error) => throw(
-                cx,
-                BadOption::new(name, error.to_string().trim_start_matches("Syntax error: ").trim_end_matches(" (position 0)").to_owned()),
-            ),
+            Err(error) => {
+                let error = error.to_string();
+                let plain = || error.trim_start_matches("Syntax error: ").trim_end_matches(" (position 0)").to_owned();
+                throw(cx, BadOption::new(name, handed::misplaced::<T>(&map, &error).unwrap_or_else(plain)))
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ mod error;
 mod evaluate;
 mod event;
 mod graph;
+mod handed;
 mod id;
 pub mod node;
 mod order;

@@ -33,8 +33,8 @@ impl fmt::Display for Secret {
 
 /// Names a secret without holding it: what `sops::secret("proxmox.token")` returns to a script.
 ///
-/// Spec structs take it as a field type; inside a script options map it travels as `#{ "$secret": "proxmox.token" }`,
-/// which a plain `String` field refuses.
+/// Spec structs take it as a field type. In JSON and YAML it is spelled `{"$secret": "proxmox.token"}`, and so it is inside a
+/// script's options map when that is parsed; a plain `String` field refuses it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretRef {

@@ -1,0 +1,52 @@
+//! Secrets inside the options of a host function: handed on by name, and never as part of a text.
+use crate::secret::SecretRef;
+use rhai::{Dynamic, Map};
+use serde::de::DeserializeOwned;
+
+/// `options` with each [`SecretRef`] as the map that serde reads it from.
+///
+/// # Errors
+/// The option whose text was made from a secret, in words.
+pub(crate) fn spelled(options: &Map) -> Result<Map, String> {
+    options.iter().map(|(key, value)| Ok((key.clone(), spell(key, value)?))).collect()
+}
+
+fn spell(option: &str, value: &Dynamic) -> Result<Dynamic, String> {
+    if let Some(secret) = value.clone().try_cast::<SecretRef>() {
+        return Ok(Map::from_iter([("$secret".into(), secret.name.into())]).into());
+    }
+    if let Ok(text) = value.as_immutable_string_ref()
+        && let Some(name) = printed(&text)
+    {
+        return Err(format!(
+            "`{option}` holds the name of the secret `{name}` as text, not its value; pass the secret whole, as an option that takes one"
+        ));
+    }
+    if let Ok(items) = value.as_array_ref() {
+        return Ok(Dynamic::from_array(items.iter().map(|item| spell(option, item)).collect::<Result<_, _>>()?));
+    }
+    if let Ok(map) = value.as_map_ref() {
+        return Ok(Dynamic::from_map(
+            map.iter().map(|(key, value)| Ok((key.clone(), spell(option, value)?))).collect::<Result<_, String>>()?,
+        ));
+    }
+    Ok(value.clone())
+}
+
+/// The name of a secret that was printed into `text`, as [`SecretRef`] prints itself.
+fn printed(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("<secret ")?;
+    let (name, _) = rest.split_once('>')?;
+    (!name.is_empty() && !name.contains(char::is_whitespace)).then_some(name)
+}
+
+/// The option that got a secret and does not take one, in words: with any text instead, `T` would read it.
+pub(crate) fn misplaced<T: DeserializeOwned>(options: &Map, error: &str) -> Option<String> {
+    options.iter().find_map(|(key, value)| {
+        let secret = value.clone().try_cast::<SecretRef>()?;
+        let mut without = spelled(options).ok()?;
+        without.insert(key.clone(), "text".into());
+        let helped = rhai::serde::from_dynamic::<T>(&without.into()).map_or_else(|other| other.to_string() != error, |_| true);
+        helped.then(|| format!("`{key}` got the secret `{}`, and takes none", secret.name))
+    })
+}
