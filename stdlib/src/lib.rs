@@ -9,7 +9,6 @@ pub mod kubernetes;
 mod modules;
 pub mod proxmox;
 pub mod sops;
-pub mod ssh;
 pub mod workspace;
 pub mod world;
 mod yaml;

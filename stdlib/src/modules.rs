@@ -1,5 +1,5 @@
 //! The table of modules: one line each. Help, definitions and example tests are derived from it.
-use crate::{calico, kubeadm, kubernetes, proxmox, sops, workspace};
+use crate::{calico, kubeadm, kubernetes, proxmox, workspace};
 use rhai::{Engine, Module};
 
 /// A module that scripts call: its name and what makes it.
@@ -12,7 +12,6 @@ pub const MODULES: &[Entry] = &[
     ("kubeadm", kubeadm::module),
     ("kubernetes", kubernetes::module),
     ("calico", calico::module),
-    ("sops", sops::module),
 ];
 
 /// A sandboxed script engine with every module.
@@ -20,7 +19,6 @@ pub fn script_engine() -> Engine {
     let mut engine = Engine::new();
     kthw_engine::limits(&mut engine);
     workspace::register(&mut engine);
-    sops::register(&mut engine);
     for (name, module) in MODULES {
         engine.register_static_module(*name, module().into());
     }

@@ -4,6 +4,7 @@ mod access;
 mod compare;
 mod document;
 mod error;
+pub mod kubeconfig;
 mod manifest;
 mod node_ready;
 pub(crate) mod objects;

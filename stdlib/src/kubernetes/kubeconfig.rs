@@ -1,0 +1,117 @@
+//! The cluster's kubeconfig for people: fetched from the first control plane, named after the workspace, merged only on request.
+use crate::workspace::{Role, Workspace};
+use kthw_engine::{
+    Error, Peers, Result,
+    node::{Finding, Probe},
+};
+use serde_json::{Map, Value};
+
+/// Where kubeadm keeps the administrator's kubeconfig.
+const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
+
+/// The administrator's kubeconfig, with cluster and context named after the workspace and the user `<workspace>-admin`.
+///
+/// # Errors
+/// When the control plane cannot be reached or has no kubeconfig yet.
+pub async fn fetch(workspace: &Workspace, peers: &Peers) -> Result<String> {
+    let Some(node) = workspace.with_role(Role::ControlPlane).next() else {
+        return Err(Error::usage(NoKubeconfig { node: workspace.name.clone(), why: "the workspace has no control plane".into() }));
+    };
+    let findings = peers.nodes().read(&node.name, &[Probe::run(["cat", ADMIN_CONF])]).await?;
+    match findings.into_iter().next() {
+        Some(Finding::Run(output)) if output.status == 0 => renamed(&workspace.name, &output.stdout),
+        Some(Finding::Run(output)) => Err(Error::peer(NoKubeconfig { node: node.name.clone(), why: output.stderr.trim().to_owned() })),
+        _ => Err(Error::peer(NoKubeconfig { node: node.name.clone(), why: "it gave no answer".into() })),
+    }
+}
+
+fn renamed(name: &str, text: &str) -> Result<String> {
+    let mut config = parse(text)?;
+    let user = format!("{name}-admin");
+    let field = |config: &Value, list: &str, key: &str| config[list][0][key].clone();
+    let (cluster, credentials) = (field(&config, "clusters", "cluster"), field(&config, "users", "user"));
+    config["clusters"] = serde_json::json!([{ "name": name, "cluster": cluster }]);
+    config["users"] = serde_json::json!([{ "name": user, "user": credentials }]);
+    config["contexts"] = serde_json::json!([{ "name": name, "context": { "cluster": name, "user": user } }]);
+    config["current-context"] = name.into();
+    write(&config)
+}
+
+/// Puts the entries of `own` into `existing`, in place of entries with the same names. Everything else stays, also the current
+/// context; without an existing file, `own` is the result.
+///
+/// # Errors
+/// When one of the two is no kubeconfig.
+pub fn merge(existing: Option<&str>, own: &str) -> Result<String> {
+    let Some(existing) = existing.filter(|text| !text.trim().is_empty()) else { return Ok(own.to_owned()) };
+    let (mut merged, own) = (parse(existing)?, parse(own)?);
+    let before = merged.clone();
+    for list in ["clusters", "contexts", "users"] {
+        let ours = own[list].as_array().cloned().unwrap_or_default();
+        let mut entries = merged[list].as_array().cloned().unwrap_or_default();
+        for entry in ours {
+            match entries.iter_mut().find(|known| known["name"] == entry["name"]) {
+                Some(known) => *known = entry,
+                None => entries.push(entry),
+            }
+        }
+        merged[list] = Value::Array(entries);
+    }
+    if merged == before { Ok(existing.to_owned()) } else { write(&merged) }
+}
+
+fn parse(text: &str) -> Result<Value> {
+    let parsed: Map<String, Value> = serde_saphyr::from_str(text).map_err(|error| Error::usage(Unreadable { why: error.to_string() }))?;
+    if parsed.get("kind").is_some_and(|kind| kind == "Config") {
+        return Ok(Value::Object(parsed));
+    }
+    Err(Error::usage(Unreadable { why: "its kind is not `Config`".into() }))
+}
+
+fn write(config: &Value) -> Result<String> {
+    serde_saphyr::to_string(config).map_err(|error| Error::usage(Unreadable { why: error.to_string() }))
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("there is no kubeconfig to fetch from {node}: {why}")]
+#[diagnostic(code(kthw::kubeconfig::none), help("the cluster has to be built first: `kthw run`"))]
+struct NoKubeconfig {
+    node: String,
+    why: String,
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("this is not a kubeconfig: {why}")]
+#[diagnostic(code(kthw::kubeconfig::unreadable), help("name another file with `--merge FILE`; nothing was written"))]
+struct Unreadable {
+    why: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADMIN: &str = "apiVersion: v1\nkind: Config\nclusters:\n- name: kubernetes\n  cluster: {server: https://cu1:6443}\ncontexts:\n- name: kubernetes-admin@kubernetes\n  context: {cluster: kubernetes, user: kubernetes-admin}\ncurrent-context: kubernetes-admin@kubernetes\nusers:\n- name: kubernetes-admin\n  user: {client-key-data: QQ==}\n";
+
+    fn names(config: &str) -> Vec<String> {
+        let config = parse(config).unwrap();
+        let list = |list: &str| config[list].as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+        [list("clusters"), list("contexts"), list("users"), vec![config["current-context"].as_str().unwrap().into()]].concat()
+    }
+
+    #[test]
+    fn everything_is_named_after_the_workspace() {
+        assert_eq!(names(&renamed("ubuntu", ADMIN).unwrap()), ["ubuntu", "ubuntu", "ubuntu-admin", "ubuntu"]);
+    }
+
+    #[test]
+    fn merging_replaces_our_entries_and_leaves_the_rest_and_the_current_context() {
+        let own = renamed("ubuntu", ADMIN).unwrap();
+        let merged = merge(Some(ADMIN), &own).unwrap();
+        assert_eq!(names(&merged)[6], "kubernetes-admin@kubernetes");
+        assert_eq!(names(&merged)[..2], ["kubernetes", "ubuntu"]);
+        assert_eq!(merge(Some(&merged), &own).unwrap(), merged, "merging twice changes nothing");
+        assert_eq!(merge(None, &own).unwrap(), own);
+        assert!(merge(Some("a: 1\n"), &own).is_err());
+    }
+}

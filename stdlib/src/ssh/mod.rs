@@ -1,2 +1,0 @@
-//! Nodes over SSH: the transport, the shell that queries and changes compile to, and the resources of a node.
-mod shell;
