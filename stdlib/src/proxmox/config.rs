@@ -14,12 +14,15 @@ pub struct Config(BTreeMap<String, String>);
 
 impl From<BTreeMap<String, Value>> for Config {
     fn from(values: BTreeMap<String, Value>) -> Self {
-        let text = |value| match value {
-            Value::String(text) => text,
-            Value::Bool(flag) => u8::from(flag).to_string(),
-            other => other.to_string(),
-        };
         Self(values.into_iter().map(|(key, value)| (key, text(value))).collect())
+    }
+}
+
+fn text(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        Value::Bool(flag) => u8::from(flag).to_string(),
+        other => other.to_string(),
     }
 }
 
@@ -29,7 +32,37 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Config {
     }
 }
 
+/// One key of the configuration, and what becomes of it at the next start.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Pending {
+    key: String,
+    #[serde(default)]
+    pending: Option<Value>,
+    #[serde(default)]
+    delete: Option<Value>,
+}
+
+impl Pending {
+    /// The key, if its value changes.
+    pub fn name(self) -> Option<String> {
+        (self.pending.is_some() || self.delete.is_some()).then_some(self.key)
+    }
+}
+
 impl Config {
+    /// The same configuration as it will be after the next start.
+    #[must_use]
+    pub fn with(mut self, pending: &[Pending]) -> Self {
+        for one in pending {
+            if let Some(value) = &one.pending {
+                self.0.insert(one.key.clone(), text(value.clone()));
+            } else if one.delete.is_some() {
+                self.0.remove(&one.key);
+            }
+        }
+        self
+    }
+
     /// The text under `key`.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(String::as_str)
@@ -211,6 +244,16 @@ mod tests {
         let drive = config.drive("scsi0").expect("a disk");
         assert_eq!((drive.storage.as_str(), drive.size_bytes), ("local-lvm", Some(3584 << 20)));
         assert!(!drive.is_linked());
+    }
+
+    #[test]
+    fn pending_values_count_as_set() {
+        let pending: Vec<Pending> = serde_json::from_str(
+            r#"[{"key": "cores", "value": 2, "pending": 4}, {"key": "memory", "value": 512}, {"key": "vga", "value": "std", "delete": 1}]"#,
+        )
+        .expect("a list");
+        let config: Config = [("cores", "2"), ("memory", "512"), ("vga", "std")].into_iter().collect();
+        assert_eq!(config.with(&pending), [("cores", "4"), ("memory", "512")].into_iter().collect());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 use super::{
     call::Call,
     client::Client,
-    config::Config,
+    config::{Config, Pending},
     error::Failure,
     ownership::Mark,
     task::{Task, retry_locked},
@@ -81,8 +81,8 @@ pub async fn find(client: &Client, peers: &Peers, vmid: u32) -> Result<Option<Fo
             })
         });
         if let Some(config) = config.await? {
-            let running = machine.is_running(client).await?;
-            return Ok(Some(Found { machine, config, running }));
+            let (running, pending) = futures::future::try_join(machine.is_running(client), machine.pending(client)).await?;
+            return Ok(Some(Found { machine, config: config.with(&pending), running }));
         }
     }
     Ok(None)
@@ -99,6 +99,14 @@ impl Machine {
     /// When Proxmox does not answer or refuses.
     pub async fn config(&self, client: &Client) -> Result<Option<Config>> {
         Ok(client.get_opt(&Call::get(self.path(&self.vmid.to_string(), "config"))).await?)
+    }
+
+    /// What its next start will change. The configuration should hold these values already; some versions answer with the old ones.
+    ///
+    /// # Errors
+    /// When Proxmox does not answer or refuses.
+    pub async fn pending(&self, client: &Client) -> Result<Vec<Pending>> {
+        Ok(client.get(&Call::get(self.path(&self.vmid.to_string(), "pending"))).await?)
     }
 
     /// Whether it runs, asked of its host: the cluster's list lags behind by seconds.
@@ -148,6 +156,7 @@ impl Machine {
             let mut left = 3;
             loop {
                 let config = self.config(client).await?.ok_or_else(|| Error::peer(Gone { vmid: self.vmid, host: self.host.clone() }))?;
+                let config = config.with(&self.pending(client).await?);
                 let values = values(&config);
                 if values.is_empty() {
                     return Ok(());

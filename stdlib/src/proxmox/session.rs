@@ -1,6 +1,6 @@
 //! Who we are, on every request: an API token, or a ticket that a password buys and that is renewed in time.
 use super::{
-    call::{Call, percent_encoded},
+    call::Call,
     client::{SendError, data, refusal},
     error::{BadAnswer, Failure},
     settings::{Credentials, Endpoint},
@@ -98,7 +98,7 @@ impl Session {
         {
             return Err(failed(Failure::SecondFactor(SecondFactor { username: username.into() })));
         }
-        let ticket = Ticket { cookie: Secret::new(percent_encoded(&bought.ticket)), csrf: Secret::new(bought.csrf), bought: clock.now() };
+        let ticket = Ticket { cookie: Secret::new(bought.ticket), csrf: Secret::new(bought.csrf), bought: clock.now() };
         *kept = Some(ticket.clone());
         Ok(ticket)
     }

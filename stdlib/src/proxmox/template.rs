@@ -352,7 +352,10 @@ mod tests {
 
     #[test]
     fn diffs() {
-        check(&template(), None, expect![[r#"
+        check(
+            &template(),
+            None,
+            expect![[r#"
             + proxmox.template/tpl
                 name: tpl-450ba73730d0
                 vmid: 9420
@@ -361,19 +364,32 @@ mod tests {
                 sha256: 6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733
                 storage: local-lvm
                 bridge: vmbr0
-                cpu_type: x86-64-v2-AES"#]]);
+                cpu_type: x86-64-v2-AES"#]],
+        );
         check(&template(), Some(&live(&[])), expect!["= proxmox.template/tpl"]);
-        check(&template(), Some(&live(&[("template", "0")])), expect![[r#"
+        check(
+            &template(),
+            Some(&live(&[("template", "0")])),
+            expect![[r#"
             ~ proxmox.template/tpl
-                template: no -> yes"#]]);
-        check(&template(), Some(&live(&[("cpu", "host"), ("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr1,tag=5")])), expect![[r#"
+                template: no -> yes"#]],
+        );
+        check(
+            &template(),
+            Some(&live(&[("cpu", "host"), ("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr1,tag=5")])),
+            expect![[r#"
             ~ proxmox.template/tpl
                 cpu_type: host -> x86-64-v2-AES
-                network: vmbr1, VLAN 5 -> vmbr0"#]]);
-        check(&template(), Some(&live(&[("name", "tpl-000000000000"), ("scsi0", "nfs:base-9420-disk-0")])), expect![[r#"
+                network: vmbr1, VLAN 5 -> vmbr0"#]],
+        );
+        check(
+            &template(),
+            Some(&live(&[("name", "tpl-000000000000"), ("scsi0", "nfs:base-9420-disk-0")])),
+            expect![[r#"
             ± proxmox.template/tpl
                 name: tpl-000000000000 -> tpl-450ba73730d0 (another image: choose another VM id for it)  (needs replacement)
-                storage: nfs -> local-lvm  (needs replacement)"#]]);
+                storage: nfs -> local-lvm  (needs replacement)"#]],
+        );
     }
 
     #[test]

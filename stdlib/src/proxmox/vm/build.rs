@@ -4,6 +4,7 @@ use crate::proxmox::{
     agent::{self, Agent, HostKeys},
     call::Call,
     client::Client,
+    config::Pending,
     error::Failure,
     machine::{self, Found, Machine, NotOurs},
     ownership::Mark,
@@ -51,6 +52,10 @@ impl Vm {
         machine.configure(client, peers, permit, values).await?;
         self.grow(&machine, client, peers, permit).await?;
         if running {
+            let waiting: Vec<String> = machine.pending(client).await?.into_iter().filter_map(Pending::name).collect();
+            if !waiting.is_empty() {
+                progress(format!("{} goes on with its old {} until it is restarted", self.node, waiting.join(", ")));
+            }
             return Ok(());
         }
         machine.start(client, peers, permit).await?;
@@ -230,10 +235,12 @@ mod tests {
         expect![[r#"
             POST /nodes/homelab/qemu/9420/clone newid=401 name=cu1.bevz.net description=kthw:ubuntu:cu1:00ff
             template: tpl
-             full=1 storage=local-lvm"#]].assert_eq(&shown(&a_vm("{}"), "homelab"));
+             full=1 storage=local-lvm"#]]
+        .assert_eq(&shown(&a_vm("{}"), "homelab"));
         expect![[r#"
             POST /nodes/pve2/qemu/9420/clone newid=401 name=cu1.bevz.net description=kthw:ubuntu:cu1:00ff
             template: tpl
-             full=0 pool=K8S target=homelab"#]].assert_eq(&shown(&a_vm(r#"{"clone": "linked", "pool": "K8S"}"#), "pve2"));
+             full=0 pool=K8S target=homelab"#]]
+        .assert_eq(&shown(&a_vm(r#"{"clone": "linked", "pool": "K8S"}"#), "pve2"));
     }
 }

@@ -64,7 +64,10 @@ fn check(vm: &Vm, live: Option<Live>, expected: Expect) {
 
 #[test]
 fn a_machine_that_is_not_there_is_made() {
-    check(&a_vm("{}"), None, expect![[r#"
+    check(
+        &a_vm("{}"),
+        None,
+        expect![[r#"
         + proxmox.vm/cu1
             name: cu1.bevz.net
             vmid: 401
@@ -80,7 +83,8 @@ fn a_machine_that_is_not_there_is_made() {
             address: ip=10.10.10.116/24,gw=10.10.10.1
             user: kthw
             on_boot: true
-            tags: k8s kthw ubuntu"#]]);
+            tags: k8s kthw ubuntu"#]],
+    );
 }
 
 #[test]
@@ -91,12 +95,20 @@ fn a_machine_as_wanted_needs_nothing() {
 
 #[test]
 fn cores_of_a_running_machine_need_a_reboot() {
-    check(&a_vm(r#"{"cores": 4}"#), Some(live(true, &[])), expect![[r#"
+    check(
+        &a_vm(r#"{"cores": 4}"#),
+        Some(live(true, &[])),
+        expect![[r#"
         ~ proxmox.vm/cu1
-            cores: 2 -> 4  (needs a reboot)"#]]);
-    check(&a_vm(r#"{"cores": 4}"#), Some(live(false, &[("cores", "4")])), expect![[r#"
+            cores: 2 -> 4  (needs a reboot)"#]],
+    );
+    check(
+        &a_vm(r#"{"cores": 4}"#),
+        Some(live(false, &[("cores", "4")])),
+        expect![[r#"
         ~ proxmox.vm/cu1
-            status: stopped -> running"#]]);
+            status: stopped -> running"#]],
+    );
 }
 
 #[test]
@@ -113,7 +125,10 @@ fn a_machine_that_was_only_cloned_is_configured() {
         ("tags", "kthw"),
         ("scsi0", "local-lvm:vm-401-disk-0,size=3584M"),
     ];
-    check(&a_vm(r#"{"vlan": 30, "bridge": "vmbr1"}"#), Some(live(false, &bare)), expect![[r#"
+    check(
+        &a_vm(r#"{"vlan": 30, "bridge": "vmbr1"}"#),
+        Some(live(false, &bare)),
+        expect![[r#"
         ~ proxmox.vm/cu1
             status: stopped -> running
             disk_gib: 3.50 -> 20
@@ -126,19 +141,28 @@ fn a_machine_that_was_only_cloned_is_configured() {
             user: "" -> kthw
             ssh_keys: "" -> me@home
             on_boot: false -> true
-            tags: kthw -> k8s kthw ubuntu"#]]);
+            tags: kthw -> k8s kthw ubuntu"#]],
+    );
 }
 
 #[test]
 fn what_needs_another_machine_is_told_apart() {
-    check(&a_vm(r#"{"disk_gib": 10}"#), Some(live(true, &[])), expect![[r#"
+    check(
+        &a_vm(r#"{"disk_gib": 10}"#),
+        Some(live(true, &[])),
+        expect![[r#"
         ± proxmox.vm/cu1
-            disk_gib: 20 -> 10  (needs replacement)"#]]);
-    check(&a_vm(r#"{"storage": "nfs", "clone": "linked", "template": "other"}"#), Some(live(true, &[])), expect![[r#"
+            disk_gib: 20 -> 10  (needs replacement)"#]],
+    );
+    check(
+        &a_vm(r#"{"storage": "nfs", "clone": "linked", "template": "other"}"#),
+        Some(live(true, &[])),
+        expect![[r#"
         ± proxmox.vm/cu1
             template: tpl -> other  (needs replacement)
             storage: local-lvm -> nfs  (needs replacement)
-            clone: full -> linked  (needs replacement)"#]]);
+            clone: full -> linked  (needs replacement)"#]],
+    );
 }
 
 #[test]

@@ -1,0 +1,147 @@
+//! Templates and machines against a Proxmox API that nobody here wrote, over verified TLS: the shipped phases, faults, and other people's machines.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+mod fakepve;
+
+use expect_test::expect;
+use fakepve::{explained, failure, shown, start, succeeded, workspace};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_and_three_machines() {
+    let Some(pve) = start("127.0.0.21") else { return };
+    let peers = pve.peers(json!({}));
+    let small = workspace(json!({}));
+
+    let first = pve.plan(&peers, &small).await.unwrap();
+    assert_eq!(first.changes(), 4, "{}", shown(&first));
+    assert_eq!(pve.writes().await, 0, "planning writes nothing");
+
+    succeeded(&pve.apply(&peers, &small).await);
+    pve.writes().await;
+    assert_eq!(pve.config(401, "ipconfig0").await, "ip=10.10.10.116/24,gw=10.10.10.1");
+    assert!(pve.config(401, "scsi0").await.as_str().unwrap().ends_with("size=20G"));
+    assert_eq!(pve.control(json!({"eval": "[pve.vm(v).status for v in (401, 421, 422)]"})).await, json!(["running", "running", "running"]));
+    assert_eq!(pve.pinned.0.lock().unwrap().len(), 3, "host keys are pinned");
+
+    expect![[r#"
+        = proxmox.template/tpl
+        = proxmox.vm/cu1
+        = proxmox.vm/wu1
+        = proxmox.vm/wu2
+    "#]]
+    .assert_eq(&shown(&pve.plan(&peers, &small).await.unwrap()));
+    assert_eq!(pve.writes().await, 0);
+
+    // Four cores for all machines: exactly that.
+    let bigger = workspace(json!({"machine": {"cores": 4}}));
+    expect![[r#"
+        = proxmox.template/tpl
+        ~ proxmox.vm/cu1
+            cores: 2 -> 4  (needs a reboot)
+        ~ proxmox.vm/wu1
+            cores: 2 -> 4  (needs a reboot)
+        ~ proxmox.vm/wu2
+            cores: 2 -> 4  (needs a reboot)
+    "#]]
+    .assert_eq(&shown(&pve.plan(&peers, &bigger).await.unwrap()));
+    succeeded(&pve.apply(&peers, &bigger).await);
+    assert_eq!(pve.writes().await, 3, "one write for each machine");
+    assert_eq!(pve.plan(&peers, &bigger).await.unwrap().changes(), 0);
+
+    // Destroyed and stopped behind our back: brought back.
+    pve.control(json!({"call": "destroy", "args": [422]})).await;
+    pve.control(json!({"eval": "[setattr(pve.vm(421), 'status', 'stopped'), setattr(pve.vm(421), 'qmpstatus', 'stopped')]"})).await;
+    let back = pve.plan(&peers, &bigger).await.unwrap();
+    let marks: Vec<char> = back.planned().iter().map(|one| one.change.mark()).collect();
+    assert_eq!(marks, ['=', '=', '~', '+'], "{}", shown(&back));
+    succeeded(&pve.apply(&peers, &bigger).await);
+    assert_eq!(pve.plan(&peers, &bigger).await.unwrap().changes(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_elses_machine_is_refused_untouched() {
+    let Some(pve) = start("127.0.0.22") else { return };
+    pve.control(json!({"call": "add_vm", "args": [421, "web"], "kwargs": {"node": "pve2", "config": {"cores": 1, "description": "mine"}}}))
+        .await;
+    let peers = pve.peers(json!({}));
+    let error = pve.plan(&peers, &workspace(json!({}))).await.unwrap_err();
+    expect![[r#"
+        VM 421 on pve2 is not wu1: it is called `web` and carries no mark of kthw
+        help: nothing was changed; choose another VM id for wu1 in workspace.yaml, or remove that machine yourself"#]]
+    .assert_eq(&explained(&error));
+    assert_eq!(pve.writes().await, 0);
+    assert_eq!(pve.config(421, "cores").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn locks_and_lost_polls_are_got_over() {
+    let Some(pve) = start("127.0.0.23") else { return };
+    let peers = pve.peers(json!({}));
+    pve.fail("POST", "/qemu/9420/clone", 500, "can't lock file '/var/lock/qemu-server/lock-9420.conf' - got timeout", 2).await;
+    pve.fail("PUT", "/qemu/401/config", 500, "can't lock file '/var/lock/qemu-server/lock-401.conf' - got timeout", 1).await;
+    pve.fail("GET", "/qemu/421/status/current", 596, "Connection timed out", 1).await;
+    succeeded(&pve.apply(&peers, &workspace(json!({}))).await);
+    assert_eq!(pve.plan(&peers, &workspace(json!({}))).await.unwrap().changes(), 0);
+    let heard = pve.heard.lock().unwrap().join("\n");
+    assert!(heard.contains("a lock is held by another task"), "{heard}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_agent_is_said_aloud() {
+    let Some(pve) = start("127.0.0.24") else { return };
+    let peers = pve.peers(json!({}));
+    // The recipe's own wait is two minutes; here the agent is only out of order for one look, then answers.
+    pve.fail("GET", "/qemu/401/agent/network-get-interfaces", 500, "QEMU guest agent is not running", 1).await;
+    succeeded(&pve.apply(&peers, &workspace(json!({}))).await);
+    let heard = pve.heard.lock().unwrap().join("\n");
+    assert!(heard.contains("no guest agent answers"), "{heard}");
+    // Another computer, that knows no host keys: they are read when planning.
+    pve.pinned.0.lock().unwrap().clear();
+    pve.plan(&peers, &workspace(json!({}))).await.unwrap();
+    assert_eq!(pve.pinned.0.lock().unwrap().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_that_are_missing_are_named() {
+    let Some(pve) = start("127.0.0.25") else { return };
+    let peers = pve.peers(json!({}));
+    pve.fail("POST", "/qemu/9420/clone", 403, "Permission check failed (/vms/9420, VM.Clone)", 1).await;
+    let one = workspace(json!({"nodes": [{"name": "cu1", "role": "control_plane", "vmid": 401, "address": "10.10.10.116"}]}));
+    expect![[r#"
+        Proxmox refused `POST /nodes/homelab/qemu/9420/clone`: Permission check failed (/vms/9420, VM.Clone)
+        help: grant VM.Clone on /vms/9420: `pveum acl modify /vms/9420 --users USER --roles ROLE` (or --tokens), with a role that has it; a token with privilege separation starts with no rights at all"#]]
+    .assert_eq(&failure(&pve.apply(&peers, &one).await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ways_in() {
+    let Some(pve) = start("127.0.0.26") else { return };
+    let one = workspace(json!({"nodes": [{"name": "cu1", "role": "control_plane", "vmid": 401, "address": "10.10.10.116"}]}));
+    let value = |name: &str| pve.values[name].clone();
+
+    // A password, with the first of two hosts down, and a ticket that is revoked on the way.
+    let password = json!({
+        "proxmox.endpoint": ["127.0.0.26:1", value("PVE_ENDPOINT")], "proxmox.token": null,
+        "proxmox.username": value("PVE_USER"), "proxmox.password": value("PVE_PASSWORD"),
+    });
+    let peers = pve.peers(password);
+    succeeded(&pve.apply(&peers, &one).await);
+    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    pve.control(json!({"call": "revoke_tickets"})).await;
+    assert_eq!(pve.plan(&peers, &one).await.unwrap().changes(), 0);
+
+    // A fingerprint instead of a file.
+    let pinned = |fingerprint: String| json!({"proxmox.fingerprint": fingerprint, "proxmox.ca_file": null});
+    assert_eq!(pve.plan(&pve.peers(pinned(value("PVE_FINGERPRINT"))), &one).await.unwrap().changes(), 0);
+    let error = pve.plan(&pve.peers(pinned("AB".repeat(32))), &one).await.unwrap_err();
+    let text = explained(&error);
+    assert!(text.contains(&format!("the certificate has the fingerprint {}", value("PVE_FINGERPRINT"))), "{text}");
+    assert!(text.contains("set `proxmox.fingerprint`"), "{text}");
+
+    // Not trusted by the system, and a wrong token.
+    let error = pve.plan(&pve.peers(json!({"proxmox.ca_file": null})), &one).await.unwrap_err();
+    assert!(explained(&error).contains("proxmox.ca_file"), "{}", explained(&error));
+    let error = pve.plan(&pve.peers(json!({"proxmox.token": "root@pam!kthw=0000"})), &one).await.unwrap_err();
+    let text = explained(&error);
+    assert!(text.contains("check `proxmox.token`") && !text.contains("0000"), "{text}");
+}
