@@ -117,6 +117,9 @@ class Host:
         run("ip", "-n", self.world.netns, "link", "set", f"h{self.number}", "master", "br0", "up")
         if mac:
             run(*ours, "link", "set", "eth0", "address", mac)
+        # A new machine at an old address says so (gratuitous ARP), or the others would keep the old machine's MAC for a minute.
+        run("ip", "netns", "exec", self.netns, "sysctl", "-qw", "net.ipv4.conf.all.arp_notify=1", "net.ipv4.conf.eth0.arp_notify=1")
+        run("ip", "-n", self.world.netns, "neighbour", "flush", "to", self.address, check=False)
         run(*ours, "addr", "add", f"{self.address}/24", "dev", "eth0")
         run(*ours, "link", "set", "eth0", "up")
         run(*ours, "route", "add", "default", "via", GATEWAY)
