@@ -1,5 +1,5 @@
 //! What `kthw help` says of the modules: names, arguments and doc comments, read from the modules themselves.
-use crate::modules::{MODULES, script_engine};
+use crate::{MODULES, script_engine};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 

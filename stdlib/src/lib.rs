@@ -1,17 +1,31 @@
-//! The typed modules that recipes call, one folder each, and what they stand on.
+//! The typed modules that recipes call, one file or folder each, and what they stand on.
+
+/// Declares the modules that scripts call, and the table of them. A new module is one line here.
+macro_rules! modules {
+    ($($name:ident,)*) => {
+        $(pub mod $name;)*
+
+        /// All modules with their makers, in the order in which help lists them. Help and example tests are derived from it.
+        pub const MODULES: &[Entry] = &[$((stringify!($name), $name::module)),*];
+    };
+}
+
+modules! {
+    proxmox,
+    ssh,
+    kubeadm,
+    kubernetes,
+    calico,
+    sops,
+}
 
 pub mod artifact;
-pub mod calico;
+mod engine;
 pub mod help;
 pub mod http;
-pub mod kubeadm;
-pub mod kubernetes;
-mod modules;
-pub mod proxmox;
-pub mod sops;
 pub mod workspace;
 pub mod world;
 mod yaml;
 
-pub use modules::{Entry, MODULES, script_engine};
+pub use engine::{Entry, script_engine};
 pub use rhai::Dynamic;

@@ -9,10 +9,12 @@ mod document;
 mod error;
 mod keys;
 mod plain;
+mod script;
 #[cfg(test)]
 mod tests;
 
 pub use error::SopsError;
+pub use script::{module, register};
 
 use document::Document;
 use kthw_engine::{Error, Result, Secret, SecretRef, nearest};

@@ -208,8 +208,11 @@ fn other_files_are_refused_by_name() {
     );
 }
 
-/// Files in many shapes, each encrypted by the real program with these further arguments.
-const SHAPES: &[(&str, &[&str], &[(&str, &str)])] = &[
+/// A file, the further arguments that the real program encrypts it with, and some of the values to find in it.
+type Shape = (&'static str, &'static [&'static str], &'static [(&'static str, &'static str)]);
+
+/// Files in many shapes.
+const SHAPES: &[Shape] = &[
     ("a: text\nb: {c: 1, d: [x, y]}\n", &[], &[("a", "text"), ("b.c", "1"), ("b.d.1", "y")]),
     ("a: x\nb: y\n", &["--encrypted-regex", "^a$"], &[("a", "x"), ("b", "y")]),
     ("a: x\nb: 0o17\n", &["--unencrypted-regex", "^b$"], &[("a", "x")]),
@@ -225,10 +228,7 @@ const SHAPES: &[(&str, &[&str], &[(&str, &str)])] = &[
 #[test]
 fn the_real_sops_writes_what_is_read() {
     let Some(sops) = std::env::var_os("KTHW_SOPS") else {
-        #[allow(clippy::print_stderr, reason = "a skipped peer is said aloud")]
-        {
-            eprintln!("SKIPPED: set KTHW_SOPS to a sops binary to read files that it makes on the spot");
-        }
+        eprintln!("SKIPPED: set KTHW_SOPS to a sops binary to read files that it makes on the spot");
         return;
     };
     let recipient = ENCRYPTED.split("recipient: ").nth(1).and_then(|rest| rest.lines().next()).expect("the fixture has it");

@@ -113,27 +113,39 @@ impl WorkspaceFile {
 }
 
 /// Follows `path` as far as the tree goes, and points at a value, at the key of a block, or at a list item's first value.
-fn place(root: &Node, path: &str) -> Range<usize> {
-    let mut node = root;
-    let mut key: Option<Range<usize>> = None;
-    for step in path.split(['.', '[']).filter(|step| !step.is_empty()) {
-        let next = match step.strip_suffix(']') {
-            Some(index) => index.parse::<usize>().ok().and_then(|index| node.items().get(index)).map(|item| (None, item)),
-            None => match &node.value {
-                Value::Map(entries) => {
-                    entries.iter().find(|entry| entry.key == step).map(|entry| (Some(entry.key_span.clone()), &entry.node))
-                }
-                _ => None,
-            },
-        };
-        let Some(next) = next else { break };
-        (key, node) = next;
+pub(super) fn place(root: &Node, path: &str) -> Range<usize> {
+    let (mut node, mut key, mut rest) = (root, None, path);
+    while let Some((next_key, next, after)) = step(node, rest) {
+        (key, node, rest) = (next_key, next, after);
     }
     match (&node.value, key) {
         (Value::Scalar { .. }, _) => node.span.clone(),
         (_, Some(key)) => key,
         (_, None) => first_scalar(node),
     }
+}
+
+/// The key at the end of `path`, where it stands first.
+pub(super) fn place_of_key(root: &Node, path: &str) -> Option<Range<usize>> {
+    let (mut node, mut key, mut rest) = (root, None, path);
+    while let Some((next_key, next, after)) = step(node, rest) {
+        (key, node, rest) = (next_key, next, after);
+    }
+    key.filter(|_| rest.is_empty())
+}
+
+/// One step down `path`: the key's place, the node below, and the path that is left. A key may hold dots.
+fn step<'a, 'p>(node: &'a Node, path: &'p str) -> Option<(Option<Range<usize>>, &'a Node, &'p str)> {
+    let path = path.trim_start_matches('.');
+    if let Some((index, rest)) = path.strip_prefix('[').and_then(|path| path.split_once(']')) {
+        return Some((None, node.items().get(index.parse::<usize>().ok()?)?, rest));
+    }
+    let Value::Map(entries) = &node.value else { return None };
+    entries.iter().find_map(|entry| {
+        let rest = path.strip_prefix(entry.key.as_str())?;
+        let ends = rest.is_empty() || rest.starts_with(['.', '[']);
+        ends.then(|| (Some(entry.key_span.clone()), &entry.node, rest))
+    })
 }
 
 fn first_scalar(node: &Node) -> Range<usize> {

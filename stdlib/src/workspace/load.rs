@@ -1,7 +1,7 @@
 //! Reading the types of `workspace.yaml`: what serde reports becomes a problem with its place and the next step.
 use super::{
     Workspace,
-    file::{WorkspaceFile, clip},
+    file::{WorkspaceFile, clip, place, place_of_key},
     problem::{Problem, WorkspaceError},
 };
 use crate::yaml::{Node, Value};
@@ -44,24 +44,29 @@ fn problem(source: &Arc<NamedSource<String>>, tree: &Node, error: &Error) -> Pro
             unknown_field_help(field, expected.iter().copied()),
             "not a field",
         ),
-        Error::SerdeMissingField { field, .. } => make(
-            "kthw::workspace::missing_field",
-            format!("`{field}` is missing{}", within(&path)),
-            format!("add `{field}:`; `kthw help workspace` says what it is"),
-            "in this block",
-        ),
+        Error::SerdeMissingField { field, .. } => {
+            // The parser is behind the block by now, so its key is what to point at.
+            let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
+            let message = format!("`{field}` is missing{}", within(&path));
+            let help = format!("add `{field}:`; `kthw help workspace` says what it is");
+            Problem::new("kthw::workspace::missing_field", message, source.clone(), help).at(place(tree, parent), "in this block")
+        }
         Error::SerdeUnknownVariant { variant, expected, .. } => make(
             "kthw::workspace::unknown_value",
             format!("`{variant}` is not a value of `{path}`"),
             unknown_value_help(variant, expected.iter().copied()),
             "not one of its values",
         ),
-        Error::DuplicateMappingKey { key, .. } => make(
-            "kthw::workspace::duplicate_key",
-            format!("the key `{}` is written twice", key.as_deref().unwrap_or("?")),
-            "keep one of the two; nothing says which one counts".into(),
-            "the second one",
-        ),
+        Error::DuplicateMappingKey { key, .. } => {
+            let first = place_of_key(tree, &path).filter(|first| *first != span);
+            let problem = make(
+                "kthw::workspace::duplicate_key",
+                format!("the key `{}` is written twice", key.as_deref().unwrap_or("?")),
+                "keep one of the two; nothing says which one counts".into(),
+                "the second one",
+            );
+            first.map_or(problem.clone(), |first| problem.at(first, "the first one"))
+        }
         other => {
             let message = plain(other);
             make("kthw::workspace::wrong_type", format!("`{path}`: {message}"), hint(&path), "this value")
@@ -75,12 +80,25 @@ fn plain(error: &Error) -> String {
         Error::Message { msg, .. } => msg.clone(),
         Error::SerdeInvalidType { unexpected, expected, .. } => format!("expected {expected}, found {unexpected}"),
         Error::SerdeInvalidValue { unexpected, expected, .. } => format!("expected {expected}, not {unexpected}"),
-        Error::InvalidScalar { ty, .. } => format!("this is not a value of type {ty}"),
+        Error::InvalidScalar { ty, .. } => format!("this is not {}", type_in_words(ty)),
+        Error::Unexpected { expected, .. } => format!("expected {}", type_in_words(expected)),
         other => {
             let text = other.to_string();
             let end = text.find(" at line ").or_else(|| text.find("\n")).unwrap_or(text.len());
             text[..end].to_owned()
         }
+    }
+}
+
+/// What the parser calls a type, in plain words.
+fn type_in_words(ty: &str) -> &str {
+    match ty {
+        "u8" | "u16" | "u32" | "u64" | "i64" | "usize" => "a whole number",
+        "bool" | "boolean" => "`true` or `false`",
+        "string scalar" | "char" => "a single value",
+        "sequence start" | "sequence" => "a list",
+        "mapping start" | "mapping" => "a block of fields",
+        other => other,
     }
 }
 

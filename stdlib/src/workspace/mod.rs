@@ -1,5 +1,6 @@
 //! A workspace: one cluster's data. Typed, strict, and what recipes see as `cluster`.
 
+pub mod compatibility;
 mod file;
 mod load;
 mod overrides;

@@ -1,7 +1,92 @@
 //! Checking a workspace as a whole. Every rule runs, so that all problems are shown at once.
-use super::{WorkspaceFile, problem::Problem};
+
+mod addresses;
+mod machines;
+mod names;
+mod networks;
+mod others;
+mod proxmox;
+mod sources;
+mod versions;
+
+use super::{Workspace, WorkspaceFile, problem::Problem};
+
+/// The rules, in the order in which their problems are shown.
+const RULES: &[fn(&mut Check<'_>)] = &[
+    names::cluster,
+    names::nodes,
+    names::endpoint,
+    names::ssh,
+    versions::known,
+    versions::fit,
+    networks::ranges,
+    networks::services,
+    networks::pods,
+    networks::overlaps,
+    addresses::gateway,
+    addresses::nodes,
+    addresses::unique,
+    machines::control_planes,
+    machines::sizes,
+    machines::cpu_type,
+    proxmox::template,
+    proxmox::ids,
+    proxmox::settings,
+    sources::image,
+    sources::packages,
+    sources::mirrors,
+    others::shared,
+];
 
 /// Everything wrong with `file`, by itself and beside `others`.
-pub(super) fn problems(_file: &WorkspaceFile, _others: &[&WorkspaceFile]) -> Vec<Problem> {
-    Vec::new()
+pub(super) fn problems(file: &WorkspaceFile, others: &[&WorkspaceFile]) -> Vec<Problem> {
+    let mut check = Check { file, workspace: file.workspace(), others, problems: Vec::new() };
+    for rule in RULES {
+        rule(&mut check);
+    }
+    check.problems
+}
+
+/// What a rule looks at, and where it puts what it finds.
+struct Check<'a> {
+    file: &'a WorkspaceFile,
+    workspace: &'a Workspace,
+    others: &'a [&'a WorkspaceFile],
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    /// Notes a problem with the field at `path`.
+    fn add(&mut self, code: &'static str, path: &str, label: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.problems.push(self.file.problem(code, message, path, label, help));
+    }
+
+    /// Notes a problem between two fields; `first` is shown as the earlier one.
+    fn add_pair(
+        &mut self,
+        code: &'static str,
+        (first, first_label): (&str, &str),
+        (path, label): (&str, &str),
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let mut problem = self.file.problem(code, message, path, label, help);
+        if self.file.is_from_file(path) && self.file.is_from_file(first) {
+            problem = problem.at(self.file.place(first), first_label);
+        }
+        self.problems.push(problem);
+    }
+}
+
+/// The path of a field of the node at `index`.
+fn node(index: usize, field: &str) -> String {
+    format!("nodes[{index}].{field}")
+}
+
+/// The first pair of equal values before each repeated one: positions of the earlier and of the later.
+fn repeated<T: PartialEq>(values: &[T]) -> impl Iterator<Item = (usize, usize)> + '_ {
+    values.iter().enumerate().filter_map(|(later, value)| {
+        let earlier = values[..later].iter().position(|other| other == value)?;
+        Some((earlier, later))
+    })
 }

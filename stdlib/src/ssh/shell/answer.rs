@@ -1,0 +1,63 @@
+//! Takes a node's answer apart at its marks.
+use super::Mark;
+
+/// A node's answer that is not what the script would have printed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot understand {what}: {seen}")]
+pub(crate) struct Malformed {
+    what: &'static str,
+    seen: String,
+}
+
+impl Malformed {
+    pub fn new(what: &'static str, seen: impl AsRef<str>) -> Self {
+        Self { what, seen: seen.as_ref().chars().take(200).collect() }
+    }
+}
+
+/// The marked sections of an answer, in order: name and content.
+#[derive(Debug, Default)]
+pub(crate) struct Sections {
+    all: Vec<(String, Vec<u8>)>,
+}
+
+impl Sections {
+    /// Splits an answer at the lines that start with `mark`; what stands before the first is the login shell's and is dropped.
+    ///
+    /// # Errors
+    /// When the section `end` is missing, that is, when the answer was cut short.
+    pub fn split(answer: &[u8], mark: &Mark) -> Result<Self, Malformed> {
+        let mut sections = Self::default();
+        for line in answer.split_inclusive(|byte| *byte == b'\n') {
+            match line.strip_prefix(mark.as_str().as_bytes()) {
+                Some(name) => sections.all.push((String::from_utf8_lossy(name).trim_end().to_owned(), Vec::new())),
+                None => {
+                    if let Some((_, content)) = sections.all.last_mut() {
+                        content.extend_from_slice(line);
+                    }
+                }
+            }
+        }
+        match sections.all.last() {
+            Some((name, _)) if name == "end" => Ok(sections),
+            _ => Err(Malformed::new("the answer", "it ends in the middle")),
+        }
+    }
+
+    /// The content of the first section with this name.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.all.iter().find(|(known, _)| known == name).map(|(_, content)| content.as_slice())
+    }
+
+    /// The section right behind `name`, if it begins with `prefix`: the rest of its name and its content.
+    pub fn after(&self, name: &str, prefix: &str) -> Option<(&str, &[u8])> {
+        let at = self.all.iter().position(|(known, _)| known == name)?;
+        let (next, content) = self.all.get(at + 1)?;
+        Some((next.strip_prefix(prefix)?, content))
+    }
+
+    /// All sections.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.all.iter().map(|(name, content)| (name.as_str(), content.as_slice()))
+    }
+}

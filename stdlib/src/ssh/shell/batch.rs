@@ -1,0 +1,276 @@
+//! Compiles a batch of changes to one script and one stream of standard input, and understands how each block ended.
+//!
+//! The script compares what the plan saw, waits until all input has arrived, does the blocks in order, and reads again. Nothing is
+//! changed before the comparison and the last byte of input, so a connection that breaks early leaves the node as it was.
+use super::{
+    COMMAND_LIMIT, Mark, Privilege, Query,
+    answer::{Malformed, Sections},
+    prologue, quote, words,
+};
+use kthw_engine::node::{Action, Block, BlockOutcome, Content, Finding, Output, Probe};
+use std::fmt::Write as _;
+use zeroize::Zeroizing;
+
+/// Of a program's output, so many bytes are kept when it fails.
+const FAILURE_STDOUT: usize = 16 * 1024;
+const FAILURE_STDERR: usize = 8 * 1024;
+/// Of the output of an action that was asked for alone, so many bytes are kept.
+const ACT_LIMIT: usize = 4 * 1024 * 1024;
+
+/// A batch, ready to be sent.
+pub(crate) struct Batch {
+    /// The command line for the login shell.
+    pub command: String,
+    /// What follows on standard input, if anything does.
+    pub stdin: Option<Zeroizing<Vec<u8>>>,
+    /// The longest that its programs may take together, in seconds.
+    pub timeout_s: u64,
+}
+
+/// How a batch ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The outcome of each block.
+    Blocks(Vec<BlockOutcome>),
+    /// Standard input broke off; nothing was done.
+    InputCutShort,
+}
+
+/// Collects what goes over standard input: contents one behind the other.
+#[derive(Default)]
+struct Input(Zeroizing<Vec<u8>>);
+
+impl Input {
+    /// The shell words `offset length` under which the script finds the content.
+    fn put(&mut self, content: &Content) -> String {
+        let offset = self.0.len();
+        self.0.extend_from_slice(content.bytes());
+        format!("$((O+{offset})) {}", content.bytes().len())
+    }
+}
+
+impl Batch {
+    /// Compiles blocks: guard, actions, re-read.
+    pub fn of_blocks(blocks: &[Block], mark: &Mark, privilege: Privilege) -> Self {
+        let mut input = Input::default();
+        let mut script = String::new();
+        for (position, block) in blocks.iter().enumerate() {
+            let conditions: String = block.after.iter().map(|other| format!(" && [ \"$B{other}\" = 0 ]")).collect();
+            let _ = writeln!(script, "B{position}=1\nif :{conditions}; then\necho \"${{N}}begin {position}\"; K=0");
+            actions(&mut script, &block.actions, &mut input, mark);
+            let _ = writeln!(script, "S=$?\n[ $S = 0 ] && B{position}=0 || f {position}\nfi");
+        }
+        let guards = guard(blocks);
+        let reread = Query::new(blocks.iter().flat_map(|block| &block.reread)).body();
+        let frame = Frame { guard: guards, main: script, tail: reread, stdout: FAILURE_STDOUT, stderr: FAILURE_STDERR };
+        Self::assemble(&frame, input, blocks.iter().flat_map(|block| &block.actions), mark, privilege)
+    }
+
+    /// Compiles one action whose output is wanted whatever its status.
+    pub fn of_action(action: &Action, mark: &Mark, privilege: Privilege) -> Self {
+        let mut input = Input::default();
+        let mut main = String::from("K=0\n");
+        actions(&mut main, std::slice::from_ref(action), &mut input, mark);
+        main.push_str("S=$?\nf 0\n");
+        let frame = Frame { guard: None, main, tail: "echo \"${N}end\"\n".into(), stdout: ACT_LIMIT, stderr: FAILURE_STDERR };
+        Self::assemble(&frame, input, std::iter::once(action), mark, privilege)
+    }
+
+    fn assemble<'a>(frame: &Frame, input: Input, all: impl Iterator<Item = &'a Action>, mark: &Mark, privilege: Privilege) -> Self {
+        let programs = all.map(|action| match action {
+            Action::Run { timeout_s, .. } => u64::from(*timeout_s) + 5,
+            _ => 0,
+        });
+        let timeout_s = programs.sum();
+        let script = frame.script(mark, 0, input.0.len());
+        let command = privilege.command(&script);
+        if command.len() <= COMMAND_LIMIT {
+            let stdin = (!input.0.is_empty()).then_some(input.0);
+            return Self { command, stdin, timeout_s };
+        }
+        // Too long for one argument: the script goes ahead of the contents, over standard input.
+        // Its length depends on the offset in it, which is written with a fixed width for that reason.
+        let length = frame.script(mark, usize::MAX, usize::MAX).len();
+        let body = frame.script(mark, length, length + input.0.len());
+        debug_assert_eq!(body.len(), length);
+        let bootstrap = format!(
+            "{}{}dd if=\"$T/in\" of=\"$T/script\" bs=64k iflag=count_bytes count={length} status=none || exit 74\n. \"$T/script\"\n",
+            prologue(mark),
+            spool(length + input.0.len()),
+        );
+        let mut stdin = Zeroizing::new(body.into_bytes());
+        stdin.extend_from_slice(&input.0);
+        Self { command: privilege.command(&bootstrap), stdin: Some(stdin), timeout_s }
+    }
+
+    /// Understands the answer to a batch of blocks.
+    pub fn understand(blocks: &[Block], answer: &[u8], mark: &Mark) -> Result<Ended, Malformed> {
+        let sections = Sections::split(answer, mark)?;
+        if sections.get("short").is_some() {
+            return Ok(Ended::InputCutShort);
+        }
+        let reread: Vec<&Probe> = blocks.iter().flat_map(|block| &block.reread).collect();
+        let mut findings = Query::new(reread).understand(&sections)?.into_iter();
+        let moved = sections.get("moved").is_some();
+        let outcomes = blocks.iter().enumerate().map(|(position, block)| {
+            let findings: Vec<Finding> = findings.by_ref().take(block.reread.len()).collect();
+            if moved {
+                return Ok(BlockOutcome::Moved(findings));
+            }
+            if let Some((action, output)) = failure(&sections, position)? {
+                return Ok(BlockOutcome::Failed { action, output });
+            }
+            let begun = sections.get(&format!("begin {position}")).is_some();
+            Ok(if begun { BlockOutcome::Done(findings) } else { BlockOutcome::Skipped })
+        });
+        Ok(Ended::Blocks(outcomes.collect::<Result<_, _>>()?))
+    }
+
+    /// Understands the answer to one action; `None` when standard input broke off.
+    pub fn understand_action(answer: &[u8], mark: &Mark) -> Result<Option<Output>, Malformed> {
+        let sections = Sections::split(answer, mark)?;
+        if sections.get("short").is_some() {
+            return Ok(None);
+        }
+        failure(&sections, 0)?.map(|(_, output)| Some(output)).ok_or_else(|| Malformed::new("the output of a program", "it is missing"))
+    }
+
+    /// The position of the block whose beginning this line of the answer tells.
+    pub fn begun(line: &[u8], mark: &Mark) -> Option<usize> {
+        let name = line.strip_prefix(mark.as_str().as_bytes())?.strip_prefix(b"begin ")?;
+        std::str::from_utf8(name).ok()?.trim_end().parse().ok()
+    }
+}
+
+/// The parts of a script around the actions.
+struct Frame {
+    /// Prints the state that the second part foretells.
+    guard: Option<(String, String)>,
+    main: String,
+    tail: String,
+    stdout: usize,
+    stderr: usize,
+}
+
+impl Frame {
+    /// The script, whose contents begin at `offset` of an input of `total` bytes. When the script itself comes that way (`offset` is
+    /// not zero), the input is already there.
+    fn script(&self, mark: &Mark, offset: usize, total: usize) -> String {
+        let mut script = prologue(mark);
+        // The leading zeros, which keep the script's length fixed, come off again: arithmetic would read them as octal.
+        let _ = writeln!(script, "O={offset:020}; O=${{O#\"${{O%%[1-9]*}}\"}}; O=${{O:-0}}");
+        if let Some((look, expected)) = &self.guard {
+            let _ = writeln!(script, "g() {{\n{look}:\n}}\nif [ \"$(g)\" != {} ]; then echo \"${{N}}moved\"; else", quote(expected));
+        }
+        if offset == 0 {
+            script.push_str(&spool(total));
+        }
+        script.push_str(&functions(self.stdout, self.stderr));
+        script.push_str(&self.main);
+        if self.guard.is_some() {
+            script.push_str("fi\n");
+        }
+        script.push_str(&self.tail);
+        script
+    }
+}
+
+/// Makes the private folder of this script and waits for all input.
+fn spool(total: usize) -> String {
+    let mut script = String::from(
+        "T=$(mktemp -d /run/kthw.XXXXXX || mktemp -d) || exit 73\ntrap 'rm -rf \"$T\"' EXIT\ntrap 'exit 75' PIPE HUP INT TERM\n",
+    );
+    if total == 0 {
+        script.push_str(": >\"$T/in\"\n");
+    } else {
+        let _ = writeln!(
+            script,
+            "cat >\"$T/in\"\nif [ \"$(wc -c <\"$T/in\")\" != {total} ]; then echo \"${{N}}short\"; echo \"${{N}}end\"; exit 0; fi"
+        );
+    }
+    script
+}
+
+/// `i` prints a part of the input; `w` writes a file; `f` tells a block's output.
+fn functions(stdout: usize, stderr: usize) -> String {
+    format!(
+        r#"i() {{ dd if="$T/in" bs=64k iflag=skip_bytes,count_bytes skip="$1" count="$2" status=none; }}
+w() {{
+  umask "$4"; i "$1" "$2" >"$6" || {{ umask 022; rm -f "$6"; return 74; }}; umask 022
+  if [ "$5" != root:root ] || ! [ -G "$6" ]; then chown "$5" "$6" || {{ rm -f "$6"; return 74; }}; fi
+  case $3 in 6??|4??|2??) case $3 in *[1357]*) chmod "$3" "$6";; esac;; *) chmod "$3" "$6";; esac || {{ rm -f "$6"; return 74; }}
+  mv -fT -- "$6" "$7" || {{ rm -f "$6"; return 74; }}
+}}
+f() {{
+  printf '%s\n' "${{N}}ended $1 $K $S"; tail -c {stdout} "$T/o"; printf '\n%s\n' "${{N}}stderr"; tail -c {stderr} "$T/e"; echo
+}}
+"#
+    )
+}
+
+/// The actions of one block: each runs when the one before succeeded; `$K` counts them and `$?` is the last status.
+fn actions(script: &mut String, actions: &[Action], input: &mut Input, mark: &Mark) {
+    if actions.is_empty() {
+        script.push_str(":\n");
+        return;
+    }
+    for (position, action) in actions.iter().enumerate() {
+        let joint = if position == 0 { String::new() } else { format!(" && K={position} && ") };
+        let _ = write!(script, "{joint}{{ {}; }} >\"$T/o\" 2>\"$T/e\" </dev/null", one(action, input, mark));
+    }
+    script.push('\n');
+}
+
+fn one(action: &Action, input: &mut Input, mark: &Mark) -> String {
+    match action {
+        Action::Write { path, content, mode, owner } => {
+            let place = input.put(content);
+            let beside = format!("{path}.{}new", mark.as_str());
+            let owner = owner.as_deref().unwrap_or("root:root");
+            words_after("w", &format!("{place} {mode:o} {:04o}", 0o777 & !mode), [owner, &beside, path])
+        }
+        Action::Directory { path, mode, owner } => {
+            let quoted = quote(path);
+            let owner = owner.as_ref().map(|owner| format!(" && chown {}", words([owner.as_str(), path]))).unwrap_or_default();
+            format!(
+                "if [ -L {quoted} ]; then echo {} >&2; false; elif [ -d {quoted} ]; then chmod {mode:o} {quoted}; else mkdir -p -m {mode:o} -- {quoted}; fi{owner}",
+                quote(&format!("{path} is a symbolic link, not a directory")),
+            )
+        }
+        Action::Symlink { path, target } => format!("ln -sfnT -- {}", words([target, path])),
+        Action::AppendLine { path, line } => {
+            let path = quote(path);
+            format!("{{ [ ! -s {path} ] || [ -z \"$(tail -c1 {path})\" ] || echo >>{path}; }} && printf '%s\\n' {} >>{path}", quote(line))
+        }
+        Action::Remove { path } => format!("rm -f -- {}", quote(path)),
+        Action::Run { argv, stdin, timeout_s } => {
+            let run = format!("timeout -k 5 {timeout_s} {}", words(argv));
+            if stdin.bytes().is_empty() { run } else { format!("i {} | {run}", input.put(stdin)) }
+        }
+    }
+}
+
+fn words_after<const COUNT: usize>(function: &str, plain: &str, quoted: [&str; COUNT]) -> String {
+    format!("{function} {plain} {}", words(quoted))
+}
+
+/// The paths and lines that blocks were computed from: what looks at them, and what that must print.
+fn guard(blocks: &[Block]) -> Option<(String, String)> {
+    let pairs = blocks.iter().flat_map(|block| &block.guard).filter(|(probe, _)| !matches!(probe, Probe::Run { .. }));
+    let (probes, findings): (Vec<&Probe>, Vec<&Finding>) = pairs.map(|(probe, finding)| (probe, finding)).unzip();
+    let query = Query::new(probes);
+    let look = query.guard_body();
+    (!look.is_empty()).then(|| (look, query.expected(&findings)))
+}
+
+/// The action that ended a block and its output, if the answer tells of one.
+fn failure(sections: &Sections, block: usize) -> Result<Option<(usize, Output)>, Malformed> {
+    let prefix = format!("ended {block} ");
+    let Some((name, stdout)) = sections.iter().find(|(name, _)| name.starts_with(&prefix)) else { return Ok(None) };
+    let stderr = sections.after(name, "stderr").map(|(_, content)| content).unwrap_or_default();
+    let bad = || Malformed::new("how a block ended", name);
+    let (action, status) = name[prefix.len()..].split_once(' ').ok_or_else(bad)?;
+    let plain = |bytes: &[u8]| String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or(bytes)).into_owned();
+    let output = Output { status: status.parse().map_err(|_| bad())?, stdout: plain(stdout), stderr: plain(stderr) };
+    Ok(Some((action.parse().map_err(|_| bad())?, output)))
+}

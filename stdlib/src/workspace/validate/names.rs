@@ -1,0 +1,135 @@
+//! Rules about names: of the cluster, its nodes, the endpoint, and who logs in.
+use super::{Check, node, repeated};
+
+/// Longest DNS name, RFC 1035 section 2.3.4.
+const MAX_NAME: usize = 253;
+
+pub(super) fn cluster(check: &mut Check<'_>) {
+    let workspace = check.workspace;
+    if !is_label(&workspace.name) {
+        check.add(
+            "kthw::workspace::name",
+            "name",
+            "not such a name",
+            format!("`{}` cannot name a cluster", workspace.name),
+            "use lower-case letters, digits and dashes, such as `ubuntu`",
+        );
+    }
+    if !is_dns_name(&workspace.domain) {
+        check.add(
+            "kthw::workspace::domain",
+            "domain",
+            "not a domain",
+            format!("`{}` is not a DNS domain", workspace.domain),
+            "write it without dots at the ends, such as `bevz.net`",
+        );
+    }
+    if !workspace.release_letter.is_ascii_lowercase() {
+        check.add(
+            "kthw::workspace::release_letter",
+            "release_letter",
+            "not a lower-case letter",
+            format!("`{}` cannot be part of host names", workspace.release_letter),
+            "use one lower-case letter that no other workspace of this domain has",
+        );
+    }
+}
+
+pub(super) fn nodes(check: &mut Check<'_>) {
+    let nodes = &check.workspace.nodes;
+    for (index, spec) in nodes.iter().enumerate() {
+        let full = check.workspace.fqdn(spec);
+        if !is_label(&spec.name) || full.len() > MAX_NAME {
+            check.add(
+                "kthw::workspace::node_name",
+                &node(index, "name"),
+                "not a host name",
+                format!("`{}` cannot be a host name", spec.name),
+                "use the short name alone: lower-case letters, digits and dashes, at most 63, such as `wu1`",
+            );
+        }
+    }
+    let names: Vec<&str> = nodes.iter().map(|spec| spec.name.as_str()).collect();
+    for (earlier, later) in repeated(&names) {
+        check.add_pair(
+            "kthw::workspace::duplicate_name",
+            (&node(earlier, "name"), "the first"),
+            (&node(later, "name"), "the second"),
+            format!("two nodes are called `{}`", names[later]),
+            "give every node a name of its own",
+        );
+    }
+}
+
+pub(super) fn endpoint(check: &mut Check<'_>) {
+    let Some(endpoint) = &check.workspace.endpoint else { return };
+    let good = endpoint.rsplit_once(':').is_some_and(|(host, port)| is_dns_name(host) && port.parse::<u16>().is_ok_and(|port| port > 0));
+    if !good {
+        check.add(
+            "kthw::workspace::endpoint",
+            "endpoint",
+            "not host:port",
+            format!("`{endpoint}` is not an address of an API server"),
+            "write host and port without a scheme, such as `api.bevz.net:6443`, or leave it out",
+        );
+    }
+}
+
+pub(super) fn ssh(check: &mut Check<'_>) {
+    let ssh = &check.workspace.ssh;
+    let user_fits = !ssh.user.is_empty() && ssh.user.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if !user_fits {
+        check.add(
+            "kthw::workspace::ssh_user",
+            "ssh.user",
+            "not a user name",
+            format!("`{}` cannot log in", ssh.user),
+            "name a user who may run `sudo -n`, or leave `user` out for `kthw`",
+        );
+    }
+    let ports = std::iter::once(("ssh.port".to_owned(), ssh.port))
+        .chain(check.workspace.nodes.iter().enumerate().filter_map(|(index, spec)| Some((node(index, "port"), spec.port?))));
+    for (path, _) in ports.filter(|(_, port)| *port == 0).collect::<Vec<_>>() {
+        check.add(
+            "kthw::workspace::ssh_port",
+            &path,
+            "not a port",
+            "no SSH server listens on port 0",
+            "use a port from 1 to 65535; 22 is usual",
+        );
+    }
+}
+
+/// A label of a DNS name, RFC 1123 section 2.1, in lower case as Kubernetes wants node names.
+fn is_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+/// Labels with dots between them; an IPv4 address is one too.
+fn is_dns_name(text: &str) -> bool {
+    text.len() <= MAX_NAME && text.split('.').all(is_label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_and_names() {
+        for (text, label, name) in [
+            ("cu1", true, true),
+            ("a.b", false, true),
+            ("10.10.10.1", false, true),
+            ("", false, false),
+            ("-a", false, false),
+            ("a-", false, false),
+            ("A", false, false),
+            ("a_b", false, false),
+            ("a..b", false, false),
+            (".a", false, false),
+        ] {
+            assert_eq!((is_label(text), is_dns_name(text)), (label, name), "{text}");
+        }
+    }
+}

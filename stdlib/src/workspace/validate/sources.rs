@@ -1,0 +1,113 @@
+//! Rules about what is downloaded, and from where.
+use super::Check;
+use url::Url;
+
+/// What Proxmox VE can import a disk from.
+const IMPORTABLE: &[&str] = &[".qcow2", ".raw", ".vmdk"];
+
+pub(super) fn image(check: &mut Check<'_>) {
+    let Some(template) = &check.workspace.template else { return };
+    let image = &template.image;
+    if !is_sha256(&image.sha256) {
+        check.add(
+            "kthw::workspace::sha256",
+            "template.image.sha256",
+            "not a SHA-256",
+            "the image's digest is not 64 lower-case hex digits",
+            "copy it from the SHA256SUMS file beside the image, or run `sha256sum` on the file",
+        );
+    }
+    if !IMPORTABLE.iter().any(|end| image.file.ends_with(end)) || image.file.contains('/') {
+        check.add(
+            "kthw::workspace::image_file",
+            "template.image.file",
+            "not such a file name",
+            format!("Proxmox VE does not import `{}`", image.file),
+            "name it with `.qcow2`, `.raw` or `.vmdk` at the end; an Ubuntu `.img` is a `.qcow2`",
+        );
+    }
+    web(check, "template.image.url", &image.url);
+}
+
+pub(super) fn packages(check: &mut Check<'_>) {
+    let Some(repository) = &check.workspace.packages.kubernetes else { return };
+    let path = |field: &str| format!("packages.kubernetes.{field}");
+    web(check, &path("url"), &repository.url);
+    if let Some(key_url) = &repository.key_url {
+        web(check, &path("key_url"), key_url);
+        if repository.key.is_some() {
+            check.add_pair(
+                "kthw::workspace::repository_key",
+                (&path("key"), "the key itself"),
+                (&path("key_url"), "and where to fetch it"),
+                "the repository's key is given twice",
+                "keep `key`, or `key_url` with `key_sha256`",
+            );
+        }
+        if repository.key_sha256.is_none() {
+            check.add(
+                "kthw::workspace::repository_key",
+                &path("key_url"),
+                "fetched from here",
+                "a key that is fetched needs its digest",
+                "add `key_sha256`: run `sha256sum` on the key that you trust",
+            );
+        }
+    }
+    if repository.key_sha256.as_ref().is_some_and(|digest| !is_sha256(digest)) {
+        check.add(
+            "kthw::workspace::sha256",
+            &path("key_sha256"),
+            "not a SHA-256",
+            "the key's digest is not 64 lower-case hex digits",
+            "run `sha256sum` on the key that you trust",
+        );
+    }
+}
+
+pub(super) fn mirrors(check: &mut Check<'_>) {
+    if let Some(mirror) = &check.workspace.artifacts.mirror
+        && !mirror.starts_with('/')
+        && !is_web(mirror)
+    {
+        check.add(
+            "kthw::workspace::mirror",
+            "artifacts.mirror",
+            "neither of the two",
+            format!("`{mirror}` is neither a folder nor a web address"),
+            "write an absolute path, such as `/srv/mirror`, or an address that starts with http:// or https://",
+        );
+    }
+    for (host, mirror) in &check.workspace.containerd.mirrors {
+        web(check, &format!("containerd.mirrors.{host}"), mirror);
+        if host.contains('/') {
+            check.add(
+                "kthw::workspace::mirror",
+                "containerd.mirrors",
+                "in this block",
+                format!("`{host}` is not the host of a registry"),
+                "use the host alone as the key, such as `registry.k8s.io`",
+            );
+        }
+    }
+}
+
+fn web(check: &mut Check<'_>, path: &str, address: &str) {
+    if !is_web(address) {
+        check.add(
+            "kthw::workspace::address",
+            path,
+            "not a web address",
+            format!("`{address}` is not a web address"),
+            "write it in full, with http:// or https:// and a host",
+        );
+    }
+}
+
+fn is_web(address: &str) -> bool {
+    Url::parse(address).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
