@@ -13,29 +13,23 @@ answer from inside them, and a control port. Started by `world pve`; the control
 import argparse
 import asyncio
 import collections
-import datetime
-import hashlib
-import ipaddress
 import json
 import os
 import re
 import sys
-import urllib.parse
 import uuid
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+import certificates  # noqa: E402
 import common  # noqa: E402
 import host as hosts  # noqa: E402
 from aiohttp import web  # noqa: E402
-from cryptography import x509  # noqa: E402
-from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519  # noqa: E402
-from cryptography.x509.oid import NameOID  # noqa: E402
 from fakepve import FakePve  # noqa: E402
 from fakepve.lxc import SIZE_UNITS, format_size  # noqa: E402
 from fakepve.model import PveError, TaskError  # noqa: E402
 from fakepve.qemu import DRIVE_KEY, NEW_DISK, is_cdrom, join_drive, split_drive, volume_ref, with_mac  # noqa: E402
 from fakepve.storage import _is_file  # noqa: E402
+from machine import AgentError, Machine  # noqa: E402
 
 # What a downloaded cloud image unpacks to: not a whole number of GiB, as Ubuntu's.
 IMAGE_BYTES = 3584 * 1024**2
@@ -183,194 +177,13 @@ class WorldPve(FakePve):
         machine = self.machines.get(vm.vmid)
         vm.agent = {} if machine and machine.agent_runs() else None
         if vm.status == "running" and vm.agent is not None and not vm.agent_hangs:
-            answer = await machine.agent(command, values)
+            try:
+                answer = await machine.agent(command, values)
+            except AgentError as error:
+                raise PveError(500, f"Agent error: {error}") from error
             if answer is not None:
                 return answer
         return await super()._agent_call(match, values)
-
-
-class Machine:
-    """One VM's machine: a host of the world, or (without hosts) a plausible agent only."""
-
-    def __init__(self, pve, vm):
-        self.pve, self.vm = pve, vm
-        self.host = None
-        self.booted_for = None
-        self.pull_the_plug = False
-        self.work = None
-        self.programs = {}
-        key = ed25519.Ed25519PrivateKey.generate().public_key()
-        self.made_up_key = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode() + f" root@{vm.name}\n"
-
-    def then(self, deed):
-        """Does the deed after what is under way for this machine."""
-        before = self.work
-
-        async def go():
-            if before:
-                await asyncio.wait([before])
-            try:
-                await deed()
-            except common.Failure as failure:
-                print(f"VM {self.vm.vmid}: {failure}", flush=True)
-
-        self.work = asyncio.ensure_future(go())
-
-    def follow(self):
-        wanted = self.vm.started_at if self.vm.status == "running" else None
-        if wanted != self.booted_for:
-            if self.booted_for is not None:
-                self.then(self.off)
-            if wanted is not None:
-                self.then(self.boot)
-            self.booted_for = wanted
-        elif self.host and wanted is not None and (self.work is None or self.work.done()) and not self.host.running():
-            # The guest powered itself off.
-            self.vm.status = self.vm.qmpstatus = "stopped"
-
-    def network(self):
-        """(address, prefix length) of ipconfig0, or None."""
-        found = re.search(r"(?:^|,)ip=([\d.]+)/(\d+)", str(self.vm.config.get("ipconfig0", "")))
-        return (found.group(1), int(found.group(2))) if found else None
-
-    def mac(self):
-        found = re.search(r"((?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2})", str(self.vm.config.get("net0", "")))
-        return found.group(1).lower() if found else None
-
-    async def world(self, *argv):
-        process = await asyncio.create_subprocess_exec(os.path.join(common.HERE, "world"), *argv, stdin=asyncio.subprocess.DEVNULL,
-                                                       stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
-        said, _ = await process.communicate()
-        if process.returncode != 0:
-            raise common.Failure(f"world {' '.join(argv)}: {said.decode().strip()}")
-
-    async def boot(self):
-        network = self.network()
-        self.pull_the_plug = False
-        if not self.pve.with_hosts or network is None or not network[0].startswith(common.PREFIX):
-            return
-        number = int(network[0].rsplit(".", 1)[1]) - common.FIRST_HOST
-        for other in list(self.pve.machines.values()):
-            if other is not self and other.host and other.host.number == number and other.booted_for is not None:
-                raise common.Failure(f"{network[0]} is in use by VM {other.vm.vmid}: no machine was booted")
-        host = hosts.Host(self.pve.world, number)
-        owner = host.path("vm")
-        mine = f"{self.vm.vmid} {self.vm.config.get('smbios1', '')}"
-        if os.path.exists(host.folder) and (not os.path.exists(owner) or open(owner, encoding="utf-8").read() != mine):
-            await self.world("host", "wipe", str(number))
-        config = self.vm.config
-        keys = [key for key in urllib.parse.unquote(str(config.get("sshkeys", ""))).splitlines() if key.strip()]
-        upgrade = str(config.get("ciupgrade", 1)) == "1"
-        seed = self.pve.world.path("pve", f"seed-{self.vm.vmid}")
-        os.makedirs(seed, mode=0o700, exist_ok=True)
-        for name, text in hosts.seed(self.vm.name, config.get("ciuser"), keys, upgrade, config.get("cipassword")).items():
-            with open(os.path.join(seed, name), "w", encoding="utf-8") as file:
-                file.write(text)
-        self.host = host
-        await self.world("host", "start", str(number), self.vm.name, "--seed", seed, *(["--mac", self.mac()] if self.mac() else []))
-        with open(owner, "w", encoding="utf-8") as file:
-            file.write(mine)
-
-    async def off(self):
-        if self.host:
-            await self.world("host", "stop", str(self.host.number), *(["--force"] if self.pull_the_plug else []))
-
-    async def wipe(self):
-        if self.host:
-            await self.world("host", "wipe", str(self.host.number))
-
-    # ---------------------------------------------------------------- agent
-
-    def agent_runs(self):
-        return not self.pve.with_hosts if self.host is None else self.host.booted()
-
-    async def inside(self, *argv, data=None):
-        """Runs a command in the host; returns (exit code, stdout, stderr)."""
-        process = await asyncio.create_subprocess_exec(*self.host.inside(*argv), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-                                                       stderr=asyncio.subprocess.PIPE)
-        out, err = await process.communicate(data)
-        return process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
-
-    async def agent(self, command, values):
-        """The answer to an agent command, or None to leave it to fakepve."""
-        if command == "network-get-interfaces":
-            return {"result": await self.interfaces()}
-        if command == "file-read":
-            return await self.file_read(values["file"])
-        if self.host is None:
-            return None
-        if command == "get-host-name":
-            return {"result": {"host-name": (await self.inside("hostname"))[1].strip()}}
-        if command == "get-osinfo":
-            return {"result": await self.osinfo()}
-        if command == "exec":
-            pid = 1000 + len(self.programs)
-            data = values.get("input-data")
-            self.programs[pid] = asyncio.ensure_future(self.inside(*values["command"], data=data.encode() if data else None))
-            return {"pid": pid}
-        if command == "exec-status":
-            program = self.programs.get(int(values["pid"]))
-            if program is None:
-                raise PveError(500, f"Agent error: PID {values['pid']} does not exist")
-            if not program.done():
-                return {"exited": 0}
-            code, out, err = program.result()
-            return {"exited": 1, "exitcode": code, "out-data": out, "err-data": err}
-        return None
-
-    async def interfaces(self):
-        if self.host is None:
-            address, prefix = self.network() or ("192.0.2.10", 24)
-            cards = [("lo", "00:00:00:00:00:00", [("127.0.0.1", 8)]), ("eth0", self.mac(), [(address, prefix)])]
-        else:
-            listed = json.loads((await self.inside("ip", "-j", "address"))[1] or "[]")
-            cards = [(c["ifname"], c.get("address"), [(a["local"], a["prefixlen"]) for a in c["addr_info"]]) for c in listed]
-        return [{"name": name, "hardware-address": mac, "ip-addresses": [
-            {"ip-address": address, "ip-address-type": "ipv6" if ":" in address else "ipv4", "prefix": prefix} for address, prefix in addresses]}
-            for name, mac, addresses in cards]
-
-    async def file_read(self, path):
-        if self.host is None:
-            text = self.made_up_key if path == "/etc/ssh/ssh_host_ed25519_key.pub" else None
-        else:
-            code, text, _ = await self.inside("cat", "--", path)
-            text = text if code == 0 else None
-        if text is None:
-            raise PveError(500, f"Agent error: failed to open file '{path}' (mode: 'r'): No such file or directory")
-        return {"content": text, "bytes-read": len(text.encode()), "truncated": False}
-
-    async def osinfo(self):
-        lines = (await self.inside("cat", "/etc/os-release"))[1].splitlines()
-        found = {key: value.strip('"') for key, _, value in (line.partition("=") for line in lines)}
-        return {"id": found.get("ID"), "name": found.get("NAME"), "pretty-name": found.get("PRETTY_NAME"), "version": found.get("VERSION"),
-                "version-id": found.get("VERSION_ID"), "kernel-release": os.uname().release, "kernel-version": os.uname().version, "machine": "x86_64"}
-
-
-def certificates(folder, host, names):
-    """A root as PVE has one and a server certificate signed by it; returns (root, chain, key, SHA-256 fingerprint)."""
-    now = datetime.datetime.now(datetime.timezone.utc)
-
-    def sign(name, key, issuer, signer, ca):
-        builder = x509.CertificateBuilder().subject_name(name).issuer_name(issuer).public_key(key.public_key()).serial_number(x509.random_serial_number())
-        builder = builder.not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=30))
-        builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        if not ca:
-            alternatives = [x509.IPAddress(ipaddress.ip_address(a)) for a in {host, "127.0.0.1"}] + [x509.DNSName(n) for n in {"localhost", *names}]
-            builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-        return builder.sign(signer, hashes.SHA256())
-
-    root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Proxmox Virtual Environment"), x509.NameAttribute(NameOID.ORGANIZATION_NAME, "PVE Cluster Manager CA")])
-    root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    root = sign(root_name, root_key, root_name, root_key, True)
-    leaf = sign(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])]), key, root_name, root_key, False)
-    pem = serialization.Encoding.PEM
-    paths = [os.path.join(folder, name) for name in ("pve-root-ca.pem", "pve-ssl.pem", "pve-ssl.key")]
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    for path, data in zip(paths, (root.public_bytes(pem), leaf.public_bytes(pem) + root.public_bytes(pem), secret)):
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(data)
-    digest = hashlib.sha256(leaf.public_bytes(serialization.Encoding.DER)).hexdigest().upper()
-    return (*paths, ":".join(digest[i:i + 2] for i in range(0, len(digest), 2)))
 
 
 def control(pve):
@@ -417,7 +230,7 @@ async def serve(options):
     pve.nodes = {name: {"online": True} for name in names}
     secret = str(uuid.uuid4())
     pve.apitokens[options.token_id] = secret
-    root, chain, key, fingerprint = certificates(world.path("pve"), options.host, names)
+    root, chain, key, fingerprint = certificates.make(world.path("pve"), options.host, names)
     await pve.start(chain, key)
     runner = web.AppRunner(control(pve))
     await runner.setup()
