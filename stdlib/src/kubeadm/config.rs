@@ -1,6 +1,7 @@
 //! kubeadm's configuration files, generated for the configuration API that a Kubernetes version reads. Pure.
 use crate::workspace::{CgroupDriver, NodeSpec, Role, Workspace};
 use ipnet::Ipv4Net;
+use kthw_engine::node::Action;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -81,6 +82,12 @@ pub fn certificate_names(workspace: &Workspace, endpoint: &str) -> Vec<String> {
 /// The host of `host:port`.
 pub fn endpoint_host(endpoint: &str) -> &str {
     endpoint.rsplit_once(':').map_or(endpoint, |(host, _)| host)
+}
+
+/// Fails on a node that cannot resolve the endpoint's name; kubeadm would only find out after minutes. `None` for an address.
+pub fn resolve_endpoint(endpoint: &str) -> Option<Action> {
+    let host = endpoint_host(endpoint);
+    host.parse::<std::net::IpAddr>().is_err().then(|| Action::run_for(30, ["getent", "ahosts", host]))
 }
 
 /// The file for `kubeadm init` on `node`.

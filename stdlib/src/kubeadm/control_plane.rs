@@ -5,7 +5,7 @@ use super::{
 };
 use crate::workspace::{NodeSpec, Role, Workspace};
 use kthw_engine::{
-    Change, Error, Field, Id, Limit, NodeResource, Peers, Permit, Poll, Result, Work,
+    Change, Error, Field, Id, Limit, NodeResource, Peers, Permit, Poll, Result, Work, field,
     node::{Action, Content, Finding, PathState, Probe},
     wait,
 };
@@ -29,10 +29,12 @@ pub struct ControlPlane {
 /// What reading finds of a control plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LiveControlPlane {
-    /// The API server answers; its certificate holds these names and addresses.
+    /// The API server answers.
     Running {
-        /// Names and addresses.
+        /// Names and addresses in its certificate.
         names: BTreeSet<String>,
+        /// The version of its image, if its manifest says one.
+        version: Option<String>,
     },
     /// kubeadm was here, but the API server does not answer.
     Silent {
@@ -57,6 +59,12 @@ impl ControlPlane {
     /// The identity of a cluster's control plane.
     pub fn id_of(workspace: &Workspace) -> Id {
         Id::new("kubeadm.control_plane", &workspace.name)
+    }
+
+    /// What stands in the way of a change when another version is running.
+    fn upgrade_from(&self, live: Option<&str>) -> Option<Upgrade> {
+        let (live, want) = (live?, self.spec.version.to_string());
+        (live != want).then(|| Upgrade { node: self.node.name.clone(), live: live.to_owned(), want })
     }
 
     fn names(&self) -> Vec<String> {
@@ -87,7 +95,8 @@ impl ControlPlane {
             argv.push(format!("--skip-phases={}", settings.skip_phases.join(",")));
         }
         argv.extend(super::ignored(settings));
-        let mut actions = self.write_configuration();
+        let mut actions: Vec<Action> = config::resolve_endpoint(&self.spec.endpoint).into_iter().collect();
+        actions.extend(self.write_configuration());
         actions.push(Action::run_for(600, argv));
         actions
     }
@@ -113,7 +122,9 @@ impl NodeResource for ControlPlane {
     }
 
     fn query(&self) -> Vec<Probe> {
-        let mut probes: Vec<Probe> = [ADMIN_CONF, KUBELET_CONF, MANIFEST].map(Probe::path).into();
+        let mut probes: Vec<Probe> = [ADMIN_CONF, KUBELET_CONF].map(Probe::path).into();
+        // No file has this digest, so the manifest's content comes along.
+        probes.push(Probe::Path { path: MANIFEST.into(), expect: Some(String::new()) });
         probes.push(Probe::run(["openssl", "x509", "-in", CERTIFICATE, "-noout", "-ext", "subjectAltName"]));
         probes.push(ask_readiness());
         probes
@@ -132,7 +143,8 @@ impl NodeResource for ControlPlane {
             if names.status == 127 {
                 return Err(Error::peer(NoOpenssl { node: self.node.name.clone() }));
             }
-            return Ok(Some(LiveControlPlane::Running { names: names_in(&names.stdout) }));
+            let version = manifest.as_ref().and_then(|file| version_in(file.content.as_deref()?));
+            return Ok(Some(LiveControlPlane::Running { names: names_in(&names.stdout), version }));
         }
         let reason = if there(admin) { last_line(&ready.stderr, &ready.stdout) } else { format!("there is no {ADMIN_CONF}") };
         Ok(Some(LiveControlPlane::Silent { reason }))
@@ -147,9 +159,11 @@ impl NodeResource for ControlPlane {
                 Field::new("service_subnet", self.spec.service_subnet),
                 Field::new("certificate names", self.names().join(", ")),
             ]),
-            Some(LiveControlPlane::Running { names }) => {
+            Some(LiveControlPlane::Running { names, version }) => {
+                let version = version.as_ref().and_then(|version| field("version", version, &self.spec.version.to_string()));
                 let missing = self.names().into_iter().filter(|name| !names.contains(name));
-                Change::between(missing.map(|name| Some(Field { live: Some("absent".into()), ..Field::new("certificate names", name) })))
+                let missing = missing.map(|name| Some(Field { live: Some("absent".into()), ..Field::new("certificate names", name) }));
+                Change::between(std::iter::once(version).chain(missing))
             }
             Some(LiveControlPlane::Silent { reason }) => {
                 Change::Update(vec![Field { live: Some(format!("silent ({reason})")), ..Field::new("API server", "answering") }])
@@ -160,14 +174,19 @@ impl NodeResource for ControlPlane {
     fn work(&self, live: Option<&LiveControlPlane>, _: bool) -> Work {
         match live {
             None => Work::Actions(self.init()),
-            Some(LiveControlPlane::Running { .. }) => Work::Actions(self.renew_certificate()),
-            Some(LiveControlPlane::Silent { .. }) => Work::JustInTime,
+            Some(LiveControlPlane::Running { version, .. }) if self.upgrade_from(version.as_deref()).is_none() => {
+                Work::Actions(self.renew_certificate())
+            }
+            Some(_) => Work::JustInTime,
         }
     }
 
     /// A silent API server is only waited for: nothing that could be on it is ever thrown away.
-    async fn apply(&self, _: Option<&LiveControlPlane>, peers: &Peers, _: &Permit) -> Result<()> {
+    async fn apply(&self, live: Option<&LiveControlPlane>, peers: &Peers, _: &Permit) -> Result<()> {
         let node = &self.node.name;
+        if let Some(LiveControlPlane::Running { version, .. }) = live {
+            return self.upgrade_from(version.as_deref()).map_or(Ok(()), |upgrade| Err(Error::recipe(upgrade)));
+        }
         let help = format!(
             "on {node}: `systemctl status kubelet`, `journalctl -u kubelet`, `crictl ps -a`; if this is what a failed first `kubeadm init` left and \
              nothing is on the cluster yet, run `kubeadm reset -f` there and run kthw again"
@@ -197,6 +216,14 @@ fn names_in(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// The version in `image: <registry>/kube-apiserver:v1.31.9` of a static pod's manifest.
+fn version_in(manifest: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(manifest).ok()?;
+    let image = text.lines().find_map(|line| line.trim().trim_start_matches("- ").strip_prefix("image:"))?;
+    let version = image.trim().trim_matches('"').rsplit_once(":v")?.1;
+    version.parse::<semver::Version>().ok().map(|version| version.to_string())
+}
+
 fn last_line(stderr: &str, stdout: &str) -> String {
     [stderr, stdout]
         .iter()
@@ -213,6 +240,18 @@ fn last_line(stderr: &str, stdout: &str) -> String {
 pub struct ControlPlanes {
     name: String,
     count: usize,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("the control plane on {node} runs {live}; changing it to {want} is an upgrade, which kthw does not do yet")]
+#[diagnostic(
+    code(kthw::kubeadm::upgrade),
+    help("set `versions.kubernetes` to {live}, or run `kubeadm upgrade apply v{want}` on {node} first")
+)]
+struct Upgrade {
+    node: String,
+    live: String,
+    want: String,
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]

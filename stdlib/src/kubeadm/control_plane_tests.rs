@@ -68,6 +68,7 @@ fn nothing_there_is_created() {
             pod_subnet: 192.168.0.0/16
             service_subnet: 10.96.0.0/12
             certificate names: 10.10.10.116, cu1, cu1.bevz.net, localhost, 127.0.0.1
+        getent ahosts cu1.bevz.net (30 s)
         directory /etc/kubernetes/kthw 700
         write /etc/kubernetes/kthw/kubeadm.yaml 600
         kubeadm init --config /etc/kubernetes/kthw/kubeadm.yaml --skip-token-print --skip-phases=addon/kube-proxy,addon/coredns --ignore-preflight-errors=NumCPU (600 s)"#]],
@@ -92,6 +93,21 @@ fn a_name_that_the_certificate_lacks_is_added() {
         remove /etc/kubernetes/pki/apiserver.crt
         remove /etc/kubernetes/pki/apiserver.key
         kubeadm init phase certs apiserver --config /etc/kubernetes/kthw/kubeadm.yaml (300 s)"#]],
+    );
+}
+
+#[test]
+fn another_version_is_shown_and_left_to_an_upgrade() {
+    let mut findings = findings([true; 3], NAMES, (0, ""));
+    let Finding::Path(Some(manifest)) = &mut findings[2] else { panic!("a file") };
+    manifest.content = Some(b"spec:\n  containers:\n  - command: [x]\n    image: registry.k8s.io/kube-apiserver:v1.30.5\n".into());
+    check(
+        "",
+        &findings,
+        &expect![[r#"
+        ~ kubeadm.control_plane/ubuntu
+            version: 1.30.5 -> 1.31.9
+        just in time"#]],
     );
 }
 

@@ -128,8 +128,7 @@ mod api {
     ///     ssh::file(node, "/etc/containerd/config.toml", #{ content: kubeadm::containerd_config(cluster) });
     /// }
     /// ```
-    #[rhai_fn(pure)]
-    pub fn containerd_config(cluster: &mut Cluster) -> String {
+    pub fn containerd_config(cluster: Cluster) -> String {
         containerd::config(cluster.workspace())
     }
 
@@ -150,8 +149,7 @@ mod api {
     ///     ssh::package(node, "kubeadm", #{ version: kubeadm::package_version(cluster), hold: true });
     /// }
     /// ```
-    #[rhai_fn(pure)]
-    pub fn package_version(cluster: &mut Cluster) -> String {
+    pub fn package_version(cluster: Cluster) -> String {
         packages::package_version(cluster.workspace())
     }
 
@@ -162,8 +160,7 @@ mod api {
     ///     ssh::repository(node, "kubernetes", kubeadm::repository(cluster));
     /// }
     /// ```
-    #[rhai_fn(pure)]
-    pub fn repository(cluster: &mut Cluster) -> Map {
+    pub fn repository(cluster: Cluster) -> Map {
         let repository = packages::repository(cluster.workspace());
         let fields = [
             ("url", Some(repository.url)),

@@ -79,6 +79,7 @@ impl NodeResource for Worker {
     }
 
     async fn apply(&self, live: Option<&LiveWorker>, peers: &Peers, permit: &Permit) -> Result<()> {
+        self.endpoint_resolves(peers, permit).await?;
         self.wait_until_the_name_is_free(peers).await?;
         if live == Some(&LiveWorker::Begun) {
             self.clear_what_a_failed_join_left(peers, permit).await?;
@@ -114,6 +115,13 @@ impl Worker {
         };
         let removed = self.act(&Action::Remove { path: self.file() }, peers, permit).await;
         joined.and(removed)
+    }
+
+    async fn endpoint_resolves(&self, peers: &Peers, permit: &Permit) -> Result<()> {
+        let endpoint = self.workspace.endpoint();
+        let Some(action) = config::resolve_endpoint(&endpoint) else { return Ok(()) };
+        let output = peers.nodes().act(&self.node.name, &action, permit).await?;
+        if output.status == 0 { Ok(()) } else { Err(Error::peer(Unresolved { node: self.node.name.clone(), endpoint })) }
     }
 
     /// kubeadm refuses the name of a node that is Ready. A machine that was just made anew still has its predecessor's for a while.
@@ -161,6 +169,17 @@ impl Worker {
 struct JoinWorker {
     node: String,
     reason: String,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{node} cannot resolve the cluster's endpoint {endpoint}")]
+#[diagnostic(
+    code(kthw::kubeadm::unresolved_endpoint),
+    help("add the name to DNS or to /etc/hosts (the phase `system` does so for all nodes), or set `endpoint` to an address")
+)]
+struct Unresolved {
+    node: String,
+    endpoint: String,
 }
 
 #[cfg(test)]

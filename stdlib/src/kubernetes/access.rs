@@ -9,7 +9,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
 };
 use kthw_engine::{
-    BoxFuture, Error, Result,
+    BoxFuture, Error, Result, Secret,
     node::{Finding, Nodes, Probe},
 };
 use kube::{
@@ -73,12 +73,8 @@ impl NodeAccess {
             return Ok(client.clone());
         }
         let failed = |reason: String| Error::peer(OpenApi { place: node.to_owned(), reason });
-        let findings = self.nodes.read(node, &[Probe::run(["cat", ADMIN_CONF])]).await?;
-        let Some(Finding::Run(output)) = findings.into_iter().next() else { return Err(failed("the node gave no answer".into())) };
-        if output.status != 0 {
-            return Err(failed(format!("{ADMIN_CONF} cannot be read: {}", output.stderr.trim())));
-        }
-        let config = config_from(&output.stdout).await.map_err(failed)?;
+        let kubeconfig = admin_kubeconfig(&*self.nodes, node).await?;
+        let config = config_from(kubeconfig.expose()).await.map_err(failed)?;
         let client = through(config, node.to_owned(), self.tunnel.clone()).map_err(|error| failed(error.to_string()))?;
         clients.insert(node.to_owned(), client.clone());
         Ok(client)
@@ -115,6 +111,19 @@ impl FileAccess {
 impl KubernetesAccess for FileAccess {
     fn open<'a>(&'a self, _node: &'a str) -> BoxFuture<'a, Result<Client>> {
         Box::pin(self.client())
+    }
+}
+
+/// The administrator's kubeconfig, as kubeadm wrote it on a control-plane node.
+///
+/// # Errors
+/// When the node cannot be reached, or has none because it is no control plane yet.
+pub async fn admin_kubeconfig(nodes: &dyn Nodes, node: &str) -> Result<Secret> {
+    let failed = |reason: String| Error::peer(OpenApi { place: node.to_owned(), reason });
+    match nodes.read(node, &[Probe::run(["cat", ADMIN_CONF])]).await?.into_iter().next() {
+        Some(Finding::Run(output)) if output.status == 0 => Ok(Secret::new(output.stdout)),
+        Some(Finding::Run(output)) => Err(failed(format!("{ADMIN_CONF} cannot be read: {}", output.stderr.trim()))),
+        _ => Err(failed("the node gave no answer".into())),
     }
 }
 

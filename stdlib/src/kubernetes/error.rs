@@ -36,8 +36,8 @@ pub fn is_passing(error: &Error) -> bool {
             matches!(status.code, 429 | 502 | 503 | 504)
                 || (status.code == 500 && (status.message.contains("etcdserver") || status.message.contains("failed calling webhook")))
         }
-        Error::HyperError(_) => true,
-        Error::Service(_) => error.source().is_some(),
+        // A certificate that does not fit will not fit in a moment either.
+        Error::HyperError(_) | Error::Service(_) => !in_words(error).contains("certificate"),
         _ => false,
     }
 }

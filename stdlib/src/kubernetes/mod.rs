@@ -10,7 +10,7 @@ mod node_ready;
 pub(crate) mod objects;
 mod place;
 
-pub use access::{Duplex, FileAccess, NodeAccess, Tunnel};
+pub use access::{Duplex, FileAccess, NodeAccess, Tunnel, admin_kubeconfig};
 pub use compare::APPLIED;
 pub use document::{BadManifest, Document};
 pub use manifest::Manifest;

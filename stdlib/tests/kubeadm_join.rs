@@ -1,0 +1,151 @@
+//! What happens on which node when a worker joins: the token is made last, never shown, and always taken back.
+use kthw_engine::{
+    BoxFuture, Peers, Permit, Recipe, Report, Result, RunOptions, Source, SystemClock, evaluate,
+    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, PathKind, PathState, Probe},
+    plan, run, silent,
+};
+use kthw_stdlib::{
+    script_engine,
+    workspace::{Cluster, Workspace},
+    world::KubernetesAccess,
+};
+use std::sync::{Arc, Mutex};
+
+const INVITATION: &str = "kubeadm join cu1.bevz.net:6443 --token abcdef.0123456789abcdef --discovery-token-ca-cert-hash \
+                          sha256:f734aa3933faf19798ff520ddf47c47971e9c82095476fd445e2da83e0956bef";
+
+/// A running control plane and one fresh machine, which write down what is done to them.
+#[derive(Default)]
+struct Machines {
+    done: Mutex<Vec<String>>,
+    joined: Mutex<bool>,
+    join_fails: bool,
+}
+
+impl Machines {
+    fn answer(&self, node: &str, probe: &Probe) -> Finding {
+        let there = node == "cu1" || *self.joined.lock().expect("no panic");
+        let file = PathState {
+            kind: PathKind::File,
+            mode: 0o600,
+            owner: "root".into(),
+            group: "root".into(),
+            modified_s: 0,
+            sha256: None,
+            content: None,
+        };
+        match probe {
+            Probe::Path { .. } => Finding::Path(there.then_some(file)),
+            Probe::Line { .. } => Finding::Line(false),
+            Probe::Run { argv } if argv[0] == "openssl" => Finding::Run(Output {
+                stdout: "DNS:cu1, DNS:cu1.bevz.net, DNS:localhost, IP Address:10.10.10.116, IP Address:127.0.0.1".into(),
+                ..Output::default()
+            }),
+            Probe::Run { .. } => Finding::Run(Output::default()),
+        }
+    }
+
+    fn record(&self, node: &str, action: &Action) -> Output {
+        let shown = match action {
+            Action::Run { argv, .. } => argv.join(" "),
+            other => format!("{other:?}"),
+        };
+        self.done.lock().expect("no panic").push(format!("{node}: {shown}"));
+        if shown.starts_with("kubeadm token create") {
+            return Output { stdout: INVITATION.into(), ..Output::default() };
+        }
+        if shown.starts_with("kubeadm join") {
+            if self.join_fails {
+                return Output { status: 1, stderr: "[ERROR Swap]: running with swap on is not supported".into(), ..Output::default() };
+            }
+            *self.joined.lock().expect("no panic") = true;
+        }
+        Output::default()
+    }
+}
+
+struct Seam(Arc<Machines>);
+
+impl Nodes for Seam {
+    fn read<'a>(&'a self, node: &'a str, probes: &'a [Probe]) -> BoxFuture<'a, Result<Vec<Finding>>> {
+        Box::pin(async move { Ok(probes.iter().map(|probe| self.0.answer(node, probe)).collect()) })
+    }
+
+    fn change<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a [Block],
+        _: &'a Permit,
+        _: &'a (dyn Fn(usize) + Sync),
+    ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
+        Box::pin(async { panic!("joining is done just in time") })
+    }
+
+    fn act<'a>(&'a self, node: &'a str, action: &'a Action, _: &'a Permit) -> BoxFuture<'a, Result<Output>> {
+        Box::pin(async move { Ok(self.0.record(node, action)) })
+    }
+}
+
+/// An API that has no nodes.
+struct EmptyApi;
+
+impl KubernetesAccess for EmptyApi {
+    fn open<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<kube::Client>> {
+        let nothing = tower::service_fn(|request: http::Request<kube::client::Body>| async move {
+            assert_eq!((request.method().as_str(), request.uri().path()), ("GET", "/api/v1/nodes/wu1"));
+            let body = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","code":404,"reason":"NotFound","message":"not found"}"#;
+            let response = http::Response::builder().status(404).body(http_body_util::Full::new(bytes::Bytes::from(body)));
+            Ok::<_, std::convert::Infallible>(response.expect("a plain response"))
+        });
+        Box::pin(async move { Ok(kube::Client::new(nothing, "default")) })
+    }
+}
+
+async fn join(machines: &Arc<Machines>) -> Report {
+    let engine = script_engine();
+    let text = "const VERSION = \"1.0.0\";\nconst ABOUT = \"test\";\nfn declare(cluster) {
+        kubeadm::control_plane(cluster, #{ version: cluster.versions.kubernetes, endpoint: cluster.endpoint,
+            pod_subnet: cluster.network.pods, service_subnet: cluster.network.services });
+        kubeadm::worker(cluster, cluster.workers[0]); }"
+        .to_owned();
+    let recipe = Recipe::parse(&engine, Source { name: "test".into(), path: "test.rhai".into(), text }).expect("a recipe");
+    let workspace: Workspace = serde_saphyr::from_str(include_str!("../../workspaces/ubuntu/workspace.yaml")).expect("a workspace");
+    let cluster = Cluster::new(Arc::new(workspace)).expect("a cluster");
+    let evaluated = vec![evaluate(&engine, &recipe, rhai::Dynamic::from(cluster)).expect("evaluated")];
+    let access: Arc<dyn KubernetesAccess> = Arc::new(EmptyApi);
+    let peers = Peers::new(Arc::new(Seam(machines.clone())), Arc::new(SystemClock::default())).with(access);
+    let plan = plan(&evaluated, &peers, &silent()).await.expect("planned");
+    assert_eq!(plan.changes(), 1, "{plan}");
+    run(plan, &peers, &silent(), &RunOptions::default()).await
+}
+
+#[tokio::test]
+async fn a_worker_joins_with_a_token_of_its_own() {
+    let machines = Arc::new(Machines::default());
+    let report = join(&machines).await;
+    assert!(report.failures.is_empty(), "{:?}", report.failures);
+    let done = machines.done.lock().expect("no panic").join("\n");
+    expect_test::expect![[r#"
+        wu1: getent ahosts cu1.bevz.net
+        cu1: kubeadm token create --ttl 15m0s --description kthw: join of wu1 --print-join-command
+        wu1: Directory { path: "/etc/kubernetes/kthw", mode: 448, owner: None }
+        wu1: Write { path: "/etc/kubernetes/kthw/join.yaml", content: <secret>, mode: 384, owner: None }
+        wu1: kubeadm join --config /etc/kubernetes/kthw/join.yaml
+        wu1: Remove { path: "/etc/kubernetes/kthw/join.yaml" }
+        cu1: kubeadm token delete abcdef"#]]
+    .assert_eq(&done);
+}
+
+#[tokio::test]
+async fn a_failed_join_leaves_neither_file_nor_token() {
+    let machines = Arc::new(Machines { join_fails: true, ..Machines::default() });
+    let report = join(&machines).await;
+    let done = machines.done.lock().expect("no panic").clone();
+    expect_test::expect![[r#"
+        wu1: kubeadm join --config /etc/kubernetes/kthw/join.yaml
+        wu1: Remove { path: "/etc/kubernetes/kthw/join.yaml" }
+        cu1: kubeadm token delete abcdef"#]]
+    .assert_eq(&done[done.len() - 3..].join("\n"));
+    expect_test::expect!["cannot join wu1 to the cluster: exit status 1: [ERROR Swap]: running with swap on is not supported"]
+        .assert_eq(&report.failures[0].1.to_string());
+}
