@@ -5,6 +5,7 @@ mod file;
 mod load;
 mod overrides;
 mod problem;
+mod reference;
 mod schema;
 mod script;
 mod validate;
@@ -12,5 +13,6 @@ mod version;
 
 pub use file::WorkspaceFile;
 pub use problem::{Problem, WorkspaceError};
+pub use reference::reference;
 pub use schema::*;
 pub use script::{Cluster, Node, register};
