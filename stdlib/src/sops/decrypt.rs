@@ -91,7 +91,7 @@ impl<'a> Walk<'a> {
             let mut aad = self.path.join(":");
             aad.push(':');
             let opened = sealed.open(self.key, &aad).ok_or_else(|| tampered(format!("`{name}` does not decrypt")))?;
-            plain::normal(&sealed.kind, &opened)
+            plain::normal(&sealed.kind, &opened).ok_or_else(|| tampered(format!("`{name}` does not hold what its type says")))?
         } else {
             bytes
         };

@@ -18,19 +18,22 @@ pub(super) fn bytes(text: &str, plain: bool) -> Option<String> {
     })
 }
 
-/// The bytes of a decrypted value: numbers are spelled again, everything else is as it was encrypted.
-pub(super) fn normal(kind: &str, text: &str) -> String {
+/// The bytes of a decrypted value: numbers are spelled again, everything else is as it was encrypted. `None` when the text is
+/// not of that type, or sops has no such type.
+pub(super) fn normal(kind: &str, text: &str) -> Option<String> {
     match kind {
-        "int" => text.parse::<i64>().map_or_else(|_| text.to_owned(), |number| number.to_string()),
-        "float" => {
-            text.parse::<f64>().ok().filter(|number| number.is_finite()).map_or_else(|| text.to_owned(), |number| number.to_string())
-        }
-        "bool" => match text.to_ascii_lowercase().as_str() {
-            "true" => "True".into(),
-            "false" => "False".into(),
-            _ => text.to_owned(),
+        "str" | "bytes" | "time" => Some(text.to_owned()),
+        "int" => text.parse::<i64>().ok().map(|number| number.to_string()),
+        "float" => match text {
+            "+Inf" | "-Inf" | "NaN" => Some(text.to_owned()),
+            _ => text.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| number.to_string()),
         },
-        _ => text.to_owned(),
+        "bool" => match text {
+            "True" | "true" => Some("True".into()),
+            "False" | "false" => Some("False".into()),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -106,9 +109,16 @@ mod tests {
 
     #[test]
     fn decrypted_numbers_are_spelled_again() {
-        assert_eq!(normal("float", "1.50"), "1.5");
-        assert_eq!(normal("int", "42"), "42");
-        assert_eq!(normal("bool", "true"), "True");
-        assert_eq!(normal("str", "1.50"), "1.50");
+        for (kind, text, expected) in [
+            ("float", "1.50", Some("1.5")),
+            ("float", "-Inf", Some("-Inf")),
+            ("int", "42", Some("42")),
+            ("int", "x", None),
+            ("bool", "true", Some("True")),
+            ("str", "1.50", Some("1.50")),
+            ("stq", "1.50", None),
+        ] {
+            assert_eq!(normal(kind, text).as_deref(), expected, "{kind} {text}");
+        }
     }
 }

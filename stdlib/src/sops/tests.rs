@@ -222,6 +222,8 @@ const SHAPES: &[Shape] = &[
     ("a: -0.0\nb: 1e-6\nc: -9223372036854775808\nd: 123456789.123456789\n", &[], &[("c", "-9223372036854775808"), ("b", "0.000001")]),
     ("# c\na: |\n  one\n  two\nb: >-\n  folded\n  text\n# end\n", &[], &[("a", "one\ntwo\n"), ("b", "folded text")]),
     ("ü: ö\n'1': n\n\"t\": 'yes'\nu: yes\n", &[], &[("ü", "ö"), ("1", "n"), ("t", "yes"), ("u", "yes")]),
+    ("a: .inf\nb: -.inf\nc: 0755\nd: 2020-01-01T10:00:00+02:00\n", &[], &[("a", "+Inf"), ("b", "-Inf"), ("c", "493")]),
+    ("a: x\nf_unencrypted: .inf\nd_unencrypted: 2020-01-01T10:00:00+02:00\nt_unencrypted: True\n", &[], &[("t_unencrypted", "True")]),
     ("empty_map: {}\nempty_list: []\na: ''\nb: x\n", &[], &[("a", ""), ("b", "x")]),
 ];
 

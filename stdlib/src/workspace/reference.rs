@@ -171,7 +171,8 @@ mod tests {
         paths("", &serde_json::to_value(file.workspace()).unwrap(), &mut known);
         assert!(known.len() > 60, "{}", known.len());
         let text = reference();
-        let described: Vec<&str> = text.lines().filter(|line| !line.starts_with(' ')).filter_map(|line| line.split_once(": ")).map(|(path, _)| path).collect();
+        let described: Vec<&str> =
+            text.lines().filter(|line| !line.starts_with(' ')).filter_map(|line| line.split_once(": ")).map(|(path, _)| path).collect();
         for path in &known {
             assert!(described.contains(&path.as_str()), "`{path}` is not described in\n{text}");
         }
@@ -190,16 +191,16 @@ mod tests {
                 What machines are like unless a node says otherwise.
 
             machine.cores: number, default 2
-                CPU cores.
+                CPU cores. A control plane needs 2.
 
             machine.memory_mib: number, default 4096
-                Memory in MiB.
+                Memory in MiB. A control plane needs 1700, and 4096 is comfortable.
 
             machine.disk_gib: number, default 20
-                System disk in GiB.
+                System disk in GiB, at least 10.
 
             machine.cpu_type: text, default x86-64-v2-AES
-                CPU type as Proxmox names it; `x86-64-v2-AES` runs every supported distribution.
+                CPU type as Proxmox names it; `x86-64-v2-AES` runs every supported distribution. Rocky Linux does not start on `kvm64`.
 
             machine.on_boot: true or false, default true
                 Whether it starts with its host.

@@ -31,7 +31,7 @@ pub struct Workspace {
     /// What machines are like unless a node says otherwise.
     #[serde(default)]
     pub machine: Machine,
-    /// The machines.
+    /// The machines. An odd number of them are control planes.
     pub nodes: Vec<NodeSpec>,
     /// How nodes are reached.
     #[serde(default)]
@@ -84,16 +84,16 @@ pub struct Versions {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
-    /// The nodes' network, such as `10.10.10.0/24`.
+    /// The nodes' network, such as `10.10.10.0/24`. Every node's address is inside it.
     pub nodes: Ipv4Net,
-    /// The nodes' gateway.
+    /// The nodes' gateway, an address inside their network.
     pub gateway: Ipv4Addr,
     /// Name servers of the nodes, best first.
     #[serde(default)]
     pub dns: Vec<Ipv4Addr>,
-    /// Pod addresses.
+    /// Pod addresses, such as `192.168.0.0/16`. Every node takes a /24 of it.
     pub pods: Ipv4Net,
-    /// Service addresses.
+    /// Service addresses, such as `10.96.0.0/12`; from /12 to /28.
     pub services: Ipv4Net,
 }
 
@@ -137,7 +137,7 @@ pub enum CloneMode {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Template {
-    /// Its VM id.
+    /// Its VM id, which no node has.
     pub vmid: u32,
     /// Its name, to which the digest of image and steps is added.
     pub name: String,
@@ -161,13 +161,13 @@ pub struct Image {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Machine {
-    /// CPU cores.
+    /// CPU cores. A control plane needs 2.
     pub cores: u32,
-    /// Memory in MiB.
+    /// Memory in MiB. A control plane needs 1700, and 4096 is comfortable.
     pub memory_mib: u32,
-    /// System disk in GiB.
+    /// System disk in GiB, at least 10.
     pub disk_gib: u32,
-    /// CPU type as Proxmox names it; `x86-64-v2-AES` runs every supported distribution.
+    /// CPU type as Proxmox names it; `x86-64-v2-AES` runs every supported distribution. Rocky Linux does not start on `kvm64`.
     pub cpu_type: String,
     /// Whether it starts with its host.
     pub on_boot: bool,
@@ -183,31 +183,31 @@ impl Default for Machine {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeSpec {
-    /// Short host name, such as `cu1`.
+    /// Short host name, such as `cu1`: role letter, release letter, number.
     pub name: String,
     /// What it does in the cluster.
     pub role: Role,
-    /// Its VM id.
+    /// Its VM id, from 100. Written down where there is a `proxmox` block, and never picked by position.
     #[serde(default)]
     pub vmid: Option<u32>,
-    /// Its address.
+    /// Its address, static and used by no other node.
     pub address: Ipv4Addr,
     /// SSH port, when not the workspace's.
     #[serde(default)]
     pub port: Option<u16>,
-    /// CPU cores.
+    /// CPU cores, when not the workspace's.
     #[serde(default)]
     pub cores: Option<u32>,
-    /// Memory in MiB.
+    /// Memory in MiB, when not the workspace's.
     #[serde(default)]
     pub memory_mib: Option<u32>,
-    /// System disk in GiB.
+    /// System disk in GiB, when not the workspace's.
     #[serde(default)]
     pub disk_gib: Option<u32>,
-    /// The Proxmox node that it is placed on.
+    /// The Proxmox node that it is placed on, when not the workspace's.
     #[serde(default)]
     pub proxmox_node: Option<String>,
-    /// Further values for recipes of one's own.
+    /// Further values for recipes of one's own; kthw does not look at them.
     #[serde(default)]
     pub values: serde_json::Map<String, serde_json::Value>,
 }
@@ -302,7 +302,7 @@ pub struct Kubeadm {
     pub kubelet_extra_args: BTreeMap<String, String>,
     /// Phases of `kubeadm init` to leave out, such as `addon/kube-proxy`.
     pub skip_phases: Vec<String>,
-    /// Preflight errors to ignore.
+    /// Preflight errors of kubeadm to ignore, such as `NumCPU` or `Mem`; kthw's own checks of those sizes are left out too.
     pub ignore_preflight_errors: Vec<String>,
     /// Further names and addresses in the API server's certificate.
     pub cert_sans: Vec<String>,

@@ -35,6 +35,7 @@ const RULES: &[fn(&mut Check<'_>)] = &[
     sources::image,
     sources::packages,
     sources::mirrors,
+    sources::registry,
     others::shared,
 ];
 

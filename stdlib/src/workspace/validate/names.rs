@@ -77,14 +77,22 @@ pub(super) fn endpoint(check: &mut Check<'_>) {
 
 pub(super) fn ssh(check: &mut Check<'_>) {
     let ssh = &check.workspace.ssh;
-    let user_fits = !ssh.user.is_empty() && ssh.user.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    if !user_fits {
+    if !is_user(&ssh.user) {
         check.add(
             "kthw::workspace::ssh_user",
             "ssh.user",
             "not a user name",
             format!("`{}` cannot log in", ssh.user),
             "name a user who may run `sudo -n`, or leave `user` out for `kthw`",
+        );
+    }
+    if let Some(jump) = ssh.jump_host.as_ref().filter(|jump| !is_jump_host(jump)) {
+        check.add(
+            "kthw::workspace::jump_host",
+            "ssh.jump_host",
+            "not such a host",
+            format!("`{jump}` is not a host to go through"),
+            "write it as `user@host:port`; user and port may be left out",
         );
     }
     let ports = std::iter::once(("ssh.port".to_owned(), ssh.port))
@@ -98,6 +106,17 @@ pub(super) fn ssh(check: &mut Check<'_>) {
             "use a port from 1 to 65535; 22 is usual",
         );
     }
+}
+
+/// `user@host:port`, of which only the host must be there.
+fn is_jump_host(text: &str) -> bool {
+    let (user, rest) = text.split_once('@').map_or(("root", text), |(user, rest)| (user, rest));
+    let (host, port) = rest.rsplit_once(':').map_or((rest, "22"), |(host, port)| (host, port));
+    is_user(user) && is_dns_name(host) && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+fn is_user(text: &str) -> bool {
+    !text.is_empty() && !text.starts_with('-') && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 /// A label of a DNS name, RFC 1123 section 2.1, in lower case as Kubernetes wants node names.
@@ -130,6 +149,21 @@ mod tests {
             (".a", false, false),
         ] {
             assert_eq!((is_label(text), is_dns_name(text)), (label, name), "{text}");
+        }
+    }
+
+    #[test]
+    fn jump_hosts() {
+        for (text, good) in [
+            ("admin@gate.bevz.net:2222", true),
+            ("gate", true),
+            ("a@10.0.0.1", true),
+            ("@gate", false),
+            ("a@gate:", false),
+            ("a b@c", false),
+            ("-o@c", false),
+        ] {
+            assert_eq!(is_jump_host(text), good, "{text}");
         }
     }
 }

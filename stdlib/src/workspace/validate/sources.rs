@@ -65,6 +65,19 @@ pub(super) fn packages(check: &mut Check<'_>) {
     }
 }
 
+pub(super) fn registry(check: &mut Check<'_>) {
+    let Some(registry) = &check.workspace.kubeadm.image_repository else { return };
+    if registry.is_empty() || registry.contains("://") || registry.ends_with('/') || registry.contains(char::is_whitespace) {
+        check.add(
+            "kthw::workspace::image_repository",
+            "kubeadm.image_repository",
+            "not a registry",
+            format!("`{registry}` is not where kubeadm can take images from"),
+            "write host and path without a scheme and without a `/` at the end, such as `mirror.bevz.net:5000/kubernetes`",
+        );
+    }
+}
+
 pub(super) fn mirrors(check: &mut Check<'_>) {
     if let Some(mirror) = &check.workspace.artifacts.mirror
         && !mirror.starts_with('/')
