@@ -121,7 +121,7 @@ async fn ways_in() {
 
     // A password, with the first of two hosts down, and a ticket that is revoked on the way.
     let password = json!({
-        "proxmox.endpoint": ["127.0.0.26:1", value("PVE_ENDPOINT")], "proxmox.token": null,
+        "proxmox.endpoint": format!("127.0.0.26:1, {}", value("PVE_ENDPOINT")), "proxmox.token": null,
         "proxmox.username": value("PVE_USER"), "proxmox.password": value("PVE_PASSWORD"),
     });
     let peers = pve.peers(password);

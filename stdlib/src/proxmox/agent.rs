@@ -11,8 +11,8 @@ const KEYS: Duration = Duration::from_secs(60);
 
 /// Where SSH host keys go that Proxmox vouches for.
 pub trait HostKeys: Send + Sync {
-    /// Whether keys of this node are known.
-    fn knows(&self, node: &str) -> bool;
+    /// Whether keys of the host at this address are known.
+    fn knows(&self, address: Ipv4Addr, port: u16) -> bool;
 
     /// Keeps these keys (lines as in `ssh_host_ed25519_key.pub`) for a node in place of all that were known.
     ///

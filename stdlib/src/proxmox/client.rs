@@ -12,7 +12,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{Method, Response};
-use kthw_engine::{Clock, Permit};
+use kthw_engine::{Clock, Permit, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{
@@ -23,7 +23,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
 /// How often a read is tried again on all hosts after nobody answered.
 const ROUNDS: u32 = 3;
@@ -32,7 +32,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// A client of one Proxmox VE cluster.
 pub struct Client {
-    open: Result<Open, Missing>,
+    open: OnceCell<Open>,
+    find: Box<dyn Fn() -> Result<Settings> + Send + Sync>,
     clock: Arc<dyn Clock>,
     lanes: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
@@ -45,41 +46,28 @@ struct Open {
     session: Session,
 }
 
-/// There are no settings; said at the first call, so that runs that need no Proxmox never see it.
-struct Missing;
-
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let endpoints = self.open.as_ref().map(|open| &open.endpoints).ok();
-        f.debug_struct("Client").field("endpoints", &endpoints).finish_non_exhaustive()
+        f.debug_struct("Client").field("endpoints", &self.open.get().map(|open| &open.endpoints)).finish_non_exhaustive()
     }
 }
 
 impl Client {
-    /// A client that sends through `http`. Nothing is sent before the first call.
-    pub fn new(http: Arc<dyn Http>, settings: Settings, clock: Arc<dyn Clock>) -> Self {
-        let Settings { endpoints, credentials, trust: _ } = settings;
-        let open = Open { http, endpoints, current: AtomicUsize::new(0), session: Session::new(credentials) };
-        Self { open: Ok(open), clock, lanes: Mutex::default() }
+    /// A client over the network. Its settings are looked for at the first call, so a run that needs no Proxmox never opens its secrets.
+    pub fn new(find: impl Fn() -> Result<Settings> + Send + Sync + 'static, clock: Arc<dyn Clock>) -> Self {
+        Self { open: OnceCell::new(), find: Box::new(find), clock, lanes: Mutex::default() }
     }
 
-    /// A client over the network. Where no endpoint is set, its first call says so.
-    ///
-    /// # Errors
-    /// When the settings are wrong, or name a certificate file that cannot be used.
-    pub fn connect(settings: Result<Settings, SettingsError>, clock: Arc<dyn Clock>) -> Result<Self, SettingsError> {
-        match settings {
-            Ok(settings) => Ok(Self::new(Arc::new(HttpClient::new(&settings.trust)?), settings, clock)),
-            Err(SettingsError::NoEndpoint) => Ok(Self { open: Err(Missing), clock, lanes: Mutex::default() }),
-            Err(error) => Err(error),
-        }
+    /// A client that sends through `http`, whatever `settings` say whom to trust.
+    pub fn over(http: Arc<dyn Http>, settings: Settings, clock: Arc<dyn Clock>) -> Self {
+        Self { open: OnceCell::new_with(Some(Open::new(http, settings))), ..Self::new(|| Err(SettingsError::NoEndpoint.into()), clock) }
     }
 
     /// Reads what `call` names.
     ///
     /// # Errors
     /// When nobody answers, Proxmox refuses, or the answer is no `T`.
-    pub async fn get<T: DeserializeOwned>(&self, call: &Call) -> Result<T, Failure> {
+    pub async fn get<T: DeserializeOwned>(&self, call: &Call) -> std::result::Result<T, Failure> {
         debug_assert_eq!(call.method(), Method::GET, "writing needs a permit");
         let data = self.send(call).await?;
         serde_json::from_value(data).map_err(|error| BadAnswer { call: call.name(), reason: error.to_string() }.into())
@@ -89,7 +77,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub async fn get_opt<T: DeserializeOwned>(&self, call: &Call) -> Result<Option<T>, Failure> {
+    pub async fn get_opt<T: DeserializeOwned>(&self, call: &Call) -> std::result::Result<Option<T>, Failure> {
         match self.get(call).await {
             Ok(found) => Ok(Some(found)),
             // The API answers 500 for a machine that is gone, 404 only for paths that it does not know.
@@ -102,7 +90,7 @@ impl Client {
     ///
     /// # Errors
     /// When nobody answers or Proxmox refuses.
-    pub async fn post(&self, call: &Call, permit: &Permit) -> Result<Option<Task>, Failure> {
+    pub async fn post(&self, call: &Call, permit: &Permit) -> std::result::Result<Option<Task>, Failure> {
         self.write(call, Method::POST, permit).await
     }
 
@@ -110,7 +98,7 @@ impl Client {
     ///
     /// # Errors
     /// When nobody answers or Proxmox refuses.
-    pub async fn put(&self, call: &Call, permit: &Permit) -> Result<Option<Task>, Failure> {
+    pub async fn put(&self, call: &Call, permit: &Permit) -> std::result::Result<Option<Task>, Failure> {
         self.write(call, Method::PUT, permit).await
     }
 
@@ -118,11 +106,11 @@ impl Client {
     ///
     /// # Errors
     /// When nobody answers or Proxmox refuses.
-    pub async fn delete(&self, call: &Call, permit: &Permit) -> Result<Option<Task>, Failure> {
+    pub async fn delete(&self, call: &Call, permit: &Permit) -> std::result::Result<Option<Task>, Failure> {
         self.write(call, Method::DELETE, permit).await
     }
 
-    async fn write(&self, call: &Call, method: Method, _permit: &Permit) -> Result<Option<Task>, Failure> {
+    async fn write(&self, call: &Call, method: Method, _permit: &Permit) -> std::result::Result<Option<Task>, Failure> {
         debug_assert_eq!(*call.method(), method, "the method of a call says what it is");
         let data = self.send(call).await?;
         Ok(data.as_str().and_then(Task::parse))
@@ -141,8 +129,13 @@ impl Client {
 
     /// Sends a call to the host that answered last, and to the others if it does not answer. Reads are tried again after a pause;
     /// a write is sent again only when it surely was not carried out.
-    async fn send(&self, call: &Call) -> Result<Value, Failure> {
-        let open = self.open.as_ref().map_err(|Missing| SettingsError::NoEndpoint)?;
+    async fn send(&self, call: &Call) -> std::result::Result<Value, Failure> {
+        let connect = async || {
+            let settings = (self.find)()?;
+            let http = HttpClient::new(&settings.trust).map_err(SettingsError::from)?;
+            Ok(Open::new(Arc::new(http), settings))
+        };
+        let open = self.open.get_or_try_init(connect).await.map_err(Failure::Settings)?;
         let reads = call.method() == Method::GET;
         let mut pause = PAUSE;
         for round in 1.. {
@@ -164,7 +157,12 @@ fn failure_is_final(failure: &Failure) -> bool {
 }
 
 impl Open {
-    async fn try_all(&self, call: &Call, reads: bool, clock: &dyn Clock) -> Result<Value, Failure> {
+    fn new(http: Arc<dyn Http>, settings: Settings) -> Self {
+        let Settings { endpoints, credentials, trust: _ } = settings;
+        Self { http, endpoints, current: AtomicUsize::new(0), session: Session::new(credentials) }
+    }
+
+    async fn try_all(&self, call: &Call, reads: bool, clock: &dyn Clock) -> std::result::Result<Value, Failure> {
         let count = self.endpoints.len();
         let first = self.current.load(Ordering::Relaxed);
         let mut tried = Vec::new();
@@ -216,7 +214,7 @@ pub(super) fn refusal(call: &Call, endpoint: &Endpoint, answer: &Response<Bytes>
     Refused::new(call.name(), endpoint.host(), answer.status(), phrase, answer.body())
 }
 
-pub(super) fn data(call: &Call, body: &[u8]) -> Result<Value, Failure> {
+pub(super) fn data(call: &Call, body: &[u8]) -> std::result::Result<Value, Failure> {
     #[derive(serde::Deserialize)]
     struct Answer {
         data: Value,

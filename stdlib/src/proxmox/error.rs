@@ -57,9 +57,9 @@ pub enum Failure {
     /// What came back makes no sense.
     #[error(transparent)]
     BadAnswer(#[from] BadAnswer),
-    /// There are no settings.
-    #[error(transparent)]
-    Settings(#[from] super::SettingsError),
+    /// There are no settings that could be used.
+    #[error("{0}")]
+    Settings(kthw_engine::Error),
     /// The user cannot sign in without a person.
     #[error(transparent)]
     SecondFactor(#[from] super::session::SecondFactor),
@@ -68,7 +68,7 @@ pub enum Failure {
 impl From<Failure> for kthw_engine::Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Settings(error) => Self::usage(error),
+            Failure::Settings(error) => error,
             Failure::Refused(error) => Self::peer(error),
             Failure::NoAnswer(error) => Self::peer(error),
             Failure::BadAnswer(error) => Self::peer(error),

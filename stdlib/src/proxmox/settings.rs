@@ -1,8 +1,10 @@
 //! Where Proxmox is and who we are there: endpoints, credentials and trust, from the secrets file or the environment.
-use crate::http::{Fingerprint, Trust, TrustError};
-use kthw_engine::Secret;
+use crate::{
+    http::{Fingerprint, Trust, TrustError},
+    sops::Secrets,
+};
+use kthw_engine::{Error, Result, Secret};
 use miette::Diagnostic;
-use serde_json::Value;
 
 /// How to reach a Proxmox VE cluster.
 #[derive(Clone, Debug)]
@@ -79,19 +81,26 @@ pub enum SettingsError {
         /// What was given.
         username: String,
     },
-    /// A value in the secrets file has the wrong type.
-    #[error("the secret `{name}` is not {expected}")]
-    #[diagnostic(code(kthw::proxmox::secret_type), help("change it with `sops secrets.sops.yaml`"))]
-    WrongType {
-        /// The dotted name of the secret.
-        name: &'static str,
-        /// What it should be.
-        expected: &'static str,
-    },
     /// The fingerprint or certificate file cannot be used.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Trust(#[from] TrustError),
+}
+
+impl From<SettingsError> for Error {
+    fn from(error: SettingsError) -> Self {
+        Self::usage(error)
+    }
+}
+
+impl Settings {
+    /// The settings in a workspace's secrets and the process's environment; see [`settings_from`].
+    ///
+    /// # Errors
+    /// As [`settings_from`].
+    pub fn find(secrets: &Secrets) -> Result<Self> {
+        settings_from(|name| secrets.get_opt(name), |variable| std::env::var(variable).ok())
+    }
 }
 
 /// Finds the settings: first in the secrets file, whose values `secret` looks up by dotted name, then in the environment.
@@ -105,43 +114,47 @@ pub enum SettingsError {
 /// | `proxmox.ca_file` | `PROXMOX_VE_CA_FILE` |
 ///
 /// # Errors
-/// [`SettingsError::NoEndpoint`] when nothing names an endpoint; other variants for what is wrong with the values.
+/// [`SettingsError::NoEndpoint`] when nothing names an endpoint; other variants for what is wrong with the values; what `secret` fails with.
 pub fn settings_from(
-    secret: impl Fn(&str) -> Option<Value>,
+    secret: impl Fn(&str) -> Result<Option<Secret>>,
     environment: impl Fn(&str) -> Option<String>,
-) -> Result<Settings, SettingsError> {
-    let text = |name: &'static str, variable: &str| match secret(name) {
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(Value::Null) | None => Ok(environment(variable).filter(|text| !text.is_empty())),
-        Some(_) => Err(SettingsError::WrongType { name, expected: "a text" }),
+) -> Result<Settings> {
+    let find = |name: &str, variable: &str| -> Result<Option<Secret>> {
+        Ok(secret(name)?.or_else(|| environment(variable).map(Secret::new)).filter(|value| !value.expose().trim().is_empty()))
     };
-    let endpoints = match secret("proxmox.endpoint") {
-        Some(Value::Array(list)) => list
-            .iter()
-            .map(|item| item.as_str().map(str::to_owned))
-            .collect::<Option<Vec<_>>>()
-            .ok_or(SettingsError::WrongType { name: "proxmox.endpoint", expected: "a text or a list of texts" })?,
-        _ => text("proxmox.endpoint", "PROXMOX_VE_ENDPOINT")?.map_or_else(Vec::new, |text| vec![text]),
-    };
-    let endpoints = endpoints.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|text| !text.is_empty());
-    let endpoints: Vec<Endpoint> = endpoints.map(Endpoint::parse).collect::<Result<_, _>>()?;
-    if endpoints.is_empty() {
-        return Err(SettingsError::NoEndpoint);
-    }
-    let credentials = match text("proxmox.token", "PROXMOX_VE_API_TOKEN")? {
-        Some(token) => Credentials::token(token)?,
+    let text = |name: &str, variable: &str| Ok::<_, Error>(find(name, variable)?.map(|value| value.expose().trim().to_owned()));
+    let endpoints = endpoints(&secret, &text)?;
+    let credentials = match find("proxmox.token", "PROXMOX_VE_API_TOKEN")? {
+        Some(token) => Credentials::token(&token)?,
         None => {
             let username = text("proxmox.username", "PROXMOX_VE_USERNAME")?;
-            let password = text("proxmox.password", "PROXMOX_VE_PASSWORD")?;
-            let (Some(username), Some(password)) = (username, password) else { return Err(SettingsError::NoCredentials) };
+            let password = find("proxmox.password", "PROXMOX_VE_PASSWORD")?;
+            let (Some(username), Some(password)) = (username, password) else { return Err(SettingsError::NoCredentials.into()) };
             Credentials::password(username, password)?
         }
     };
     let trust = match text("proxmox.fingerprint", "PROXMOX_VE_FINGERPRINT")? {
-        Some(fingerprint) => Trust::Fingerprint(fingerprint.parse::<Fingerprint>()?),
+        Some(fingerprint) => Trust::Fingerprint(fingerprint.parse::<Fingerprint>().map_err(SettingsError::from)?),
         None => text("proxmox.ca_file", "PROXMOX_VE_CA_FILE")?.map_or(Trust::System, |path| Trust::CaFile(path.into())),
     };
     Ok(Settings { endpoints, credentials, trust })
+}
+
+/// A list in the secrets file is `proxmox.endpoint.0` and so on; a text may hold several with commas between.
+fn endpoints(
+    secret: &impl Fn(&str) -> Result<Option<Secret>>,
+    text: &impl Fn(&str, &str) -> Result<Option<String>>,
+) -> Result<Vec<Endpoint>> {
+    let mut given = Vec::new();
+    while let Some(one) = secret(&format!("proxmox.endpoint.{}", given.len()))? {
+        given.push(one.expose().to_owned());
+    }
+    if given.is_empty() {
+        given.extend(text("proxmox.endpoint", "PROXMOX_VE_ENDPOINT")?);
+    }
+    let given = given.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|text| !text.is_empty());
+    let endpoints: Vec<Endpoint> = given.map(Endpoint::parse).collect::<std::result::Result<_, _>>()?;
+    if endpoints.is_empty() { Err(SettingsError::NoEndpoint.into()) } else { Ok(endpoints) }
 }
 
 impl Endpoint {
@@ -149,7 +162,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`SettingsError::BadEndpoint`] for another scheme, a user or a path of one's own.
-    pub fn parse(text: &str) -> Result<Self, SettingsError> {
+    pub fn parse(text: &str) -> std::result::Result<Self, SettingsError> {
         let bad = |reason: &str| SettingsError::BadEndpoint { endpoint: text.into(), reason: reason.into() };
         let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
         if scheme != "https" {
@@ -183,8 +196,8 @@ impl Credentials {
     ///
     /// # Errors
     /// [`SettingsError::BadToken`] when it is not of the form `user@realm!id=uuid`.
-    pub fn token(text: String) -> Result<Self, SettingsError> {
-        let text = text.trim().trim_start_matches("PVEAPIToken=");
+    pub fn token(token: &Secret) -> std::result::Result<Self, SettingsError> {
+        let text = token.expose().trim().trim_start_matches("PVEAPIToken=");
         let parts = text.split_once('!').and_then(|(user, rest)| Some((user, rest.split_once('=')?)));
         match parts {
             Some((user, (id, secret))) if user.contains('@') && !id.is_empty() && !secret.is_empty() => Ok(Self::Token(Secret::new(text))),
@@ -196,26 +209,27 @@ impl Credentials {
     ///
     /// # Errors
     /// [`SettingsError::NoRealm`] when the user has no realm: guessing one signs in as somebody else.
-    pub fn password(username: String, password: String) -> Result<Self, SettingsError> {
+    pub fn password(username: String, password: Secret) -> std::result::Result<Self, SettingsError> {
         if !username.contains('@') {
             return Err(SettingsError::NoRealm { username });
         }
-        Ok(Self::Password { username, password: Secret::new(password) })
+        Ok(Self::Password { username, password })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     const TOKEN: &str = "kthw@pve!ci=11111111-2222-3333-4444-555555555555";
 
-    fn from(secrets: Value, variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
-        settings_from(
-            |name| secrets.get(name).cloned(),
-            |name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()),
-        )
+    fn from(secrets: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Settings> {
+        let find = |list: &[(&str, &str)], name: &str| list.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        settings_from(|name| Ok(find(secrets, name).map(Secret::new)), |name| find(variables, name))
+    }
+
+    fn hosts(settings: Result<Settings>) -> Vec<String> {
+        settings.expect("settings").endpoints.iter().map(|one| one.host().to_owned()).collect()
     }
 
     #[test]
@@ -230,29 +244,24 @@ mod tests {
 
     #[test]
     fn secrets_come_before_the_environment() {
-        let both = from(json!({"proxmox.endpoint": ["a", "b"], "proxmox.token": TOKEN}), &[("PROXMOX_VE_ENDPOINT", "c")]);
-        let hosts: Vec<String> = both.expect("settings").endpoints.iter().map(|one| one.host().to_owned()).collect();
-        assert_eq!(hosts, ["a:8006", "b:8006"]);
-        let variables = [("PROXMOX_VE_ENDPOINT", "c, d"), ("PROXMOX_VE_USERNAME", "root@pam"), ("PROXMOX_VE_PASSWORD", "p")];
-        let settings = from(json!({}), &variables).expect("settings");
-        assert_eq!(settings.endpoints.len(), 2);
+        let list = [("proxmox.endpoint.0", "a"), ("proxmox.endpoint.1", "b"), ("proxmox.token", TOKEN)];
+        assert_eq!(hosts(from(&list, &[("PROXMOX_VE_ENDPOINT", "c")])), ["a:8006", "b:8006"]);
+        assert_eq!(hosts(from(&[("proxmox.endpoint", "a")], &[("PROXMOX_VE_API_TOKEN", TOKEN)])), ["a:8006"]);
+        let variables = [("PROXMOX_VE_ENDPOINT", "c, d"), ("PROXMOX_VE_USERNAME", "root@pam"), ("PROXMOX_VE_PASSWORD", "quiet")];
+        let settings = from(&[], &variables).expect("settings");
         assert!(matches!(settings.credentials, Credentials::Password { .. }));
-        assert!(!format!("{settings:?}").contains("\"p\""));
+        assert!(!format!("{settings:?}").contains("quiet"));
+        assert_eq!(hosts(Ok(settings)), ["c:8006", "d:8006"]);
     }
 
     #[test]
     fn what_is_missing_or_wrong_is_said() {
-        let error = |secrets, variables| from(secrets, variables).expect_err("incomplete").to_string();
-        assert_eq!(error(json!({}), &[]), "no Proxmox endpoint is set");
-        assert_eq!(error(json!({"proxmox.endpoint": "a"}), &[]), "no credentials for Proxmox are set");
-        assert_eq!(
-            error(json!({"proxmox.endpoint": "a", "proxmox.token": "abc"}), &[]),
-            "the Proxmox API token is not of the form `user@realm!id=uuid`"
-        );
-        assert_eq!(
-            error(json!({"proxmox.endpoint": "a", "proxmox.username": "root", "proxmox.password": "p"}), &[]),
-            "the Proxmox user `root` has no realm"
-        );
-        assert_eq!(error(json!({"proxmox.endpoint": 1}), &[]), "the secret `proxmox.endpoint` is not a text");
+        let error = |secrets: &[(&str, &str)]| from(secrets, &[("PROXMOX_VE_API_TOKEN", "")]).expect_err("incomplete").to_string();
+        assert_eq!(error(&[]), "no Proxmox endpoint is set");
+        assert_eq!(error(&[("proxmox.endpoint", "a")]), "no credentials for Proxmox are set");
+        let bad_token = error(&[("proxmox.endpoint", "a"), ("proxmox.token", "abc")]);
+        assert_eq!(bad_token, "the Proxmox API token is not of the form `user@realm!id=uuid`");
+        let no_realm = error(&[("proxmox.endpoint", "a"), ("proxmox.username", "root"), ("proxmox.password", "p")]);
+        assert_eq!(no_realm, "the Proxmox user `root` has no realm");
     }
 }

@@ -4,7 +4,7 @@
 //! that it is skipped.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says why it is skipped")]
 use kthw_engine::{
-    BoxFuture, Clock, Error, Events, Kind, Peers, Permit, Plan, Recipe, Report, RunOptions, Source, SystemClock, evaluate,
+    BoxFuture, Clock, Error, Events, Kind, Peers, Permit, Plan, Recipe, Report, RunOptions, Secret, Source, SystemClock, evaluate,
     node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
     plan, run,
 };
@@ -68,22 +68,16 @@ pub fn start(address: &str) -> Option<FakePve> {
 }
 
 impl FakePve {
-    /// The settings that reach it with a token and its certificate authority; `changes` replaces some.
-    pub fn secrets(&self, changes: Value) -> Value {
+    /// Peers that reach it with a token and its certificate authority; `changes` replaces some of the secrets.
+    pub fn peers(&self, changes: Value) -> Peers {
         let value = |name: &str| self.values[name].clone();
         let mut secrets = json!({
             "proxmox.endpoint": value("PVE_ENDPOINT"), "proxmox.token": value("PVE_TOKEN"), "proxmox.ca_file": value("PVE_CA_FILE"),
         });
         secrets.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        secrets
-    }
-
-    /// Peers that reach it.
-    pub fn peers(&self, changes: Value) -> Peers {
-        let secrets = self.secrets(changes);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let settings = settings_from(|name| secrets.get(name).cloned(), |_| None);
-        let client = Client::connect(settings, clock.clone()).unwrap();
+        let secret = move |name: &str| Ok(secrets.get(name).and_then(Value::as_str).map(Secret::new));
+        let client = Client::new(move || settings_from(&secret, |_| None), clock.clone());
         Peers::new(Arc::new(NoNodes), clock).with(client).with(self.pinned.clone() as Arc<dyn HostKeys>)
     }
 
@@ -191,17 +185,17 @@ pub fn workspace(changes: Value) -> Value {
     workspace
 }
 
-/// Host keys that were pinned, by node.
+/// Host keys that were pinned, by address.
 #[derive(Default)]
-pub struct Pinned(pub Mutex<BTreeMap<String, Vec<String>>>);
+pub struct Pinned(pub Mutex<BTreeMap<Ipv4Addr, Vec<String>>>);
 
 impl HostKeys for Pinned {
-    fn knows(&self, node: &str) -> bool {
-        self.0.lock().unwrap().contains_key(node)
+    fn knows(&self, address: Ipv4Addr, _: u16) -> bool {
+        self.0.lock().unwrap().contains_key(&address)
     }
 
-    fn pin(&self, node: &str, _: Ipv4Addr, _: u16, keys: &[String]) -> kthw_engine::Result<()> {
-        self.0.lock().unwrap().insert(node.to_owned(), keys.to_vec());
+    fn pin(&self, _: &str, address: Ipv4Addr, _: u16, keys: &[String]) -> kthw_engine::Result<()> {
+        self.0.lock().unwrap().insert(address, keys.to_vec());
         Ok(())
     }
 }

@@ -95,7 +95,7 @@ impl Vm {
     /// Pins the host keys of a machine that runs, when none are known here: another computer made it, or the cache was lost.
     async fn pin_unknown(&self, found: &Found, client: &Client, peers: &Peers) -> Result<()> {
         match peers.get::<Arc<dyn HostKeys>>() {
-            Ok(known) if found.running && !known.knows(&self.node) => self.pin(&agent::host_keys(&found.machine, client).await, peers),
+            Ok(known) if found.running && !known.knows(self.address, self.port) => self.pin(&agent::host_keys(&found.machine, client).await, peers),
             _ => Ok(()),
         }
     }
