@@ -80,6 +80,11 @@ fn plain(error: &Error) -> String {
         Error::Message { msg, .. } => msg.clone(),
         Error::SerdeInvalidType { unexpected, expected, .. } => format!("expected {expected}, found {unexpected}"),
         Error::SerdeInvalidValue { unexpected, expected, .. } => format!("expected {expected}, not {unexpected}"),
+        Error::NullIntoString { .. } | Error::InvalidCharNull { .. } => "nothing is written here".into(),
+        Error::InvalidCharNotSingleScalar { .. } => "expected a single letter".into(),
+        Error::InvalidBooleanStrict { .. } => "expected `true` or `false`".into(),
+        Error::ExternallyTaggedEnumExpectedScalarOrMapping { .. } => "expected a single value".into(),
+        Error::TaggedEnumMismatch { .. } => "a tag means nothing here".into(),
         Error::InvalidScalar { ty, .. } => format!("this is not {}", type_in_words(ty)),
         Error::Unexpected { expected, .. } => format!("expected {}", type_in_words(expected)),
         other => {
@@ -93,7 +98,8 @@ fn plain(error: &Error) -> String {
 /// What the parser calls a type, in plain words.
 fn type_in_words(ty: &str) -> &str {
     match ty {
-        "u8" | "u16" | "u32" | "u64" | "i64" | "usize" => "a whole number",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
         "bool" | "boolean" => "`true` or `false`",
         "string scalar" | "char" => "a single value",
         "sequence start" | "sequence" => "a list",
@@ -148,6 +154,11 @@ fn node_at(tree: &Node, offset: usize) -> (String, Option<Range<usize>>) {
                     join(&mut path, &entry.key);
                     return (path, Some(entry.key_span.clone()));
                 }
+                // A value that is not there has no bytes, and the parser points just behind its key.
+                if let Some(entry) = entries.iter().find(|entry| entry.node.span.is_empty() && entry.key_span.end == offset) {
+                    join(&mut path, &entry.key);
+                    return (path, Some(entry.key_span.clone()));
+                }
                 let Some(entry) = entries.iter().find(|entry| entry.node.span.contains(&offset)) else { return (path, None) };
                 join(&mut path, &entry.key);
                 node = &entry.node;
@@ -169,4 +180,54 @@ fn join(path: &mut String, key: &str) {
         path.push('.');
     }
     path.push_str(key);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::workspace::WorkspaceFile;
+    use miette::Diagnostic;
+
+    const EXAMPLE: &str = include_str!("example.yaml");
+
+    /// Puts `new` in place of `old` and returns what is said of it: the text pointed at, the message and the next step.
+    fn read(old: &str, new: &str) -> String {
+        assert!(EXAMPLE.contains(old), "{old}");
+        let text = EXAMPLE.replacen(old, new, 1);
+        match WorkspaceFile::parse("w.yaml", &text) {
+            Ok(_) => "right".into(),
+            Err(error) => {
+                let label = error.labels().and_then(|mut labels| labels.next()).expect("it has a place");
+                let place = &text[label.offset()..label.offset() + label.len()];
+                format!("[{place}] {error}")
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_types_are_said_in_plain_words() {
+        for (old, new, expected) in [
+            ("name: blue", "name: 123", "right"),
+            ("release_letter: b", "release_letter: n", "right"),
+            ("name: blue", "name: ", "[name] `name`: nothing is written here"),
+            ("name: blue", "name: ~", "[~] `name`: nothing is written here"),
+            ("name: blue", "name: {a: b}", "[{] `name`: expected a single value"),
+            ("release_letter: b", "release_letter: bb", "[bb] `release_letter`: expected a single letter"),
+            ("release_letter: b", "release_letter: ~", "[~] `release_letter`: nothing is written here"),
+            ("3.28.0", "3.28.0\n  unsupported: yes", "[yes] `versions.unsupported`: expected `true` or `false`"),
+            ("3.28.0", "3", "[3] `versions.calico`: `3` is not a full version"),
+            ("3.28.0", "[3]", "[[] `versions.calico`: expected a single value"),
+            ("[10.10.10.100]", "10.10.10.100", "[10.10.10.100] `network.dns`: expected a list"),
+            ("[10.10.10.100]", "[a]", "[a] `network.dns[0]`: invalid IPv4 address syntax"),
+            ("vmid: 9420", "vmid: -1", "[-1] `template.vmid`: this is not a whole number from 0 to 4294967295"),
+            ("vmid: 9420", "vmid: 1.5", "[1.5] `template.vmid`: this is not a whole number from 0 to 4294967295"),
+            ("network:\n", "network: []\nnet:\n", "[[] `network`: expected a block of fields"),
+            ("nodes:\n  -", "nodes: {}\nvalues:\n  a:\n  -", "[{] `nodes`: expected a list"),
+            ("local-lvm", "*x", "[*] while parsing node, found unknown anchor"),
+            ("local-lvm", "local-lvm\n\tvlan: 1", "[l] while scanning a plain scalar, found a tab"),
+            ("distribution: ubuntu", "distribution: [ubuntu]", "[[] `distribution`: expected a single value"),
+            ("distribution: ubuntu", "distribution: !x ubuntu", "[ubuntu] `distribution`: a tag means nothing here"),
+        ] {
+            assert_eq!(read(old, new), expected, "{new:?}");
+        }
+    }
 }
