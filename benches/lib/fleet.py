@@ -26,12 +26,14 @@ PrintLastLog no
 MaxSessions 1000
 MaxStartups 1000:30:1000
 LogLevel ERROR
+Subsystem sftp internal-sftp
 """
 
-# The first process of the hosts' namespace. /root is a clean home, so that nobody's shell start-up files slow the remote shells.
+# The first process of the hosts' namespace. What tools leave in /tmp goes with it, and /root is a clean home, so that nobody's shell start-up files slow the remote shells.
 INIT = """\
 set -eu
 mount -t tmpfs none /run && mkdir /run/sshd
+mount -t tmpfs none /tmp
 mount --bind {home} /root
 for configuration in {folder}/*.conf; do /usr/sbin/sshd -D -f "$configuration" -E "${{configuration%.conf}}.log" & done
 wait

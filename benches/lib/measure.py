@@ -46,9 +46,9 @@ class Samples:
         rows = self.rows.get(key)
         return statistics.median(row[field] for row in rows) if rows else None
 
-    def spread(self, key, field="wall"):
-        values = sorted(row[field] for row in self.rows[key])
-        return values[0], values[-1]
+    def least(self, key, field="wall"):
+        rows = self.rows.get(key)
+        return min(row[field] for row in rows) if rows else None
 
     def count(self, key):
         return len(self.rows.get(key, []))
