@@ -1,8 +1,11 @@
 """What is measured: kthw, the floors and pyinfra, as commands with their environment."""
+import json
 import os
 import subprocess
 
 from workload import HERE, NODES
+
+ROOT = os.path.dirname(HERE)
 
 
 class Tools:
@@ -16,30 +19,25 @@ class Tools:
     def environment(self, **more):
         return {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": self.home, "LC_ALL": "C.UTF-8", **more}
 
-    def command(self, tool, phase, hosts, workload, count):
-        """The command line and environment of `tool` for the first `count` hosts. `phase` is first, settled or plan."""
+    def command(self, tool, hosts, workload, count):
+        """The command line and environment of `tool` for the first `count` hosts."""
         inventory = hosts.inventory(count)
         if tool == "kthw":
-            how = "--dry-run" if phase == "plan" else "--yes"
             folder = workload.workspace(hosts, count)
-            command = [self.kthw, "run", f"{NODES}/recipe.rhai", "-w", f"{folder}/workspace.yaml", how]
+            command = [self.kthw, "run", f"{NODES}/recipe.rhai", "-w", f"{folder}/workspace.yaml", "--yes"]
             return hosts.enter + command, self.environment()
         if tool in ("apply", "batch"):
             command = [self.floor, inventory, os.path.join(workload.scripts, tool), hosts.key, hosts.known_hosts]
             return hosts.enter + command, self.environment()
-        how = ["--dry", "--diff"] if phase == "plan" else ["-y"]
-        command = [f"{self.venv}/bin/pyinfra", *how, f"{NODES}/inventory.py", f"{NODES}/deploy.py"]
+        command = [f"{self.venv}/bin/pyinfra", "-y", f"{NODES}/inventory.py", f"{NODES}/deploy.py"]
         given = dict(INVENTORY=inventory, KEY=hosts.key, KNOWN_HOSTS=hosts.known_hosts, ROOTS=workload.roots, WORKLOAD=NODES)
         return hosts.enter + command, self.environment(**given)
 
 
 def build(name, folder, *arguments):
     """Builds one binary in release mode and returns its path."""
-    command = ["cargo", "build", "--release", "--quiet", "--message-format", "short", *arguments]
-    subprocess.run(command, cwd=folder, check=True)
+    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", *arguments], cwd=folder, check=True)
     described = subprocess.run(["cargo", "metadata", "--no-deps", "--format-version", "1"], cwd=folder, check=True, capture_output=True)
-    import json
-
     return os.path.join(json.loads(described.stdout)["target_directory"], "release", name)
 
 
@@ -49,9 +47,8 @@ def pyinfra_venv(scratch):
     for venv in (os.environ.get("KTHW_BENCH_VENV", ""), f"{peers}/venv", f"{scratch}/venv"):
         if venv and os.path.exists(f"{venv}/bin/pyinfra"):
             return venv
-    subprocess.run(["python3", "-m", "venv", f"{scratch}/venv"], check=True)
+    # The distribution's Python is built with optimisation; one that a person built often is not, and pyinfra pays for it.
+    python = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else "python3"
+    subprocess.run([python, "-m", "venv", f"{scratch}/venv"], check=True)
     subprocess.run([f"{scratch}/venv/bin/pip", "install", "--quiet", "--disable-pip-version-check", "pyinfra==3.10.0"], check=True)
     return f"{scratch}/venv"
-
-
-ROOT = os.path.dirname(HERE)

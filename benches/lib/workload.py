@@ -68,7 +68,8 @@ class Workload:
 
     def workspace(self, hosts, count):
         """A folder with a workspace.yaml that names the first `count` hosts."""
-        folder = os.path.join(self.scratch, f"workspace-{hosts.hosts[0][1]}-{count}")
+        # Alone in its parent folder: workspaces side by side must not share addresses.
+        folder = os.path.join(self.scratch, f"workspaces-{hosts.hosts[0][1]}-{count}", "nodes")
         os.makedirs(folder, exist_ok=True)
         network = hosts.hosts[0][1].rsplit(".", 1)[0]
         text = WORKSPACE.format(count=count, network=f"{network}.0/24", gateway=f"{network}.1", key=hosts.key, roots=self.roots)
