@@ -1,15 +1,13 @@
 //! What happens on which node when a worker joins: the token is made last, never shown, and always taken back.
+mod support;
+
 use kthw_engine::{
-    BoxFuture, Peers, Permit, Recipe, Report, Result, RunOptions, Source, SystemClock, evaluate,
-    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, PathKind, PathState, Probe},
-    plan, run, silent,
+    BoxFuture, Peers, Permit, Report, Result, SystemClock,
+    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
 };
-use kthw_stdlib::{
-    script_engine,
-    workspace::{Cluster, Workspace},
-    world::KubernetesAccess,
-};
+use kthw_stdlib::world::KubernetesAccess;
 use std::sync::{Arc, Mutex};
+use support::{a_file, ran, running_control_plane};
 
 const INVITATION: &str = "kubeadm join cu1.bevz.net:6443 --token abcdef.0123456789abcdef --discovery-token-ca-cert-hash \
                           sha256:f734aa3933faf19798ff520ddf47c47971e9c82095476fd445e2da83e0956bef";
@@ -25,23 +23,9 @@ struct Machines {
 impl Machines {
     fn answer(&self, node: &str, probe: &Probe) -> Finding {
         let there = node == "cu1" || *self.joined.lock().expect("no panic");
-        let file = PathState {
-            kind: PathKind::File,
-            mode: 0o600,
-            owner: "root".into(),
-            group: "root".into(),
-            modified_s: 0,
-            sha256: None,
-            content: None,
-        };
         match probe {
-            Probe::Path { .. } => Finding::Path(there.then_some(file)),
-            Probe::Line { .. } => Finding::Line(false),
-            Probe::Run { argv } if argv[0] == "openssl" => Finding::Run(Output {
-                stdout: "DNS:cu1, DNS:cu1.bevz.net, DNS:localhost, IP Address:10.10.10.116, IP Address:127.0.0.1".into(),
-                ..Output::default()
-            }),
-            Probe::Run { .. } => Finding::Run(Output::default()),
+            Probe::Path { .. } => Finding::Path(there.then(a_file)),
+            other => running_control_plane(other, ""),
         }
     }
 
@@ -102,21 +86,9 @@ impl KubernetesAccess for EmptyApi {
 }
 
 async fn join(machines: &Arc<Machines>) -> Report {
-    let engine = script_engine();
-    let text = "const VERSION = \"1.0.0\";\nconst ABOUT = \"test\";\nfn declare(cluster) {
-        kubeadm::control_plane(cluster, #{ version: cluster.versions.kubernetes, endpoint: cluster.endpoint,
-            pod_subnet: cluster.network.pods, service_subnet: cluster.network.services });
-        kubeadm::worker(cluster, cluster.workers[0]); }"
-        .to_owned();
-    let recipe = Recipe::parse(&engine, Source { name: "test".into(), path: "test.rhai".into(), text }).expect("a recipe");
-    let workspace: Workspace = serde_saphyr::from_str(include_str!("../../workspaces/ubuntu/workspace.yaml")).expect("a workspace");
-    let cluster = Cluster::new(Arc::new(workspace)).expect("a cluster");
-    let evaluated = vec![evaluate(&engine, &recipe, rhai::Dynamic::from(cluster)).expect("evaluated")];
     let access: Arc<dyn KubernetesAccess> = Arc::new(EmptyApi);
     let peers = Peers::new(Arc::new(Seam(machines.clone())), Arc::new(SystemClock::default())).with(access);
-    let plan = plan(&evaluated, &peers, &silent()).await.expect("planned");
-    assert_eq!(plan.changes(), 1, "{plan}");
-    run(plan, &peers, &silent(), &RunOptions::default()).await
+    ran("kubeadm::worker(cluster, cluster.workers[0]);", &peers).await
 }
 
 #[tokio::test]

@@ -55,9 +55,10 @@ impl Document {
         for (index, value) in values.into_iter().enumerate() {
             match value {
                 Value::Null => {}
-                Value::Object(mut map) if map.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List")) => {
-                    let items = map.remove("items").and_then(|items| if let Value::Array(items) = items { Some(items) } else { None });
-                    documents.extend(Self::from_values(items.unwrap_or_default())?);
+                Value::Object(mut map) if is_list(&map) => {
+                    if let Some(Value::Array(items)) = map.remove("items") {
+                        documents.extend(Self::from_values(items)?);
+                    }
                 }
                 Value::Object(map) => {
                     documents.push(Self::new(map).map_err(|what| BadManifest(format!("document {}: {what}", index + 1)))?)
@@ -123,6 +124,11 @@ impl fmt::Display for Document {
         }
         f.write_str(&self.name)
     }
+}
+
+/// A `List`, or a `ConfigMapList` as `kubectl get -o yaml` once wrote it.
+fn is_list(map: &Map<String, Value>) -> bool {
+    map.get("items").is_some_and(Value::is_array) && map.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"))
 }
 
 fn has_secret_reference(value: &Value) -> bool {

@@ -2,7 +2,6 @@
 use super::document::Document;
 use kube::Error;
 use miette::Diagnostic;
-use std::error::Error as _;
 
 /// What went wrong, without Rust's names for it: the server's own message, or the innermost cause.
 pub fn in_words(error: &Error) -> String {
