@@ -16,7 +16,7 @@ fn spell(option: &str, value: &Dynamic) -> Result<Dynamic, String> {
         return Ok(Map::from_iter([("$secret".into(), secret.name.into())]).into());
     }
     if let Ok(text) = value.as_immutable_string_ref()
-        && let Some(name) = printed(&text)
+        && let Some(name) = SecretRef::named_in(&text)
     {
         return Err(format!(
             "`{option}` holds the name of the secret `{name}` as text, not its value; pass the secret whole, as an option that takes one"
@@ -31,13 +31,6 @@ fn spell(option: &str, value: &Dynamic) -> Result<Dynamic, String> {
         ));
     }
     Ok(value.clone())
-}
-
-/// The name of a secret that was printed into `text`, as [`SecretRef`] prints itself.
-fn printed(text: &str) -> Option<&str> {
-    let (_, rest) = text.split_once("<secret ")?;
-    let (name, _) = rest.split_once('>')?;
-    (!name.is_empty() && !name.contains(char::is_whitespace)).then_some(name)
 }
 
 /// The option that got a secret and does not take one, in words: with any text instead, `T` would read it.

@@ -43,6 +43,22 @@ pub struct SecretRef {
     pub name: String,
 }
 
+/// Ends what a secret becomes inside a text: words that nobody writes by chance.
+const IN_TEXT: &str = ", not its value>";
+
+impl SecretRef {
+    /// What a script gets when it makes a text of a secret: its name, in a form that [`SecretRef::named_in`] finds again.
+    pub fn in_text(&self) -> String {
+        format!("<secret {}{IN_TEXT}", self.name)
+    }
+
+    /// The name of a secret that was made part of `text`.
+    pub(crate) fn named_in(text: &str) -> Option<&str> {
+        let (before, _) = text.split_once(IN_TEXT)?;
+        before.rsplit_once("<secret ").map(|(_, name)| name)
+    }
+}
+
 impl fmt::Display for SecretRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<secret {}>", self.name)

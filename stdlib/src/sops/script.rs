@@ -15,7 +15,7 @@ mod api {
     /// Names a secret of the workspace's `secrets.sops.yaml`, by its dotted path. A list item is named by its position from 0.
     ///
     /// What it returns can be passed as an option that takes a secret, and nothing else: it cannot be compared or become part of
-    /// a text, and it prints as `<secret proxmox.token>`. The file is decrypted only when a run uses the value.
+    /// a text, and it prints as its name. The file is decrypted only when a run uses the value.
     ///
     /// ```rhai
     /// let token = sops::secret("registry.token");
@@ -51,8 +51,8 @@ struct Opaque {
 pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<SecretRef>("Secret");
     // Interpolation swallows errors, so it prints the name; an option that gets such a text refuses it.
-    engine.register_fn("to_string", |secret: &mut SecretRef| secret.to_string());
-    engine.register_fn("to_debug", |secret: &mut SecretRef| secret.to_string());
+    engine.register_fn("to_string", |secret: &mut SecretRef| secret.in_text());
+    engine.register_fn("to_debug", |secret: &mut SecretRef| secret.in_text());
     for operator in ["==", "!=", "<", ">", "<=", ">="] {
         refuse::<bool>(engine, operator, "compared");
     }
@@ -116,6 +116,12 @@ mod tests {
         let list = run(r#"let s = sops::secret("a"); take(#{ list: [s, s] })"#);
         assert_eq!(list, r#"Runtime error: None None [SecretRef { name: "a" }, SecretRef { name: "a" }]"#);
         assert_eq!(run(r#"print(sops::secret("a")); debug(sops::secret("a"));"#), "nothing");
+    }
+
+    #[test]
+    fn a_text_that_only_speaks_of_secrets_is_a_text() {
+        let taken = run(r#"take(#{ text: "kubectl get <secret name>" })"#);
+        assert_eq!(taken, r#"Runtime error: None Some("kubectl get <secret name>") []"#);
     }
 
     #[test]
