@@ -14,6 +14,12 @@ pub trait HostKeys: Send + Sync {
     /// Whether keys of the host at this address are known.
     fn knows(&self, address: Ipv4Addr, port: u16) -> bool;
 
+    /// Forgets all keys of this address: another machine is there now.
+    ///
+    /// # Errors
+    /// When that cannot be kept.
+    fn forget(&self, address: Ipv4Addr, port: u16) -> Result<()>;
+
     /// Keeps these keys (lines as in `ssh_host_ed25519_key.pub`) for a node in place of all that were known.
     ///
     /// # Errors

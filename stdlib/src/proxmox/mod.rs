@@ -20,6 +20,7 @@ mod agent;
 mod call;
 mod client;
 mod config;
+mod device;
 mod error;
 mod machine;
 mod ownership;
@@ -28,6 +29,8 @@ mod session;
 mod settings;
 mod task;
 mod template;
+#[cfg(test)]
+mod tests;
 mod vm;
 
 pub use agent::HostKeys;

@@ -2,7 +2,7 @@
 use super::{
     call::Call,
     client::Client,
-    config::Nic,
+    device::Nic,
     machine::{self, Found, Machine, NotOurs, finish},
     ownership::Mark,
     task::retry_locked,
@@ -290,112 +290,4 @@ struct Vanished {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::proxmox::config::Config;
-    use expect_test::{Expect, expect};
-
-    const SHA256: &str = "6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733";
-
-    fn spec() -> TemplateSpec {
-        let spec = serde_json::json!({
-            "vmid": 9420, "node": "homelab", "image_url": "https://images.example/noble.img", "sha256": SHA256, "file": "noble.qcow2",
-            "images": "local", "storage": "local-lvm", "bridge": "vmbr0", "cpu_type": "x86-64-v2-AES",
-        });
-        serde_json::from_value(spec).expect("a spec")
-    }
-
-    fn template() -> Template {
-        Template::new("ubuntu", "tpl", spec()).expect("a template")
-    }
-
-    fn live(changes: &[(&str, &str)]) -> Found {
-        let name = template().machine_name();
-        let usual = [
-            ("name", name.as_str()),
-            ("description", "kthw:ubuntu:template/tpl:00ff"),
-            ("template", "1"),
-            ("scsi0", "local-lvm:base-9420-disk-0,size=3584M"),
-            ("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr0"),
-            ("cpu", "x86-64-v2-AES"),
-        ];
-        let config: Config = usual.into_iter().chain(changes.iter().copied()).collect();
-        Found { machine: Machine { vmid: 9420, host: "homelab".into() }, config, running: false }
-    }
-
-    fn check(template: &Template, live: Option<&Found>, expected: Expect) {
-        let change = template.diff(live);
-        let fields: Vec<String> = change.fields().iter().map(|field| format!("\n    {field}")).collect();
-        expected.assert_eq(&format!("{} {}{}", change.mark(), template.id(), fields.concat()));
-    }
-
-    #[test]
-    fn calls() {
-        let template = template();
-        expect!["POST /nodes/homelab/storage/local/download-url content=import filename=noble.qcow2 url=https://images.example/noble.img checksum=6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733 checksum-algorithm=sha256"]
-            .assert_eq(&template.download_call().to_string());
-        let mark = Mark { workspace: "ubuntu".into(), name: "template/tpl".into(), nonce: "00ff".into() };
-        expect!["POST /nodes/homelab/qemu vmid=9420 name=tpl-450ba73730d0 description=kthw:ubuntu:template/tpl:00ff agent=enabled=1 boot=order=scsi0 ciupgrade=0 cores=2 memory=2048 ostype=l26 scsihw=virtio-scsi-single serial0=socket vga=serial0 cpu=x86-64-v2-AES net0=virtio,bridge=vmbr0 scsi0=local-lvm:0,import-from=local:import/noble.qcow2,discard=on,iothread=1 ide2=local-lvm:cloudinit tags=kthw"].assert_eq(&template.create_call(&mark).to_string());
-    }
-
-    #[test]
-    fn the_name_follows_image_and_steps() {
-        let name = template().machine_name();
-        expect!["tpl-450ba73730d0"].assert_eq(&name);
-        assert!(Template::is_called(&name, "tpl") && Template::is_called("tpl", "tpl"));
-        assert!(!Template::is_called("tpl-old", "tpl") && !Template::is_called(&name, "tp"));
-        let bigger = Template::new("ubuntu", "tpl", TemplateSpec { disk_gib: Some(8), ..spec() }).expect("a template");
-        assert_ne!(bigger.machine_name(), name);
-        let moved = Template::new("ubuntu", "tpl", TemplateSpec { bridge: "vmbr1".into(), ..spec() }).expect("a template");
-        assert_eq!(moved.machine_name(), name);
-    }
-
-    #[test]
-    fn diffs() {
-        check(
-            &template(),
-            None,
-            expect![[r#"
-            + proxmox.template/tpl
-                name: tpl-450ba73730d0
-                vmid: 9420
-                node: homelab
-                image: noble.qcow2
-                sha256: 6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733
-                storage: local-lvm
-                bridge: vmbr0
-                cpu_type: x86-64-v2-AES"#]],
-        );
-        check(&template(), Some(&live(&[])), expect!["= proxmox.template/tpl"]);
-        check(
-            &template(),
-            Some(&live(&[("template", "0")])),
-            expect![[r#"
-            ~ proxmox.template/tpl
-                template: no -> yes"#]],
-        );
-        check(
-            &template(),
-            Some(&live(&[("cpu", "host"), ("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr1,tag=5")])),
-            expect![[r#"
-            ~ proxmox.template/tpl
-                cpu_type: host -> x86-64-v2-AES
-                network: vmbr1, VLAN 5 -> vmbr0"#]],
-        );
-        check(
-            &template(),
-            Some(&live(&[("name", "tpl-000000000000"), ("scsi0", "nfs:base-9420-disk-0")])),
-            expect![[r#"
-            ± proxmox.template/tpl
-                name: tpl-000000000000 -> tpl-450ba73730d0 (another image: choose another VM id for it)  (needs replacement)
-                storage: nfs -> local-lvm  (needs replacement)"#]],
-        );
-    }
-
-    #[test]
-    fn an_image_that_cannot_be_imported_is_refused() {
-        let refused = |spec| Template::new("ubuntu", "tpl", spec).expect_err("a bad image").to_string();
-        assert_eq!(refused(TemplateSpec { file: "noble.img".into(), ..spec() }), "Proxmox cannot import a file called `noble.img`");
-        assert_eq!(refused(TemplateSpec { sha256: "6E".into(), ..spec() }), "`6E` is not a SHA-256 in lower-case hexadecimal digits");
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! A virtual machine: what is wanted of it, and how that differs from what was found.
 use super::{
-    config::{Config, Drive, GIB, Nic, tags},
+    config::{Config, tags},
+    device::{Drive, GIB, Nic},
     machine::Found,
     ownership::Mark,
     template::Template,

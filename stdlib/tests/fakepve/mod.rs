@@ -194,6 +194,11 @@ impl HostKeys for Pinned {
         self.0.lock().unwrap().contains_key(&address)
     }
 
+    fn forget(&self, address: Ipv4Addr, _: u16) -> kthw_engine::Result<()> {
+        self.0.lock().unwrap().remove(&address);
+        Ok(())
+    }
+
     fn pin(&self, _: &str, address: Ipv4Addr, _: u16, keys: &[String]) -> kthw_engine::Result<()> {
         self.0.lock().unwrap().insert(address, keys.to_vec());
         Ok(())

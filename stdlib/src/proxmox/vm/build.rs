@@ -43,7 +43,13 @@ impl Vm {
         let keys = self.keys.read().await?;
         let Found { machine, running, .. } = match live {
             Some(live) => live.found,
-            None => self.clone_template(client, peers, permit).await?,
+            None => {
+                let found = self.clone_template(client, peers, permit).await?;
+                if let Ok(known) = peers.get::<Arc<dyn HostKeys>>() {
+                    known.forget(self.address, self.port)?;
+                }
+                found
+            }
         };
         if keys.is_empty() {
             progress("no public key is set (`ssh.key_file`, `ssh.authorized_keys`): nobody will be able to log in");
