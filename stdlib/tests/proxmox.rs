@@ -2,9 +2,17 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 mod fakepve;
 
+use bytes::Bytes;
 use expect_test::expect;
 use fakepve::{explained, failure, shown, start, succeeded, workspace};
+use http::{Request, Response};
+use kthw_engine::BoxFuture;
+use kthw_stdlib::{
+    http::HttpClient,
+    world::{Http, Unreachable},
+};
 use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_template_and_three_machines() {
@@ -88,17 +96,49 @@ async fn locks_and_lost_polls_are_got_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_agent_is_said_aloud() {
-    let Some(pve) = start("127.0.0.24") else { return };
+    let Some(mut pve) = start("127.0.0.24") else { return };
+    pve.vm_option = "agent_timeout_s: 3,";
     let peers = pve.peers(json!({}));
-    // The recipe's own wait is two minutes; here the agent is only out of order for one look, then answers.
-    pve.fail("GET", "/qemu/401/agent/network-get-interfaces", 500, "QEMU guest agent is not running", 1).await;
+    pve.fail("GET", "/qemu/401/agent/network-get-interfaces", 500, "QEMU guest agent is not running", 100).await;
+    pve.fail("GET", "/qemu/421/agent/network-get-interfaces", 500, "QEMU guest agent is not running", 1).await;
+    pve.fail("GET", "/qemu/401/agent/file-read", 500, "QEMU guest agent is not running", 100).await;
     succeeded(&pve.apply(&peers, &workspace(json!({}))).await);
     let heard = pve.heard.lock().unwrap().join("\n");
-    assert!(heard.contains("no guest agent answers"), "{heard}");
-    // Another computer, that knows no host keys: they are read when planning.
-    pve.pinned.0.lock().unwrap().clear();
+    assert!(heard.contains("the SSH host key at 10.10.10.116 will be taken on first use"), "{heard}");
+    assert_eq!(pve.pinned.0.lock().unwrap().len(), 2, "the others' keys are pinned");
+    pve.control(json!({"eval": "pve.failures.clear()"})).await;
+    // Later it answers, or another computer knows no keys: they are read when planning.
     pve.plan(&peers, &workspace(json!({}))).await.unwrap();
     assert_eq!(pve.pinned.0.lock().unwrap().len(), 3);
+}
+
+/// Says of the first clone that it failed because of a lock, although it went well.
+struct OneBadClone(HttpClient, AtomicBool);
+
+impl Http for OneBadClone {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Unreachable>> {
+        let path = request.uri().path();
+        let polls = path.contains("qmclone") && path.ends_with("/status");
+        Box::pin(async move {
+            let answer = self.0.send(request).await?;
+            if polls && answer.body().windows(4).any(|part| part == b"\"OK\"") && !self.1.swap(true, Ordering::Relaxed) {
+                let status = json!({"status": "stopped", "exitstatus": "clone failed: can't lock file '/x' - got timeout"});
+                return Ok(Response::new(json!({ "data": status }).to_string().into()));
+            }
+            Ok(answer)
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_failed_clone_leaves_is_removed_and_made_again() {
+    let Some(pve) = start("127.0.0.27") else { return };
+    let peers = pve.peers_through(|http| OneBadClone(http, AtomicBool::new(false)));
+    let one = workspace(json!({"nodes": [{"name": "cu1", "role": "control_plane", "vmid": 401, "address": "10.10.10.116"}]}));
+    succeeded(&pve.apply(&peers, &one).await);
+    let made = pve.control(json!({"eval": "[m for m, p, _ in pve.requests if p.endswith('/clone') or m == 'DELETE']"})).await;
+    assert_eq!(made, json!(["POST", "DELETE", "POST"]));
+    assert_eq!(pve.plan(&peers, &one).await.unwrap().changes(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

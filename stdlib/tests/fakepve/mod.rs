@@ -10,9 +10,11 @@ use kthw_engine::{
 };
 use kthw_stdlib::{
     Dynamic,
-    proxmox::{Client, HostKeys, settings_from},
+    http::{HttpClient, Trust},
+    proxmox::{Client, Credentials, Endpoint, HostKeys, Settings, settings_from},
     script_engine,
     workspace::{Cluster, Workspace},
+    world::Http,
 };
 use serde_json::{Value, json};
 use std::{
@@ -30,6 +32,8 @@ pub struct FakePve {
     pub values: BTreeMap<String, String>,
     pub pinned: Arc<Pinned>,
     pub heard: Arc<Mutex<Vec<String>>>,
+    /// An option of `proxmox::vm` that the shipped phase does not set.
+    pub vm_option: &'static str,
 }
 
 impl Drop for FakePve {
@@ -64,7 +68,7 @@ pub fn start(address: &str) -> Option<FakePve> {
     }
     let text = std::fs::read_to_string(folder.path().join("pve.env")).unwrap();
     let values = text.lines().filter_map(|line| line.split_once('=')).map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    Some(FakePve { process, _folder: folder, values, pinned: Arc::default(), heard: Arc::default() })
+    Some(FakePve { process, _folder: folder, values, pinned: Arc::default(), heard: Arc::default(), vm_option: "" })
 }
 
 impl FakePve {
@@ -78,6 +82,17 @@ impl FakePve {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let secret = move |name: &str| Ok(secrets.get(name).and_then(Value::as_str).map(Secret::new));
         let client = Client::new(move || settings_from(&secret, |_| None), clock.clone());
+        Peers::new(Arc::new(NoNodes), clock).with(client).with(self.pinned.clone() as Arc<dyn HostKeys>)
+    }
+
+    /// Peers that reach it through `wrap`, which may change requests and answers.
+    pub fn peers_through<H: Http + 'static>(&self, wrap: impl FnOnce(HttpClient) -> H) -> Peers {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let trust = Trust::CaFile(self.values["PVE_CA_FILE"].clone().into());
+        let http = Arc::new(wrap(HttpClient::new(&trust).unwrap()));
+        let endpoints = vec![Endpoint::parse(&self.values["PVE_ENDPOINT"]).unwrap()];
+        let credentials = Credentials::token(&Secret::new(&self.values["PVE_TOKEN"])).unwrap();
+        let client = Client::over(http, Settings { endpoints, credentials, trust }, clock.clone());
         Peers::new(Arc::new(NoNodes), clock).with(client).with(self.pinned.clone() as Arc<dyn HostKeys>)
     }
 
@@ -115,6 +130,7 @@ impl FakePve {
         for (name, text) in [("phases/template", &text[0]), ("phases/machines", &text[1])] {
             // Opening the machines over SSH is another test's.
             let text = text.lines().filter(|line| !line.contains("ssh::node")).collect::<Vec<_>>().join("\n");
+            let text = text.replace("proxmox::vm(cluster, node, #{", &format!("proxmox::vm(cluster, node, #{{ {}", self.vm_option));
             let recipe = Recipe::parse(&engine, Source { name: name.into(), path: name.into(), text }).unwrap();
             let workspace: Workspace = serde_json::from_value(workspace.clone()).unwrap();
             let cluster = Dynamic::from(Cluster::new(Arc::new(workspace)).unwrap());
