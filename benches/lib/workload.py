@@ -16,7 +16,7 @@ release_letter: b
 distribution: debian
 
 versions:
-  kubernetes: 1.31.9
+  kubernetes: 1.30.8
   calico: 3.28.0
 
 network:
