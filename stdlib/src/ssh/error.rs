@@ -1,0 +1,141 @@
+//! What can go wrong on the way to a node: which node, at which address, what was tried, and what to do next.
+use super::{known_hosts::KnownHostsError, shell::Malformed};
+use miette::Diagnostic;
+use std::io;
+
+/// The way to a node failed.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[allow(missing_docs)]
+pub enum SshError {
+    #[error("the workspace has no node `{node}`")]
+    #[diagnostic(code(kthw::ssh::no_such_node), help("see `nodes` in workspace.yaml"))]
+    NoSuchNode { node: String },
+
+    #[error("cannot reach {node} at {address}")]
+    #[diagnostic(
+        code(kthw::ssh::unreachable),
+        help("check that the machine is on, that `{address}` is its address, and that this machine may reach its SSH port")
+    )]
+    Unreachable { node: String, address: String, source: io::Error },
+
+    #[error("{node} at {address} did not answer within {seconds} s")]
+    #[diagnostic(
+        code(kthw::ssh::no_answer),
+        help("the machine may still be booting; otherwise check its address, its network and its firewall")
+    )]
+    NoAnswer { node: String, address: String, seconds: u64 },
+
+    #[error("{node} at {address} does not speak SSH as expected")]
+    #[diagnostic(code(kthw::ssh::handshake), help("try `ssh -v {address}`; something else may be listening there"))]
+    Handshake { node: String, address: String, source: russh::Error },
+
+    #[error("the host key of {node} at {address} is not known: {fingerprint}")]
+    #[diagnostic(
+        code(kthw::ssh::unknown_host_key),
+        help(
+            "compare the fingerprint on the machine's console (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`); if it is the same, add this line to {file}:\n{line}"
+        )
+    )]
+    UnknownHostKey { node: String, address: String, fingerprint: String, line: String, file: String },
+
+    #[error("the host key of {node} at {address} has changed: known is {known}, but it presented {presented}")]
+    #[diagnostic(
+        code(kthw::ssh::host_key_changed),
+        help(
+            "somebody may be in between, or the machine was made anew without kthw; if you know that it was, remove the lines of {address} from {file}"
+        )
+    )]
+    HostKeyChanged { node: String, address: String, known: String, presented: String, file: String },
+
+    #[error("the host key of {node} at {address} is revoked: {fingerprint}")]
+    #[diagnostic(code(kthw::ssh::host_key_revoked), help("give the machine new host keys; the key is marked `@revoked` in {file}"))]
+    HostKeyRevoked { node: String, address: String, fingerprint: String, file: String },
+
+    #[error("{node} at {address} refuses user `{user}`; tried {tried}")]
+    #[diagnostic(
+        code(kthw::ssh::refused),
+        help("put the public key into ~{user}/.ssh/authorized_keys on the node, or set `ssh.user` and `ssh.key_file` in workspace.yaml")
+    )]
+    Refused { node: String, address: String, user: String, tried: String },
+
+    #[error("no SSH key to log in to {node} with: {reason}")]
+    #[diagnostic(
+        code(kthw::ssh::no_key),
+        help("set `ssh.key_file` in workspace.yaml, or start an agent and add a key (`eval $(ssh-agent); ssh-add`)")
+    )]
+    NoKey { node: String, reason: String },
+
+    #[error("cannot use the SSH key {path}")]
+    #[diagnostic(code(kthw::ssh::key_file), help("check `ssh.key_file` in workspace.yaml and who may read the file"))]
+    KeyFile { path: String, source: russh::keys::Error },
+
+    #[error("the SSH key {path} is encrypted")]
+    #[diagnostic(
+        code(kthw::ssh::key_encrypted),
+        help("add it to an agent (`ssh-add {path}`) and remove `ssh.key_file` from workspace.yaml, so that the agent is asked")
+    )]
+    KeyEncrypted { path: String },
+
+    #[error("the SSH agent failed")]
+    #[diagnostic(code(kthw::ssh::agent), help("`ssh-add -l` must list a key; see `SSH_AUTH_SOCK`"))]
+    Agent { source: russh::keys::Error },
+
+    #[error("`{text}` is not a jump host")]
+    #[diagnostic(code(kthw::ssh::jump_host), help("write `ssh.jump_host` in workspace.yaml as `user@host:port`"))]
+    JumpHost { text: String },
+
+    #[error("cannot go through {jump} to {node} at {address}")]
+    #[diagnostic(code(kthw::ssh::through_jump_host), help("check that {jump} reaches {address} and that its sshd allows TCP forwarding"))]
+    ThroughJumpHost { node: String, address: String, jump: String, source: russh::Error },
+
+    #[error("the connection to {node} broke {during}")]
+    #[diagnostic(code(kthw::ssh::broken), help("run it again: kthw reads the node first and goes on from what it finds"))]
+    Broken { node: String, during: &'static str, source: russh::Error },
+
+    #[error("{node} did not finish {during} within {seconds} s")]
+    #[diagnostic(code(kthw::ssh::timeout), help("look at the machine's load and its logs (`journalctl -b`), then run it again"))]
+    Timeout { node: String, during: &'static str, seconds: u64 },
+
+    #[error("{node} answered with more than {mib} MiB")]
+    #[diagnostic(code(kthw::ssh::too_much), help("a command of the recipe prints too much"))]
+    TooMuch { node: String, mib: usize },
+
+    #[error("user `{user}` may not become root on {node}: {said}")]
+    #[diagnostic(
+        code(kthw::ssh::sudo),
+        help(
+            "allow it without a password on the node: `echo '{user} ALL=(ALL) NOPASSWD:ALL' > /etc/sudoers.d/90-kthw`, or set `ssh.user: root`"
+        )
+    )]
+    Sudo { node: String, user: String, said: String },
+
+    #[error("{node} answered something that kthw does not understand ({said})")]
+    #[diagnostic(
+        code(kthw::ssh::answer),
+        help("log in as the same user and run `sh -c 'echo ok'`; a login shell that prints or ends early can cause this")
+    )]
+    Answer { node: String, said: String, source: Malformed },
+
+    #[error("the connection to {node} broke before everything had been sent; nothing was changed")]
+    #[diagnostic(code(kthw::ssh::input_cut_short), help("run it again"))]
+    InputCutShort { node: String },
+
+    #[error("cannot open {host}:{port} through {node}")]
+    #[diagnostic(code(kthw::ssh::tunnel), help("check on {node} that something listens there: `ss -ltn`"))]
+    Tunnel { node: String, host: String, port: u16, source: russh::Error },
+
+    #[error("cannot make random numbers: {0}")]
+    #[diagnostic(code(kthw::ssh::random))]
+    Random(getrandom::Error),
+
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    KnownHosts(#[from] KnownHostsError),
+}
+
+impl SshError {
+    /// Whether trying again later may help by itself: the machine is not there yet.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::NoAnswer { .. } | Self::Handshake { .. } | Self::ThroughJumpHost { .. })
+    }
+}

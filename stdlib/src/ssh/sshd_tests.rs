@@ -1,0 +1,316 @@
+//! The transport against a real sshd on a loopback address, with keys of its own. Skipped, aloud, where there is no sshd.
+#![allow(clippy::print_stderr)]
+use super::*;
+use crate::workspace::{NodeSpec, Role, Ssh, Workspace};
+use kthw_engine::{
+    Kind,
+    node::{Finding, Nodes, PathKind, Probe},
+};
+use std::{
+    fs,
+    net::{IpAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const SSHD: &str = "/usr/sbin/sshd";
+
+/// A server and the key that it lets in; it is stopped when dropped.
+struct Sshd {
+    folder: tempfile::TempDir,
+    address: IpAddr,
+    port: u16,
+    child: Child,
+}
+
+impl Sshd {
+    fn start(address: &str) -> Option<Self> {
+        Self::start_with(address, "")
+    }
+
+    fn start_with(address: &str, extra: &str) -> Option<Self> {
+        if !Path::new(SSHD).exists() {
+            eprintln!("skipped: {SSHD} is not installed");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        keygen(&folder.path().join("host"), "ed25519", "");
+        keygen(&folder.path().join("user"), "ed25519", "");
+        fs::copy(folder.path().join("user.pub"), folder.path().join("authorized_keys")).unwrap();
+        let address: IpAddr = address.parse().unwrap();
+        let port = TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port();
+        fs::write(folder.path().join("extra"), extra).unwrap();
+        let child = run_sshd(folder.path(), address, port);
+        Some(Self { folder, address, port, child })
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn host_key(&self) -> String {
+        fs::read_to_string(self.at("host.pub")).unwrap()
+    }
+
+    /// Gives the server another host key, as a machine that was made anew would have.
+    fn swap_host_key(&mut self) {
+        self.stop();
+        fs::remove_file(self.at("host")).unwrap();
+        keygen(&self.at("host"), "ed25519", "");
+        self.child = run_sshd(self.folder.path(), self.address, self.port);
+    }
+
+    fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn workspace(&self) -> Workspace {
+        let mut workspace = workspace();
+        workspace.ssh =
+            Ssh { user: "root".into(), port: self.port, key_file: Some(self.at("user").to_str().unwrap().into()), ..Ssh::default() };
+        let IpAddr::V4(address) = self.address else { unreachable!("the tests use IPv4") };
+        workspace.nodes = vec![NodeSpec { address, ..workspace.nodes[0].clone() }];
+        workspace
+    }
+
+    fn known_hosts(&self) -> KnownHosts {
+        let known = KnownHosts::open(self.at("known_hosts")).unwrap();
+        known.pin("cu1", self.address, self.port, &self.host_key()).unwrap();
+        known
+    }
+
+    fn nodes(&self) -> SshNodes {
+        SshNodes::new(Arc::new(self.workspace()), self.known_hosts())
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn keygen(path: &Path, kind: &str, passphrase: &str) {
+    let _ = fs::remove_file(path);
+    let done = Command::new("ssh-keygen").args(["-q", "-t", kind, "-N", passphrase, "-C", "test", "-f"]).arg(path).status().unwrap();
+    assert!(done.success());
+}
+
+fn run_sshd(folder: &Path, address: IpAddr, port: u16) -> Child {
+    // Where no init system has made it, sshd wants its empty folder.
+    let _ = fs::create_dir_all("/run/sshd");
+    let config = format!(
+        "ListenAddress {address}:{port}\nHostKey {0}/host\nAuthorizedKeysFile {0}/authorized_keys\nPidFile none\nUsePAM no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\nStrictModes no\n{1}\n",
+        folder.display(),
+        fs::read_to_string(folder.join("extra")).unwrap(),
+    );
+    fs::write(folder.join("config"), config).unwrap();
+    let log = fs::File::create(folder.join("log")).unwrap();
+    let mut child =
+        Command::new(SSHD).args(["-D", "-e", "-f"]).arg(folder.join("config")).stdin(Stdio::null()).stderr(log).spawn().unwrap();
+    let begun = Instant::now();
+    while TcpStream::connect((address, port)).is_err() {
+        assert!(child.try_wait().unwrap().is_none(), "sshd ended: {}", fs::read_to_string(folder.join("log")).unwrap());
+        assert!(begun.elapsed() < Duration::from_secs(20), "sshd does not listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+fn workspace() -> Workspace {
+    let text = include_str!("../../../workspaces/ubuntu/workspace.yaml");
+    let mut workspace: Workspace = serde_saphyr::from_str(text).unwrap();
+    workspace.nodes.retain(|node| node.role == Role::ControlPlane);
+    workspace
+}
+
+fn told(error: &kthw_engine::Error) -> String {
+    format!("{error} [{}]", error.diagnostic().code().map(|code| code.to_string()).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn one_connection_serves_all_and_reads_what_is_there() {
+    let Some(sshd) = Sshd::start("127.0.0.41") else { return };
+    let nodes = sshd.nodes();
+    let probes = [Probe::path("/"), Probe::run(["id", "-u"]), Probe::Line { path: "/etc/passwd".into(), line: "no such line".into() }];
+    let found = nodes.read("cu1", &probes).await.unwrap();
+    assert!(matches!(&found[0], Finding::Path(Some(state)) if state.kind == PathKind::Directory));
+    assert!(matches!(&found[1], Finding::Run(output) if output.stdout == "0\n"));
+    assert_eq!(found[2], Finding::Line(false));
+    let many: Vec<_> = (0..12).map(|_| nodes.read("cu1", &probes)).collect();
+    for found in futures::future::join_all(many).await {
+        assert_eq!(found.unwrap().len(), 3);
+    }
+    let accepted = fs::read_to_string(sshd.at("log")).unwrap().matches("Accepted publickey").count();
+    assert_eq!(accepted, 1, "one connection");
+}
+
+#[tokio::test]
+async fn a_long_query_is_read_in_pieces() {
+    let Some(sshd) = Sshd::start("127.0.0.41") else { return };
+    let probes: Vec<Probe> = (0..2000).map(|n| Probe::Path { path: format!("/nowhere/{n}"), expect: Some("0".repeat(64)) }).collect();
+    let found = sshd.nodes().read("cu1", &probes).await.unwrap();
+    assert_eq!(found, vec![Finding::Path(None); 2000]);
+}
+
+#[tokio::test]
+async fn a_swapped_host_key_is_refused() {
+    let Some(mut sshd) = Sshd::start("127.0.0.42") else { return };
+    sshd.nodes().read("cu1", &[]).await.unwrap();
+    let probe = [Probe::path("/")];
+    let nodes = sshd.nodes();
+    nodes.read("cu1", &probe).await.unwrap();
+    let known = sshd.known_hosts();
+    sshd.swap_host_key();
+    let error = SshNodes::new(Arc::new(sshd.workspace()), known).read("cu1", &probe).await.unwrap_err();
+    assert!(
+        told(&error).contains("has changed: known is SHA256:") && told(&error).contains("kthw::ssh::host_key_changed"),
+        "{}",
+        told(&error)
+    );
+    assert_eq!(error.kind(), Kind::Peer);
+}
+
+#[tokio::test]
+async fn an_unknown_host_key_is_refused_with_the_line_that_pins_it() {
+    let Some(sshd) = Sshd::start("127.0.0.43") else { return };
+    let known = KnownHosts::open(sshd.at("nothing known")).unwrap();
+    let nodes = SshNodes::new(Arc::new(sshd.workspace()), known.clone());
+    let error = nodes.read("cu1", &[Probe::path("/")]).await.unwrap_err();
+    assert!(told(&error).contains("is not known: SHA256:"), "{}", told(&error));
+    let help = error.diagnostic().help().unwrap().to_string();
+    fs::write(sshd.at("nothing known"), help.lines().last().unwrap()).unwrap();
+    let known = KnownHosts::open(sshd.at("nothing known")).unwrap();
+    SshNodes::new(Arc::new(sshd.workspace()), known).read("cu1", &[Probe::path("/")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn machines_that_kthw_does_not_make_are_trusted_at_first_and_then_held_to_it() {
+    let Some(mut sshd) = Sshd::start("127.0.0.44") else { return };
+    let mut workspace = sshd.workspace();
+    workspace.proxmox = None;
+    let workspace = Arc::new(workspace);
+    let known = KnownHosts::open(sshd.at("first use")).unwrap();
+    SshNodes::new(workspace.clone(), known.clone()).read("cu1", &[Probe::path("/")]).await.unwrap();
+    assert!(known.is_pinned(sshd.address, sshd.port));
+    sshd.swap_host_key();
+    let error = SshNodes::new(workspace, known).read("cu1", &[Probe::path("/")]).await.unwrap_err();
+    assert!(told(&error).contains("has changed"), "{}", told(&error));
+}
+
+#[tokio::test]
+async fn of_several_host_keys_the_pinned_one_is_asked_for() {
+    let Some(mut sshd) = Sshd::start("127.0.0.45") else { return };
+    keygen(&sshd.at("ecdsa"), "ecdsa", "");
+    fs::write(sshd.at("extra"), format!("HostKey {}", sshd.at("ecdsa").display())).unwrap();
+    sshd.stop();
+    sshd.child = run_sshd(sshd.folder.path(), sshd.address, sshd.port);
+    let known = KnownHosts::open(sshd.at("only ecdsa")).unwrap();
+    known.pin("cu1", sshd.address, sshd.port, &fs::read_to_string(sshd.at("ecdsa.pub")).unwrap()).unwrap();
+    SshNodes::new(Arc::new(sshd.workspace()), known).read("cu1", &[Probe::path("/")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_does_not_let_in_says_why() {
+    let Some(sshd) = Sshd::start("127.0.0.46") else { return };
+    let read = async |workspace: Workspace| {
+        let error =
+            SshNodes::new(Arc::new(workspace), sshd.known_hosts()).with_agent("/nonexistent/agent").read("cu1", &[Probe::path("/")]).await;
+        told(&error.unwrap_err())
+    };
+    let with_key = |name: &str, passphrase: &str| {
+        keygen(&sshd.at(name), "ed25519", passphrase);
+        let mut workspace = sshd.workspace();
+        workspace.ssh.key_file = Some(sshd.at(name).to_str().unwrap().into());
+        workspace
+    };
+    let other = read(with_key("other", "")).await;
+    assert!(other.contains("refuses user `root`; tried") && other.contains("SHA256:"), "{other}");
+    let encrypted = read(with_key("encrypted", "secret")).await;
+    assert!(encrypted.contains("kthw::ssh::key_encrypted"), "{encrypted}");
+    let mut missing = sshd.workspace();
+    missing.ssh.key_file = Some("/nonexistent/key".into());
+    assert!(read(missing).await.contains("kthw::ssh::key_file"));
+    let mut agent = sshd.workspace();
+    agent.ssh.key_file = None;
+    assert!(read(agent).await.contains("kthw::ssh::agent"));
+    let mut closed = sshd.workspace();
+    closed.ssh.port = 1;
+    let closed = read(closed).await;
+    assert!(closed.contains("cannot reach cu1 at 127.0.0.46:1") && closed.contains("refused"), "{closed}");
+}
+
+#[tokio::test]
+async fn an_agent_logs_in() {
+    let Some(sshd) = Sshd::start("127.0.0.47") else { return };
+    let socket = sshd.at("agent");
+    let mut agent = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while !socket.exists() && begun.elapsed() < Duration::from_secs(10) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    keygen(&sshd.at("other"), "rsa", "");
+    for key in ["other", "user"] {
+        let added = Command::new("ssh-add").arg("-q").arg(sshd.at(key)).env("SSH_AUTH_SOCK", &socket).status().unwrap();
+        assert!(added.success());
+    }
+    let mut workspace = sshd.workspace();
+    workspace.ssh.key_file = None;
+    let found = SshNodes::new(Arc::new(workspace), sshd.known_hosts()).with_agent(&socket).read("cu1", &[Probe::path("/")]).await;
+    let _ = agent.kill();
+    let _ = agent.wait();
+    found.unwrap();
+}
+
+#[tokio::test]
+async fn a_jump_host_leads_on_and_is_checked_too() {
+    let (Some(gate), Some(sshd)) = (Sshd::start("127.0.0.48"), Sshd::start("127.0.0.49")) else { return };
+    fs::copy(sshd.at("user.pub"), gate.at("authorized_keys")).unwrap();
+    let mut workspace = sshd.workspace();
+    workspace.ssh.jump_host = Some(format!("root@{}:{}", gate.address, gate.port));
+    let workspace = Arc::new(workspace);
+    let error = SshNodes::new(workspace.clone(), sshd.known_hosts()).read("cu1", &[Probe::path("/")]).await.unwrap_err();
+    assert!(told(&error).contains("is not known"), "{}", told(&error));
+    let known = sshd.known_hosts();
+    known.pin("gate", gate.address, gate.port, &gate.host_key()).unwrap();
+    SshNodes::new(workspace, known).read("cu1", &[Probe::path("/")]).await.unwrap();
+    assert!(fs::read_to_string(gate.at("log")).unwrap().contains("Accepted publickey"));
+}
+
+#[tokio::test]
+async fn a_tunnel_carries_bytes_both_ways() {
+    let Some(sshd) = Sshd::start("127.0.0.50") else { return };
+    let listener = tokio::net::TcpListener::bind("127.0.0.50:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let echo = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut bytes = [0; 5];
+        stream.read_exact(&mut bytes).await.unwrap();
+        stream.write_all(&bytes).await.unwrap();
+    });
+    let nodes = sshd.nodes();
+    let mut stream = nodes.tunnel("cu1", "127.0.0.50", port).await.unwrap();
+    stream.write_all(b"hello").await.unwrap();
+    let mut bytes = [0; 5];
+    stream.read_exact(&mut bytes).await.unwrap();
+    assert_eq!(&bytes, b"hello");
+    echo.await.unwrap();
+    let Err(error) = nodes.tunnel("cu1", "127.0.0.50", 1).await else { panic!("nothing listens there") };
+    assert!(told(&error).contains("kthw::ssh::tunnel"), "{}", told(&error));
+}
+
+#[tokio::test]
+async fn a_connection_that_broke_is_opened_again_for_reading() {
+    let Some(mut sshd) = Sshd::start("127.0.0.51") else { return };
+    let nodes = sshd.nodes();
+    nodes.read("cu1", &[Probe::path("/")]).await.unwrap();
+    sshd.stop();
+    // The process of our session outlives the server; it is the parent of the shell that runs the query.
+    let _ = nodes.read("cu1", &[Probe::run(["sh", "-c", "kill -9 $(ps -o ppid= -p $PPID)"])]).await;
+    sshd.child = run_sshd(sshd.folder.path(), sshd.address, sshd.port);
+    nodes.read("cu1", &[Probe::path("/")]).await.unwrap();
+}
