@@ -20,6 +20,21 @@ impl Workspace {
         file.validate(&[])?;
         Ok(file.into_workspace())
     }
+
+    /// Reads a workspace, applies each `--set` of `set` in order, and checks the result as a whole and beside its `neighbours`,
+    /// which are labels and texts of other workspaces. A neighbour that cannot be read is left out: it is reported on its own.
+    ///
+    /// # Errors
+    /// [`WorkspaceError`], as [`Workspace::parse`], or for a `--set` that does not fit the schema.
+    pub fn load(label: &str, text: &str, set: &[String], neighbours: &[(String, String)]) -> Result<Self, WorkspaceError> {
+        let mut file = WorkspaceFile::parse(label, text)?;
+        for argument in set {
+            file.set(argument)?;
+        }
+        let others: Vec<WorkspaceFile> = neighbours.iter().filter_map(|(label, text)| WorkspaceFile::parse(label, text).ok()).collect();
+        file.validate(&others.iter().collect::<Vec<_>>())?;
+        Ok(file.into_workspace())
+    }
 }
 
 /// Reads the text that `tree` was parsed from.
@@ -184,7 +199,7 @@ fn join(path: &mut String, key: &str) {
 
 #[cfg(test)]
 mod tests {
-    use crate::workspace::WorkspaceFile;
+    use crate::workspace::{Workspace, WorkspaceFile};
     use miette::Diagnostic;
 
     const EXAMPLE: &str = include_str!("example.yaml");
@@ -201,6 +216,27 @@ mod tests {
                 format!("[{place}] {error}")
             }
         }
+    }
+
+    #[test]
+    fn a_workspace_is_read_beside_its_neighbours() {
+        let load = |set: &[&str]| {
+            let set: Vec<String> = set.iter().map(|argument| (*argument).to_owned()).collect();
+            let green = EXAMPLE.replace("name: blue", "name: green").replace("tpl-ubuntu", "tpl-green");
+            let neighbours = [("green.yaml".to_owned(), green), ("broken.yaml".to_owned(), "name: [".to_owned())];
+            Workspace::load("blue.yaml", EXAMPLE, &set, &neighbours).map_err(|error| error.problems().len())
+        };
+        assert_eq!(load(&[]).unwrap_err(), 6, "letter, two addresses, three ids");
+        let apart = [
+            "release_letter=c",
+            "nodes.cb1.address=10.10.10.7",
+            "nodes.wb1.address=10.10.10.8",
+            "nodes.cb1.vmid=701",
+            "nodes.wb1.vmid=702",
+        ];
+        assert_eq!(load(&apart).unwrap_err(), 1, "the template's id");
+        let workspace = load(&[&apart[..], &["template.vmid=9421", "machine.cores=8"]].concat()).unwrap();
+        assert_eq!((workspace.machine.cores, workspace.release_letter), (8, 'c'));
     }
 
     #[test]
