@@ -1,0 +1,333 @@
+//! `ssh.node`: a machine that answers, has finished its first start, and bears its name.
+use super::declare::{NeedsOnly, PackageManager, declare, path_at, run_at};
+use crate::workspace::Node;
+use kthw_engine::{
+    Change, Error, Field, Id, Limit, NodeResource, Peers, Permit, Poll, Result, Rhai, Work, field,
+    node::{Action, Content, Finding, Probe},
+    wait,
+};
+use miette::Diagnostic;
+use rhai::plugin::*;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// Prints `PID NAME FILE` for each process that holds a lock of apt or dpkg. `/proc/locks` names files by their inode.
+pub const LOCK_HOLDERS: &str = r#"for f in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/cache/apt/archives/lock; do
+i=$(stat -c %i "$f" 2>/dev/null) || continue
+while read -r n k a m p x r; do
+[ "$k" = POSIX ] || continue
+case $x in *:"$i") ;; *) continue ;; esac
+read -r c <"/proc/$p/comm" 2>/dev/null || continue
+case $c in apt*|dpkg*|unattended*|packagekit*|aptd|synaptic|needrestart) echo "$p $c $f" ;; esac
+done </proc/locks
+done"#;
+
+const RESULT: &str = "/run/cloud-init/result.json";
+const REACHABLE: Limit = Limit::minutes(10);
+const FIRST_START: Limit = Limit::minutes(20);
+const LOCK: Limit = Limit::minutes(15);
+/// While cloud-init has not made the user yet, sshd refuses it; after this long it is a refusal.
+const REFUSED_LIMIT: Duration = Duration::from_secs(180);
+
+#[export_module]
+pub mod api {
+    use rhai::Map;
+
+    /// Opens a node: waits until it answers over SSH, cloud-init has finished and the package lock is free; sets its host name.
+    ///
+    /// ```rhai
+    /// for node in cluster.nodes {
+    ///     ssh::node(node);
+    /// }
+    /// ```
+    #[rhai_fn(return_raw, volatile, name = "node")]
+    pub fn node(cx: NativeCallContext, node: Node) -> Rhai<Id> {
+        node_with(cx, node, Map::new())
+    }
+
+    /// Opens a node: waits until it answers over SSH, cloud-init has finished and the package lock is free; sets its host name.
+    ///
+    /// Everything else on the node comes after it. Options: `needs` only, usually the machine.
+    ///
+    /// ```rhai
+    /// for node in cluster.nodes {
+    ///     ssh::node(node, #{ needs: [] });
+    /// }
+    /// ```
+    #[rhai_fn(return_raw, volatile, name = "node")]
+    pub fn node_with(cx: NativeCallContext, node: Node, options: Map) -> Rhai<Id> {
+        let packages = PackageManager::of(&node);
+        declare(&cx, "ssh::node", options, |_: NeedsOnly| Ok(OpenNode { node: node.name().to_owned(), packages }))
+    }
+}
+
+/// A machine that can be worked on.
+#[derive(Debug)]
+pub struct OpenNode {
+    node: String,
+    packages: PackageManager,
+}
+
+/// A machine as found.
+#[derive(Debug)]
+pub struct Live {
+    hostname: String,
+    first_start: FirstStart,
+}
+
+/// How far cloud-init is. Read from its own files: asking `cloud-init status` costs a third of a second on every look.
+#[derive(Debug, PartialEq, Eq)]
+enum FirstStart {
+    /// Finished, disabled, or not there at all.
+    Over,
+    Running,
+    Failed(String),
+}
+
+#[derive(Deserialize)]
+struct CloudInitResult {
+    v1: CloudInitV1,
+}
+
+#[derive(Deserialize)]
+struct CloudInitV1 {
+    #[serde(default)]
+    errors: Vec<String>,
+}
+
+impl OpenNode {
+    async fn look(&self, peers: &Peers) -> Result<Live> {
+        let findings = peers.nodes().read(&self.node, &self.query()).await?;
+        let live = self.live(&findings)?;
+        live.ok_or_else(|| Error::peer(NoHostname { node: self.node.clone() }))
+    }
+
+    /// A machine that is not there yet is waited for; so is, for a while, one that does not know the user yet.
+    async fn until_reachable(&self, peers: &Peers) -> Result<Live> {
+        let what = format!("{} to answer over SSH", self.node);
+        let help = "look at the machine's console; check its address and network, and that `ssh.user` and the key fit";
+        let begun = peers.clock().now();
+        wait(peers, REACHABLE, &what, help, || async {
+            match self.look(peers).await {
+                Ok(live) => Ok(Poll::Ready(live)),
+                Err(error) => {
+                    let patient = peers.clock().now().saturating_sub(begun) < REFUSED_LIMIT;
+                    let code = error.diagnostic().code().map(|code| code.to_string()).unwrap_or_default();
+                    match code.trim_start_matches("kthw::ssh::") {
+                        "unreachable" | "no_answer" | "handshake" | "through_jump_host" | "broken" => Ok(Poll::Pending(error.to_string())),
+                        "refused" | "sudo" if patient => Ok(Poll::Pending(error.to_string())),
+                        _ => Err(error),
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    async fn until_first_start_is_over(&self, peers: &Peers) -> Result<Live> {
+        let what = format!("cloud-init on {} to finish", self.node);
+        let help = format!("log in to {} and see `cloud-init status --long` and /var/log/cloud-init-output.log", self.node);
+        wait(peers, FIRST_START, &what, &help, || async {
+            let live = self.look(peers).await?;
+            match &live.first_start {
+                FirstStart::Over => Ok(Poll::Ready(live)),
+                FirstStart::Running => Ok(Poll::Pending("it is still running".into())),
+                FirstStart::Failed(errors) => Err(Error::peer(FirstStartFailed { node: self.node.clone(), errors: errors.clone() })),
+            }
+        })
+        .await
+    }
+
+    async fn until_package_lock_is_free(&self, peers: &Peers) -> Result<()> {
+        if self.packages != PackageManager::Apt {
+            return Ok(());
+        }
+        let what = format!("the package lock of {}", self.node);
+        let help = "an upgrade by the system usually ends by itself; see `systemctl status unattended-upgrades apt-daily` on the node";
+        wait(peers, LOCK, &what, help, || async {
+            let findings = peers.nodes().read(&self.node, &[Probe::run(["sh", "-c", LOCK_HOLDERS])]).await?;
+            let held = run_at(&findings, 0)?.stdout.trim().to_owned();
+            Ok(match held.lines().next() {
+                None => Poll::Ready(()),
+                Some(holder) => Poll::Pending(lock_holder(holder)),
+            })
+        })
+        .await
+    }
+
+    async fn set_hostname(&self, peers: &Peers, permit: &Permit) -> Result<()> {
+        let name = self.node.as_str();
+        let asked = peers.nodes().act(name, &Action::run(["hostnamectl", "set-hostname", name]), permit).await?;
+        if asked.status == 0 {
+            return Ok(());
+        }
+        // Without a message bus there is no hostnamectl that works.
+        let content = Content::plain(format!("{name}\n"));
+        let file = Action::Write { path: "/etc/hostname".into(), content, mode: 0o644, owner: None };
+        for action in [file, Action::run(["hostname", name])] {
+            let output = peers.nodes().act(name, &action, permit).await?;
+            if output.status != 0 {
+                let said = format!("{} {}", asked.stderr.trim(), output.stderr.trim());
+                return Err(Error::peer(HostnameRefused { node: name.to_owned(), said: said.trim().to_owned() }));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl NodeResource for OpenNode {
+    type Live = Live;
+
+    fn id(&self) -> Id {
+        Id::new("ssh.node", &self.node)
+    }
+
+    fn node(&self) -> &str {
+        &self.node
+    }
+
+    fn opens_node(&self) -> bool {
+        true
+    }
+
+    fn query(&self) -> Vec<Probe> {
+        vec![
+            Probe::run(["hostname"]),
+            Probe::path("/run/cloud-init"),
+            Probe::path("/run/cloud-init/disabled"),
+            // Compared with an empty file, so that the content comes along.
+            Probe::Path { path: RESULT.into(), expect: Some(Content::default().sha256()) },
+        ]
+    }
+
+    fn live(&self, findings: &[Finding]) -> Result<Option<Live>> {
+        let hostname = run_at(findings, 0)?.stdout.trim().to_owned();
+        let first_start = match (path_at(findings, 1), path_at(findings, 2), path_at(findings, 3)) {
+            (None, ..) | (_, Some(_), _) => FirstStart::Over,
+            (Some(_), None, None) => FirstStart::Running,
+            (Some(_), None, Some(result)) => finished(result.content.as_deref().unwrap_or_default()),
+        };
+        Ok((!hostname.is_empty()).then_some(Live { hostname, first_start }))
+    }
+
+    fn diff(&self, live: Option<&Live>) -> Change {
+        let Some(live) = live else {
+            return Change::create([Field::new("hostname", &self.node)]);
+        };
+        let first_start = match &live.first_start {
+            FirstStart::Over => "finished".to_owned(),
+            FirstStart::Running => "running".to_owned(),
+            FirstStart::Failed(errors) => format!("failed: {errors}"),
+        };
+        Change::between([field("hostname", live.hostname.clone(), self.node.clone()), field("cloud-init", first_start, "finished".into())])
+    }
+
+    fn work(&self, _: Option<&Live>, _: bool) -> Work {
+        Work::JustInTime
+    }
+
+    async fn apply(&self, _: Option<&Live>, peers: &Peers, permit: &Permit) -> Result<()> {
+        self.until_reachable(peers).await?;
+        let live = self.until_first_start_is_over(peers).await?;
+        if live.hostname != self.node {
+            self.set_hostname(peers, permit).await?;
+        }
+        self.until_package_lock_is_free(peers).await
+    }
+}
+
+fn finished(result: &[u8]) -> FirstStart {
+    match serde_json::from_slice::<CloudInitResult>(result) {
+        Ok(result) if result.v1.errors.is_empty() => FirstStart::Over,
+        Ok(result) => FirstStart::Failed(result.v1.errors.join("; ")),
+        // It is being written just now.
+        Err(_) => FirstStart::Running,
+    }
+}
+
+/// Says who holds a lock, from a line of [`LOCK_HOLDERS`].
+fn lock_holder(line: &str) -> String {
+    let mut words = line.splitn(3, ' ');
+    let mut next = || words.next().unwrap_or("?");
+    let (pid, name, file) = (next(), next(), next());
+    format!("{name} (process {pid}) holds {file}")
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("cloud-init failed on {node}: {errors}")]
+#[diagnostic(
+    code(kthw::ssh::cloud_init),
+    help("see /var/log/cloud-init.log on {node}; a machine whose first start failed is best made anew")
+)]
+struct FirstStartFailed {
+    node: String,
+    errors: String,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("cannot set the host name of {node}: {said}")]
+#[diagnostic(code(kthw::ssh::hostname), help("set it by hand: `hostnamectl set-hostname {node}`"))]
+struct HostnameRefused {
+    node: String,
+    said: String,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{node} does not tell its host name")]
+#[diagnostic(code(kthw::ssh::no_hostname), help("the program `hostname` must be there; on Debian it is in the package `hostname`"))]
+struct NoHostname {
+    node: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ssh::testing::{a_file, check, printed};
+    use expect_test::expect;
+
+    const NONE: Finding = Finding::Path(None);
+
+    fn some(content: &str) -> Finding {
+        Finding::Path(Some(a_file(content, false)))
+    }
+
+    fn open() -> OpenNode {
+        OpenNode { node: "cu1".into(), packages: PackageManager::Apt }
+    }
+
+    #[test]
+    fn name_and_first_start_count() {
+        let good = r#"{"v1": {"datasource": "DataSourceNoCloud", "errors": []}}"#;
+        let bad = r#"{"v1": {"errors": ["('scripts_user', RuntimeError('1 failed'))"]}}"#;
+        let fine = || expect!["= ssh.node/cu1\n"];
+        check(&open(), &[printed("cu1\n"), NONE, NONE, NONE], false, &fine());
+        check(&open(), &[printed("cu1\n"), some(""), some(""), NONE], false, &fine());
+        check(&open(), &[printed("cu1\n"), some(""), NONE, some(good)], false, &fine());
+        check(
+            &open(),
+            &[printed("ubuntu\n"), some(""), NONE, NONE],
+            false,
+            &expect!["~ ssh.node/cu1\n    hostname: ubuntu -> cu1\n    cloud-init: running -> finished\n  > just in time\n"],
+        );
+        check(
+            &open(),
+            &[printed("cu1\n"), some(""), NONE, some(bad)],
+            false,
+            &expect!["~ ssh.node/cu1\n    cloud-init: failed: ('scripts_user', RuntimeError('1 failed')) -> finished\n  > just in time\n"],
+        );
+    }
+
+    #[test]
+    fn the_holder_of_a_lock_is_named() {
+        assert_eq!(
+            lock_holder("812 unattended-upgr /var/lib/dpkg/lock-frontend"),
+            "unattended-upgr (process 812) holds /var/lib/dpkg/lock-frontend"
+        );
+    }
+
+    #[test]
+    fn the_holder_is_found_by_a_real_shell() {
+        let output = std::process::Command::new("/bin/sh").args(["-c", LOCK_HOLDERS]).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    }
+}

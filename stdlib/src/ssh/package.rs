@@ -1,0 +1,193 @@
+//! `ssh.package`: a package of the distribution or of a repository.
+use super::declare::{PackageManager, checked_name, declare, run_at};
+use crate::workspace::Node;
+use kthw_engine::{
+    BadOption, Change, Field, Id, NodeResource, Result, Rhai, Work, field,
+    node::{Action, Finding, Probe},
+};
+use rhai::plugin::*;
+use serde::Deserialize;
+
+/// One line for every package that dpkg knows: name, state (`ii `, `hi ` when held), version. All packages of a node share this query,
+/// because dpkg reads its whole database whatever it is asked for.
+pub const DPKG_FORMAT: &str = "-f=${Package} ${db:Status-Abbrev} ${Version}\\n";
+
+/// Installs `"$@"`. A package that cannot be found or fetched is tried again with a fresh index.
+pub const APT_INSTALL: &str = r#"export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
+install() { apt-get install -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold --no-install-recommends --allow-change-held-packages "$@"; }
+install "$@" || { apt-get update -o DPkg::Lock::Timeout=300 && install "$@"; }"#;
+
+const INSTALL_LIMIT_S: u32 = 1200;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    version: Option<String>,
+    hold: Option<bool>,
+}
+
+#[export_module]
+pub mod api {
+    use rhai::Map;
+
+    /// Keeps a package installed, in whatever version.
+    ///
+    /// ```rhai
+    /// for node in cluster.members {
+    ///     ssh::package(node, "conntrack");
+    /// }
+    /// ```
+    #[rhai_fn(return_raw, volatile, name = "package")]
+    pub fn package(cx: NativeCallContext, node: Node, name: &str) -> Rhai<Id> {
+        package_with(cx, node, name, Map::new())
+    }
+
+    /// Keeps a package installed.
+    ///
+    /// Options: `version` (exactly as the package manager spells it; any version when left out), and `hold` (`true` keeps upgrades
+    /// away from it, `false` lets them at it, left out leaves it as it is). A lower version than the installed one is refused by apt.
+    ///
+    /// ```rhai
+    /// for node in cluster.members {
+    ///     ssh::package(node, "kubelet", #{ version: "1.31.9-1.1", hold: true });
+    /// }
+    /// ```
+    #[rhai_fn(return_raw, volatile, name = "package")]
+    pub fn package_with(cx: NativeCallContext, node: Node, name: &str, options: Map) -> Rhai<Id> {
+        declare(&cx, "ssh::package", options, |spec: Spec| Package::new(&node, name, spec))
+    }
+}
+
+/// A package on a node.
+#[derive(Debug)]
+pub struct Package {
+    node: String,
+    name: String,
+    spec: Spec,
+}
+
+/// An installed package.
+#[derive(Debug)]
+pub struct Live {
+    version: String,
+    held: bool,
+}
+
+impl Package {
+    fn new(node: &Node, name: &str, spec: Spec) -> std::result::Result<Self, BadOption> {
+        const FUNCTION: &str = "ssh::package";
+        PackageManager::of(node).supported(FUNCTION)?;
+        let name = checked_name(FUNCTION, "package", name, "+-.")?;
+        if let Some(version) = &spec.version {
+            checked_name(FUNCTION, "version", version, "+-.~:")?;
+        }
+        Ok(Self { node: node.name().to_owned(), name, spec })
+    }
+}
+
+impl NodeResource for Package {
+    type Live = Live;
+
+    fn id(&self) -> Id {
+        Id::new("ssh.package", format!("{}/{}", self.node, self.name))
+    }
+
+    fn node(&self) -> &str {
+        &self.node
+    }
+
+    fn query(&self) -> Vec<Probe> {
+        vec![Probe::run(["dpkg-query", "-W", DPKG_FORMAT])]
+    }
+
+    fn live(&self, findings: &[Finding]) -> Result<Option<Live>> {
+        let listed = &run_at(findings, 0)?.stdout;
+        Ok(listed.lines().find_map(|line| {
+            // The state is two letters and a third or a space: wanted, is, error.
+            let (state, version) = line.strip_prefix(&self.name)?.strip_prefix(' ')?.split_at_checked(3)?;
+            let installed = state.as_bytes().get(1) == Some(&b'i');
+            installed.then(|| Live { version: version.trim().to_owned(), held: state.starts_with('h') })
+        }))
+    }
+
+    fn diff(&self, live: Option<&Live>) -> Change {
+        let Some(live) = live else {
+            let version = Field::new("version", self.spec.version.as_deref().unwrap_or("the newest"));
+            return Change::create([Some(version), self.spec.hold.map(|hold| Field::new("hold", hold))].into_iter().flatten());
+        };
+        let version = self.spec.version.as_ref().and_then(|want| field("version", live.version.clone(), want.clone()));
+        Change::between([version, self.spec.hold.and_then(|want| field("hold", live.held, want))])
+    }
+
+    fn work(&self, live: Option<&Live>, _: bool) -> Work {
+        let mut actions = Vec::new();
+        let installs = live.is_none_or(|live| self.spec.version.as_ref().is_some_and(|want| *want != live.version));
+        if installs {
+            let what = self.spec.version.as_ref().map_or_else(|| self.name.clone(), |version| format!("{}={version}", self.name));
+            actions.push(Action::run_for(INSTALL_LIMIT_S, ["sh", "-c", APT_INSTALL, "kthw-install", &what]));
+        }
+        match self.spec.hold {
+            Some(true) if installs || live.is_some_and(|live| !live.held) => actions.push(Action::run(["apt-mark", "hold", &self.name])),
+            Some(false) if live.is_some_and(|live| live.held) => actions.push(Action::run(["apt-mark", "unhold", &self.name])),
+            _ => {}
+        }
+        Work::Actions(actions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ssh::testing::{check, check_diff, node, node_of, printed, workspace},
+        workspace::Distribution,
+    };
+    use expect_test::expect;
+
+    fn package(version: Option<&str>, hold: Option<bool>) -> Package {
+        Package::new(&node(), "kubelet", Spec { version: version.map(str::to_owned), hold }).unwrap()
+    }
+
+    #[test]
+    fn version_and_hold_are_kept() {
+        let listed = "kubeadm ii  1.31.8-1.1\nkubelet-extra ii  9\nkubelet hi  1.31.9-1.1\nlibc6 ii  2.39\n";
+        check(&package(Some("1.31.9-1.1"), Some(true)), &[printed(listed)], false, &expect!["= ssh.package/cu1/kubelet\n"]);
+        check(&package(None, None), &[printed(listed)], false, &expect!["= ssh.package/cu1/kubelet\n"]);
+        check(
+            &package(None, Some(false)),
+            &[printed(listed)],
+            false,
+            &expect!["~ ssh.package/cu1/kubelet\n    hold: true -> false\n  > run (300 s) apt-mark unhold kubelet\n"],
+        );
+        let update = package(Some("1.31.10-1.1"), Some(true));
+        check_diff(
+            &update,
+            update.live(&[printed(listed)]).unwrap(),
+            &expect!["~ ssh.package/cu1/kubelet\n    version: 1.31.9-1.1 -> 1.31.10-1.1\n"],
+        );
+        let Work::Actions(actions) = update.work(update.live(&[printed(listed)]).unwrap().as_ref(), false) else { panic!() };
+        assert!(matches!(&actions[0], Action::Run { argv, .. } if argv.last().unwrap() == "kubelet=1.31.10-1.1"));
+        assert!(matches!(&actions[1], Action::Run { argv, .. } if argv[..] == ["apt-mark", "hold", "kubelet"]));
+    }
+
+    #[test]
+    fn removed_half_installed_and_unknown_packages_are_absent() {
+        for listed in ["", "kubelet rc  1.31.9-1.1\n", "kubelet un  \n", "kubelet iHR 1.31.9-1.1\n", "kubelet iU  1.31.9-1.1\n"] {
+            check_diff(
+                &package(None, None),
+                package(None, None).live(&[printed(listed)]).unwrap(),
+                &expect!["+ ssh.package/cu1/kubelet\n    version: the newest\n"],
+            );
+        }
+    }
+
+    #[test]
+    fn other_package_managers_are_refused_clearly() {
+        let mut rocky = workspace();
+        rocky.distribution = Distribution::Rocky;
+        let error = Package::new(&node_of(rocky), "kubelet", Spec { version: None, hold: None }).unwrap_err();
+        assert!(error.to_string().contains("does not work with dnf yet"));
+        assert!(Package::new(&node(), "a b", Spec { version: None, hold: None }).is_err());
+        assert!(Package::new(&node(), "-o=x", Spec { version: None, hold: None }).is_err());
+    }
+}

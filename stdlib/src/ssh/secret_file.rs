@@ -1,0 +1,111 @@
+//! `ssh.file` with a secret as its content: the value is fetched where it is compared and written, and never shown.
+use super::declare::{Mode, Owner};
+use crate::sops::Secrets;
+use kthw_engine::{
+    Change, Error, Field, Id, Peers, Permit, Resource, Result, SecretRef, field,
+    node::{Action, Content, Finding, PathKind, PathState, Probe},
+    secret_field,
+};
+use miette::Diagnostic;
+
+/// A file whose content is a secret.
+#[derive(Debug)]
+pub struct SecretFile {
+    pub(super) node: String,
+    pub(super) path: String,
+    pub(super) secret: SecretRef,
+    pub(super) mode: Mode,
+    pub(super) owner: Owner,
+}
+
+/// What stands at the path, and whether its content is the secret.
+pub struct Live {
+    state: PathState,
+    matches: bool,
+}
+
+impl SecretFile {
+    fn content(&self, peers: &Peers) -> Result<Content> {
+        Ok(Content::Secret(peers.get::<Secrets>()?.resolve(&self.secret)?))
+    }
+}
+
+impl Resource for SecretFile {
+    type Live = Live;
+
+    fn id(&self) -> Id {
+        Id::new("ssh.file", format!("{}{}", self.node, self.path))
+    }
+
+    fn needs(&self) -> Vec<Id> {
+        vec![Id::new("ssh.node", &self.node)]
+    }
+
+    async fn read(&self, peers: &Peers) -> Result<Option<Live>> {
+        let sha256 = self.content(peers)?.sha256();
+        let probe = Probe::Path { path: self.path.clone(), expect: Some(sha256.clone()) };
+        let found = peers.nodes().read(&self.node, &[probe]).await?.into_iter().next();
+        let Some(Finding::Path(Some(state))) = found else { return Ok(None) };
+        let matches = state.sha256.as_ref() == Some(&sha256);
+        Ok(Some(Live { state: PathState { content: None, sha256: None, ..state }, matches }))
+    }
+
+    fn diff(&self, live: Option<&Live>) -> Change {
+        let Some(Live { state, matches }) = live else {
+            return Change::create([
+                Field::new("content", &self.secret),
+                Field::new("mode", self.mode),
+                Field::new("owner", &self.owner.0),
+            ]);
+        };
+        if state.kind != PathKind::File {
+            return Change::between([super::file::kind_field(&state.kind, "file")]);
+        }
+        Change::between([
+            secret_field("content", !matches),
+            field("mode", Mode(state.mode), self.mode),
+            field("owner", Owner::of(state), self.owner.0.clone()),
+        ])
+    }
+
+    async fn apply(&self, _: Option<Live>, peers: &Peers, permit: &Permit) -> Result<()> {
+        let content = self.content(peers)?;
+        let (path, owner) = (self.path.clone(), Some(self.owner.0.clone()));
+        let output = peers.nodes().act(&self.node, &Action::Write { path, content, mode: self.mode.0, owner }, permit).await?;
+        if output.status == 0 {
+            return Ok(());
+        }
+        Err(Error::peer(NotWritten { node: self.node.clone(), path: self.path.clone(), said: output.stderr.trim().to_owned() }))
+    }
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("cannot write {path} on {node}: {said}")]
+#[diagnostic(code(kthw::ssh::write_secret), help("its folder must be there; see `ssh::directory`"))]
+struct NotWritten {
+    node: String,
+    path: String,
+    said: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ssh::testing::a_file;
+
+    #[test]
+    fn the_secret_is_never_shown() {
+        let file = SecretFile {
+            node: "cu1".into(),
+            path: "/etc/key".into(),
+            secret: SecretRef { name: "app.key".into() },
+            mode: Mode(0o600),
+            owner: Owner::default(),
+        };
+        assert_eq!(file.diff(None).fields()[0].to_string(), "content: <secret app.key>");
+        let live = |matches, mode| Live { state: PathState { mode, ..a_file("", true) }, matches };
+        assert!(file.diff(Some(&live(true, 0o600))).is_none());
+        let shown: Vec<String> = file.diff(Some(&live(false, 0o644))).fields().iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["content: <secret> -> <secret>", "mode: 0644 -> 0600"]);
+    }
+}
