@@ -1,1 +1,20 @@
-//! The simulated world.
+//! The simulated world behind `--lab`: Proxmox VE, nodes and a Kubernetes API in one process, with a virtual clock.
+//!
+//! The lab answers at the same seams as the real world: HTTP requests, probes and actions on nodes, requests of a Kubernetes client.
+//! It is deterministic: the same calls give the same world, down to every made-up identity.
+
+mod clock;
+mod fault;
+mod kubernetes;
+mod node;
+mod proxmox;
+mod state;
+mod world;
+
+pub use clock::LabClock;
+pub use fault::{Fault, Outcome, Trigger};
+pub use kubernetes::{Cluster, LabKubernetes, Member, Object, Token};
+pub use node::{Entry, Files, Kind, LabNodes, Machine, Package, Unit};
+pub use proxmox::{ENDPOINT, LabHttp, Pve, Storage, Task, Vm, Volume, Work};
+pub use state::State;
+pub use world::World;

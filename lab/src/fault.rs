@@ -1,0 +1,162 @@
+//! Faults on a script: which request or command goes wrong, how, and how often.
+use crate::state::State;
+use serde::{Deserialize, Serialize};
+
+/// One entry of the fault table. It happens `times` times and is then used up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// What it strikes.
+    pub on: Trigger,
+    /// What comes instead of the answer.
+    pub outcome: Outcome,
+    /// Matching requests that pass unharmed before it begins.
+    pub after: u32,
+    /// How often it strikes.
+    pub times: u32,
+}
+
+/// What a fault strikes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trigger {
+    /// A request to Proxmox VE: method, and a piece of its path.
+    Http {
+        /// Such as `GET`.
+        method: String,
+        /// Such as `/status`.
+        path_contains: String,
+    },
+    /// A task of Proxmox VE of this type, such as `qmclone`.
+    Task {
+        /// The type in its UPID.
+        kind: String,
+    },
+    /// A command on a node: its argv begins with these words.
+    Command {
+        /// The node's name.
+        node: String,
+        /// Such as `["apt-get", "install"]`.
+        begins: Vec<String>,
+    },
+    /// Any round trip to a node.
+    Node {
+        /// The node's name.
+        node: String,
+    },
+    /// A request to the Kubernetes API: method, and a piece of its path.
+    Kubernetes {
+        /// Such as `PATCH`.
+        method: String,
+        /// Such as `/installations/`.
+        path_contains: String,
+    },
+}
+
+/// What comes instead of the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// This status and text; nothing was done.
+    Refused {
+        /// HTTP status, or exit status of a command.
+        status: u16,
+        /// Message or standard error.
+        text: String,
+    },
+    /// The connection breaks before the request was read; nothing was done.
+    BrokenBefore,
+    /// The connection breaks after the request was carried out.
+    BrokenAfter,
+    /// A task ends so; what it should have done is not done.
+    TaskEnds {
+        /// Its exit status, such as `can't lock file '/var/lock/qemu-server/lock-104.conf' - got timeout`.
+        exit: String,
+    },
+}
+
+impl Fault {
+    fn once(on: Trigger, outcome: Outcome) -> Self {
+        Self { on, outcome, after: 0, times: 1 }
+    }
+
+    /// Proxmox VE answers a request with `status` and `text`, once.
+    pub fn http(method: &str, path_contains: &str, status: u16, text: &str) -> Self {
+        Self::once(
+            Trigger::Http { method: method.into(), path_contains: path_contains.into() },
+            Outcome::Refused { status, text: text.into() },
+        )
+    }
+
+    /// The connection to Proxmox VE breaks, before (`false`) or after (`true`) the request was carried out, once.
+    pub fn http_broken(method: &str, path_contains: &str, carried_out: bool) -> Self {
+        let outcome = if carried_out { Outcome::BrokenAfter } else { Outcome::BrokenBefore };
+        Self::once(Trigger::Http { method: method.into(), path_contains: path_contains.into() }, outcome)
+    }
+
+    /// A task of this type ends with `exit`, once.
+    pub fn task(kind: &str, exit: &str) -> Self {
+        Self::once(Trigger::Task { kind: kind.into() }, Outcome::TaskEnds { exit: exit.into() })
+    }
+
+    /// A command on a node fails, once.
+    pub fn command(node: &str, begins: &[&str], status: u16, stderr: &str) -> Self {
+        Self::once(
+            Trigger::Command { node: node.into(), begins: begins.iter().map(|word| (*word).to_owned()).collect() },
+            Outcome::Refused { status, text: stderr.into() },
+        )
+    }
+
+    /// The SSH connection to a node is reset, before (`false`) or after (`true`) the work was done, once.
+    pub fn node_reset(node: &str, carried_out: bool) -> Self {
+        let outcome = if carried_out { Outcome::BrokenAfter } else { Outcome::BrokenBefore };
+        Self::once(Trigger::Node { node: node.into() }, outcome)
+    }
+
+    /// The Kubernetes API answers a request with `status` and `text`, once.
+    pub fn kubernetes(method: &str, path_contains: &str, status: u16, text: &str) -> Self {
+        Self::once(
+            Trigger::Kubernetes { method: method.into(), path_contains: path_contains.into() },
+            Outcome::Refused { status, text: text.into() },
+        )
+    }
+
+    /// The same fault, `times` times.
+    #[must_use]
+    pub fn times(self, times: u32) -> Self {
+        Self { times, ..self }
+    }
+
+    /// The same fault, but the first `after` matching requests pass.
+    #[must_use]
+    pub fn after(self, after: u32) -> Self {
+        Self { after, ..self }
+    }
+}
+
+impl State {
+    /// Takes the outcome of the first fault that `strikes`, if there is one, and counts it down.
+    pub(crate) fn strike(&mut self, strikes: impl Fn(&Trigger) -> bool) -> Option<Outcome> {
+        let index = self.faults.iter().position(|fault| strikes(&fault.on))?;
+        let fault = &mut self.faults[index];
+        if fault.after > 0 {
+            fault.after -= 1;
+            return None;
+        }
+        let outcome = fault.outcome.clone();
+        fault.times = fault.times.saturating_sub(1);
+        if fault.times == 0 {
+            self.faults.remove(index);
+        }
+        Some(outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_strikes_as_often_as_it_says_and_no_more() {
+        let mut state = State { faults: vec![Fault::task("qmclone", "locked").times(2).after(1)], ..State::default() };
+        let mut strike = || state.strike(|on| matches!(on, Trigger::Task { kind } if kind == "qmclone")).is_some();
+        assert_eq!([strike(), strike(), strike(), strike()], [false, true, true, false]);
+    }
+}

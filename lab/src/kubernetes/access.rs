@@ -1,0 +1,74 @@
+//! The seam to the Kubernetes API: a client whose requests never leave the process.
+use super::service::{Request, answer, parse_query};
+use crate::{node::LabNodes, world::World};
+use bytes::Bytes;
+use http::{Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use kthw_engine::{BoxFuture, Error, Result};
+use kthw_stdlib::{workspace::Workspace, world::KubernetesAccess};
+use kube::client::Body;
+
+/// Opens the API of the cluster that a node belongs to.
+#[derive(Clone, Debug)]
+pub struct LabKubernetes {
+    world: World,
+    nodes: LabNodes,
+}
+
+impl LabKubernetes {
+    pub(crate) fn new(world: World, workspace: &Workspace) -> Self {
+        Self { nodes: LabNodes::new(world.clone(), workspace), world }
+    }
+
+    async fn client(&self, node: &str) -> Result<kube::Client> {
+        let found = self.nodes.on(node, |host| {
+            let number = host.machine.cluster.filter(|_| host.machine.files.exists("/etc/kubernetes/admin.conf"))?;
+            super::answers_on(host.state, number, &host.key, &host.machine).then_some(number)
+        });
+        let Some(number) = found.await? else { return Err(Error::peer(NoApi { node: node.to_owned() })) };
+        let world = self.world.clone();
+        let service = tower::service_fn(move |request: http::Request<Body>| send(world.clone(), number, request));
+        Ok(kube::Client::new(service, "default"))
+    }
+}
+
+impl KubernetesAccess for LabKubernetes {
+    fn open<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<kube::Client>> {
+        Box::pin(self.client(node))
+    }
+}
+
+pub(super) async fn send(
+    world: World,
+    number: usize,
+    request: http::Request<Body>,
+) -> std::result::Result<Response<Full<Bytes>>, tower::BoxError> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes().to_vec();
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let request = Request {
+        method: parts.method.as_str().to_owned(),
+        path: parts.uri.path().to_owned(),
+        query: parse_query(parts.uri.query().unwrap_or_default()),
+        content_type,
+        body,
+    };
+    let (code, text) = {
+        let state = &mut *world.lock();
+        if !super::is_up(state, number) {
+            return Err(std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused").into());
+        }
+        answer(state, number, &request)
+    };
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("{node} runs no Kubernetes API")]
+#[diagnostic(code(kthw::lab::no_api), help("run the recipe that makes the control plane first: `kthw run ubuntu/full --lab`"))]
+struct NoApi {
+    node: String,
+}

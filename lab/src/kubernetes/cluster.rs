@@ -1,0 +1,170 @@
+//! What a Kubernetes cluster consists of: objects, members, bootstrap tokens.
+use crate::{
+    node::Machine,
+    state::{fingerprint, rfc3339},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// A cluster.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Its version, without `v`.
+    pub version: String,
+    /// `host:port` under which it is reached.
+    pub endpoint: String,
+    /// Hex SHA-256 by which joining nodes know its CA.
+    pub ca_hash: String,
+    /// The number of the last change; `resourceVersion` of objects.
+    pub revision: u64,
+    /// Machines by node name.
+    pub members: BTreeMap<String, Member>,
+    /// Bootstrap tokens by id.
+    pub tokens: BTreeMap<String, Token>,
+    /// Objects by [`key`].
+    pub objects: BTreeMap<String, Object>,
+    /// Since when a pod network is wanted and can be had, in virtual milliseconds.
+    pub network_ms: Option<u64>,
+}
+
+/// A machine in a cluster.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Member {
+    /// The machine's key.
+    pub machine: String,
+    /// Whether it runs an API server.
+    pub control_plane: bool,
+    /// When it joined, in virtual milliseconds.
+    pub joined_ms: u64,
+    /// When its kubelet was last seen.
+    pub seen_ms: u64,
+}
+
+/// A bootstrap token.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Token {
+    /// The part behind the dot.
+    pub secret: String,
+    /// When it ends, in virtual milliseconds.
+    pub ends_ms: u64,
+}
+
+/// An object.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Object {
+    /// The object as the API shows it.
+    pub value: Value,
+    /// What each field manager applied last.
+    pub applied: BTreeMap<String, Value>,
+    /// When it was made, in virtual milliseconds.
+    pub made_ms: u64,
+}
+
+/// The key of an object: group, plural, namespace (empty for cluster-wide ones), name.
+pub(crate) fn key(group: &str, plural: &str, namespace: &str, name: &str) -> String {
+    format!("{group}|{plural}|{namespace}|{name}")
+}
+
+impl Cluster {
+    /// An empty cluster.
+    pub(crate) fn new(ca_hash: &str, version: &str, endpoint: &str) -> Self {
+        Self { ca_hash: ca_hash.into(), version: version.into(), endpoint: endpoint.into(), ..Self::default() }
+    }
+
+    /// What kubeadm puts into a new cluster.
+    pub(crate) fn begin(&mut self, name: &str, networking: &Value, unix_s: u64) {
+        for namespace in ["default", "kube-node-lease", "kube-public", "kube-system"] {
+            let labels = json!({ "kubernetes.io/metadata.name": namespace });
+            self.insert("", "namespaces", json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace, "labels": labels }, "status": { "phase": "Active" } }), unix_s);
+        }
+        let configuration = format!(
+            "apiVersion: kubeadm.k8s.io/v1beta4\nclusterName: {name}\ncontrolPlaneEndpoint: {}\nkind: ClusterConfiguration\nkubernetesVersion: v{}\nnetworking: {networking}\n",
+            self.endpoint, self.version
+        );
+        let data = json!({ "ClusterConfiguration": configuration });
+        self.insert("", "configmaps", json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "kubeadm-config", "namespace": "kube-system" }, "data": data }), unix_s);
+        self.insert("", "configmaps", json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "cluster-info", "namespace": "kube-public" }, "data": {} }), unix_s);
+        self.insert("", "services", json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "kubernetes", "namespace": "default" }, "spec": { "ports": [{ "port": 443, "protocol": "TCP" }] } }), unix_s);
+    }
+
+    /// An addon of kubeadm: `coredns` or `kube-proxy`.
+    pub(crate) fn add_addon(&mut self, name: &str, unix_s: u64) {
+        let (plural, kind) = if name == "coredns" { ("deployments", "Deployment") } else { ("daemonsets", "DaemonSet") };
+        let spec = json!({
+            "selector": { "matchLabels": { "k8s-app": name } },
+            "template": { "metadata": { "labels": { "k8s-app": name } }, "spec": { "containers": [{ "name": name, "image": format!("registry.k8s.io/{name}:lab") }] } },
+        });
+        let mut object =
+            json!({ "apiVersion": "apps/v1", "kind": kind, "metadata": { "name": name, "namespace": "kube-system" }, "spec": spec });
+        if name == "coredns" {
+            object["spec"]["replicas"] = json!(2);
+        } else {
+            object["spec"]["template"]["spec"]["hostNetwork"] = json!(true);
+        }
+        self.insert("apps", plural, object, unix_s);
+    }
+
+    /// Makes a machine a node. A node of that name that was there before is taken over, as kubeadm does.
+    pub(crate) fn join(&mut self, name: &str, machine_key: &str, machine: &Machine, control_plane: bool, now_ms: u64, unix_s: u64) {
+        let member = Member { machine: machine_key.to_owned(), control_plane, joined_ms: now_ms, seen_ms: now_ms };
+        self.members.insert(name.to_owned(), member);
+        let mut labels = json!({ "kubernetes.io/arch": "amd64", "kubernetes.io/hostname": name, "kubernetes.io/os": "linux" });
+        let mut taints = vec![json!({ "key": "node.kubernetes.io/not-ready", "effect": "NoSchedule" })];
+        if control_plane {
+            labels["node-role.kubernetes.io/control-plane"] = json!("");
+            taints.push(json!({ "key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule" }));
+        }
+        let kubelet = machine.packages.get("kubelet").map(|package| package.version.split('-').next().unwrap_or_default().to_owned());
+        let addresses = json!([{ "type": "InternalIP", "address": machine.ip() }, { "type": "Hostname", "address": name }]);
+        let info = json!({
+            "kubeletVersion": format!("v{}", kubelet.unwrap_or_default()), "osImage": "Ubuntu 24.04.3 LTS", "kernelVersion": crate::node::KERNEL,
+            "containerRuntimeVersion": "containerd://1.7.27", "architecture": "amd64", "operatingSystem": "linux",
+            "machineID": machine.files.text("/etc/machine-id").trim(),
+        });
+        let capacity =
+            json!({ "cpu": machine.cores.to_string(), "memory": format!("{}Ki", u64::from(machine.memory_mib) * 1024), "pods": "110" });
+        self.insert(
+            "",
+            "nodes",
+            json!({
+                "apiVersion": "v1", "kind": "Node", "metadata": { "name": name, "labels": labels }, "spec": { "taints": taints },
+                "status": { "addresses": addresses, "nodeInfo": info, "capacity": capacity, "allocatable": capacity },
+            }),
+            unix_s,
+        );
+        if let Some(node) = self.objects.get_mut(&key("", "nodes", "", name)) {
+            node.made_ms = now_ms;
+        }
+    }
+
+    /// Whether a node of this name is there and Ready.
+    pub(crate) fn is_node_ready(&self, name: &str) -> bool {
+        self.objects.get(&key("", "nodes", "", name)).is_some_and(|node| has_condition(&node.value, "Ready"))
+    }
+
+    /// Puts an object there, with the metadata that a server adds.
+    pub(crate) fn insert(&mut self, group: &str, plural: &str, mut value: Value, unix_s: u64) {
+        self.revision += 1;
+        let metadata = &mut value["metadata"];
+        metadata["uid"] = json!(uid(self.revision));
+        metadata["resourceVersion"] = json!(self.revision.to_string());
+        metadata["creationTimestamp"] = json!(rfc3339(unix_s));
+        metadata["generation"] = json!(1);
+        let text = |name: &str| metadata[name].as_str().unwrap_or_default().to_owned();
+        let key = key(group, plural, &text("namespace"), &text("name"));
+        self.objects.insert(key, Object { value, applied: BTreeMap::new(), made_ms: 0 });
+    }
+}
+
+/// The identity of the object that was made as number `revision`.
+pub(crate) fn uid(revision: u64) -> String {
+    let digits = fingerprint(format!("object {revision}"));
+    format!("{}-{}-4{}-8{}-{}", &digits[0..8], &digits[8..12], &digits[13..16], &digits[17..20], &digits[20..32])
+}
+
+/// Whether a condition of an object is true.
+pub(crate) fn has_condition(object: &Value, name: &str) -> bool {
+    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+    conditions.into_iter().flatten().any(|condition| condition["type"] == name && condition["status"] == "True")
+}

@@ -1,0 +1,175 @@
+//! What a cluster's controllers, operators and kubelets would do: conditions become true as virtual time passes.
+use super::cluster::{Cluster, has_condition, key};
+use crate::{
+    node::Machine,
+    state::{State, rfc3339},
+};
+use serde_json::{Value, json};
+
+/// A definition is established after so long.
+const ESTABLISH_MS: u64 = 500;
+/// Images are pulled and containers started in so long.
+const START_MS: u64 = 8_000;
+/// A kubelet reports for the first time after so long.
+const REPORT_MS: u64 = 5_000;
+/// The pod network is up on a node so long after it is wanted.
+const NETWORK_MS: u64 = 20_000;
+/// A kubelet that was not seen for so long is taken for lost.
+const LOST_MS: u64 = 40_000;
+
+/// Brings the status of every object of a cluster up to now.
+pub(crate) fn run(state: &mut State, number: usize) {
+    let (now_ms, unix_s) = (state.now_ms, state.unix_s());
+    let stamp = rfc3339(unix_s);
+    let (clusters, machines) = (&mut state.clusters, &state.machines);
+    let Some(cluster) = clusters.get_mut(number) else { return };
+    let mut own_network = Vec::new();
+    for (name, member) in &mut cluster.members {
+        let machine = machines.get(&member.machine);
+        let alive = |machine: &&Machine| {
+            machine.running && machine.cluster == Some(number) && now_ms >= machine.ssh_from_ms && machine.runs("kubelet.service")
+        };
+        if let Some(machine) = machine.filter(alive) {
+            member.seen_ms = now_ms.max(member.seen_ms);
+            if !machine.files.names("/etc/cni/net.d").is_empty() {
+                own_network.push(name.clone());
+            }
+        }
+    }
+    definitions(cluster, now_ms, &stamp);
+    workloads(cluster, now_ms, &stamp);
+    network(cluster, now_ms, unix_s, &stamp);
+    nodes(cluster, now_ms, &stamp, &own_network);
+    workloads(cluster, now_ms, &stamp);
+}
+
+/// Sets fields of an object's status; its revision moves only if that changed something.
+fn set_status(cluster: &mut Cluster, key: &str, change: impl FnOnce(&mut Value)) {
+    let Some(object) = cluster.objects.get_mut(key) else { return };
+    let before = object.value.clone();
+    change(&mut object.value);
+    if object.value != before {
+        cluster.revision += 1;
+        object.value["metadata"]["resourceVersion"] = json!(cluster.revision.to_string());
+    }
+}
+
+/// Sets a condition; its time moves only when its status does.
+fn set_condition(value: &mut Value, name: &str, status: &str, reason: &str, message: &str, stamp: &str) {
+    if !value["status"]["conditions"].is_array() {
+        value["status"]["conditions"] = json!([]);
+    }
+    let Some(conditions) = value["status"]["conditions"].as_array_mut() else { return };
+    let at = conditions.iter().position(|condition| condition["type"] == name);
+    let since = at.filter(|at| conditions[*at]["status"] == status).map_or(json!(stamp), |at| conditions[at]["lastTransitionTime"].clone());
+    let condition = json!({ "type": name, "status": status, "reason": reason, "message": message, "lastTransitionTime": since });
+    match at {
+        Some(at) => conditions[at] = condition,
+        None => conditions.push(condition),
+    }
+}
+
+fn keys(cluster: &Cluster, begins: &str, now_ms: u64, age_ms: u64) -> Vec<String> {
+    let old = cluster.objects.iter().filter(|(key, object)| key.starts_with(begins) && now_ms >= object.made_ms + age_ms);
+    old.map(|(key, _)| key.clone()).collect()
+}
+
+fn definitions(cluster: &mut Cluster, now_ms: u64, stamp: &str) {
+    for key in keys(cluster, "apiextensions.k8s.io|customresourcedefinitions|", now_ms, ESTABLISH_MS) {
+        set_status(cluster, &key, |value| {
+            set_condition(value, "NamesAccepted", "True", "NoConflicts", "no conflicts found", stamp);
+            set_condition(value, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted", stamp);
+            value["status"]["acceptedNames"] = value["spec"]["names"].clone();
+        });
+    }
+}
+
+fn workloads(cluster: &mut Cluster, now_ms: u64, stamp: &str) {
+    let nodes: Vec<&Value> =
+        cluster.objects.iter().filter(|(key, _)| key.starts_with("|nodes|")).map(|(_, object)| &object.value).collect();
+    let ready = nodes.iter().filter(|node| has_condition(node, "Ready")).count() as u64;
+    let all = nodes.len() as u64;
+    for key in keys(cluster, "apps|", now_ms, START_MS) {
+        set_status(cluster, &key, |value| {
+            let host_network = value.pointer("/spec/template/spec/hostNetwork") == Some(&json!(true));
+            let runs = if host_network { all } else { ready };
+            let generation = value["metadata"]["generation"].clone();
+            if value["kind"] == "DaemonSet" {
+                value["status"] = json!({ "observedGeneration": generation, "desiredNumberScheduled": all, "currentNumberScheduled": all,
+                    "updatedNumberScheduled": all, "numberReady": runs, "numberAvailable": runs, "numberMisscheduled": 0 });
+                return;
+            }
+            let wanted = value["spec"]["replicas"].as_u64().unwrap_or(1);
+            let available = if runs > 0 { wanted } else { 0 };
+            for (name, number) in
+                [("replicas", wanted), ("updatedReplicas", wanted), ("readyReplicas", available), ("availableReplicas", available)]
+            {
+                value["status"][name] = json!(number);
+            }
+            value["status"]["observedGeneration"] = generation;
+            let (status, reason) =
+                if available == wanted { ("True", "MinimumReplicasAvailable") } else { ("False", "MinimumReplicasUnavailable") };
+            set_condition(value, "Available", status, reason, "", stamp);
+        });
+    }
+}
+
+/// Calico: its operator runs and an Installation says what is wanted.
+fn network(cluster: &mut Cluster, now_ms: u64, unix_s: u64, stamp: &str) {
+    let operator = cluster.objects.get(&key("apps", "deployments", "tigera-operator", "tigera-operator"));
+    let installation = key("operator.tigera.io", "installations", "", "default");
+    let wanted =
+        cluster.objects.contains_key(&installation) && operator.is_some_and(|operator| has_condition(&operator.value, "Available"));
+    if !wanted {
+        cluster.network_ms = None;
+        return;
+    }
+    let since_ms = *cluster.network_ms.get_or_insert(now_ms);
+    if now_ms < since_ms + NETWORK_MS {
+        return;
+    }
+    if !cluster.objects.contains_key(&key("", "namespaces", "", "calico-system")) {
+        cluster.insert(
+            "",
+            "namespaces",
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "calico-system" }, "status": { "phase": "Active" } }),
+            unix_s,
+        );
+        let spec = json!({ "template": { "spec": { "hostNetwork": true, "containers": [{ "name": "calico-node" }] } } });
+        cluster.insert("apps", "daemonsets", json!({ "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": { "name": "calico-node", "namespace": "calico-system" }, "spec": spec }), unix_s);
+    }
+    set_status(cluster, &installation, |value| {
+        value["status"]["variant"] = json!("Calico");
+        set_condition(value, "Ready", "True", "AllObjectsAvailable", "All Objects Available", stamp);
+        set_condition(value, "Degraded", "False", "", "", stamp);
+    });
+    set_status(cluster, &key("operator.tigera.io", "apiservers", "", "default"), |value| {
+        value["status"]["state"] = json!("Ready");
+    });
+}
+
+fn nodes(cluster: &mut Cluster, now_ms: u64, stamp: &str, own_network: &[String]) {
+    let names: Vec<String> = cluster.objects.keys().filter_map(|key| key.strip_prefix("|nodes||").map(str::to_owned)).collect();
+    for name in names {
+        let member = cluster.members.get(&name).cloned();
+        let network_ms = cluster.network_ms.map(|since_ms| since_ms + NETWORK_MS).filter(|_| !own_network.contains(&name));
+        set_status(cluster, &key("", "nodes", "", &name), |value| {
+            let Some(member) = member.filter(|member| now_ms < member.seen_ms + LOST_MS) else {
+                return set_condition(value, "Ready", "Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.", stamp);
+            };
+            if now_ms < member.joined_ms + REPORT_MS {
+                return;
+            }
+            let begun_ms = network_ms.map_or(member.joined_ms + REPORT_MS, |network_ms| network_ms.max(member.joined_ms + NETWORK_MS));
+            let connected = own_network.contains(&name) || (network_ms.is_some() && now_ms >= begun_ms);
+            if !connected {
+                let why = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized";
+                return set_condition(value, "Ready", "False", "KubeletNotReady", why, stamp);
+            }
+            set_condition(value, "Ready", "True", "KubeletReady", "kubelet is posting ready status", stamp);
+            if let Some(taints) = value["spec"]["taints"].as_array_mut() {
+                taints.retain(|taint| taint["key"] != "node.kubernetes.io/not-ready");
+            }
+        });
+    }
+}

@@ -1,0 +1,40 @@
+//! Enough of a Kubernetes API for recipes: discovery, objects, server-side apply, and controllers that make conditions true.
+mod access;
+mod cluster;
+mod controllers;
+mod discovery;
+mod merge;
+mod objects;
+mod service;
+#[cfg(test)]
+mod tests;
+
+pub use access::LabKubernetes;
+pub use cluster::{Cluster, Member, Object, Token};
+pub(crate) use controllers::run as run_controllers;
+pub(crate) use service::get;
+
+use crate::{node::Machine, state::State};
+
+/// Whether the API of a cluster answers at all: one of its control planes runs.
+pub(crate) fn is_up(state: &State, number: usize) -> bool {
+    state.clusters[number].members.values().filter(|member| member.control_plane).any(|member| {
+        state.machines.get(&member.machine).is_some_and(|machine| serves(machine, state.now_ms) && machine.cluster == Some(number))
+    })
+}
+
+/// Whether the API server on one machine, which may be taken out of the world just now, answers.
+pub(crate) fn answers_on(state: &State, number: usize, key: &str, machine: &Machine) -> bool {
+    let here = state.clusters[number].members.values().any(|member| member.control_plane && member.machine == key);
+    (here && serves(machine, state.now_ms)) || (!here && is_up(state, number))
+}
+
+/// Whether a machine's API server runs; it needs some seconds after a boot.
+fn serves(machine: &Machine, now_ms: u64) -> bool {
+    let up_ms = if machine.boots > 1 { machine.ssh_from_ms + 15_000 } else { 0 };
+    machine.running
+        && now_ms >= up_ms
+        && machine.runs("kubelet.service")
+        && machine.runs("containerd.service")
+        && machine.files.exists("/etc/kubernetes/manifests/kube-apiserver.yaml")
+}

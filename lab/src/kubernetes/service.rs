@@ -1,0 +1,158 @@
+//! Requests to the Kubernetes API: paths, methods and what answers them.
+use super::{
+    controllers, discovery,
+    objects::{Answer, Moment, Target, apply, create, delete, matching, patch, read, replace, status},
+};
+use crate::{
+    fault::{Outcome, Trigger},
+    state::State,
+};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// A request, taken apart.
+#[derive(Debug, Default)]
+pub(crate) struct Request {
+    pub method: String,
+    pub path: String,
+    pub query: BTreeMap<String, String>,
+    pub content_type: String,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    fn query(&self, name: &str) -> &str {
+        self.query.get(name).map_or("", String::as_str)
+    }
+
+    fn is_dry(&self) -> bool {
+        self.query("dryRun") == "All"
+    }
+}
+
+/// What goes over the wire: status and body.
+pub(crate) type Reply = (u16, String);
+
+/// Reads `path` as kubectl does with `get --raw`.
+pub(crate) fn get(state: &mut State, number: usize, path: &str) -> Reply {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    answer(state, number, &Request { method: "GET".into(), path: path.into(), query: parse_query(query), ..Request::default() })
+}
+
+/// The parameters behind the `?`.
+pub(crate) fn parse_query(query: &str) -> BTreeMap<String, String> {
+    url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+}
+
+/// Answers one request.
+pub(crate) fn answer(state: &mut State, number: usize, request: &Request) -> Reply {
+    state.journal.push(format!("kubernetes {} {}", request.method, request.path));
+    let strikes = |on: &Trigger| matches!(on, Trigger::Kubernetes { method, path_contains } if *method == request.method && request.path.contains(path_contains.as_str()));
+    if let Some(Outcome::Refused { status: code, text }) = state.strike(strikes) {
+        let (code, body) = status(code, "InternalError", &text);
+        return (code, body.to_string());
+    }
+    if request.method != "GET" && !request.is_dry() {
+        state.writes += 1;
+    }
+    controllers::run(state, number);
+    if matches!(request.path.as_str(), "/readyz" | "/livez" | "/healthz") {
+        return (200, "ok".into());
+    }
+    if request.query("watch") == "true" || request.query("watch") == "1" {
+        return (200, watch(state, number, request));
+    }
+    let (code, body) = handle(state, number, request);
+    (code, body.to_string())
+}
+
+fn handle(state: &mut State, number: usize, request: &Request) -> Answer {
+    let (now_ms, unix_s) = (state.now_ms, state.unix_s());
+    let cluster = &mut state.clusters[number];
+    let segments: Vec<&str> = request.path.trim_matches('/').split('/').collect();
+    match segments[..] {
+        ["version"] => {
+            let mut numbers = cluster.version.split('.');
+            let mut next = || numbers.next().unwrap_or_default();
+            return (
+                200,
+                json!({ "major": next(), "minor": next(), "gitVersion": format!("v{}", cluster.version), "gitCommit": "lab", "gitTreeState": "clean", "buildDate": "2026-08-15T08:00:00Z", "goVersion": "none", "compiler": "none", "platform": "linux/amd64" }),
+            );
+        }
+        ["api"] | ["apis"] => return (200, discovery::groups(cluster, &request.path)),
+        ["api", version] => return discovery::list(cluster, "", version).map_or_else(nothing_there, |list| (200, list)),
+        ["apis", group, version] => return discovery::list(cluster, group, version).map_or_else(nothing_there, |list| (200, list)),
+        _ => {}
+    }
+    let Some(mut target) = target(state, number, &segments) else { return nothing_there() };
+    let cluster = &mut state.clusters[number];
+    let moment = Moment {
+        now_ms,
+        unix_s,
+        manager: request.query("fieldManager"),
+        force: request.query("force") == "true",
+        dry_run: request.is_dry(),
+    };
+    let body = || {
+        serde_json::from_slice::<Value>(&request.body)
+            .or_else(|_| serde_saphyr::from_str(&String::from_utf8_lossy(&request.body)).map_err(|error| error.to_string()))
+    };
+    match request.method.as_str() {
+        "GET" => read(cluster, &target, request.query("labelSelector"), request.query("fieldSelector")),
+        "DELETE" => delete(cluster, &target),
+        "POST" if target.part == "eviction" => delete(cluster, &target),
+        method => match (method, body()) {
+            (_, Err(error)) => status(400, "BadRequest", &format!("the body cannot be read: {error}")),
+            ("POST", Ok(body)) => create(cluster, &mut target, body, &moment),
+            ("PUT", Ok(body)) => replace(cluster, &target, body, &moment),
+            ("PATCH", Ok(body)) if request.content_type.starts_with("application/apply-patch") => apply(cluster, &target, &body, &moment),
+            ("PATCH", Ok(body)) if request.content_type.contains("merge-patch") => patch(cluster, &target, &body, &moment),
+            _ => {
+                state.cannot_play(format!("kubernetes {} {} {}", request.method, request.path, request.content_type));
+                status(415, "UnsupportedMediaType", "the lab does not play this kind of request")
+            }
+        },
+    }
+}
+
+fn nothing_there() -> Answer {
+    status(404, "NotFound", "the server could not find the requested resource")
+}
+
+/// Takes a path apart: `/api/v1/…` or `/apis/<group>/<version>/…`, then maybe a namespace, the plural, a name, a part.
+fn target(state: &State, number: usize, segments: &[&str]) -> Option<Target> {
+    let (group, version, rest) = match segments {
+        ["api", version, rest @ ..] => ("", *version, rest),
+        ["apis", group, version, rest @ ..] => (*group, *version, rest),
+        _ => return None,
+    };
+    let (namespace, rest) = match rest {
+        ["namespaces", namespace, rest @ ..] if !rest.is_empty() && !matches!(rest, ["status" | "finalize"]) => (*namespace, rest),
+        rest => ("", rest),
+    };
+    let plural = rest.first()?;
+    let known = discovery::resources(&state.clusters[number]);
+    let resource = known.into_iter().find(|one| one.group == group && one.version == version && one.plural == *plural)?;
+    let text = |at: usize| rest.get(at).map(|text| super::super::proxmox::percent_decoded(text)).unwrap_or_default();
+    (namespace.is_empty() || resource.namespaced).then(|| Target {
+        resource,
+        namespace: namespace.to_owned(),
+        name: text(1),
+        part: text(2),
+    })
+}
+
+/// A watch that tells what changed since its revision and then ends; each moves the clock by a second, so that waiting leads somewhere.
+fn watch(state: &mut State, number: usize, request: &Request) -> String {
+    state.now_ms += 1000;
+    state.settle();
+    controllers::run(state, number);
+    let segments: Vec<&str> = request.path.trim_matches('/').split('/').collect();
+    let Some(target) = target(state, number, &segments) else { return String::new() };
+    let since: u64 = request.query("resourceVersion").parse().unwrap_or(0);
+    let revision = |value: &Value| value["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    let found = matching(&state.clusters[number], &target, request.query("labelSelector"), request.query("fieldSelector"));
+    let newer =
+        found.filter(|value| revision(value) > since && (target.name.is_empty() || value["metadata"]["name"] == target.name.as_str()));
+    newer.map(|value| format!("{}\n", json!({ "type": if since == 0 { "ADDED" } else { "MODIFIED" }, "object": value }))).collect()
+}

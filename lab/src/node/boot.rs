@@ -1,0 +1,120 @@
+//! Power: a VM that starts becomes a machine; cloud-init gives it its name, address and user.
+use super::{machine::Machine, ubuntu};
+use crate::state::State;
+
+/// What a machine is told by its cloud-init drive.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seed {
+    /// The VM's name; the host name is its first label.
+    pub name: String,
+    /// The search domain.
+    pub domain: String,
+    pub user: String,
+    /// Public keys, one a line.
+    pub keys: String,
+    /// Address with prefix length, or `dhcp`.
+    pub address: String,
+    pub gateway: String,
+    /// Name servers, separated by blanks.
+    pub dns: String,
+    pub mac: String,
+    pub cores: u32,
+    pub memory_mib: u32,
+    /// Whether packages are brought up to date on the first boot.
+    pub upgrade: bool,
+}
+
+/// The key of the machine behind a VM.
+pub(crate) fn vm_key(vmid: u32) -> String {
+    format!("vm/{vmid}")
+}
+
+/// Boots the machine behind a VM; a VM that never ran has a fresh one.
+pub(crate) fn boot(state: &mut State, vmid: u32, serial: u64, seed: &Seed) {
+    let (now_ms, now_s) = (state.now_ms, state.unix_s());
+    let machine = state.machines.entry(vm_key(vmid)).or_default();
+    let first = machine.boots == 0;
+    seed_machine(machine, serial, seed, now_s);
+    power_on(machine, now_ms);
+    let busy_ms = match (first, seed.upgrade) {
+        (true, true) => 60_000,
+        (true, false) => 20_000,
+        (false, _) => 10_000,
+    };
+    machine.cloud_init_until_ms = machine.ssh_from_ms + busy_ms;
+    if first && seed.upgrade {
+        super::programs::update_lists(machine);
+    }
+}
+
+/// Makes a machine that was always there, for workspaces that make no machines.
+pub(crate) fn provide(state: &mut State, key: &str, seed: &Seed) {
+    if state.machines.contains_key(key) {
+        return;
+    }
+    let serial = state.next();
+    let now_s = state.unix_s();
+    let mut machine = Machine { booted_ms: state.now_ms, running: true, boots: 1, ..Machine::default() };
+    seed_machine(&mut machine, serial, seed, now_s);
+    state.machines.insert(key.to_owned(), machine);
+}
+
+/// Takes the power away: what lived in memory is gone.
+pub(crate) fn power_off(state: &mut State, vmid: u32) {
+    if let Some(machine) = state.machines.get_mut(&vm_key(vmid)) {
+        machine.running = false;
+    }
+}
+
+fn seed_machine(machine: &mut Machine, serial: u64, seed: &Seed, now_s: u64) {
+    let short = seed.name.split('.').next().unwrap_or_default().to_owned();
+    machine.hostname = short.clone();
+    if machine.files.names("/").is_empty() {
+        ubuntu::install(machine, serial, now_s);
+    }
+    let fqdn = match (seed.name.contains('.'), seed.domain.is_empty()) {
+        (false, false) => format!("{short}.{}", seed.domain),
+        _ => seed.name.clone(),
+    };
+    machine.address.clone_from(&seed.address);
+    machine.mac.clone_from(&seed.mac);
+    machine.user.clone_from(&seed.user);
+    machine.has_keys = !seed.keys.trim().is_empty();
+    machine.cores = seed.cores;
+    machine.memory_mib = seed.memory_mib;
+    let names = if fqdn == short { short.clone() } else { format!("{fqdn} {short}") };
+    let home = if seed.user == "root" { "/root".to_owned() } else { format!("/home/{}", seed.user) };
+    // Proxmox VE writes `manage_etc_hosts: true` into its user data, so cloud-init renders /etc/hosts anew on every boot.
+    machine.files.put(
+        "/etc/hosts",
+        &format!("127.0.1.1 {names}\n127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"),
+        0o644,
+        now_s,
+    );
+    machine.files.put("/etc/hostname", &format!("{short}\n"), 0o644, now_s);
+    machine.files.put(&format!("{home}/.ssh/authorized_keys"), &seed.keys, 0o600, now_s);
+    let servers: Vec<&str> = seed.dns.split_whitespace().collect();
+    let netplan = format!(
+        "network:\n  version: 2\n  ethernets:\n    eth0:\n      addresses: [{}]\n      gateway: {}\n      nameservers: {servers:?}\n",
+        seed.address, seed.gateway
+    );
+    machine.files.put("/etc/netplan/50-cloud-init.yaml", &netplan, 0o600, now_s);
+}
+
+fn power_on(machine: &mut Machine, now_ms: u64) {
+    machine.running = true;
+    machine.boots += 1;
+    machine.booted_ms = now_ms;
+    machine.agent_from_ms = now_ms + 6_000;
+    machine.ssh_from_ms = now_ms + 8_000;
+    let up_ms = machine.ssh_from_ms;
+    super::programs::load_at_boot(machine);
+    let enabled: Vec<String> =
+        machine.units.iter().filter(|(_, unit)| unit.enabled && !unit.masked).map(|(name, _)| name.clone()).collect();
+    for unit in machine.units.values_mut() {
+        unit.started = false;
+    }
+    for name in enabled {
+        machine.start_unit(&name, up_ms);
+    }
+}

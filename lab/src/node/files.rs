@@ -1,0 +1,288 @@
+//! A machine's file system: a map from path to what stands there.
+use kthw_engine::node::{PathKind, PathState};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// All files of a machine, by absolute path.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Files(BTreeMap<String, Entry>);
+
+/// What stands at a path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// File, directory, link or something else.
+    pub kind: Kind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owning user.
+    pub owner: String,
+    /// Owning group.
+    pub group: String,
+    /// Last modification, in seconds since 1970.
+    pub modified_s: u64,
+}
+
+/// What kind of thing it is, with its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// A file.
+    File(#[serde(with = "text_or_base64")] Vec<u8>),
+    /// A directory.
+    Directory,
+    /// A link and where it points.
+    Symlink(String),
+    /// A device or socket.
+    Other,
+}
+
+/// Files larger than this are reported without their content.
+const SMALL: usize = 64 * 1024;
+
+impl Files {
+    /// What stands at `path`, without following a link in its last place.
+    pub fn get(&self, path: &str) -> Option<&Entry> {
+        self.0.get(&self.real_parent(path)?)
+    }
+
+    /// The content of a file, through links.
+    pub fn content(&self, path: &str) -> Option<&[u8]> {
+        match &self.0.get(&self.resolve(path)?)?.kind {
+            Kind::File(content) => Some(content),
+            _ => None,
+        }
+    }
+
+    /// The content of a file as text; empty when there is none.
+    pub fn text(&self, path: &str) -> String {
+        self.content(path).map(|content| String::from_utf8_lossy(content).into_owned()).unwrap_or_default()
+    }
+
+    /// Whether something stands at `path`, through links.
+    pub fn exists(&self, path: &str) -> bool {
+        self.resolve(path).is_some()
+    }
+
+    /// Whether a directory stands at `path`, through links.
+    pub fn is_directory(&self, path: &str) -> bool {
+        self.resolve(path).is_some_and(|path| path.is_empty() || matches!(self.0[&path].kind, Kind::Directory))
+    }
+
+    /// Puts a file in place of whatever stands there.
+    ///
+    /// # Errors
+    /// When its directory is missing, as a shell says it.
+    pub fn write(&mut self, path: &str, content: Vec<u8>, mode: u32, now_s: u64) -> Result<(), String> {
+        let real = self.real_parent(path).filter(|real| parent(real).is_none_or(|folder| self.is_directory(folder)));
+        let Some(real) = real else { return Err(format!("cannot create {path}: Directory nonexistent")) };
+        if matches!(self.0.get(&real), Some(Entry { kind: Kind::Directory, .. })) {
+            return Err(format!("cannot overwrite directory {path}"));
+        }
+        self.0.insert(real, Entry { kind: Kind::File(content), mode, owner: "root".into(), group: "root".into(), modified_s: now_s });
+        Ok(())
+    }
+
+    /// Puts a file in place and makes its directories.
+    pub fn put(&mut self, path: &str, content: &str, mode: u32, now_s: u64) {
+        if let Some(folder) = parent(path) {
+            self.make_directory(folder, 0o755, now_s);
+        }
+        // The directories were just made, so only a directory at `path` itself could refuse; then it stays.
+        let _ = self.write(path, content.as_bytes().to_vec(), mode, now_s);
+    }
+
+    /// Makes a directory and its parents; one that is there keeps its mode.
+    pub fn make_directory(&mut self, path: &str, mode: u32, now_s: u64) {
+        if path.is_empty() || self.is_directory(path) {
+            return;
+        }
+        if let Some(folder) = parent(path) {
+            self.make_directory(folder, 0o755, now_s);
+        }
+        let entry = Entry { kind: Kind::Directory, mode, owner: "root".into(), group: "root".into(), modified_s: now_s };
+        if let Some(real) = self.real_parent(path) {
+            self.0.insert(real, entry);
+        }
+    }
+
+    /// Makes or repoints a link.
+    ///
+    /// # Errors
+    /// When its directory is missing or a directory stands there.
+    pub fn link(&mut self, path: &str, target: &str, now_s: u64) -> Result<(), String> {
+        self.write(path, Vec::new(), 0o777, now_s)?;
+        if let Some(entry) = self.get_mut(path) {
+            entry.kind = Kind::Symlink(target.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Removes a file or link; what is not there stays away.
+    ///
+    /// # Errors
+    /// When it is a directory.
+    pub fn remove(&mut self, path: &str) -> Result<(), String> {
+        let Some(real) = self.real_parent(path) else { return Ok(()) };
+        if matches!(self.0.get(&real), Some(Entry { kind: Kind::Directory, .. })) {
+            return Err(format!("cannot remove '{path}': Is a directory"));
+        }
+        self.0.remove(&real);
+        Ok(())
+    }
+
+    /// Removes whatever stands at `path`, with everything below.
+    pub fn remove_tree(&mut self, path: &str) {
+        let Some(real) = self.real_parent(path) else { return };
+        let below = format!("{real}/");
+        self.0.retain(|path, _| *path != real && !path.starts_with(&below));
+    }
+
+    /// What stands at `path`, to change it; a link is not followed.
+    pub fn get_mut(&mut self, path: &str) -> Option<&mut Entry> {
+        let real = self.real_parent(path)?;
+        self.0.get_mut(&real)
+    }
+
+    /// Names directly below a directory.
+    pub fn names(&self, path: &str) -> Vec<&str> {
+        let Some(real) = self.resolve(path) else { return Vec::new() };
+        let below = format!("{}/", real.trim_end_matches('/'));
+        let inside = self.0.range(below.clone()..).take_while(|(path, _)| path.starts_with(&below));
+        inside.map(|(path, _)| &path[below.len()..]).filter(|name| !name.is_empty() && !name.contains('/')).collect()
+    }
+
+    /// What [`Probe::Path`](kthw_engine::node::Probe::Path) finds.
+    pub fn state(&self, path: &str, expect: Option<&str>) -> Option<PathState> {
+        let entry = self.get(path)?;
+        let mut state = PathState {
+            kind: match &entry.kind {
+                Kind::File(_) => PathKind::File,
+                Kind::Directory => PathKind::Directory,
+                Kind::Symlink(target) => PathKind::Symlink { target: target.clone() },
+                Kind::Other => PathKind::Other,
+            },
+            mode: entry.mode,
+            owner: entry.owner.clone(),
+            group: entry.group.clone(),
+            modified_s: i64::try_from(entry.modified_s).unwrap_or(0),
+            sha256: None,
+            content: None,
+        };
+        if let Kind::File(content) = &entry.kind {
+            let digest = crate::state::fingerprint(content);
+            state.content = expect.filter(|wanted| *wanted != digest && content.len() <= SMALL).map(|_| content.clone());
+            state.sha256 = Some(digest);
+        }
+        Some(state)
+    }
+
+    /// The path with links in its directories followed; `None` when one of them is missing.
+    fn real_parent(&self, path: &str) -> Option<String> {
+        let path = path.trim_end_matches('/');
+        match parent(path) {
+            None => Some(path.to_owned()),
+            Some(folder) => {
+                let name = &path[folder.len()..];
+                let folder = if folder.is_empty() { String::new() } else { self.resolve(folder).unwrap_or_else(|| folder.to_owned()) };
+                Some(format!("{folder}{name}"))
+            }
+        }
+    }
+
+    /// The path with all links followed; `None` when nothing stands at its end.
+    fn resolve(&self, path: &str) -> Option<String> {
+        let mut real = self.real_parent(path)?;
+        // A chain of links longer than this is a loop.
+        for _ in 0..16 {
+            match self.0.get(&real) {
+                Some(Entry { kind: Kind::Symlink(target), .. }) => {
+                    let target =
+                        if target.starts_with('/') { target.clone() } else { format!("{}/{target}", parent(&real).unwrap_or_default()) };
+                    real = self.real_parent(&target)?;
+                }
+                Some(_) => return Some(real),
+                // The root directory is always there.
+                None => return real.is_empty().then_some(real),
+            }
+        }
+        None
+    }
+}
+
+fn parent(path: &str) -> Option<&str> {
+    path.rsplit_once('/').map(|(folder, _)| folder)
+}
+
+/// Text as it is, other bytes as base64.
+mod text_or_base64 {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    const MARK: &str = "base64:";
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if !text.starts_with(MARK) => serializer.serialize_str(text),
+            _ => serializer.serialize_str(&format!("{MARK}{}", STANDARD.encode(bytes))),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.strip_prefix(MARK) {
+            Some(encoded) => STANDARD.decode(encoded).map_err(serde::de::Error::custom),
+            None => Ok(text.into_bytes()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some_files() -> Files {
+        let mut files = Files::default();
+        files.put("/etc/hosts", "127.0.0.1 localhost\n", 0o644, 1);
+        files.put("/usr/lib/os-release", "ID=ubuntu\n", 0o644, 1);
+        files.link("/etc/os-release", "../usr/lib/os-release", 1).unwrap();
+        files.link("/lib", "usr/lib", 1).unwrap();
+        files
+    }
+
+    #[test]
+    fn links_are_followed_in_directories_and_for_content() {
+        let files = some_files();
+        assert_eq!(files.text("/etc/os-release"), "ID=ubuntu\n");
+        assert_eq!(files.text("/lib/os-release"), "ID=ubuntu\n");
+        assert!(matches!(files.get("/etc/os-release").unwrap().kind, Kind::Symlink(_)));
+        assert_eq!(files.names("/etc"), ["hosts", "os-release"]);
+        assert!(files.exists("/etc") && files.is_directory("/lib") && !files.exists("/etc/nothing"));
+    }
+
+    #[test]
+    fn a_file_needs_its_directory() {
+        let mut files = some_files();
+        assert_eq!(files.write("/srv/a/b", b"x".to_vec(), 0o600, 2), Err("cannot create /srv/a/b: Directory nonexistent".into()));
+        files.make_directory("/srv/a", 0o700, 2);
+        files.write("/srv/a/b", b"x".to_vec(), 0o600, 2).unwrap();
+        assert!(files.remove("/srv/a").is_err());
+        files.remove_tree("/srv/a");
+        assert!(!files.exists("/srv/a/b") && files.exists("/srv"));
+    }
+
+    #[test]
+    fn content_comes_along_only_when_another_is_wanted() {
+        let files = some_files();
+        let same = crate::state::fingerprint("127.0.0.1 localhost\n");
+        assert_eq!(files.state("/etc/hosts", Some(&same)).unwrap().content, None);
+        assert!(files.state("/etc/hosts", Some("other")).unwrap().content.is_some());
+        assert_eq!(files.state("/etc/nothing", None), None);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_survive_saving() {
+        let mut files = some_files();
+        files.write("/etc/key", vec![0, 159, 146, 150], 0o600, 3).unwrap();
+        let text = serde_json::to_string(&files).unwrap();
+        assert_eq!(serde_json::from_str::<Files>(&text).unwrap(), files);
+    }
+}

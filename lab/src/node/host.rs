@@ -1,0 +1,64 @@
+//! A machine at work: the machine itself, the world around it, and how long the work took.
+use super::{machine::Machine, programs};
+use crate::{
+    fault::{Outcome, Trigger},
+    state::State,
+};
+use kthw_engine::node::Output;
+
+/// A machine taken out of the world while something is done on it.
+pub(crate) struct Host<'s> {
+    /// The rest of the world.
+    pub state: &'s mut State,
+    /// The key of this machine.
+    pub key: String,
+    /// The name by which the workspace knows it.
+    pub name: String,
+    pub machine: Machine,
+    /// What the running program gets on standard input.
+    pub stdin: Vec<u8>,
+    /// Virtual milliseconds that the work has taken so far.
+    pub took_ms: u64,
+}
+
+impl<'s> Host<'s> {
+    /// Takes a machine out of the world.
+    pub fn take(state: &'s mut State, key: &str, name: &str) -> Option<Self> {
+        let machine = state.machines.remove(key)?;
+        Some(Self { state, key: key.to_owned(), name: name.to_owned(), machine, stdin: Vec::new(), took_ms: 0 })
+    }
+
+    /// Puts it back and returns how long the work took.
+    pub fn put_back(self) -> u64 {
+        self.state.machines.insert(self.key, self.machine);
+        self.took_ms
+    }
+
+    /// Runs a program.
+    pub fn run(&mut self, argv: &[String], stdin: &[u8]) -> Output {
+        self.state.journal.push(format!("{} $ {}", self.name, argv.join(" ")));
+        let name = &self.name;
+        let strikes = |on: &Trigger| matches!(on, Trigger::Command { node, begins } if node == name && argv.starts_with(begins));
+        if let Some(Outcome::Refused { status, text }) = self.state.strike(strikes) {
+            return Output { status: i32::from(status), stdout: String::new(), stderr: format!("{text}\n") };
+        }
+        stdin.clone_into(&mut self.stdin);
+        self.took_ms += 10;
+        let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+        programs::run(self, &words)
+    }
+}
+
+/// Output of a program that succeeded.
+pub(crate) fn printed(stdout: impl Into<String>) -> Output {
+    Output { status: 0, stdout: stdout.into(), stderr: String::new() }
+}
+
+/// Output of a program that failed.
+pub(crate) fn failed(status: i32, stderr: impl Into<String>) -> Output {
+    let mut stderr = stderr.into();
+    if !stderr.is_empty() && !stderr.ends_with('\n') {
+        stderr.push('\n');
+    }
+    Output { status, stdout: String::new(), stderr }
+}

@@ -1,0 +1,18 @@
+//! Machines without a shell: a file system, packages, units and kernel settings that answer probes and actions.
+mod boot;
+mod files;
+mod host;
+mod machine;
+mod programs;
+mod seam;
+#[cfg(test)]
+mod tests;
+mod ubuntu;
+mod work;
+
+pub(crate) use boot::{Seed, boot, power_off, vm_key};
+pub use files::{Entry, Files, Kind};
+pub use machine::{Machine, Package, Unit};
+pub use seam::LabNodes;
+pub(crate) use seam::{key_of, run_by_agent};
+pub(crate) use ubuntu::KERNEL;

@@ -1,0 +1,257 @@
+//! apt: lists, installing with dependencies, and holding.
+use super::super::{
+    host::{Host, failed, printed},
+    machine::{Machine, Package, Unit},
+    ubuntu::ARCHIVE,
+};
+use super::{has, plain};
+use kthw_engine::node::Output;
+use std::collections::BTreeMap;
+
+/// Packages that bring others, and units that packages bring (started at once, as Debian's packages do).
+const DEPENDS: &[(&str, &[&str])] = &[
+    ("containerd", &["runc"]),
+    ("kubeadm", &["kubelet", "kubectl", "cri-tools"]),
+    ("kubelet", &["kubernetes-cni", "conntrack", "ethtool", "socat"]),
+    ("libnginx-mod-stream", &["nginx"]),
+];
+const BRINGS_UNIT: &[(&str, &str)] = &[
+    ("chrony", "chrony.service"),
+    ("containerd", "containerd.service"),
+    ("haproxy", "haproxy.service"),
+    ("kubelet", "kubelet.service"),
+    ("nginx", "nginx.service"),
+    ("open-iscsi", "iscsid.service"),
+];
+/// Packages of the Kubernetes repository besides the three of its version.
+const KUBERNETES_EXTRAS: &[(&str, &str)] = &[("cri-tools", "1.31.1-1.1"), ("kubernetes-cni", "1.5.1-1.1")];
+/// The newest patch release in the lab of every minor version.
+const NEWEST_PATCH: u32 = 14;
+
+/// Runs apt-get.
+pub(crate) fn get(host: &mut Host, arguments: &[&str]) -> Output {
+    let words = without_settings(arguments);
+    let words = plain(&words);
+    match words.split_first() {
+        Some((&"update", _)) => update(host),
+        Some((&("install" | "upgrade" | "dist-upgrade"), names)) => install(host, names, arguments),
+        Some((&("remove" | "purge"), names)) => remove(host, names, arguments),
+        Some((&("clean" | "autoclean" | "autoremove" | "check"), _)) => printed(""),
+        _ => {
+            host.state.cannot_play(format!("{} $ apt-get {}", host.name, arguments.join(" ")));
+            failed(100, "E: Invalid operation")
+        }
+    }
+}
+
+/// Runs apt-mark.
+pub(crate) fn mark(host: &mut Host, arguments: &[&str]) -> Output {
+    let words = plain(arguments);
+    let Some((verb, names)) = words.split_first() else { return failed(100, "E: No operation") };
+    match *verb {
+        "showhold" => printed(
+            host.machine.packages.iter().filter(|(_, package)| package.held).map(|(name, _)| format!("{name}\n")).collect::<String>(),
+        ),
+        "hold" | "unhold" => {
+            let mut stdout = String::new();
+            for name in names {
+                let Some(package) = host.machine.packages.get_mut(*name) else {
+                    return failed(100, format!("E: Unable to locate package {name}"));
+                };
+                package.held = *verb == "hold";
+                stdout += &format!("{name} {}\n", if package.held { "set on hold." } else { "was already not hold." });
+            }
+            host.took_ms += 300;
+            printed(stdout)
+        }
+        "auto" | "manual" => printed(""),
+        _ => failed(100, format!("E: Unknown operation {verb}")),
+    }
+}
+
+/// Runs apt-cache: `policy` and `madison`.
+pub(crate) fn cache(host: &mut Host, arguments: &[&str]) -> Output {
+    let words = plain(arguments);
+    let Some((verb, names)) = words.split_first() else { return failed(100, "E: No operation") };
+    let mut stdout = String::new();
+    for name in names {
+        let versions = host.machine.catalog.get(*name).cloned().unwrap_or_default();
+        let installed = host.machine.packages.get(*name).map_or("(none)".to_owned(), |package| package.version.clone());
+        match *verb {
+            "madison" => stdout.extend(versions.iter().rev().map(|version| format!(" {name} | {version} | lab Packages\n"))),
+            "policy" if versions.is_empty() && installed == "(none)" => {}
+            "policy" => stdout += &format!("{name}:\n  Installed: {installed}\n  Candidate: {}\n", versions.last().unwrap_or(&installed)),
+            _ => return failed(100, format!("E: Invalid operation {verb}")),
+        }
+    }
+    printed(stdout)
+}
+
+/// Brings the lists up to date from the sources on the machine, without looking at signatures.
+pub(crate) fn update_lists(machine: &mut Machine) {
+    let mut catalog: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (_, url, _) in sources(machine) {
+        if let Some(minor) = url.split("/core:/stable:/v").nth(1).and_then(|rest| rest.split('/').next()) {
+            for name in ["kubelet", "kubeadm", "kubectl"] {
+                let versions = (0..=NEWEST_PATCH).map(|patch| format!("{minor}.{patch}-1.1"));
+                catalog.entry(name.into()).or_default().extend(versions);
+            }
+            catalog.extend(KUBERNETES_EXTRAS.iter().map(|(name, version)| ((*name).to_owned(), vec![(*version).to_owned()])));
+        } else if url.contains("ubuntu.com/") {
+            let offered = ARCHIVE.iter().filter(|(_, versions)| !versions.is_empty());
+            catalog.extend(
+                offered.map(|(name, versions)| ((*name).to_owned(), versions.iter().map(|version| (*version).to_owned()).collect())),
+            );
+        } else {
+            // What somebody's own repository holds is not known; it has whatever version is asked for.
+            for name in ["kubelet", "kubeadm", "kubectl", "cri-tools", "kubernetes-cni"] {
+                catalog.entry(name.into()).or_insert_with(|| vec!["*".into()]);
+            }
+        }
+    }
+    for (name, package) in &machine.packages {
+        catalog.entry(name.clone()).or_insert_with(|| vec![package.version.clone()]);
+    }
+    machine.catalog = catalog;
+}
+
+fn update(host: &mut Host) -> Output {
+    host.took_ms += 4000;
+    for (file, url, key) in sources(&host.machine) {
+        if key.is_some_and(|key| key.starts_with('/') && !host.machine.files.exists(&key)) {
+            let text = format!("E: The repository '{url}' is not signed. (from {file})");
+            return failed(100, text);
+        }
+    }
+    update_lists(&mut host.machine);
+    printed("Reading package lists...\n")
+}
+
+/// Every source: its file, its URL and the key file that signs it.
+fn sources(machine: &Machine) -> Vec<(String, String, Option<String>)> {
+    let mut found = Vec::new();
+    let mut files = vec!["/etc/apt/sources.list".to_owned()];
+    files.extend(machine.files.names("/etc/apt/sources.list.d").iter().map(|name| format!("/etc/apt/sources.list.d/{name}")));
+    for file in files {
+        let text = machine.files.text(&file);
+        if file.ends_with(".sources") {
+            for stanza in text.split("\n\n") {
+                let field = |name: &str| stanza.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned());
+                if field("Enabled:").is_none_or(|enabled| enabled != "no") {
+                    found.extend(field("URIs:").map(|url| (file.clone(), url, field("Signed-By:"))));
+                }
+            }
+        } else {
+            for line in text.lines().filter(|line| line.trim_start().starts_with("deb ")) {
+                let key = line.split("signed-by=").nth(1).and_then(|rest| rest.split([']', ' ']).next()).map(str::to_owned);
+                let url = line.split_whitespace().find(|word| word.contains("://") || word.starts_with("file:"));
+                found.extend(url.map(|url| (file.clone(), url.to_owned(), key)));
+            }
+        }
+    }
+    found
+}
+
+fn install(host: &mut Host, names: &[&str], arguments: &[&str]) -> Output {
+    if !has(arguments, &["-y", "--yes", "--assume-yes", "-qy", "-yq", "-qqy", "-yqq"]) {
+        return failed(1, "Abort.");
+    }
+    let mut wanted: Vec<(String, String)> = Vec::new();
+    for word in names {
+        let (name, version) = word.split_once('=').map_or((*word, None), |(name, version)| (name, Some(version)));
+        match choose(&host.machine, name, version) {
+            Ok(version) => wanted.push((name.to_owned(), version)),
+            Err(text) => return failed(100, text),
+        }
+    }
+    let mut at = 0;
+    while at < wanted.len() {
+        let needed = DEPENDS.iter().find(|(name, _)| *name == wanted[at].0).map_or(&[][..], |(_, needed)| needed);
+        for name in needed {
+            let known = host.machine.packages.contains_key(*name) || wanted.iter().any(|(wanted, _)| wanted == name);
+            if let (false, Ok(version)) = (known, choose(&host.machine, name, None)) {
+                wanted.push(((*name).to_owned(), version));
+            }
+        }
+        at += 1;
+    }
+    wanted.retain(|(name, version)| host.machine.packages.get(name).is_none_or(|package| package.version != *version));
+    for (name, version) in &wanted {
+        let Some(package) = host.machine.packages.get(name) else { continue };
+        if package.held && !has(arguments, &["--allow-change-held-packages"]) {
+            return failed(100, "E: Held packages were changed and -y was used without --allow-change-held-packages.");
+        }
+        if numbers(version) < numbers(&package.version) && !has(arguments, &["--allow-downgrades"]) {
+            return failed(100, "E: Packages were downgraded and -y was used without --allow-downgrades.");
+        }
+    }
+    let mut stdout = String::from("Reading package lists...\nBuilding dependency tree...\n");
+    for (name, version) in wanted {
+        stdout += &format!("Setting up {name} ({version}) ...\n");
+        host.took_ms += 4000;
+        let held = host.machine.packages.get(&name).is_some_and(|package| package.held);
+        if let Some((_, unit)) = BRINGS_UNIT.iter().find(|(package, _)| *package == name) {
+            let now_ms = host.state.now_ms + host.took_ms;
+            let known = host.machine.units.entry((*unit).to_owned()).or_insert(Unit { enabled: true, ..Unit::default() });
+            if !known.masked {
+                host.machine.start_unit(unit, now_ms);
+            }
+        }
+        lay_out(host, &name);
+        host.machine.packages.insert(name, Package { version, held });
+    }
+    printed(stdout)
+}
+
+/// Directories that packages bring.
+fn lay_out(host: &mut Host, name: &str) {
+    let now_s = host.state.unix_s();
+    let directories: &[&str] = match name {
+        "containerd" => &["/etc/containerd", "/var/lib/containerd", "/run/containerd"],
+        "kubelet" => &["/etc/kubernetes/manifests", "/var/lib/kubelet", "/usr/lib/systemd/system/kubelet.service.d"],
+        "kubernetes-cni" => &["/opt/cni/bin"],
+        "nginx" => &["/etc/nginx/conf.d", "/etc/nginx/modules-enabled", "/var/log/nginx"],
+        _ => &[],
+    };
+    for path in directories {
+        host.machine.files.make_directory(path, 0o755, now_s);
+    }
+}
+
+fn remove(host: &mut Host, names: &[&str], arguments: &[&str]) -> Output {
+    for name in names {
+        let held = host.machine.packages.get(*name).is_some_and(|package| package.held);
+        if held && !has(arguments, &["--allow-change-held-packages"]) {
+            return failed(100, "E: Held packages were changed and -y was used without --allow-change-held-packages.");
+        }
+        host.machine.packages.remove(*name);
+        if let Some((_, unit)) = BRINGS_UNIT.iter().find(|(package, _)| package == name) {
+            host.machine.units.remove(*unit);
+        }
+        host.took_ms += 2000;
+    }
+    printed("")
+}
+
+/// The version that would be installed.
+fn choose(machine: &Machine, name: &str, version: Option<&str>) -> Result<String, String> {
+    let Some(offered) = machine.catalog.get(name) else { return Err(format!("E: Unable to locate package {name}")) };
+    let any = offered.iter().any(|offer| offer == "*");
+    match version {
+        None if any => Ok("1.0-lab".into()),
+        None => Ok(offered.last().cloned().unwrap_or_default()),
+        Some(version) if any || offered.iter().any(|offer| offer == version) => Ok(version.to_owned()),
+        Some(version) => Err(format!("E: Version '{version}' for '{name}' was not found")),
+    }
+}
+
+/// The numbers in a version, for comparing.
+fn numbers(version: &str) -> Vec<u64> {
+    version.split(|character: char| !character.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
+}
+
+/// The arguments without `-o Setting=value` and the like.
+fn without_settings<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    let valued = |at: usize| at > 0 && matches!(arguments[at - 1], "-o" | "-t" | "-c" | "--option");
+    arguments.iter().enumerate().filter(|(at, _)| !valued(*at)).map(|(_, word)| *word).collect()
+}

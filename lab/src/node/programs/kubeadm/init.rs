@@ -1,0 +1,250 @@
+//! `kubeadm init`: files on the machine, and a new cluster.
+use super::{
+    config::Documents,
+    numbers,
+    preflight::{Deed, cgroups_agree, check},
+    start_kubelet, version,
+};
+use crate::{
+    kubernetes::Cluster,
+    node::{
+        host::{Host, failed, printed},
+        programs::option,
+    },
+    state::fingerprint,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use kthw_engine::node::Output;
+use serde_json::json;
+
+/// Runs `kubeadm init`.
+pub(super) fn init(host: &mut Host, arguments: &[&str]) -> Output {
+    host.took_ms += 2_000;
+    let documents = match read(host, arguments) {
+        Ok(documents) => documents,
+        Err(text) => return failed(1, text),
+    };
+    let kubeadm = version(host);
+    let wanted = documents.text("ClusterConfiguration", "/kubernetesVersion");
+    let wanted = if wanted.is_empty() { format!("v{kubeadm}") } else { wanted };
+    if numbers(&wanted).1 > numbers(&kubeadm).1 {
+        return failed(
+            1,
+            format!(
+                "this version of kubeadm only supports deploying clusters with the control plane version <= {kubeadm}. Current version: {wanted}"
+            ),
+        );
+    }
+    if let Err(output) = check(host, Deed::Init, &documents, option(arguments, "--ignore-preflight-errors").unwrap_or_default()) {
+        return output;
+    }
+    let name = node_name(host, &documents, "InitConfiguration");
+    let endpoint = endpoint(host, &documents);
+    write_credentials(host, &documents, &name, &endpoint);
+    start_kubelet(host);
+    if let Err(text) = comes_up(host, &documents, &endpoint) {
+        host.took_ms += 240_000;
+        return failed(1, text);
+    }
+    host.took_ms += 45_000;
+    let number = host.state.clusters.len();
+    let ca = host.machine.files.text("/etc/kubernetes/pki/ca.crt");
+    let mut cluster = Cluster::new(&fingerprint(ca), wanted.trim_start_matches('v'), &endpoint);
+    let unix_s = host.state.unix_s();
+    cluster.begin(&documents.text("ClusterConfiguration", "/clusterName"), documents.get("ClusterConfiguration", "/networking"), unix_s);
+    let skipped = option(arguments, "--skip-phases").unwrap_or_default();
+    for addon in ["coredns", "kube-proxy"]
+        .iter()
+        .filter(|addon| !skipped.split(',').any(|phase| phase == format!("addon/{addon}") || phase == "addon"))
+    {
+        cluster.add_addon(addon, unix_s);
+    }
+    cluster.join(&name, &host.key, &host.machine, true, host.state.now_ms + host.took_ms, unix_s);
+    host.state.clusters.push(cluster);
+    host.machine.cluster = Some(number);
+    printed(format!(
+        "[init] Using Kubernetes version: {wanted}\n[preflight] Running pre-flight checks\n\nYour Kubernetes control-plane has initialized successfully!\n"
+    ))
+}
+
+/// Runs `kubeadm init phase certs apiserver`: an existing certificate stays.
+pub(super) fn certificate(host: &mut Host, arguments: &[&str]) -> Output {
+    host.took_ms += 500;
+    let documents = match read(host, arguments) {
+        Ok(documents) => documents,
+        Err(text) => return failed(1, text),
+    };
+    if host.machine.files.exists(CERTIFICATE) {
+        return printed("[certs] Using existing apiserver certificate and key on disk\n");
+    }
+    let name = node_name(host, &documents, "InitConfiguration");
+    let endpoint = endpoint(host, &documents);
+    write_certificate(host, &documents, &name, &endpoint);
+    printed("[certs] Generating \"apiserver\" certificate and key\n")
+}
+
+/// The configuration file that `--config` names; standard input when that is `-` or `/dev/stdin`.
+pub(super) fn read(host: &Host, arguments: &[&str]) -> Result<Documents, String> {
+    let text = match option(arguments, "--config") {
+        None => return Ok(Documents::default()),
+        Some("-" | "/dev/stdin") => String::from_utf8_lossy(&host.stdin).into_owned(),
+        Some(path) => match host.machine.files.content(path) {
+            Some(content) => String::from_utf8_lossy(content).into_owned(),
+            None => return Err(format!("unable to read config from \"{path}\": open {path}: no such file or directory")),
+        },
+    };
+    Documents::parse(&text, &version(host))
+}
+
+/// The node's name: the configuration's, else the host name.
+pub(super) fn node_name(host: &Host, documents: &Documents, kind: &str) -> String {
+    let name = documents.text(kind, "/nodeRegistration/name");
+    if name.is_empty() { host.machine.hostname.clone() } else { name }
+}
+
+fn endpoint(host: &Host, documents: &Documents) -> String {
+    let endpoint = documents.text("ClusterConfiguration", "/controlPlaneEndpoint");
+    match endpoint.as_str() {
+        "" => format!("{}:6443", host.machine.ip()),
+        _ if endpoint.contains(':') => endpoint,
+        _ => format!("{endpoint}:6443"),
+    }
+}
+
+/// The address behind a host name as this machine finds it.
+pub(super) fn resolve(host: &Host, name: &str) -> Option<String> {
+    if name.parse::<std::net::Ipv4Addr>().is_ok() {
+        return Some(name.to_owned());
+    }
+    let hosts = host.machine.files.text("/etc/hosts");
+    hosts.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let address = words.next()?;
+        words.any(|known| known == name).then(|| address.to_owned())
+    })
+}
+
+/// Why the control plane would not come up.
+fn comes_up(host: &Host, documents: &Documents, endpoint: &str) -> Result<(), String> {
+    let late = "error execution phase wait-control-plane: could not initialize a Kubernetes cluster\n";
+    if !cgroups_agree(host, documents) {
+        return Err(format!(
+            "{late}[kubelet-check] The kubelet is not healthy after 4m0.000s: the kubelet and the container runtime disagree about the cgroup driver\n"
+        ));
+    }
+    let name = endpoint.split(':').next().unwrap_or_default();
+    let Some(address) = resolve(host, name) else { return Err(format!("{late}lookup {name} on 127.0.0.53:53: no such host\n")) };
+    let own = address == host.machine.ip() || address.starts_with("127.");
+    let balanced = crate::node::key_of(host.state, &address).is_some_and(|key| {
+        let machine = &host.state.machines[&key];
+        machine.runs("nginx.service") || machine.runs("haproxy.service")
+    });
+    if own || balanced {
+        Ok(())
+    } else {
+        Err(format!("{late}Get \"https://{endpoint}/healthz\": dial tcp {address}: connect: connection refused\n"))
+    }
+}
+
+fn write_credentials(host: &mut Host, documents: &Documents, name: &str, endpoint: &str) {
+    let (now_s, number) = (host.state.unix_s(), host.state.next());
+    let dns_domain = documents.text("ClusterConfiguration", "/networking/dnsDomain");
+    write_certificate(host, documents, name, endpoint);
+    let ca = pem("CERTIFICATE", &json!({ "subject": "kubernetes", "serial": number, "domain": dns_domain }).to_string());
+    let files = &mut host.machine.files;
+    for (path, subject) in [
+        ("ca", ""),
+        ("front-proxy-ca", "front"),
+        ("etcd/ca", "etcd"),
+        ("apiserver-kubelet-client", "client"),
+        ("front-proxy-client", "client"),
+        ("apiserver-etcd-client", "client"),
+        ("etcd/server", "etcd"),
+        ("etcd/peer", "etcd"),
+        ("etcd/healthcheck-client", "etcd"),
+    ] {
+        let certificate = if subject.is_empty() {
+            ca.clone()
+        } else {
+            pem("CERTIFICATE", &json!({ "subject": subject, "serial": number, "path": path }).to_string())
+        };
+        files.put(&format!("/etc/kubernetes/pki/{path}.crt"), &certificate, 0o644, now_s);
+        files.put(&format!("/etc/kubernetes/pki/{path}.key"), &pem("RSA PRIVATE KEY", "the lab keeps no private keys"), 0o600, now_s);
+    }
+    files.put("/etc/kubernetes/pki/sa.pub", &pem("PUBLIC KEY", "lab"), 0o600, now_s);
+    files.put("/etc/kubernetes/pki/sa.key", &pem("RSA PRIVATE KEY", "the lab keeps no private keys"), 0o600, now_s);
+    for (file, user) in [
+        ("admin", "kubernetes-admin"),
+        ("super-admin", "kubernetes-super-admin"),
+        ("controller-manager", "system:kube-controller-manager"),
+        ("scheduler", "system:kube-scheduler"),
+        ("kubelet", &format!("system:node:{name}")),
+    ] {
+        files.put(&format!("/etc/kubernetes/{file}.conf"), &kubeconfig(endpoint, user, &ca), 0o600, now_s);
+    }
+    for component in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
+        let text = format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {component}, namespace: kube-system}}\n");
+        files.put(&format!("/etc/kubernetes/manifests/{component}.yaml"), &text, 0o600, now_s);
+    }
+    files.make_directory("/var/lib/etcd/member", 0o700, now_s);
+    write_kubelet(host, documents);
+}
+
+/// The kubelet's own configuration.
+pub(super) fn write_kubelet(host: &mut Host, documents: &Documents) {
+    let now_s = host.state.unix_s();
+    let driver = documents.text("KubeletConfiguration", "/cgroupDriver");
+    let driver = if driver.is_empty() { "systemd" } else { &driver };
+    let text = format!(
+        "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\ncgroupDriver: {driver}\nclusterDNS:\n- 10.96.0.10\n"
+    );
+    host.machine.files.put("/var/lib/kubelet/config.yaml", &text, 0o644, now_s);
+    host.machine.files.put(
+        "/var/lib/kubelet/kubeadm-flags.env",
+        "KUBELET_KUBEADM_ARGS=\"--container-runtime-endpoint=unix:///run/containerd/containerd.sock\"\n",
+        0o644,
+        now_s,
+    );
+}
+
+const CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
+
+fn write_certificate(host: &mut Host, documents: &Documents, name: &str, endpoint: &str) {
+    let (now_s, number) = (host.state.unix_s(), host.state.next());
+    let own: Vec<String> =
+        ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"].map(str::to_owned).into();
+    let services = documents.text("ClusterConfiguration", "/networking/serviceSubnet");
+    let first =
+        services.split('/').next().unwrap_or_default().rsplit_once('.').map_or("10.96.0.1".to_owned(), |(head, _)| format!("{head}.1"));
+    let mut names = own;
+    names.extend([name.to_owned(), first, host.machine.ip().to_owned(), endpoint.split(':').next().unwrap_or_default().to_owned()]);
+    let given = documents.get("ClusterConfiguration", "/apiServer/certSANs");
+    names.extend(given.as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)));
+    names.sort();
+    names.dedup();
+    let text = json!({ "subject": "kube-apiserver", "serial": number, "names": names }).to_string();
+    host.machine.files.put(CERTIFICATE, &pem("CERTIFICATE", &text), 0o644, now_s);
+    host.machine.files.put("/etc/kubernetes/pki/apiserver.key", &pem("RSA PRIVATE KEY", "the lab keeps no private keys"), 0o600, now_s);
+}
+
+/// The names and addresses in a certificate of the lab: host names first, as openssl prints them.
+pub(in super::super) fn names_in_certificate(text: &str) -> Option<Vec<String>> {
+    let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
+    let certificate: serde_json::Value = serde_json::from_slice(&STANDARD.decode(body).ok()?).ok()?;
+    let names = certificate["names"].as_array().into_iter().flatten().filter_map(|name| name.as_str());
+    let (addresses, hosts): (Vec<&str>, Vec<&str>) = names.partition(|name| name.parse::<std::net::IpAddr>().is_ok());
+    Some(hosts.iter().map(|name| format!("DNS:{name}")).chain(addresses.iter().map(|name| format!("IP Address:{name}"))).collect())
+}
+
+fn pem(kind: &str, text: &str) -> String {
+    let encoded = STANDARD.encode(text);
+    let lines: Vec<&str> = encoded.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", lines.join("\n"))
+}
+
+pub(super) fn kubeconfig(endpoint: &str, user: &str, ca: &str) -> String {
+    let (ca, key) = (STANDARD.encode(ca), STANDARD.encode(pem("RSA PRIVATE KEY", "the lab keeps no private keys")));
+    format!(
+        "apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: {ca}\n    server: https://{endpoint}\n  name: kubernetes\ncontexts:\n- context:\n    cluster: kubernetes\n    user: {user}\n  name: {user}@kubernetes\ncurrent-context: {user}@kubernetes\nkind: Config\npreferences: {{}}\nusers:\n- name: {user}\n  user:\n    client-certificate-data: {ca}\n    client-key-data: {key}\n"
+    )
+}

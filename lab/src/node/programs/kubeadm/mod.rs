@@ -1,0 +1,107 @@
+//! kubeadm and the kubelet: what they check, write and change in the cluster.
+mod config;
+mod init;
+mod join;
+mod preflight;
+mod tokens;
+
+use super::super::{
+    host::{Host, failed, printed},
+    machine::Unit,
+};
+use super::option;
+use kthw_engine::node::Output;
+
+pub(super) use init::names_in_certificate;
+
+/// Runs kubeadm.
+pub(crate) fn kubeadm(host: &mut Host, arguments: &[&str]) -> Output {
+    match arguments {
+        ["init", "phase", "certs", "apiserver", ..] => init::certificate(host, arguments),
+        ["init", "phase", ..] => printed(""),
+        ["init", ..] => init::init(host, arguments),
+        ["join", ..] => join::join(host, arguments),
+        ["reset", ..] => reset(host),
+        ["token", "create", ..] => tokens::create(host, &arguments[2..]),
+        ["token", "delete", ids @ ..] => tokens::delete(host, ids),
+        ["token", "list", ..] => tokens::list(host),
+        ["version", rest @ ..] => {
+            let version = version(host);
+            match option(rest, "-o").or_else(|| option(rest, "--output")) {
+                Some("short") => printed(format!("v{version}\n")),
+                Some("json") => printed(format!("{{\"clientVersion\":{{\"gitVersion\":\"v{version}\"}}}}\n")),
+                _ => printed(format!("kubeadm version: &version.Info{{GitVersion:\"v{version}\"}}\n")),
+            }
+        }
+        ["certs", "check-expiration", ..] | ["config", ..] => printed(""),
+        _ => {
+            host.state.cannot_play(format!("{} $ kubeadm {}", host.name, arguments.join(" ")));
+            failed(1, format!("unknown command {:?} for \"kubeadm\"", arguments.join(" ")))
+        }
+    }
+}
+
+/// Runs the kubelet as far as somebody asks its version.
+pub(crate) fn kubelet(host: &mut Host, arguments: &[&str]) -> Output {
+    let version = host.machine.packages.get("kubelet").map(|package| package.version.clone()).unwrap_or_default();
+    match arguments {
+        ["--version"] => printed(format!("Kubernetes v{}\n", without_revision(&version))),
+        _ => failed(1, "the lab starts the kubelet only as a service"),
+    }
+}
+
+/// The installed version of kubeadm, without `v` and without the package's revision.
+fn version(host: &Host) -> String {
+    host.machine.packages.get("kubeadm").map(|package| without_revision(&package.version)).unwrap_or_default()
+}
+
+pub(super) fn without_revision(version: &str) -> String {
+    version.split('-').next().unwrap_or_default().to_owned()
+}
+
+/// Major, minor and patch of a version, with or without `v`.
+fn numbers(version: &str) -> (u64, u64, u64) {
+    let mut numbers = version.trim_start_matches('v').split('.').map(|part| part.parse().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    (next(), next(), next())
+}
+
+/// Starts the kubelet with the configuration that was just written.
+fn start_kubelet(host: &mut Host) {
+    let now_ms = host.state.now_ms + host.took_ms;
+    host.machine.units.entry("kubelet.service".into()).or_insert_with(|| Unit { enabled: true, ..Unit::default() });
+    host.machine.start_unit("kubelet.service", now_ms);
+}
+
+fn reset(host: &mut Host) -> Output {
+    host.took_ms += 5_000;
+    if let Some(number) = host.machine.cluster.take()
+        && let Some(cluster) = host.state.clusters.get_mut(number)
+    {
+        cluster.members.retain(|_, member| member.machine != host.key);
+    }
+    for path in [
+        "/etc/kubernetes/admin.conf",
+        "/etc/kubernetes/super-admin.conf",
+        "/etc/kubernetes/kubelet.conf",
+        "/etc/kubernetes/bootstrap-kubelet.conf",
+        "/etc/kubernetes/controller-manager.conf",
+        "/etc/kubernetes/scheduler.conf",
+        "/etc/kubernetes/pki",
+        "/var/lib/etcd",
+        "/var/lib/kubelet",
+    ] {
+        host.machine.files.remove_tree(path);
+    }
+    let manifests: Vec<String> =
+        host.machine.files.names("/etc/kubernetes/manifests").iter().map(|name| format!("/etc/kubernetes/manifests/{name}")).collect();
+    for path in manifests {
+        host.machine.files.remove_tree(&path);
+    }
+    let now_s = host.state.unix_s();
+    host.machine.files.make_directory("/var/lib/kubelet", 0o755, now_s);
+    if let Some(unit) = host.machine.units.get_mut("kubelet.service") {
+        unit.started = false;
+    }
+    printed("[reset] Stopping the kubelet service\n[reset] Deleting contents of directories\n")
+}

@@ -1,0 +1,135 @@
+//! The programs that a machine of the lab has; one line each. An unknown one exits 127 and is remembered.
+mod apt;
+mod containerd;
+mod dpkg;
+mod files;
+mod kernel;
+mod kubeadm;
+mod kubectl;
+mod openssl;
+mod system;
+mod systemctl;
+
+use super::host::{Host, failed};
+use kthw_engine::node::Output;
+
+pub(crate) use apt::update_lists;
+pub(crate) use kernel::load_at_boot;
+
+type Program = fn(&mut Host, &[&str]) -> Output;
+
+/// Every program by name; the slice holds its arguments without the name.
+const PROGRAMS: &[(&str, Program)] = &[
+    ("apt-cache", apt::cache),
+    ("apt-get", apt::get),
+    ("apt-mark", apt::mark),
+    ("cat", files::cat),
+    ("cloud-init", system::cloud_init),
+    ("containerd", containerd::containerd),
+    ("crictl", containerd::crictl),
+    ("ctr", containerd::ctr),
+    ("dpkg", dpkg::dpkg),
+    ("dpkg-query", dpkg::query),
+    ("false", system::fails),
+    ("fuser", system::nobody),
+    ("getent", system::getent),
+    ("hostname", system::hostname),
+    ("hostnamectl", system::hostnamectl),
+    ("id", system::id),
+    ("kubeadm", kubeadm::kubeadm),
+    ("kubectl", kubectl::kubectl),
+    ("kubelet", kubeadm::kubelet),
+    ("ls", files::ls),
+    ("lsmod", kernel::lsmod),
+    ("mkdir", files::mkdir),
+    ("modprobe", kernel::modprobe),
+    ("nproc", system::nproc),
+    ("openssl", openssl::openssl),
+    ("readlink", files::readlink),
+    ("rm", files::rm),
+    ("sha256sum", files::sha256sum),
+    ("sleep", system::sleep),
+    ("swapoff", kernel::swapoff),
+    ("swapon", kernel::swapon),
+    ("sync", system::succeeds),
+    ("sysctl", kernel::sysctl),
+    ("systemctl", systemctl::systemctl),
+    ("systemd-detect-virt", system::virtualization),
+    ("test", files::test),
+    ("true", system::succeeds),
+    ("uname", system::uname),
+];
+
+/// Programs that come with a package, and the package.
+const FROM_PACKAGE: &[(&str, &str)] = &[
+    ("containerd", "containerd"),
+    ("crictl", "cri-tools"),
+    ("ctr", "containerd"),
+    ("kubeadm", "kubeadm"),
+    ("kubectl", "kubectl"),
+    ("kubelet", "kubelet"),
+];
+
+/// Runs `argv`. Wrappers such as `env` and `sudo` are looked through.
+pub(crate) fn run(host: &mut Host, argv: &[&str]) -> Output {
+    let Some((program, arguments)) = argv.split_first() else { return failed(127, "no command") };
+    match *program {
+        "env" => {
+            let rest = arguments.iter().position(|word| !word.contains('=') && !word.starts_with('-')).unwrap_or(arguments.len());
+            return run(host, &arguments[rest..]);
+        }
+        "sudo" => return run(host, arguments.iter().position(|word| !word.starts_with('-')).map_or(&[][..], |at| &arguments[at..])),
+        _ => {}
+    }
+    let name = program.rsplit('/').next().unwrap_or(program);
+    let packaged = FROM_PACKAGE.iter().find(|(known, _)| *known == name);
+    if packaged.is_some_and(|(_, package)| !host.machine.packages.contains_key(*package)) {
+        return failed(127, format!("{name}: command not found"));
+    }
+    match PROGRAMS.iter().find(|(known, _)| *known == name) {
+        Some((_, program)) => program(host, arguments),
+        None => {
+            host.state.cannot_play(format!("{} $ {}", host.name, argv.join(" ")));
+            failed(127, format!("{name}: command not found"))
+        }
+    }
+}
+
+/// Options among `arguments`: a flag that stands alone.
+pub(super) fn has(arguments: &[&str], flags: &[&str]) -> bool {
+    arguments.iter().any(|argument| flags.contains(argument))
+}
+
+/// The value of an option, written `--name value` or `--name=value`.
+pub(super) fn option<'a>(arguments: &[&'a str], name: &str) -> Option<&'a str> {
+    arguments.iter().enumerate().find_map(|(at, argument)| match argument.strip_prefix(name)? {
+        "" => arguments.get(at + 1).copied(),
+        rest => rest.strip_prefix('='),
+    })
+}
+
+/// The arguments that are no options.
+pub(super) fn plain<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    arguments.iter().copied().filter(|argument| !argument.starts_with('-')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_sorted_and_named_once() {
+        let names: Vec<&str> = PROGRAMS.iter().map(|(name, _)| *name).collect();
+        let mut sorted = names.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(names, sorted);
+    }
+
+    #[test]
+    fn options_are_found_in_both_spellings() {
+        assert_eq!(option(&["--config", "a"], "--config"), Some("a"));
+        assert_eq!(option(&["--config=a"], "--config"), Some("a"));
+        assert_eq!(option(&["--configs=a"], "--config"), None);
+    }
+}

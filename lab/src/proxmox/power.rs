@@ -1,0 +1,150 @@
+//! Starting and stopping virtual machines, and what their status says.
+use super::{
+    answer::{Answer, refuse},
+    model::{GIB, Vm, bytes_of},
+    request::Request,
+    task::{Work, begin},
+};
+use crate::{
+    node::{self, Seed},
+    state::State,
+};
+use serde_json::{Value, json};
+
+/// `POST …/status/{start,stop,shutdown,reboot}`.
+pub(crate) fn change(state: &mut State, request: &Request, deed: &str) -> Answer {
+    let (vmid, vm) = request.vm(state)?;
+    if let Some(lock) = &vm.lock {
+        return refuse(500, format!("VM is locked ({lock})"));
+    }
+    let (running, node) = (vm.running, vm.node.clone());
+    match (deed, running) {
+        ("start", true) => return refuse(500, format!("VM {vmid} already running")),
+        ("shutdown" | "reboot", false) => return refuse(500, format!("VM {vmid} not running")),
+        _ => {}
+    }
+    let (kind, seconds, work) = match deed {
+        "start" => ("qmstart", 3, Work::Start { vmid }),
+        "stop" => ("qmstop", 1, Work::Stop { vmid }),
+        "reboot" => ("qmreboot", 10, Work::Reboot { vmid }),
+        _ => ("qmshutdown", 6, Work::Stop { vmid }),
+    };
+    Ok(begin(state, &node, kind, &vmid.to_string(), seconds, work))
+}
+
+/// Starts a VM: what was pending takes effect, and the machine behind it boots.
+pub(crate) fn start(state: &mut State, vmid: u32) -> Result<(), String> {
+    let now_ms = state.now_ms;
+    let serial = state.next();
+    let Some(vm) = state.pve.vms.get_mut(&vmid) else {
+        return Err(format!("Configuration file 'nodes/?/qemu-server/{vmid}.conf' does not exist"));
+    };
+    if vm.is_template() {
+        return Err("you can't start a vm if it's a template".into());
+    }
+    if vm.running {
+        return Err(format!("VM {vmid} already running"));
+    }
+    vm.config = vm.with_pending();
+    vm.pending.clear();
+    if let Some(bridge) = vm.setting("net0", "bridge").filter(|bridge| !state.pve.bridges.contains(*bridge)) {
+        return Err(format!("bridge '{bridge}' does not exist"));
+    }
+    vm.running = true;
+    vm.started_ms = now_ms;
+    let has_system = vm.config.iter().any(|(key, value)| is_disk(key, value));
+    let seed = seed(vm);
+    if has_system {
+        node::boot(state, vmid, serial, &seed);
+    }
+    Ok(())
+}
+
+/// Stops a VM; stopping a stopped one is no error.
+pub(crate) fn stop(state: &mut State, vmid: u32) -> Result<(), String> {
+    if let Some(vm) = state.pve.vms.get_mut(&vmid) {
+        vm.config = vm.with_pending();
+        vm.pending.clear();
+        vm.running = false;
+    }
+    node::power_off(state, vmid);
+    Ok(())
+}
+
+/// Whether a configuration entry is a disk with a system on it.
+pub(crate) fn is_disk(key: &str, value: &str) -> bool {
+    let stem = key.trim_end_matches(|digit: char| digit.is_ascii_digit());
+    matches!(stem, "scsi" | "virtio" | "ide" | "sata") && stem != key && !value.contains("media=cdrom") && !value.contains("cloudinit")
+}
+
+/// What cloud-init tells the machine.
+fn seed(vm: &Vm) -> Seed {
+    let of = |key: &str| vm.config.get(key).cloned().unwrap_or_default();
+    let ip = |name: &str| vm.setting("ipconfig0", name).unwrap_or_default().to_owned();
+    Seed {
+        name: of("name"),
+        domain: of("searchdomain"),
+        user: vm.config.get("ciuser").cloned().unwrap_or_else(|| "ubuntu".into()),
+        keys: percent_decoded(&of("sshkeys")),
+        address: ip("ip"),
+        gateway: ip("gw"),
+        dns: of("nameserver"),
+        mac: vm.setting("net0", "virtio").unwrap_or_default().to_lowercase(),
+        cores: vm.config.get("cores").and_then(|text| text.parse().ok()).unwrap_or(1),
+        memory_mib: memory_mib(vm),
+        upgrade: vm.config.get("ciupgrade").is_none_or(|flag| flag != "0"),
+    }
+}
+
+/// `GET …/status/current`.
+pub(crate) fn current(state: &State, request: &Request) -> Answer {
+    let (vmid, vm) = request.vm(state)?;
+    let mut shown = summary(state, vmid, vm);
+    shown["qmpstatus"] = shown["status"].clone();
+    shown["ha"] = json!({ "managed": 0 });
+    if vm.config.get("agent").is_some_and(|agent| agent.starts_with('1') || agent.contains("enabled=1")) {
+        shown["agent"] = json!(1);
+    }
+    if vm.running {
+        shown["pid"] = json!(2000 + vmid);
+    }
+    Ok(shown)
+}
+
+/// What lists say about a VM.
+pub(crate) fn summary(state: &State, vmid: u32, vm: &Vm) -> Value {
+    let disk = vm.config.iter().find(|(key, value)| is_disk(key, value)).and_then(|(key, _)| bytes_of(vm.setting(key, "size")?));
+    let mut shown = json!({
+        "vmid": vmid,
+        "name": vm.config.get("name").cloned().unwrap_or_else(|| format!("VM {vmid}")),
+        "status": if vm.running { "running" } else { "stopped" },
+        "cpus": vm.config.get("cores").and_then(|text| text.parse::<u64>().ok()).unwrap_or(1),
+        "maxmem": u64::from(memory_mib(vm)) << 20,
+        "maxdisk": disk.unwrap_or(0),
+        "uptime": if vm.running { (state.now_ms - vm.started_ms) / 1000 } else { 0 },
+    });
+    let mut set = |key: &str, value: Value| shown[key] = value;
+    if vm.is_template() {
+        set("template", json!(1));
+    }
+    if let Some(tags) = vm.config.get("tags") {
+        set("tags", json!(tags));
+    }
+    if let Some(lock) = &vm.lock {
+        set("lock", json!(lock));
+    }
+    shown
+}
+
+fn memory_mib(vm: &Vm) -> u32 {
+    let text = vm.config.get("memory").map_or("512", String::as_str);
+    text.strip_prefix("current=").unwrap_or(text).parse().unwrap_or(512)
+}
+
+/// The text behind `%XX`.
+pub(crate) fn percent_decoded(text: &str) -> String {
+    url::form_urlencoded::parse(format!("k={}", text.replace('+', "%2B")).as_bytes()).map(|(_, value)| value.into_owned()).collect()
+}
+
+/// Bytes of memory of a Proxmox VE node, for lists.
+pub(crate) const NODE_MEMORY: u64 = 64 * GIB;

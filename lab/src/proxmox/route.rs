@@ -1,0 +1,164 @@
+//! The HTTP side of the lab's Proxmox VE: host, sign-in, parameters, faults, and which handler answers.
+use super::{
+    ENDPOINT, agent,
+    answer::{Answer, Refusal, refuse, response, wrong_parameters},
+    check::{Parameters, check},
+    cluster, config, power,
+    request::Request,
+    storage,
+    table::Call,
+    task, vm,
+};
+use crate::{
+    fault::{Outcome, Trigger},
+    state::State,
+    world::World,
+};
+use bytes::Bytes;
+use http::{Response, header};
+use kthw_engine::BoxFuture;
+use kthw_stdlib::world::{Http, Unreachable};
+use serde_json::Value;
+
+/// The seam for HTTP; it reaches [`ENDPOINT`] and nothing else.
+#[derive(Clone, Debug)]
+pub struct LabHttp(pub(crate) World);
+
+impl Http for LabHttp {
+    fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Unreachable>> {
+        Box::pin(async move { send(&mut self.0.lock(), &request) })
+    }
+}
+
+fn send(state: &mut State, request: &http::Request<Bytes>) -> Result<Response<Bytes>, Unreachable> {
+    let uri = request.uri().to_string();
+    let Some(path) = uri.strip_prefix(ENDPOINT) else {
+        let host = request.uri().host().unwrap_or_default();
+        state.cannot_play(format!("{} {}://{host}", request.method(), request.uri().scheme_str().unwrap_or_default()));
+        return Err(Unreachable { reason: format!("the lab has no host `{host}`; its Proxmox VE is at {ENDPOINT}"), sent: false });
+    };
+    let path = path.split('?').next().unwrap_or_default();
+    let method = request.method().as_str();
+    state.journal.push(format!("pve {method} {path}"));
+    let strikes = |on: &Trigger| matches!(on, Trigger::Http { method: wanted, path_contains } if wanted == method && path.contains(path_contains.as_str()));
+    let fault = state.strike(strikes);
+    match fault {
+        Some(Outcome::BrokenBefore) => return Err(Unreachable { reason: "connection refused".into(), sent: false }),
+        Some(Outcome::Refused { status, text }) => return Ok(response(refuse(status, text))),
+        _ => {}
+    }
+    if !matches!(method, "GET" | "HEAD") && path != "/access/ticket" {
+        state.writes += 1;
+    }
+    let answer = response(answer(state, request, method, path));
+    match fault {
+        Some(Outcome::BrokenAfter) => Err(Unreachable { reason: "connection reset by peer".into(), sent: true }),
+        _ => Ok(answer),
+    }
+}
+
+fn answer(state: &mut State, request: &http::Request<Bytes>, method: &str, path: &str) -> Answer {
+    let decoded = super::percent_decoded(path);
+    let Some((call, in_path)) = Call::find(method, &decoded) else {
+        state.cannot_play(format!("pve {method} {path}"));
+        return refuse(501, format!("Method '{method} {path}' not implemented"));
+    };
+    if call.path != "/access/ticket" {
+        signed_in(request)?;
+    }
+    let given = parameters(request);
+    let errors = check(call, &given);
+    if !errors.is_empty() {
+        return Err(wrong_parameters(errors));
+    }
+    let mut values = given;
+    values.extend(in_path.iter().map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()])));
+    let request = Request { method: method.to_owned(), path: call.path, values };
+    if let Some(node) = request.given("node").filter(|node| !state.pve.nodes.contains(*node)) {
+        return refuse(500, format!("hostname lookup '{node}' failed - failed to get address info for: {node}: Name or service not known"));
+    }
+    handle(state, &request)
+}
+
+fn handle(state: &mut State, request: &Request) -> Answer {
+    let last = request.path.rsplit('/').next().unwrap_or_default();
+    match (request.method.as_str(), request.path) {
+        (_, "/version") => cluster::version(state),
+        (_, "/access/ticket") => cluster::ticket(state, request),
+        (_, "/access/permissions") => cluster::permissions(),
+        (_, "/cluster/nextid") => cluster::next_id(state, request),
+        (_, "/cluster/resources") => cluster::resources(state, request),
+        (_, "/cluster/status") => cluster::status(state),
+        ("GET", "/pools") => cluster::pools(state, request),
+        (_, "/pools") => cluster::make_pool(state, request),
+        (_, "/nodes") => cluster::nodes(state),
+        (_, "/nodes/{node}/status") => cluster::node_status(state),
+        (_, "/nodes/{node}/network") => cluster::network(state),
+        (_, "/storage" | "/nodes/{node}/storage") => storage::list(state, request),
+        (_, "/nodes/{node}/storage/{storage}/status") => storage::status(state, request),
+        (_, "/nodes/{node}/storage/{storage}/content") => storage::content(state, request),
+        ("GET", "/nodes/{node}/storage/{storage}/content/{volume}") => storage::volume(state, request),
+        (_, "/nodes/{node}/storage/{storage}/content/{volume}") => storage::delete(state, request),
+        (_, "/nodes/{node}/storage/{storage}/download-url") => storage::download(state, request),
+        (_, "/nodes/{node}/tasks") => task::list(state, request.text("node")),
+        (_, "/nodes/{node}/tasks/{upid}/status") => task::status(state, request.text("upid")),
+        (_, "/nodes/{node}/tasks/{upid}/log") => task::log(state, request.text("upid")),
+        (_, "/nodes/{node}/tasks/{upid}") => Ok(Value::Null),
+        ("GET", "/nodes/{node}/qemu") => {
+            let on_node = state.pve.vms.iter().filter(|(_, vm)| vm.node == request.text("node"));
+            Ok(on_node.map(|(vmid, vm)| power::summary(state, *vmid, vm)).collect())
+        }
+        ("POST", "/nodes/{node}/qemu") => vm::create(state, request),
+        ("DELETE", "/nodes/{node}/qemu/{vmid}") => vm::destroy(state, request),
+        (_, "/nodes/{node}/qemu/{vmid}/clone") => vm::clone(state, request),
+        (_, "/nodes/{node}/qemu/{vmid}/template") => vm::template(state, request),
+        (_, "/nodes/{node}/qemu/{vmid}/resize") => vm::resize(state, request),
+        ("GET", "/nodes/{node}/qemu/{vmid}/config") => config::read(state, request),
+        (_, "/nodes/{node}/qemu/{vmid}/config") => config::change(state, request),
+        (_, "/nodes/{node}/qemu/{vmid}/pending") => config::pending(state, request),
+        (_, "/nodes/{node}/qemu/{vmid}/status/current") => power::current(state, request),
+        (_, path) if path.contains("/status/") => power::change(state, request, last),
+        (_, path) if path.contains("/agent/") => agent::answer(state, request, last),
+        (method, path) => refuse(501, format!("Method '{method} {path}' not implemented")),
+    }
+}
+
+/// A token or a ticket must be there; a ticket needs its CSRF token to write. The lab believes any of them.
+fn signed_in(request: &http::Request<Bytes>) -> Result<(), Refusal> {
+    let text = |name: header::HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let token = text(header::AUTHORIZATION);
+    if let Some(rest) = token.strip_prefix("PVEAPIToken=") {
+        let well_formed = rest.split_once('=').is_some_and(|(id, secret)| id.contains('@') && id.contains('!') && !secret.is_empty());
+        return if well_formed { Ok(()) } else { refuse(401, "no such token") };
+    }
+    if !text(header::COOKIE).contains("PVEAuthCookie=") {
+        return refuse(401, "No ticket");
+    }
+    let writes = request.method() != http::Method::GET;
+    if writes && !request.headers().contains_key("CSRFPreventionToken") {
+        return refuse(401, "Permission denied - invalid csrf token");
+    }
+    Ok(())
+}
+
+fn parameters(request: &http::Request<Bytes>) -> Parameters {
+    let mut parameters = Parameters::new();
+    let json = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if let (true, Ok(Value::Object(fields))) = (json, serde_json::from_slice(request.body())) {
+        for (name, value) in fields {
+            let text = |value: Value| match value {
+                Value::String(text) => text,
+                Value::Bool(flag) => u8::from(flag).to_string(),
+                other => other.to_string(),
+            };
+            let values = if let Value::Array(values) = value { values.into_iter().map(text).collect() } else { vec![text(value)] };
+            parameters.insert(name, values);
+        }
+        return parameters;
+    }
+    let query = request.uri().query().unwrap_or_default().as_bytes();
+    for (name, value) in url::form_urlencoded::parse(query).chain(url::form_urlencoded::parse(request.body())) {
+        parameters.entry(name.into_owned()).or_default().push(value.into_owned());
+    }
+    parameters
+}

@@ -1,0 +1,186 @@
+//! The lab's front door: opens, keeps and resets a world, and hands out its peers.
+use crate::{
+    clock::LabClock,
+    fault::Fault,
+    kubernetes::LabKubernetes,
+    node::LabNodes,
+    proxmox::LabHttp,
+    state::{FORMAT, State},
+};
+use kthw_engine::{Error, Result};
+use kthw_stdlib::workspace::Workspace;
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// A simulated world. Clones are the same world.
+#[derive(Clone, Debug, Default)]
+pub struct World(Arc<Mutex<State>>);
+
+impl World {
+    /// Loads the world kept in the file at `path`, or begins an empty one when there is no such file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or was written by another version of the lab; `kthw lab reset` starts over.
+    pub fn open(path: &Path) -> Result<Self> {
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(source) => return Err(Error::usage(KeepWorld { deed: "read", path: path.into(), source })),
+        };
+        let state: State = serde_json::from_slice(&text).map_err(|source| Error::usage(ReadWorld { path: path.into(), source }))?;
+        if state.format != FORMAT {
+            return Err(Error::usage(OtherFormat { path: path.into(), format: state.format }));
+        }
+        Ok(Self(Arc::new(Mutex::new(state))))
+    }
+
+    /// Keeps the world in the file at `path`, whole or not at all.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_vec(&*self.lock()).expect("a state has only string keys");
+        let keep = || -> std::io::Result<()> {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            let beside = path.with_extension("new");
+            let mut file = std::fs::File::create(&beside)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            std::fs::rename(&beside, path)
+        };
+        keep().map_err(|source| Error::usage(KeepWorld { deed: "write", path: path.into(), source }))
+    }
+
+    /// Forgets the world kept in the file at `path`.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be removed.
+    pub fn reset(path: &Path) -> Result<()> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            done => done.map_err(|source| Error::usage(KeepWorld { deed: "remove", path: path.into(), source })),
+        }
+    }
+
+    /// The Proxmox VE API at [`ENDPOINT`](crate::ENDPOINT), and nothing else. It has the nodes, storages, bridge and pool that
+    /// `workspace` names.
+    pub fn http(&self, workspace: &Workspace) -> LabHttp {
+        self.lock().pve.provide(workspace);
+        LabHttp(self.clone())
+    }
+
+    /// The Proxmox VE API as a fresh lab has it: node `homelab`, storages `local` and `local-lvm`, bridge `vmbr0`.
+    pub fn http_anywhere(&self) -> LabHttp {
+        LabHttp(self.clone())
+    }
+
+    /// The machines of `workspace`, by name. Where the workspace makes no machines, they have always been there.
+    pub fn nodes(&self, workspace: &Workspace) -> LabNodes {
+        LabNodes::new(self.clone(), workspace)
+    }
+
+    /// The Kubernetes API of the cluster that runs on the machines of `workspace`.
+    pub fn kubernetes(&self, workspace: &Workspace) -> LabKubernetes {
+        LabKubernetes::new(self.clone(), workspace)
+    }
+
+    /// The clock of this world.
+    pub fn clock(&self) -> LabClock {
+        LabClock(self.clone())
+    }
+
+    /// How many requests and commands that may change something have come since the world was opened.
+    pub fn writes(&self) -> u64 {
+        self.lock().writes
+    }
+
+    /// Programs and requests that the lab was asked for and does not play.
+    pub fn unknown(&self) -> Vec<String> {
+        self.lock().unknown.clone()
+    }
+
+    /// Every request and command since the world was opened, one line each; no bodies, no secrets.
+    pub fn journal(&self) -> Vec<String> {
+        self.lock().journal.clone()
+    }
+
+    /// Lets a fault happen.
+    pub fn add_fault(&self, fault: Fault) {
+        self.lock().faults.push(fault);
+    }
+
+    /// Puts a VM there that belongs to somebody else.
+    pub fn add_foreign_vm(&self, vmid: u32, name: &str) {
+        self.lock().pve.add_foreign_vm(vmid, name);
+    }
+
+    /// Destroys a VM and its machine behind everybody's back.
+    pub fn destroy_vm(&self, vmid: u32) {
+        let mut state = self.lock();
+        state.pve.vms.remove(&vmid);
+        state.machines.remove(&crate::node::vm_key(vmid));
+    }
+
+    /// Changes the state by hand, as somebody at the console would; for tests.
+    pub fn with_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.lock())
+    }
+
+    /// The state, with everything done that is due.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.settle();
+        state
+    }
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("cannot {deed} the lab's world at {path}")]
+#[diagnostic(code(kthw::lab::keep_world), help("check the permissions and the free space of the workspace's store"))]
+struct KeepWorld {
+    deed: &'static str,
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("the lab's world at {path} cannot be understood")]
+#[diagnostic(code(kthw::lab::read_world), help("start over with `kthw lab reset`"))]
+struct ReadWorld {
+    path: PathBuf,
+    source: serde_json::Error,
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("the lab's world at {path} has format {format}, this version of kthw reads {FORMAT}")]
+#[diagnostic(code(kthw::lab::other_format), help("start over with `kthw lab reset`"))]
+struct OtherFormat {
+    path: PathBuf,
+    format: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_world_is_kept_and_reset() {
+        let folder = std::env::temp_dir().join(format!("kthw-lab-{}", std::process::id()));
+        let path = folder.join("store/lab.json");
+        let world = World::open(&path).unwrap();
+        world.add_foreign_vm(100, "theirs");
+        world.save(&path).unwrap();
+        assert!(World::open(&path).unwrap().lock().pve.vms.contains_key(&100));
+        World::reset(&path).unwrap();
+        World::reset(&path).unwrap();
+        assert!(World::open(&path).unwrap().lock().pve.vms.is_empty());
+        std::fs::write(&path, r#"{"format":1}"#).unwrap();
+        assert!(World::open(&path).unwrap_err().to_string().contains("cannot be understood"));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
