@@ -78,3 +78,44 @@ mod api {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        help,
+        proxmox::vm::tests::a_cluster,
+        script_engine,
+    };
+    use kthw_engine::{Recipe, Source, evaluate};
+    use rhai::Dynamic;
+
+    /// The identities that a script declares, or its error.
+    fn declared(script: &str) -> Result<Vec<String>, String> {
+        let text = format!("const VERSION = \"1.0.0\";\nfn declare(cluster) {{\n{script}\n}}\n");
+        let engine = script_engine();
+        let source = Source { name: "example".into(), path: "example.rhai".into(), text };
+        let recipe = Recipe::parse(&engine, source).map_err(|error| error.to_string())?;
+        let evaluated = evaluate(&engine, &recipe, Dynamic::from(a_cluster())).map_err(|error| error.to_string())?;
+        Ok(evaluated.declared.iter().map(|one| one.id().to_string()).collect())
+    }
+
+    #[test]
+    fn the_examples_run() {
+        let of_module = help::functions().into_iter().filter(|function| function.module == "proxmox");
+        let ids: Vec<_> = of_module.flat_map(|function| function.examples()).map(|example| declared(&example)).collect();
+        assert_eq!(ids, [Ok(vec!["proxmox.template/tpl-ubuntu-2404-k8s".to_owned()]), Ok(vec!["proxmox.vm/cu1".to_owned()])]);
+    }
+
+    #[test]
+    fn wrong_options_are_named() {
+        let error = |script| declared(script).expect_err("a wrong option");
+        assert_eq!(
+            error(r#"proxmox::template(cluster, "tpl", #{ vmid: 1, nodes: "a" });"#),
+            "unknown field `nodes`, expected one of `vmid`, `node`, `image_url`, `sha256`, `file`, `images`, `storage`, `bridge`, `cpu_type`, \
+             `vlan`, `disk_gib`, `vendor_snippet`"
+        );
+        let vm = r#"proxmox::vm(cluster, cluster.nodes[0], #{
+            template: "tpl", storage: "s", bridge: "b", cores: 1, memory_mib: 1024, disk_gib: 4, cpu_type: "host" });"#;
+        assert_eq!(error(vm), "`cu1` has no VM id");
+    }
+}

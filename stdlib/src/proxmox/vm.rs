@@ -317,4 +317,4 @@ pub struct Incomplete {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -14,10 +14,15 @@ const WORKSPACE: &str = r#"{
     "nodes": [{"name": "cu1", "role": "control_plane", "vmid": 401, "address": "10.10.10.116"}]
 }"#;
 
-/// The machine `cu1`, with these options changed.
-pub(super) fn a_vm(changes: &str) -> Vm {
+/// A cluster of one machine, `cu1`.
+pub fn a_cluster() -> Cluster {
     let workspace = serde_json::from_str(WORKSPACE).expect("a workspace");
-    let cluster = Cluster::new(Arc::new(workspace)).expect("a cluster");
+    Cluster::new(Arc::new(workspace)).expect("a cluster")
+}
+
+/// The machine `cu1`, with these options changed.
+pub fn a_vm(changes: &str) -> Vm {
+    let cluster = a_cluster();
     let mut scope = rhai::Scope::new();
     scope.push("cluster", cluster);
     let node: Node = crate::script_engine().eval_with_scope(&mut scope, "cluster.nodes[0]").expect("a node");
