@@ -29,7 +29,7 @@ async fn a_template_and_three_machines() {
     assert_eq!(pve.config(401, "ipconfig0").await, "ip=10.10.10.116/24,gw=10.10.10.1");
     assert!(pve.config(401, "scsi0").await.as_str().unwrap().ends_with("size=20G"));
     assert_eq!(pve.control(json!({"eval": "[pve.vm(v).status for v in (401, 421, 422)]"})).await, json!(["running", "running", "running"]));
-    assert_eq!(pve.pinned.0.lock().unwrap().len(), 3, "host keys are pinned");
+    assert_eq!(pve.pinned(), 3, "host keys are pinned");
 
     expect![[r#"
         = proxmox.template/tpl
@@ -64,6 +64,8 @@ async fn a_template_and_three_machines() {
     assert_eq!(marks, ['=', '=', '~', '+'], "{}", shown(&back));
     succeeded(&pve.apply(&peers, &bigger).await);
     assert_eq!(pve.plan(&peers, &bigger).await.unwrap().changes(), 0);
+    let pins = std::fs::read_to_string(pve.known.path()).unwrap();
+    assert_eq!(pins.lines().count(), 3, "the new machine's key replaces the old one's: {pins}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,11 +107,11 @@ async fn a_silent_agent_is_said_aloud() {
     succeeded(&pve.apply(&peers, &workspace(json!({}))).await);
     let heard = pve.heard.lock().unwrap().join("\n");
     assert!(heard.contains("the SSH host key at 10.10.10.116 will be taken on first use"), "{heard}");
-    assert_eq!(pve.pinned.0.lock().unwrap().len(), 2, "the others' keys are pinned");
+    assert_eq!(pve.pinned(), 2, "the others' keys are pinned");
     pve.control(json!({"eval": "pve.failures.clear()"})).await;
     // Later it answers, or another computer knows no keys: they are read when planning.
     pve.plan(&peers, &workspace(json!({}))).await.unwrap();
-    assert_eq!(pve.pinned.0.lock().unwrap().len(), 3);
+    assert_eq!(pve.pinned(), 3);
 }
 
 /// Says of the first clone that it failed because of a lock, although it went well.

@@ -9,24 +9,6 @@ const ADDRESS: Duration = Duration::from_secs(300);
 /// How long after that its SSH host keys may take. Cloud-init makes them before sshd starts.
 const KEYS: Duration = Duration::from_secs(60);
 
-/// Where SSH host keys go that Proxmox vouches for.
-pub trait HostKeys: Send + Sync {
-    /// Whether keys of the host at this address are known.
-    fn knows(&self, address: Ipv4Addr, port: u16) -> bool;
-
-    /// Forgets all keys of this address: another machine is there now.
-    ///
-    /// # Errors
-    /// When that cannot be kept.
-    fn forget(&self, address: Ipv4Addr, port: u16) -> Result<()>;
-
-    /// Keeps these keys (lines as in `ssh_host_ed25519_key.pub`) for a node in place of all that were known.
-    ///
-    /// # Errors
-    /// When they cannot be kept.
-    fn pin(&self, node: &str, address: Ipv4Addr, port: u16, keys: &[String]) -> Result<()>;
-}
-
 /// What came of waiting for the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Agent {

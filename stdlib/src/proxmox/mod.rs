@@ -33,7 +33,6 @@ mod template;
 mod tests;
 mod vm;
 
-pub use agent::HostKeys;
 pub use call::Call;
 pub use client::Client;
 pub use error::{BadAnswer, Failure, NoAnswer, Refused};

@@ -11,15 +11,15 @@ use kthw_engine::{
 use kthw_stdlib::{
     Dynamic,
     http::{HttpClient, Trust},
-    proxmox::{Client, Credentials, Endpoint, HostKeys, Settings, settings_from},
+    proxmox::{Client, Credentials, Endpoint, Settings, settings_from},
     script_engine,
+    ssh::KnownHosts,
     workspace::{Cluster, Workspace},
     world::Http,
 };
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
-    net::Ipv4Addr,
     path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -30,7 +30,7 @@ pub struct FakePve {
     process: Child,
     _folder: tempfile::TempDir,
     pub values: BTreeMap<String, String>,
-    pub pinned: Arc<Pinned>,
+    pub known: KnownHosts,
     pub heard: Arc<Mutex<Vec<String>>>,
     /// An option of `proxmox::vm` that the shipped phase does not set.
     pub vm_option: &'static str,
@@ -68,7 +68,8 @@ pub fn start(address: &str) -> Option<FakePve> {
     }
     let text = std::fs::read_to_string(folder.path().join("pve.env")).unwrap();
     let values = text.lines().filter_map(|line| line.split_once('=')).map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    Some(FakePve { process, _folder: folder, values, pinned: Arc::default(), heard: Arc::default(), vm_option: "" })
+    let known = KnownHosts::open(folder.path().join("known_hosts")).unwrap();
+    Some(FakePve { process, _folder: folder, values, known, heard: Arc::default(), vm_option: "" })
 }
 
 impl FakePve {
@@ -82,7 +83,7 @@ impl FakePve {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let secret = move |name: &str| Ok(secrets.get(name).and_then(Value::as_str).map(Secret::new));
         let client = Client::new(move || settings_from(&secret, |_| None), clock.clone());
-        Peers::new(Arc::new(NoNodes), clock).with(client).with(self.pinned.clone() as Arc<dyn HostKeys>)
+        Peers::new(Arc::new(NoNodes), clock).with(client).with(self.known.clone())
     }
 
     /// Peers that reach it through `wrap`, which may change requests and answers.
@@ -93,7 +94,12 @@ impl FakePve {
         let endpoints = vec![Endpoint::parse(&self.values["PVE_ENDPOINT"]).unwrap()];
         let credentials = Credentials::token(&Secret::new(&self.values["PVE_TOKEN"])).unwrap();
         let client = Client::over(http, Settings { endpoints, credentials, trust }, clock.clone());
-        Peers::new(Arc::new(NoNodes), clock).with(client).with(self.pinned.clone() as Arc<dyn HostKeys>)
+        Peers::new(Arc::new(NoNodes), clock).with(client).with(self.known.clone())
+    }
+
+    /// How many of the machines have a pinned host key.
+    pub fn pinned(&self) -> usize {
+        ["10.10.10.116", "10.10.10.121", "10.10.10.120"].iter().filter(|address| self.known.is_pinned(address.parse().unwrap(), 22)).count()
     }
 
     /// Asks the control port.
@@ -199,26 +205,6 @@ pub fn workspace(changes: Value) -> Value {
     });
     workspace.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
     workspace
-}
-
-/// Host keys that were pinned, by address.
-#[derive(Default)]
-pub struct Pinned(pub Mutex<BTreeMap<Ipv4Addr, Vec<String>>>);
-
-impl HostKeys for Pinned {
-    fn knows(&self, address: Ipv4Addr, _: u16) -> bool {
-        self.0.lock().unwrap().contains_key(&address)
-    }
-
-    fn forget(&self, address: Ipv4Addr, _: u16) -> kthw_engine::Result<()> {
-        self.0.lock().unwrap().remove(&address);
-        Ok(())
-    }
-
-    fn pin(&self, _: &str, address: Ipv4Addr, _: u16, keys: &[String]) -> kthw_engine::Result<()> {
-        self.0.lock().unwrap().insert(address, keys.to_vec());
-        Ok(())
-    }
 }
 
 struct NoNodes;

@@ -1,7 +1,7 @@
 //! Making a machine so: clone, configure, grow, start, wait until it is up, pin its host keys.
 use super::{Live, Vm};
 use crate::proxmox::{
-    agent::{self, Agent, HostKeys},
+    agent::{self, Agent},
     call::Call,
     client::Client,
     config::Pending,
@@ -11,10 +11,10 @@ use crate::proxmox::{
     task::retry_locked,
     template::Template,
 };
-use crate::workspace::CloneMode;
+use crate::{ssh::KnownHosts, workspace::CloneMode};
 use kthw_engine::{Error, Limit, Peers, Permit, Result, progress};
 use miette::Diagnostic;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// How long Proxmox may take to copy a template.
 const CLONE: Limit = Limit::minutes(60);
@@ -45,9 +45,8 @@ impl Vm {
             Some(live) => live.found,
             None => {
                 let found = self.clone_template(client, peers, permit).await?;
-                if let Ok(known) = peers.get::<Arc<dyn HostKeys>>() {
-                    known.forget(self.address, self.port)?;
-                }
+                // Whoever had this address before is not this machine.
+                self.forget_keys(peers)?;
                 found
             }
         };
@@ -86,6 +85,10 @@ impl Vm {
         match agent::wait_for(machine, self.address, silent_for, client, peers).await? {
             Agent::Ready => {
                 let keys = agent::wait_for_host_keys(machine, client, peers).await?;
+                if !keys.is_empty() {
+                    // Cloud-init makes new ones when its settings have changed.
+                    self.forget_keys(peers)?;
+                }
                 self.pin(&keys, peers)
             }
             Agent::Silent(reason) => {
@@ -100,17 +103,19 @@ impl Vm {
 
     /// Pins the host keys of a machine that runs, when none are known here: another computer made it, or the cache was lost.
     async fn pin_unknown(&self, found: &Found, client: &Client, peers: &Peers) -> Result<()> {
-        match peers.get::<Arc<dyn HostKeys>>() {
-            Ok(known) if found.running && !known.knows(self.address, self.port) => self.pin(&agent::host_keys(&found.machine, client).await, peers),
-            _ => Ok(()),
+        if !found.running || peers.get::<KnownHosts>()?.is_pinned(self.address.into(), self.port) {
+            return Ok(());
         }
+        self.pin(&agent::host_keys(&found.machine, client).await, peers)
     }
 
     fn pin(&self, keys: &[String], peers: &Peers) -> Result<()> {
-        match peers.get::<Arc<dyn HostKeys>>() {
-            Ok(known) if !keys.is_empty() => known.pin(&self.node, self.address, self.port, keys),
-            _ => Ok(()),
-        }
+        let known = peers.get::<KnownHosts>()?;
+        keys.iter().try_for_each(|key| known.pin(&self.node, self.address.into(), self.port, key).map(drop)).map_err(Error::peer)
+    }
+
+    fn forget_keys(&self, peers: &Peers) -> Result<()> {
+        peers.get::<KnownHosts>()?.forget(self.address.into(), self.port).map_err(Error::peer)
     }
 
     fn clone_call(&self, source: &Machine, mark: &Mark) -> Call {
