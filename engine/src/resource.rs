@@ -80,6 +80,11 @@ pub trait NodeResource: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether those that need it cannot be read before `change` is done, although it exists (an API server that is down).
+    fn hides_dependents(&self, change: &Change) -> bool {
+        matches!(change, Change::Create(_) | Change::Replace(_))
+    }
+
     /// What to look at.
     fn query(&self) -> Vec<Probe>;
 
@@ -219,7 +224,7 @@ impl<R: NodeResource> Step for OnNode<R> {
         self.0.opens_node()
     }
     fn hides_dependents(&self, change: &Change) -> bool {
-        matches!(change, Change::Create(_) | Change::Replace(_))
+        self.0.hides_dependents(change)
     }
     fn query(&self) -> Vec<Probe> {
         self.0.query()

@@ -15,6 +15,8 @@ use std::{collections::BTreeSet, sync::Arc};
 const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+/// The field that differs while the API server does not answer.
+const API_SERVER: &str = "API server";
 const CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
 const CERTIFICATE_KEY: &str = "/etc/kubernetes/pki/apiserver.key";
 
@@ -166,9 +168,13 @@ impl NodeResource for ControlPlane {
                 Change::between(std::iter::once(version).chain(missing))
             }
             Some(LiveControlPlane::Silent { reason }) => {
-                Change::Update(vec![Field { live: Some(format!("silent ({reason})")), ..Field::new("API server", "answering") }])
+                Change::Update(vec![Field { live: Some(format!("silent ({reason})")), ..Field::new(API_SERVER, "answering") }])
             }
         }
+    }
+
+    fn hides_dependents(&self, change: &Change) -> bool {
+        matches!(change, Change::Create(_)) || change.fields().iter().any(|field| field.name == API_SERVER)
     }
 
     fn work(&self, live: Option<&LiveControlPlane>, _: bool) -> Work {

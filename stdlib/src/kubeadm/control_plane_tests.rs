@@ -35,7 +35,8 @@ fn check(more: &str, findings: &[Finding], want: &Expect) {
     let resource = control_plane(more);
     let live = resource.live(findings).expect("understood");
     let change = resource.diff(live.as_ref());
-    let mut lines = vec![format!("{} {}", change.mark(), resource.id())];
+    let hides = if resource.hides_dependents(&change) { " (hides what needs it)" } else { "" };
+    let mut lines = vec![format!("{} {}{hides}", change.mark(), resource.id())];
     lines.extend(change.fields().iter().map(|field| format!("    {field}")));
     if !change.is_none() {
         match resource.work(live.as_ref(), false) {
@@ -62,16 +63,16 @@ fn nothing_there_is_created() {
         more,
         &findings([false; 3], "", (1, "no such file")),
         &expect![[r#"
-        + kubeadm.control_plane/ubuntu
-            version: 1.31.9
-            endpoint: cu1.bevz.net:6443
-            pod_subnet: 192.168.0.0/16
-            service_subnet: 10.96.0.0/12
-            certificate names: 10.10.10.116, cu1, cu1.bevz.net, localhost, 127.0.0.1
-        getent ahosts cu1.bevz.net (30 s)
-        directory /etc/kubernetes/kthw 700
-        write /etc/kubernetes/kthw/kubeadm.yaml 600
-        kubeadm init --config /etc/kubernetes/kthw/kubeadm.yaml --skip-token-print --skip-phases=addon/kube-proxy,addon/coredns --ignore-preflight-errors=NumCPU (600 s)"#]],
+            + kubeadm.control_plane/ubuntu (hides what needs it)
+                version: 1.31.9
+                endpoint: cu1.bevz.net:6443
+                pod_subnet: 192.168.0.0/16
+                service_subnet: 10.96.0.0/12
+                certificate names: 10.10.10.116, cu1, cu1.bevz.net, localhost, 127.0.0.1
+            getent ahosts cu1.bevz.net (30 s)
+            directory /etc/kubernetes/kthw 700
+            write /etc/kubernetes/kthw/kubeadm.yaml 600
+            kubeadm init --config /etc/kubernetes/kthw/kubeadm.yaml --skip-token-print --skip-phases=addon/kube-proxy,addon/coredns --ignore-preflight-errors=NumCPU (600 s)"#]],
     );
 }
 
@@ -117,17 +118,17 @@ fn a_silent_one_is_waited_for() {
         "",
         &findings([true; 3], NAMES, (1, "x\nThe connection to the server was refused\n")),
         &expect![[r#"
-        ~ kubeadm.control_plane/ubuntu
-            API server: silent (The connection to the server was refused) -> answering
-        just in time"#]],
+            ~ kubeadm.control_plane/ubuntu (hides what needs it)
+                API server: silent (The connection to the server was refused) -> answering
+            just in time"#]],
     );
     check(
         "",
         &findings([false, true, false], "", (1, "")),
         &expect![[r#"
-        ~ kubeadm.control_plane/ubuntu
-            API server: silent (there is no /etc/kubernetes/admin.conf) -> answering
-        just in time"#]],
+            ~ kubeadm.control_plane/ubuntu (hides what needs it)
+                API server: silent (there is no /etc/kubernetes/admin.conf) -> answering
+            just in time"#]],
     );
 }
 

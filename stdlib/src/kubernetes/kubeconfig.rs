@@ -1,13 +1,7 @@
 //! The cluster's kubeconfig for people: fetched from the first control plane, named after the workspace, merged only on request.
 use crate::workspace::{Role, Workspace};
-use kthw_engine::{
-    Error, Peers, Result,
-    node::{Finding, Probe},
-};
+use kthw_engine::{Error, Peers, Result};
 use serde_json::{Map, Value};
-
-/// Where kubeadm keeps the administrator's kubeconfig.
-const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 
 /// The administrator's kubeconfig, with cluster and context named after the workspace and the user `<workspace>-admin`.
 ///
@@ -17,12 +11,8 @@ pub async fn fetch(workspace: &Workspace, peers: &Peers) -> Result<String> {
     let Some(node) = workspace.with_role(Role::ControlPlane).next() else {
         return Err(Error::usage(NoKubeconfig { node: workspace.name.clone(), why: "the workspace has no control plane".into() }));
     };
-    let findings = peers.nodes().read(&node.name, &[Probe::run(["cat", ADMIN_CONF])]).await?;
-    match findings.into_iter().next() {
-        Some(Finding::Run(output)) if output.status == 0 => renamed(&workspace.name, &output.stdout),
-        Some(Finding::Run(output)) => Err(Error::peer(NoKubeconfig { node: node.name.clone(), why: output.stderr.trim().to_owned() })),
-        _ => Err(Error::peer(NoKubeconfig { node: node.name.clone(), why: "it gave no answer".into() })),
-    }
+    let kubeconfig = super::admin_kubeconfig(peers.nodes(), &node.name).await?;
+    renamed(&workspace.name, kubeconfig.expose())
 }
 
 fn renamed(name: &str, text: &str) -> Result<String> {
@@ -95,7 +85,9 @@ mod tests {
 
     fn names(config: &str) -> Vec<String> {
         let config = parse(config).unwrap();
-        let list = |list: &str| config[list].as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+        let list = |list: &str| {
+            config[list].as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
         [list("clusters"), list("contexts"), list("users"), vec![config["current-context"].as_str().unwrap().into()]].concat()
     }
 
