@@ -151,7 +151,7 @@ impl Machine {
         permit: &Permit,
         values: impl Fn(&Config) -> Vec<(&'a str, String)> + Sync,
     ) -> Result<()> {
-        let what = format!("configuring VM {}", self.vmid);
+        let what = format!("the configuration of VM {}", self.vmid);
         retry_locked(peers, &what, async || {
             let mut left = 3;
             loop {
@@ -179,7 +179,7 @@ impl Machine {
     /// # Errors
     /// When Proxmox refuses or a lock stays.
     pub async fn grow(&self, disk: &str, gib: u32, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
-        let what = format!("growing {disk} of VM {} to {gib} GiB", self.vmid);
+        let what = format!("the growth of {disk} of VM {} to {gib} GiB", self.vmid);
         retry_locked(peers, &what, async || finish(client.put(&self.resize_call(disk, gib), permit).await?, client, peers, &what).await)
             .await
     }
@@ -189,7 +189,7 @@ impl Machine {
     /// # Errors
     /// When Proxmox refuses or a lock stays.
     pub async fn convert(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
-        let what = format!("turning VM {} into a template", self.vmid);
+        let what = format!("the conversion of VM {} to a template", self.vmid);
         let call = Call::post(self.path(&self.vmid.to_string(), "template"));
         retry_locked(peers, &what, async || finish(client.post(&call, permit).await?, client, peers, &what).await).await
     }
@@ -199,7 +199,7 @@ impl Machine {
     /// # Errors
     /// When it does not run afterwards: what the task said.
     pub async fn start(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
-        let what = format!("starting VM {}", self.vmid);
+        let what = format!("the start of VM {}", self.vmid);
         let vmid = self.vmid.to_string();
         let call = Call::post(["nodes", &self.host, "qemu", &vmid, "status", "start"]);
         let started = retry_locked(peers, &what, async || match client.post(&call, permit).await {
@@ -223,7 +223,7 @@ impl Machine {
     pub async fn destroy(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
         let vmid = self.vmid.to_string();
         let call = Call::delete(["nodes", &self.host, "qemu", &vmid]).with("purge", 1);
-        finish(client.delete(&call, permit).await?, client, peers, &format!("removing VM {}", self.vmid)).await
+        finish(client.delete(&call, permit).await?, client, peers, &format!("the removal of VM {}", self.vmid)).await
     }
 }
 

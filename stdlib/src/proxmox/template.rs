@@ -166,7 +166,7 @@ impl Template {
         if there.iter().any(|volume| volume.volid == self.volume()) {
             return Ok(());
         }
-        let what = format!("downloading {} to {}", self.spec.file, self.spec.images);
+        let what = format!("the download of {} to {}", self.spec.file, self.spec.images);
         match client.post(&self.download_call(), permit).await? {
             Some(task) => task.wait(client, peers, DOWNLOAD, &what).await,
             None => Ok(()),
@@ -176,7 +176,7 @@ impl Template {
     async fn create(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<Machine> {
         self.fetch_image(client, peers, permit).await?;
         let mark = Mark::new(&self.workspace, &self.mark_name());
-        let what = format!("creating {} from {}", self.machine_name(), self.spec.file);
+        let what = format!("the import of {} as {}", self.spec.file, self.machine_name());
         retry_locked(peers, &what, async || {
             match client.post(&self.create_call(&mark), permit).await {
                 Ok(Some(task)) => task.wait(client, peers, IMPORT, &what).await,

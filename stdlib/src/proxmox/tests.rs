@@ -117,7 +117,7 @@ impl World {
 
     async fn task(&self) -> Result<()> {
         let task = Task::parse("UPID:pve1:1:2:3:qmclone:9000:kthw@pve:").expect("a UPID");
-        task.wait(&self.client, &self.peers, Limit::minutes(5), "cloning").await
+        task.wait(&self.client, &self.peers, Limit::minutes(5), "the clone").await
     }
 }
 
@@ -179,13 +179,13 @@ async fn warnings_are_success_and_errors_explain_themselves() {
     world(&["a"], token(), &[warned, LOG]).task().await.expect("a success with warnings");
     let failed = Data(r#"{"status":"stopped","exitstatus":"clone failed: no space left"}"#);
     let error = world(&["a"], token(), &[failed, LOG]).task().await.expect_err("a failure");
-    expect!["cloning failed on pve1: clone failed: no space left (transferred 1.0 GiB)"].assert_eq(&error.to_string());
+    expect!["the clone failed on pve1: clone failed: no space left (transferred 1.0 GiB)"].assert_eq(&error.to_string());
 }
 
 #[tokio::test]
 async fn a_task_that_never_ends_is_left_alone() {
     let error = world(&["a"], token(), &[RUNNING, LOG, RUNNING, Data("[]"), RUNNING]).task().await.expect_err("too long");
-    assert!(error.to_string().starts_with("waited 300 s for cloning; last seen: "), "{error}");
+    assert!(error.to_string().starts_with("waited 300 s for the clone; last seen: "), "{error}");
 }
 
 #[tokio::test]
@@ -197,7 +197,7 @@ async fn locks_are_tried_again_with_growing_pauses() {
         *tries.lock().expect("a number") += 1;
         Err::<(), _>(locked())
     };
-    retry_locked(&world.peers, "cloning", attempt).await.expect_err("locked for ever");
+    retry_locked(&world.peers, "the clone", attempt).await.expect_err("locked for ever");
     assert_eq!(*tries.lock().expect("a number"), 8);
     assert_eq!(world.clock.now(), Duration::from_secs(1 + 2 + 4 + 8 + 16 + 30 + 30));
 }

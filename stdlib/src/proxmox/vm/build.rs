@@ -136,7 +136,7 @@ impl Vm {
         let source = self.source(client, peers).await?;
         let mark = Mark::new(&self.workspace, &self.node);
         let call = self.clone_call(&source, &mark);
-        let what = format!("cloning VM {} from {}", self.vmid, self.spec.template);
+        let what = format!("the clone of {} as VM {}", self.spec.template, self.vmid);
         let lane = client.lane(format!("clone/{}", source.vmid), CLONES_AT_ONCE);
         let _place = lane.acquire().await.expect("lanes are never closed");
         retry_locked(peers, &what, async || match client.post(&call, permit).await {
