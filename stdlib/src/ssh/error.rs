@@ -132,10 +132,3 @@ pub enum SshError {
     #[diagnostic(transparent)]
     KnownHosts(#[from] KnownHostsError),
 }
-
-impl SshError {
-    /// Whether trying again later may help by itself: the machine is not there yet.
-    pub fn is_absence(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::NoAnswer { .. } | Self::Handshake { .. } | Self::ThroughJumpHost { .. })
-    }
-}

@@ -21,7 +21,7 @@ pub struct Spec {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "`content` is text or a secret")]
 enum Wanted {
     Plain(String),
     Secret(SecretRef),

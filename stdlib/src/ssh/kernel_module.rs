@@ -30,8 +30,8 @@ pub mod api {
     ///
     /// ```rhai
     /// for node in cluster.members {
-    ///     let package = ssh::package(node, "linux-modules-extra-6.8.0-31-generic");
-    ///     ssh::kernel_module(node, "ip_vs", #{ needs: [package] });
+    ///     let modules = ssh::package(node, "linux-modules-extra-6.8.0-31-generic");
+    ///     ssh::kernel_module(node, "ip_vs", #{ needs: [modules] });
     /// }
     /// ```
     #[rhai_fn(return_raw, volatile, name = "kernel_module")]

@@ -76,3 +76,64 @@ pub fn module() -> Module {
         .combine(exported_module!(script::api));
     module
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{help, script_engine, workspace::Cluster};
+    use kthw_engine::{Recipe, Source, evaluate};
+    use rhai::Dynamic;
+    use std::sync::Arc;
+
+    #[test]
+    fn every_function_has_an_example_that_declares() {
+        let engine = script_engine();
+        for function in help::functions().into_iter().filter(|function| function.module == "ssh") {
+            let examples = function.examples();
+            assert!(!examples.is_empty(), "{} has no example", function.signature());
+            for example in examples {
+                let text = format!("const VERSION = \"1.0.0\";\nfn declare(cluster) {{\n{example}}}\n");
+                let source = Source { name: "example".into(), path: "example.rhai".into(), text };
+                let recipe = Recipe::parse(&engine, source).unwrap_or_else(|error| panic!("{}: {error}", function.signature()));
+                let cluster = Cluster::new(Arc::new(super::testing::workspace())).unwrap();
+                let declared =
+                    evaluate(&engine, &recipe, Dynamic::from(cluster)).unwrap_or_else(|error| panic!("{}: {error}", function.signature()));
+                assert!(!declared.declared.is_empty(), "{}", function.signature());
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_options_are_told_with_the_nearest_name() {
+        let engine = script_engine();
+        let told = |call: &str| {
+            let text = format!("const VERSION = \"1.0.0\";\nfn declare(cluster) {{ for node in cluster.nodes {{ {call}; }} }}\n");
+            let source = Source { name: "wrong".into(), path: "wrong.rhai".into(), text };
+            let recipe = Recipe::parse(&engine, source).unwrap();
+            let cluster = Cluster::new(Arc::new(super::testing::workspace())).unwrap();
+            evaluate(&engine, &recipe, Dynamic::from(cluster)).unwrap_err().to_string()
+        };
+        expect_test::expect![[r#"
+            unknown field `contents`, expected one of `content`, `mode`, `owner`
+            `mode` is text in octal, such as "0644"
+            `content` is text or a secret
+            the path "etc/a" is not absolute
+            give either `creates` or `unless`, so that a second run has nothing to do
+            "a b" is not the name of a package: letters, digits and `+-.` only
+            `restarted_by` takes a list of identities that other functions returned
+            `enabled: true` is not supported; kthw only keeps swap off"#]]
+        .assert_eq(
+            &[
+                r#"ssh::file(node, "/etc/a", #{ contents: "x" })"#,
+                r#"ssh::file(node, "/etc/a", #{ content: "x", mode: 644 })"#,
+                r#"ssh::file(node, "/etc/a", #{ content: 5 })"#,
+                r#"ssh::directory(node, "etc/a")"#,
+                r#"ssh::command(node, "a", #{ run: ["true"] })"#,
+                r#"ssh::package(node, "a b")"#,
+                r#"ssh::service(node, "a", #{ restarted_by: ["containerd"] })"#,
+                r#"ssh::swap(node, #{ enabled: true })"#,
+            ]
+            .map(told)
+            .join("\n"),
+        );
+    }
+}

@@ -112,11 +112,9 @@ impl OpenNode {
                 Ok(live) => Ok(Poll::Ready(live)),
                 Err(error) => {
                     let patient = peers.clock().now().saturating_sub(begun) < REFUSED_LIMIT;
-                    let code = error.diagnostic().code().map(|code| code.to_string()).unwrap_or_default();
-                    match code.trim_start_matches("kthw::ssh::") {
-                        "unreachable" | "no_answer" | "handshake" | "through_jump_host" | "broken" => Ok(Poll::Pending(error.to_string())),
-                        "refused" | "sudo" if patient => Ok(Poll::Pending(error.to_string())),
-                        _ => Err(error),
+                    match code(&error).as_str() {
+                        "kthw::ssh::refused" | "kthw::ssh::sudo" if patient => Ok(Poll::Pending(error.to_string())),
+                        _ => until_it_is_there(error),
                     }
                 }
             }
@@ -128,7 +126,11 @@ impl OpenNode {
         let what = format!("cloud-init on {} to finish", self.node);
         let help = format!("log in to {} and see `cloud-init status --long` and /var/log/cloud-init-output.log", self.node);
         wait(peers, FIRST_START, &what, &help, || async {
-            let live = self.look(peers).await?;
+            // The first start may end in a restart.
+            let live = match self.look(peers).await {
+                Ok(live) => live,
+                Err(error) => return until_it_is_there(error),
+            };
             match &live.first_start {
                 FirstStart::Over => Ok(Poll::Ready(live)),
                 FirstStart::Running => Ok(Poll::Pending("it is still running".into())),
@@ -233,6 +235,18 @@ impl NodeResource for OpenNode {
             self.set_hostname(peers, permit).await?;
         }
         self.until_package_lock_is_free(peers).await
+    }
+}
+
+fn code(error: &Error) -> String {
+    error.diagnostic().code().map(|code| code.to_string()).unwrap_or_default()
+}
+
+/// A machine that is not there yet is waited for; every other failure ends the wait.
+fn until_it_is_there<T>(error: Error) -> Result<Poll<T>> {
+    match code(&error).strip_prefix("kthw::ssh::") {
+        Some("unreachable" | "no_answer" | "handshake" | "through_jump_host" | "broken") => Ok(Poll::Pending(error.to_string())),
+        _ => Err(error),
     }
 }
 

@@ -27,8 +27,8 @@ pub mod api {
     ///
     /// ```rhai
     /// for node in cluster.members {
-    ///     let module = ssh::kernel_module(node, "nf_conntrack");
-    ///     ssh::sysctl(node, "net.netfilter.nf_conntrack_max", 131072, #{ needs: [module] });
+    ///     let loaded = ssh::kernel_module(node, "nf_conntrack");
+    ///     ssh::sysctl(node, "net.netfilter.nf_conntrack_max", 131072, #{ needs: [loaded] });
     /// }
     /// ```
     #[rhai_fn(return_raw, volatile, name = "sysctl")]
