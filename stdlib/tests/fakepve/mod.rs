@@ -1,7 +1,7 @@
 //! A fake Proxmox VE of our own for one test, and what a test does with it.
 //!
-//! It is started when the variable KTHW_FAKEPVE names a Python that has fakepve (`tests/peers/install` makes one); otherwise the test says
-//! that it is skipped.
+//! It runs in the Python that `tests/peers/install pve` made, or in the one that KTHW_FAKEPVE names; without either the test says that it is
+//! skipped.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says why it is skipped")]
 use kthw_engine::{
     BoxFuture, Clock, Error, Events, Kind, Peers, Permit, Plan, Recipe, Report, RunOptions, Secret, Source, SystemClock, evaluate,
@@ -20,7 +20,7 @@ use kthw_stdlib::{
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -45,10 +45,12 @@ impl Drop for FakePve {
 
 /// Starts one at `address` (a loopback address of the test's own), or says why not.
 pub fn start(address: &str) -> Option<FakePve> {
-    let Some(python) = std::env::var_os("KTHW_FAKEPVE") else {
-        eprintln!("SKIPPED: set KTHW_FAKEPVE to a Python that has fakepve (tests/peers/install makes one)");
+    let peers = std::env::var_os("KTHW_PEERS").map_or_else(|| "/var/cache/kthw-peers".into(), PathBuf::from);
+    let python = std::env::var_os("KTHW_FAKEPVE").map_or_else(|| peers.join("venv/bin/python"), PathBuf::from);
+    if !python.exists() {
+        eprintln!("SKIPPED: no fakepve; run `tests/peers/install pve`, or set KTHW_FAKEPVE to a Python that has it");
         return None;
-    };
+    }
     let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("pve")).unwrap();
