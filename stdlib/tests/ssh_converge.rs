@@ -1,4 +1,5 @@
 //! The law of resources against a real sshd: plan writes nothing; run; plan again is all `=`. Skipped, aloud, where there is no sshd.
+#![allow(clippy::print_stderr)]
 use kthw_engine::{Evaluated, Peers, Plan, Recipe, Report, RunOptions, Source, SystemClock, evaluate, plan, run, silent};
 use kthw_stdlib::{
     Dynamic, script_engine,

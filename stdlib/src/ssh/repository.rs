@@ -95,6 +95,9 @@ impl Repository {
         let key = match (&spec.key, &spec.key_url, &spec.key_sha256) {
             (Some(text), None, None) => Key::Text(format!("{}\n", text.trim())),
             (None, Some(url), Some(sha256)) => {
+                if !url.starts_with("http://") && !url.starts_with("https://") {
+                    return wrong(format!("`key_url` is not an http or https URL: `{url}`"));
+                }
                 if sha256.len() != 64 || !sha256.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f')) || !one_word(url) {
                     return wrong("`key_sha256` is 64 lower-case hex digits, and `key_url` one word".into());
                 }
@@ -191,13 +194,17 @@ impl NodeResource for Repository {
         let mut actions = Vec::new();
         if live.is_none_or(|live| !live.key_matches) {
             actions.push(Action::Directory { path: KEYRINGS.into(), mode: 0o755, owner: None });
-            actions.push(match &self.key {
-                Key::Text(text) => Action::Write { path: self.key_file(), content: Content::plain(text), mode: 0o644, owner: None },
-                // apt's own downloader: it knows apt's proxies, checks the digest, and is there where nothing else is.
-                Key::Url { url, sha256 } => {
-                    Action::run(["/usr/lib/apt/apt-helper", "download-file", url, &self.key_file(), &format!("SHA256:{sha256}")])
+            match &self.key {
+                Key::Text(text) => {
+                    actions.push(Action::Write { path: self.key_file(), content: Content::plain(text), mode: 0o644, owner: None });
                 }
-            });
+                // apt's own downloader: it knows apt's proxies, checks the digest, and is there where nothing else is. It would go on
+                // with a file that is there already.
+                Key::Url { url, sha256 } => actions.extend([
+                    Action::Remove { path: self.key_file() },
+                    Action::run(["/usr/lib/apt/apt-helper", "download-file", url, &self.key_file(), &format!("SHA256:{sha256}")]),
+                ]),
+            }
         }
         if live.is_none_or(|live| !live.sources_match) {
             actions.push(Action::Write { path: self.sources_file(), content: Content::plain(self.sources()), mode: 0o644, owner: None });
@@ -279,7 +286,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_repository_is_refused() {
-        let cases: [(&str, fn(&mut Spec)); 7] = [
+        type Spoil = fn(&mut Spec);
+        let cases: [(&str, Spoil); 7] = [
             ("is not an http", |spec| spec.url = "repo.example/".into()),
             ("is not an http", |spec| spec.url = "http://a b/".into()),
             ("needs a `/` at its end", |spec| spec.url = "http://a/b".into()),

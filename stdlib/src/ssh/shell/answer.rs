@@ -4,7 +4,7 @@ use super::Mark;
 /// A node's answer that is not what the script would have printed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot understand {what}: {seen}")]
-pub(crate) struct Malformed {
+pub struct Malformed {
     what: &'static str,
     seen: String,
 }
