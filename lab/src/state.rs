@@ -21,11 +21,9 @@ pub struct State {
     pub clusters: Vec<Cluster>,
     /// Faults that are still to happen.
     pub faults: Vec<Fault>,
-    /// Requests and commands that may have changed something since the world was opened.
-    #[serde(skip)]
+    /// Requests and commands that may have changed something, since the world began.
     pub writes: u64,
     /// Programs that were asked for and that the lab does not play, and other things it cannot answer.
-    #[serde(skip)]
     pub unknown: Vec<String>,
     /// Every request and command since the world was opened, one line each.
     #[serde(skip)]
@@ -70,6 +68,7 @@ impl State {
     /// Lets everything happen that is due by now: tasks end, machines come up.
     pub fn settle(&mut self) {
         crate::proxmox::end_due_tasks(self);
+        crate::node::finish_first_starts(self);
     }
 
     /// Notes that something was asked for that the lab does not play.

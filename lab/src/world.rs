@@ -94,7 +94,7 @@ impl World {
         LabClock(self.clone())
     }
 
-    /// How many requests and commands that may change something have come since the world was opened.
+    /// How many requests and commands that may change something have come since the world began.
     pub fn writes(&self) -> u64 {
         self.lock().writes
     }

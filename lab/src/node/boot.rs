@@ -35,7 +35,7 @@ pub(crate) fn boot(state: &mut State, vmid: u32, serial: u64, seed: &Seed) {
     let machine = state.machines.entry(vm_key(vmid)).or_default();
     let first = machine.boots == 0;
     seed_machine(machine, serial, seed, now_s);
-    power_on(machine, now_ms);
+    power_on(machine, now_ms, now_s);
     let busy_ms = match (first, seed.upgrade) {
         (true, true) => 60_000,
         (true, false) => 20_000,
@@ -43,7 +43,7 @@ pub(crate) fn boot(state: &mut State, vmid: u32, serial: u64, seed: &Seed) {
     };
     machine.cloud_init_until_ms = machine.ssh_from_ms + busy_ms;
     if first && seed.upgrade {
-        super::programs::update_lists(machine);
+        super::programs::update_lists(machine, None);
     }
 }
 
@@ -65,6 +65,19 @@ pub(crate) fn power_off(state: &mut State, vmid: u32) {
         machine.running = false;
     }
 }
+
+/// Lets cloud-init finish on every machine whose time has come.
+pub(crate) fn finish_first_starts(state: &mut State) {
+    let (now_ms, now_s) = (state.now_ms, state.unix_s());
+    for machine in state.machines.values_mut().filter(|machine| machine.running && now_ms >= machine.cloud_init_until_ms) {
+        if !machine.files.exists(FINISHED) {
+            machine.files.put(FINISHED, FINISHED_WELL, 0o644, now_s);
+        }
+    }
+}
+
+const FINISHED: &str = "/run/cloud-init/result.json";
+const FINISHED_WELL: &str = "{\n \"v1\": {\n  \"datasource\": \"DataSourceNoCloud [seed=/dev/sr0]\",\n  \"errors\": []\n }\n}\n";
 
 fn seed_machine(machine: &mut Machine, serial: u64, seed: &Seed, now_s: u64) {
     let short = seed.name.split('.').next().unwrap_or_default().to_owned();
@@ -101,14 +114,17 @@ fn seed_machine(machine: &mut Machine, serial: u64, seed: &Seed, now_s: u64) {
     machine.files.put("/etc/netplan/50-cloud-init.yaml", &netplan, 0o600, now_s);
 }
 
-fn power_on(machine: &mut Machine, now_ms: u64) {
+fn power_on(machine: &mut Machine, now_ms: u64, now_s: u64) {
     machine.running = true;
     machine.boots += 1;
     machine.booted_ms = now_ms;
+    machine.files.remove_tree("/run/cloud-init");
     machine.agent_from_ms = now_ms + 6_000;
     machine.ssh_from_ms = now_ms + 8_000;
     let up_ms = machine.ssh_from_ms;
     super::programs::load_at_boot(machine);
+    // The directory is there from the beginning; the result in it only when cloud-init has finished.
+    machine.files.make_directory("/run/cloud-init", 0o755, now_s);
     let enabled: Vec<String> =
         machine.units.iter().filter(|(_, unit)| unit.enabled && !unit.masked).map(|(name, _)| name.clone()).collect();
     for unit in machine.units.values_mut() {

@@ -20,6 +20,9 @@ pub struct Entry {
     pub group: String,
     /// Last modification, in seconds since 1970.
     pub modified_s: u64,
+    /// The digest of the downloaded file that this one stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_for: Option<String>,
 }
 
 /// What kind of thing it is, with its content.
@@ -77,7 +80,10 @@ impl Files {
         if matches!(self.0.get(&real), Some(Entry { kind: Kind::Directory, .. })) {
             return Err(format!("cannot overwrite directory {path}"));
         }
-        self.0.insert(real, Entry { kind: Kind::File(content), mode, owner: "root".into(), group: "root".into(), modified_s: now_s });
+        self.0.insert(
+            real,
+            Entry { kind: Kind::File(content), mode, owner: "root".into(), group: "root".into(), modified_s: now_s, stands_for: None },
+        );
         Ok(())
     }
 
@@ -98,7 +104,7 @@ impl Files {
         if let Some(folder) = parent(path) {
             self.make_directory(folder, 0o755, now_s);
         }
-        let entry = Entry { kind: Kind::Directory, mode, owner: "root".into(), group: "root".into(), modified_s: now_s };
+        let entry = Entry { kind: Kind::Directory, mode, owner: "root".into(), group: "root".into(), modified_s: now_s, stands_for: None };
         if let Some(real) = self.real_parent(path) {
             self.0.insert(real, entry);
         }
@@ -168,7 +174,7 @@ impl Files {
             content: None,
         };
         if let Kind::File(content) = &entry.kind {
-            let digest = crate::state::fingerprint(content);
+            let digest = entry.stands_for.clone().unwrap_or_else(|| crate::state::fingerprint(content));
             state.content = expect.filter(|wanted| *wanted != digest && content.len() <= SMALL).map(|_| content.clone());
             state.sha256 = Some(digest);
         }
@@ -195,8 +201,7 @@ impl Files {
         for _ in 0..16 {
             match self.0.get(&real) {
                 Some(Entry { kind: Kind::Symlink(target), .. }) => {
-                    let target =
-                        if target.starts_with('/') { target.clone() } else { format!("{}/{target}", parent(&real).unwrap_or_default()) };
+                    let target = joined(parent(&real).unwrap_or_default(), target);
                     real = self.real_parent(&target)?;
                 }
                 Some(_) => return Some(real),
@@ -206,6 +211,22 @@ impl Files {
         }
         None
     }
+}
+
+/// A link's target as an absolute path, without `..`.
+fn joined(folder: &str, target: &str) -> String {
+    let mut names: Vec<&str> =
+        if target.starts_with('/') { Vec::new() } else { folder.split('/').filter(|name| !name.is_empty()).collect() };
+    for name in target.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => {
+                names.pop();
+            }
+            name => names.push(name),
+        }
+    }
+    format!("/{}", names.join("/"))
 }
 
 fn parent(path: &str) -> Option<&str> {

@@ -17,6 +17,8 @@ pub(crate) struct Host<'s> {
     pub machine: Machine,
     /// What the running program gets on standard input.
     pub stdin: Vec<u8>,
+    /// Whether somebody only looks: nothing may change.
+    pub looking: bool,
     /// Virtual milliseconds that the work has taken so far.
     pub took_ms: u64,
 }
@@ -25,7 +27,7 @@ impl<'s> Host<'s> {
     /// Takes a machine out of the world.
     pub fn take(state: &'s mut State, key: &str, name: &str) -> Option<Self> {
         let machine = state.machines.remove(key)?;
-        Some(Self { state, key: key.to_owned(), name: name.to_owned(), machine, stdin: Vec::new(), took_ms: 0 })
+        Some(Self { state, key: key.to_owned(), name: name.to_owned(), machine, stdin: Vec::new(), looking: false, took_ms: 0 })
     }
 
     /// Puts it back and returns how long the work took.

@@ -46,6 +46,8 @@ pub struct Machine {
     pub sysctls: BTreeMap<String, String>,
     /// Active swap devices.
     pub swaps: Vec<String>,
+    /// How many shell texts that the lab does not understand were run on it.
+    pub scripts: u32,
     /// The number of the cluster that it belongs to.
     pub cluster: Option<usize>,
 }

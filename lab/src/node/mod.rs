@@ -10,7 +10,7 @@ mod tests;
 mod ubuntu;
 mod work;
 
-pub(crate) use boot::{Seed, boot, power_off, vm_key};
+pub(crate) use boot::{Seed, boot, finish_first_starts, power_off, vm_key};
 pub use files::{Entry, Files, Kind};
 pub use machine::{Machine, Package, Unit};
 pub use seam::LabNodes;

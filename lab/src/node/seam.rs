@@ -2,6 +2,7 @@
 use super::{
     boot::{Seed, provide},
     host::Host,
+    machine::Machine,
     work,
 };
 use crate::{
@@ -14,8 +15,11 @@ use kthw_engine::{
     BoxFuture, Error, Permit, Result,
     node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
 };
-use kthw_stdlib::workspace::Workspace;
-use std::{collections::BTreeMap, sync::Arc};
+use kthw_stdlib::{
+    ssh::{KnownHosts, SshError},
+    workspace::Workspace,
+};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 /// The machines of a workspace.
 #[derive(Clone, Debug)]
@@ -23,6 +27,7 @@ pub struct LabNodes {
     world: World,
     addresses: Arc<BTreeMap<String, String>>,
     user: Arc<str>,
+    known_hosts: Option<KnownHosts>,
 }
 
 impl LabNodes {
@@ -35,7 +40,13 @@ impl LabNodes {
             }
         }
         let addresses = workspace.nodes.iter().map(|node| (node.name.clone(), node.address.to_string())).collect();
-        Self { world, addresses: Arc::new(addresses), user: workspace.ssh.user.as_str().into() }
+        Self { world, addresses: Arc::new(addresses), user: workspace.ssh.user.as_str().into(), known_hosts: None }
+    }
+
+    /// The same machines, whose host keys must be those that are pinned.
+    #[must_use]
+    pub fn with_known_hosts(self, known_hosts: KnownHosts) -> Self {
+        Self { known_hosts: Some(known_hosts), ..self }
     }
 
     /// Does `work` on a node, in virtual time, with the faults that strike it.
@@ -45,13 +56,13 @@ impl LabNodes {
             let key = self.reach(state, node)?;
             let fault = state.strike(|on| matches!(on, Trigger::Node { node: wanted } if wanted == node));
             if fault == Some(Outcome::BrokenBefore) {
-                return Err(unreachable(node, "connection reset by peer"));
+                return Err(broken(node));
             }
-            let Some(mut host) = Host::take(state, &key, node) else { return Err(unreachable(node, "no route to host")) };
+            let Some(mut host) = Host::take(state, &key, node) else { return Err(broken(node)) };
             let answer = work(&mut host);
             let span_ms = host.put_back();
             match fault {
-                Some(_) => (Err(unreachable(node, "connection reset by peer")), span_ms),
+                Some(_) => (Err(broken(node)), span_ms),
                 None => (Ok(answer), span_ms),
             }
         };
@@ -59,17 +70,36 @@ impl LabNodes {
         answer
     }
 
+    /// The key of the machine behind a node's name, if somebody could log in there.
     fn reach(&self, state: &State, node: &str) -> Result<String> {
-        let Some(address) = self.addresses.get(node) else { return Err(unreachable(node, "the workspace has no such node")) };
-        let Some(key) = key_of(state, address) else { return Err(unreachable(node, &format!("{address}: no route to host"))) };
+        let Some(address) = self.addresses.get(node) else { return Err(Error::peer(SshError::NoSuchNode { node: node.to_owned() })) };
+        let Some(key) = key_of(state, address) else { return Err(unreachable(node, address, "no route to host")) };
         let machine = &state.machines[&key];
         if state.now_ms < machine.ssh_from_ms {
-            return Err(unreachable(node, &format!("{address}: connection refused; the machine is still booting")));
+            return Err(unreachable(node, address, "connection refused"));
         }
+        self.check_host_key(node, address, machine)?;
         if machine.user != *self.user || !machine.has_keys {
-            return Err(unreachable(node, &format!("{}@{address}: permission denied (publickey)", self.user)));
+            let (node, address, user) = (node.to_owned(), address.clone(), self.user.to_string());
+            return Err(Error::peer(SshError::Refused { node, address, user, tried: "the lab's key".into() }));
         }
         Ok(key)
+    }
+
+    /// A pinned key must be the machine's own. Keys that nobody pinned are believed, as on first use.
+    fn check_host_key(&self, node: &str, address: &str, machine: &Machine) -> Result<()> {
+        let Some(known) = &self.known_hosts else { return Ok(()) };
+        let file = known.path().display().to_string();
+        let text = std::fs::read_to_string(known.path()).unwrap_or_default();
+        let ours = machine.files.text("/etc/ssh/ssh_host_ed25519_key.pub");
+        let key = ours.split(' ').nth(1).unwrap_or_default();
+        let mut pinned =
+            text.lines().filter(|line| line.split(' ').next().is_some_and(|hosts| hosts.split(',').any(|host| host == address))).peekable();
+        if pinned.peek().is_none() || pinned.any(|line| line.split(' ').any(|word| word == key)) {
+            return Ok(());
+        }
+        let (node, address) = (node.to_owned(), address.to_owned());
+        Err(Error::peer(SshError::HostKeyChanged { node, address, known: "another key".into(), presented: key.to_owned(), file }))
     }
 }
 
@@ -131,14 +161,12 @@ fn provide_all(state: &mut State, workspace: &Workspace) {
     }
 }
 
-fn unreachable(node: &str, reason: &str) -> Error {
-    Error::peer(CannotReach { node: node.to_owned(), reason: reason.to_owned() })
+/// What the real transport says of a machine that cannot be reached.
+fn unreachable(node: &str, address: &str, reason: &str) -> Error {
+    Error::peer(SshError::Unreachable { node: node.to_owned(), address: address.to_owned(), source: io::Error::other(reason.to_owned()) })
 }
 
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("cannot reach {node}: {reason}")]
-#[diagnostic(code(kthw::lab::reach), help("this is the lab; `kthw lab reset` starts over with an empty world"))]
-struct CannotReach {
-    node: String,
-    reason: String,
+/// What the real transport says of a connection that breaks while it is used.
+fn broken(node: &str) -> Error {
+    unreachable(node, node, "connection reset by peer")
 }

@@ -1,19 +1,48 @@
 //! Answers probes and does actions on one machine, without a shell.
 use super::{files::Kind, host::Host};
-use kthw_engine::node::{Action, Block, BlockOutcome, Finding, Output, Probe};
+use kthw_engine::node::{Action, Block, BlockOutcome, Finding, Output, PathKind, PathState, Probe};
 
 /// Looks at one thing.
 pub(crate) fn look(host: &mut Host, probe: &Probe) -> Finding {
     match probe {
+        Probe::Path { path, .. } if path.starts_with("/sys/module/") => Finding::Path(module(host, path)),
         Probe::Path { path, expect } => Finding::Path(host.machine.files.state(path, expect.as_deref())),
         Probe::Line { path, line } => Finding::Line(host.machine.files.text(path).lines().any(|found| found == line)),
-        Probe::Run { argv } => Finding::Run(host.run(argv, &[])),
+        Probe::Run { argv } => {
+            host.looking = true;
+            let output = host.run(argv, &[]);
+            host.looking = false;
+            Finding::Run(output)
+        }
     }
+}
+
+/// The directory of a loaded kernel module.
+fn module(host: &Host, path: &str) -> Option<PathState> {
+    let there = host.machine.modules.contains(path.trim_start_matches("/sys/module/"));
+    there.then(|| PathState {
+        kind: PathKind::Directory,
+        mode: 0o755,
+        owner: "root".into(),
+        group: "root".into(),
+        modified_s: 0,
+        sha256: None,
+        content: None,
+    })
+}
+
+/// Whether a finding still says the same. When a file was written last does not count.
+fn same(seen: &Finding, now: &Finding) -> bool {
+    let timeless = |finding: &Finding| match finding {
+        Finding::Path(Some(state)) => Finding::Path(Some(PathState { modified_s: 0, ..state.clone() })),
+        other => other.clone(),
+    };
+    timeless(seen) == timeless(now)
 }
 
 /// Guards, changes and reads again.
 pub(crate) fn change(host: &mut Host, batch: &[Block], started: &(dyn Fn(usize) + Sync)) -> Vec<BlockOutcome> {
-    let holds = |host: &mut Host, (probe, seen): &(Probe, Finding)| matches!(probe, Probe::Run { .. }) || look(host, probe) == *seen;
+    let holds = |host: &mut Host, (probe, seen): &(Probe, Finding)| matches!(probe, Probe::Run { .. }) || same(seen, &look(host, probe));
     if !batch.iter().all(|block| block.guard.iter().all(|one| holds(host, one))) {
         return batch.iter().map(|block| BlockOutcome::Moved(reread(host, block))).collect();
     }

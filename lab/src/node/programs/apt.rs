@@ -33,7 +33,7 @@ pub(crate) fn get(host: &mut Host, arguments: &[&str]) -> Output {
     let words = without_settings(arguments);
     let words = plain(&words);
     match words.split_first() {
-        Some((&"update", _)) => update(host),
+        Some((&"update", _)) => update(host, arguments),
         Some((&("install" | "upgrade" | "dist-upgrade"), names)) => install(host, names, arguments),
         Some((&("remove" | "purge"), names)) => remove(host, names, arguments),
         Some((&("clean" | "autoclean" | "autoremove" | "check"), _)) => printed(""),
@@ -88,13 +88,14 @@ pub(crate) fn cache(host: &mut Host, arguments: &[&str]) -> Output {
 }
 
 /// Brings the lists up to date from the sources on the machine, without looking at signatures.
-pub(crate) fn update_lists(machine: &mut Machine) {
-    let mut catalog: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (_, url, _) in sources(machine) {
+/// Only from one file, and beside what is known already, when that is named.
+pub(crate) fn update_lists(machine: &mut Machine, only: Option<&str>) {
+    let mut catalog: BTreeMap<String, Vec<String>> = if only.is_some() { machine.catalog.clone() } else { BTreeMap::new() };
+    for (_, url, _) in sources(machine).into_iter().filter(|(file, ..)| only.is_none_or(|only| only == file)) {
         if let Some(minor) = url.split("/core:/stable:/v").nth(1).and_then(|rest| rest.split('/').next()) {
             for name in ["kubelet", "kubeadm", "kubectl"] {
                 let versions = (0..=NEWEST_PATCH).map(|patch| format!("{minor}.{patch}-1.1"));
-                catalog.entry(name.into()).or_default().extend(versions);
+                catalog.insert(name.into(), versions.collect());
             }
             catalog.extend(KUBERNETES_EXTRAS.iter().map(|(name, version)| ((*name).to_owned(), vec![(*version).to_owned()])));
         } else if url.contains("ubuntu.com/") {
@@ -115,15 +116,16 @@ pub(crate) fn update_lists(machine: &mut Machine) {
     machine.catalog = catalog;
 }
 
-fn update(host: &mut Host) -> Output {
-    host.took_ms += 4000;
-    for (file, url, key) in sources(&host.machine) {
+fn update(host: &mut Host, arguments: &[&str]) -> Output {
+    let only = arguments.iter().find_map(|argument| argument.strip_prefix("Dir::Etc::SourceList="));
+    host.took_ms += if only.is_some() { 1500 } else { 4000 };
+    for (file, url, key) in sources(&host.machine).into_iter().filter(|(file, ..)| only.is_none_or(|only| only == file)) {
         if key.is_some_and(|key| key.starts_with('/') && !host.machine.files.exists(&key)) {
             let text = format!("E: The repository '{url}' is not signed. (from {file})");
             return failed(100, text);
         }
     }
-    update_lists(&mut host.machine);
+    update_lists(&mut host.machine, only);
     printed("Reading package lists...\n")
 }
 
@@ -254,4 +256,20 @@ fn numbers(version: &str) -> Vec<u64> {
 fn without_settings<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
     let valued = |at: usize| at > 0 && matches!(arguments[at - 1], "-o" | "-t" | "-c" | "--option");
     arguments.iter().enumerate().filter(|(at, _)| !valued(*at)).map(|(_, word)| *word).collect()
+}
+
+/// Runs apt-helper: `download-file URL PATH SHA256:DIGEST`. The lab has no network; the file gets words of its own.
+pub(crate) fn helper(host: &mut Host, arguments: &[&str]) -> Output {
+    let ["download-file", url, path, ..] = arguments else { return failed(1, "E: Invalid operation") };
+    host.took_ms += 800;
+    let (now_s, digest) = (host.state.unix_s(), arguments.get(3).and_then(|digest| digest.strip_prefix("SHA256:")));
+    match host.machine.files.write(path, format!("what {url} serves\n").into_bytes(), 0o644, now_s) {
+        Ok(()) => {
+            if let Some(entry) = host.machine.files.get_mut(path) {
+                entry.stands_for = digest.map(str::to_owned);
+            }
+            printed("")
+        }
+        Err(text) => failed(100, format!("E: {text}")),
+    }
 }

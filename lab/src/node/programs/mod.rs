@@ -7,6 +7,7 @@ mod kernel;
 mod kubeadm;
 mod kubectl;
 mod openssl;
+mod shell;
 mod system;
 mod systemctl;
 
@@ -22,6 +23,7 @@ type Program = fn(&mut Host, &[&str]) -> Output;
 const PROGRAMS: &[(&str, Program)] = &[
     ("apt-cache", apt::cache),
     ("apt-get", apt::get),
+    ("apt-helper", apt::helper),
     ("apt-mark", apt::mark),
     ("cat", files::cat),
     ("cloud-init", system::cloud_init),
@@ -47,6 +49,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("openssl", openssl::openssl),
     ("readlink", files::readlink),
     ("rm", files::rm),
+    ("sh", shell::sh),
     ("sha256sum", files::sha256sum),
     ("sleep", system::sleep),
     ("swapoff", kernel::swapoff),

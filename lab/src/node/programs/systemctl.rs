@@ -4,7 +4,15 @@ use super::super::{
     machine::Unit,
 };
 use super::{has, plain};
+use crate::state::{BEGIN_S, rfc3339};
 use kthw_engine::node::Output;
+
+/// A moment as systemd prints it in UTC: `Sat 2026-08-15 08:00:00 UTC`.
+fn timestamp(unix_s: u64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    let day = usize::try_from(unix_s / 86_400 % 7).unwrap_or(0);
+    format!("{} {} UTC", DAYS[day], rfc3339(unix_s).replace('T', " ").trim_end_matches('Z'))
+}
 
 /// Runs systemctl.
 pub(crate) fn systemctl(host: &mut Host, arguments: &[&str]) -> Output {
@@ -79,11 +87,13 @@ fn show(host: &Host, names: &[String], arguments: &[&str]) -> Output {
         let running = active == "active" && name.ends_with(".service");
         let since_us = unit.filter(|_| running).map_or(0, |unit| unit.started_ms.saturating_sub(host.machine.booted_ms) * 1000 + 1);
         let pid = if running { 700 + host.machine.units.keys().position(|known| known == name).unwrap_or(0) } else { 0 };
+        let started = unit.filter(|_| running).map_or_else(String::new, |unit| timestamp(BEGIN_S + unit.started_ms / 1000));
         // The order is systemd's own, whatever order was asked for.
         let properties = [
             ("Type", "notify".to_owned()),
             ("MainPID", pid.to_string()),
             ("NRestarts", if active == "activating" { "7" } else { "0" }.to_owned()),
+            ("ExecMainStartTimestamp", started),
             ("Result", if active == "activating" { "exit-code" } else { "success" }.to_owned()),
             ("Id", name.clone()),
             ("Names", name.clone()),

@@ -1,0 +1,195 @@
+//! The shipped recipes in the lab, through the real engine and the real modules.
+use kthw_engine::{Evaluated, Graph, Library, Outcome, Peers, Plan, Report, RunOptions, Source, evaluate, plan, run, silent};
+use kthw_lab::{Fault, World, peers};
+use kthw_stdlib::{
+    Dynamic, script_engine,
+    ssh::KnownHosts,
+    workspace::{Cluster, Workspace},
+};
+use std::{path::PathBuf, sync::Arc};
+
+struct Recipes;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+impl Library for Recipes {
+    fn find(&self, name: &str) -> Result<Option<Source>, String> {
+        let path = root().join("recipes").join(format!("{name}.rhai"));
+        Ok(std::fs::read_to_string(path).ok().map(|text| Source { name: name.into(), path: format!("recipes/{name}.rhai"), text }))
+    }
+
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+struct Lab {
+    world: World,
+    workspace: Arc<Workspace>,
+    peers: Peers,
+    folder: PathBuf,
+}
+
+impl Lab {
+    fn new(name: &str) -> Self {
+        Self::changed(name, World::default(), &[])
+    }
+
+    fn changed(name: &str, world: World, set: &[&str]) -> Self {
+        let text = std::fs::read_to_string(root().join("workspaces/ubuntu/workspace.yaml")).unwrap();
+        let set: Vec<String> = set.iter().map(|one| (*one).to_owned()).collect();
+        let workspace = Arc::new(Workspace::load("workspace.yaml", &text, &set, &[]).unwrap());
+        let folder = std::env::temp_dir().join(format!("kthw-lab-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let peers = peers(&world, &workspace, KnownHosts::open(folder.join("known_hosts")).unwrap()).unwrap();
+        Self { world, workspace, peers, folder }
+    }
+
+    fn evaluated(&self, recipe: &str) -> Vec<Evaluated> {
+        let engine = script_engine();
+        let graph = Graph::load(&engine, &Recipes, recipe).unwrap();
+        let cluster = Cluster::new(self.workspace.clone()).unwrap();
+        graph.recipes().iter().map(|one| evaluate(&engine, one, Dynamic::from(cluster.clone())).unwrap()).collect()
+    }
+
+    async fn plan(&self, recipe: &str) -> Plan {
+        plan(&self.evaluated(recipe), &self.peers, &silent()).await.unwrap()
+    }
+
+    async fn apply(&self, recipe: &str) -> Report {
+        let plan = self.plan(recipe).await;
+        run(plan, &self.peers, &silent(), &RunOptions::default()).await
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn failures(report: &Report) -> String {
+    report.failures.iter().map(|(id, error)| format!("{id}: {error}\n")).collect()
+}
+
+fn changes(plan: &Plan) -> Vec<String> {
+    let changed = plan.planned().iter().filter(|one| !one.change.is_none());
+    changed
+        .map(|one| {
+            format!(
+                "{} {} {}",
+                one.change.word(),
+                one.id,
+                one.change.fields().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+            )
+        })
+        .collect()
+}
+
+const FULL: &str = "ubuntu/full";
+
+#[tokio::test]
+async fn nothing_becomes_a_running_cluster_and_then_nothing_changes() {
+    let lab = Lab::new("full");
+    let begun = std::time::Instant::now();
+    let first = lab.plan(FULL).await;
+    assert_eq!(lab.world.writes(), 0, "a plan wrote");
+    assert_eq!(first.changes(), first.planned().len() - settled_at_birth(&first));
+    let report = lab.apply(FULL).await;
+    assert_eq!(failures(&report), "");
+    assert_eq!(lab.world.unknown(), Vec::<String>::new());
+    let writes = lab.world.writes();
+    assert_eq!(changes(&lab.plan(FULL).await), Vec::<String>::new());
+    assert_eq!(lab.world.writes(), writes, "a plan wrote");
+    let nodes = lab.world.with_state(|state| state.clusters[0].members.len());
+    assert_eq!(nodes, 3);
+    assert!(begun.elapsed().as_secs() < 5, "the lab is slow: {:?}", begun.elapsed());
+}
+
+/// Resources that need nothing even on a new machine cannot be known before it is there.
+fn settled_at_birth(plan: &Plan) -> usize {
+    plan.planned().iter().filter(|one| one.change.is_none()).count()
+}
+
+#[tokio::test]
+async fn two_worlds_are_the_same_to_the_last_digit() {
+    let mut saved = Vec::new();
+    for name in ["first", "second"] {
+        let lab = Lab::new(name);
+        assert_eq!(failures(&lab.apply("phases/system").await), "");
+        let path = lab.folder.join("lab.json");
+        lab.world.save(&path).unwrap();
+        saved.push(std::fs::read_to_string(path).unwrap());
+    }
+    // Only the mark of ownership is made with real randomness, by kthw itself.
+    let without_marks = |text: &String| text.split("description").count();
+    assert_eq!(without_marks(&saved[0]), without_marks(&saved[1]));
+}
+
+#[tokio::test]
+async fn a_saved_world_goes_on_where_it_was() {
+    let lab = Lab::new("saved");
+    assert_eq!(failures(&lab.apply("phases/system").await), "");
+    let path = lab.folder.join("lab.json");
+    lab.world.save(&path).unwrap();
+    let again = Lab::changed("saved-again", World::open(&path).unwrap(), &[]);
+    assert_eq!(changes(&again.plan("phases/system").await), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn faults_on_the_way_end_in_the_same_cluster() {
+    let lab = Lab::new("faults");
+    lab.world
+        .add_fault(Fault::task("qmclone", "clone failed: can't lock file '/var/lock/pve-manager/pve-storage-local-lvm' - got timeout"));
+    lab.world.add_fault(Fault::http("GET", "/status", 595, "No route to host").times(2));
+    lab.world.add_fault(Fault::command("wu1", &["apt-get", "install"], 100, "E: Failed to fetch  404  Not Found"));
+    let report = lab.apply(FULL).await;
+    assert_eq!(failures(&report), "");
+    assert!(lab.world.with_state(|state| state.faults.is_empty()));
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_fails_its_node_alone_and_the_next_run_goes_on() {
+    let lab = Lab::new("reset");
+    assert_eq!(failures(&lab.apply("phases/machines").await), "");
+    lab.world.add_fault(Fault::node_reset("wu1", true).after(2));
+    let report = lab.apply("phases/containerd").await;
+    assert!(failures(&report).contains("wu1"), "{}", failures(&report));
+    assert!(report.outcomes.iter().any(|(id, outcome)| id.name().contains("wu2") && matches!(outcome, Outcome::Changed { .. })));
+    assert_eq!(failures(&lab.apply(FULL).await), "");
+    assert_eq!(changes(&lab.plan(FULL).await), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_machine_destroyed_behind_our_back_comes_back() {
+    let lab = Lab::new("destroyed");
+    assert_eq!(failures(&lab.apply(FULL).await), "");
+    lab.world.destroy_vm(421);
+    assert_eq!(failures(&lab.apply(FULL).await), "");
+    assert_eq!(changes(&lab.plan(FULL).await), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn somebody_elses_machine_is_left_alone() {
+    let lab = Lab::new("foreign");
+    lab.world.add_foreign_vm(421, "theirs");
+    let result = plan(&lab.evaluated("phases/machines"), &lab.peers, &silent()).await;
+    let told = match result {
+        Err(error) => error.to_string(),
+        Ok(plan) => failures(&run(plan, &lab.peers, &silent(), &RunOptions::default()).await),
+    };
+    assert!(told.contains("421"), "{told}");
+    lab.world.with_state(|state| assert_eq!(state.pve.vms[&421].config["name"], "theirs"));
+}
+
+#[tokio::test]
+async fn another_number_of_cores_is_exactly_that_change() {
+    let lab = Lab::new("cores");
+    assert_eq!(failures(&lab.apply(FULL).await), "");
+    let more = Lab::changed("cores-more", lab.world.clone(), &["machine.cores=4"]);
+    let ids: Vec<String> =
+        more.plan(FULL).await.planned().iter().filter(|one| !one.change.is_none()).map(|one| one.id.to_string()).collect();
+    assert_eq!(ids, ["proxmox.vm/cu1", "proxmox.vm/wu1", "proxmox.vm/wu2"]);
+}
