@@ -154,7 +154,7 @@ async fn faults_on_the_way_end_in_the_same_cluster() {
 async fn a_connection_that_breaks_fails_its_node_alone_and_the_next_run_goes_on() {
     let lab = Lab::new("reset");
     assert_eq!(failures(&lab.apply("phases/machines").await), "");
-    lab.world.add_fault(Fault::node_reset("wu1", true).after(2));
+    lab.world.add_fault(Fault::node_reset("wu1", true).after(1));
     let report = lab.apply("phases/containerd").await;
     assert!(failures(&report).contains("wu1"), "{}", failures(&report));
     assert!(report.outcomes.iter().any(|(id, outcome)| id.name().contains("wu2") && matches!(outcome, Outcome::Changed { .. })));
