@@ -55,7 +55,7 @@ impl Default for State {
 
 impl State {
     /// The next number; no two calls get the same one.
-    pub fn next(&mut self) -> u64 {
+    pub fn next_number(&mut self) -> u64 {
         self.serial += 1;
         self.serial
     }

@@ -1,4 +1,5 @@
 //! The shipped recipes in the lab, through the real engine and the real modules.
+#![allow(clippy::unwrap_used)]
 use kthw_engine::{Evaluated, Graph, Library, Outcome, Peers, Plan, Report, RunOptions, Source, evaluate, plan, run, silent};
 use kthw_lab::{Fault, World, peers};
 use kthw_stdlib::{

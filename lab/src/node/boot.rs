@@ -52,7 +52,7 @@ pub(crate) fn provide(state: &mut State, key: &str, seed: &Seed) {
     if state.machines.contains_key(key) {
         return;
     }
-    let serial = state.next();
+    let serial = state.next_number();
     let now_s = state.unix_s();
     let mut machine = Machine { booted_ms: state.now_ms, running: true, boots: 1, ..Machine::default() };
     seed_machine(&mut machine, serial, seed, now_s);

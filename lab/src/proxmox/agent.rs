@@ -32,7 +32,7 @@ pub(crate) fn answer(state: &mut State, request: &Request, deed: &str) -> Answer
             let argv = request.list("command").to_vec();
             let stdin = request.text("input-data").as_bytes().to_vec();
             let output = node::run_by_agent(state, &key, &argv, &stdin);
-            let pid = 3000 + state.next();
+            let pid = 3000 + state.next_number();
             if let Some(vm) = state.pve.vms.get_mut(&vmid) {
                 vm.commands.insert(pid, (output.status, output.stdout, output.stderr));
             }

@@ -16,7 +16,7 @@ pub(crate) fn version(state: &State) -> Answer {
 
 /// `POST /access/ticket`: every password is right in the lab.
 pub(crate) fn ticket(state: &mut State, request: &Request) -> Answer {
-    let number = state.next();
+    let number = state.next_number();
     let user = match request.given("realm") {
         Some(realm) => format!("{}@{realm}", request.text("username")),
         None => request.text("username").to_owned(),

@@ -161,7 +161,7 @@ pub(crate) fn with_mac(state: &mut State, value: &str) -> String {
 
 /// A new address with Proxmox's own prefix.
 pub(crate) fn new_mac(state: &mut State) -> String {
-    let digits = fingerprint(format!("mac {}", state.next())).to_uppercase();
+    let digits = fingerprint(format!("mac {}", state.next_number())).to_uppercase();
     format!("BC:24:11:{}:{}:{}", &digits[0..2], &digits[2..4], &digits[4..6])
 }
 

@@ -1,8 +1,11 @@
 //! Formats and patterns of parameters: upstream's name or expression, and what it means.
 use std::net::Ipv4Addr;
 
+/// Name, official spelling, and whether a text fits.
+pub(crate) type Pattern = (&'static str, &'static str, fn(&str) -> bool);
+
 /// A pattern as the table names it, as the official schema spells it, and as code.
-pub(crate) const PATTERNS: &[(&str, &str, fn(&str) -> bool)] = &[
+pub(crate) const PATTERNS: &[Pattern] = &[
     ("size", r"\+?\d+(\.\d+)?[KMGT]?", is_size),
     ("url", "https?://.*", |text| text.starts_with("http://") || text.starts_with("https://")),
     ("serial", r"(/dev/[^,]+|socket)", |text| text == "socket" || text.starts_with("/dev/")),

@@ -35,7 +35,7 @@ pub(crate) fn change(state: &mut State, request: &Request, deed: &str) -> Answer
 /// Starts a VM: what was pending takes effect, and the machine behind it boots.
 pub(crate) fn start(state: &mut State, vmid: u32) -> Result<(), String> {
     let now_ms = state.now_ms;
-    let serial = state.next();
+    let serial = state.next_number();
     let Some(vm) = state.pve.vms.get_mut(&vmid) else {
         return Err(format!("Configuration file 'nodes/?/qemu-server/{vmid}.conf' does not exist"));
     };

@@ -52,7 +52,7 @@ pub enum Work {
 
 /// Begins a task that takes `seconds` and returns its UPID.
 pub(crate) fn begin(state: &mut State, node: &str, kind: &str, id: &str, seconds: u64, work: Work) -> Value {
-    let number = state.next();
+    let number = state.next_number();
     let begun_s = state.unix_s();
     let upid = format!("UPID:{node}:{:08X}:{:08X}:{begun_s:08X}:{kind}:{id}:root@pam!kthw:", 1000 + number, state.now_ms / 10);
     let ends_ms = state.now_ms + seconds * 1000;

@@ -196,7 +196,7 @@ fn replace_mac(value: &str, mac: &str) -> String {
 }
 
 fn uuid(state: &mut State) -> String {
-    let digits = fingerprint(format!("uuid {}", state.next()));
+    let digits = fingerprint(format!("uuid {}", state.next_number()));
     format!("{}-{}-4{}-8{}-{}", &digits[0..8], &digits[8..12], &digits[13..16], &digits[17..20], &digits[20..32])
 }
 

@@ -147,7 +147,7 @@ fn comes_up(host: &Host, documents: &Documents, endpoint: &str) -> Result<(), St
 }
 
 fn write_credentials(host: &mut Host, documents: &Documents, name: &str, endpoint: &str) {
-    let (now_s, number) = (host.state.unix_s(), host.state.next());
+    let (now_s, number) = (host.state.unix_s(), host.state.next_number());
     let dns_domain = documents.text("ClusterConfiguration", "/networking/dnsDomain");
     write_certificate(host, documents, name, endpoint);
     let ca = pem("CERTIFICATE", &json!({ "subject": "kubernetes", "serial": number, "domain": dns_domain }).to_string());
@@ -210,7 +210,7 @@ pub(super) fn write_kubelet(host: &mut Host, documents: &Documents) {
 const CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
 
 fn write_certificate(host: &mut Host, documents: &Documents, name: &str, endpoint: &str) {
-    let (now_s, number) = (host.state.unix_s(), host.state.next());
+    let (now_s, number) = (host.state.unix_s(), host.state.next_number());
     let own: Vec<String> =
         ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"].map(str::to_owned).into();
     let services = documents.text("ClusterConfiguration", "/networking/serviceSubnet");
