@@ -8,6 +8,7 @@
 //! | program | asked by | answer |
 //! |---|---|---|
 //! | `hostname` | node | the host name |
+//! | `cat /run/cloud-init/result.json` | node | `{"v1": {"errors": []}}` when cloud-init has finished; status 1 before |
 //! | `sh -c` [`LOCK_HOLDERS`] | node, while it waits | `PID NAME FILE` for each holder of a package lock |
 //! | `sh -c` [`MODULES_QUERY`] | kernel_module | lines of `modules.builtin`, then of `/proc/modules` |
 //! | `sysctl -n KEY` | sysctl | the value; a status other than 0 when there is no such key |

@@ -197,17 +197,18 @@ impl NodeResource for OpenNode {
             Probe::run(["hostname"]),
             Probe::path("/run/cloud-init"),
             Probe::path("/run/cloud-init/disabled"),
-            // Compared with an empty file, so that the content comes along.
-            Probe::Path { path: RESULT.into(), expect: Some(Content::default().sha256()) },
+            // It is a link to a file that outlives a restart, so only the link tells of this start.
+            Probe::run(["cat", RESULT]),
         ]
     }
 
     fn live(&self, findings: &[Finding]) -> Result<Option<Live>> {
         let hostname = run_at(findings, 0)?.stdout.trim().to_owned();
-        let first_start = match (path_at(findings, 1), path_at(findings, 2), path_at(findings, 3)) {
-            (None, ..) | (_, Some(_), _) => FirstStart::Over,
-            (Some(_), None, None) => FirstStart::Running,
-            (Some(_), None, Some(result)) => finished(result.content.as_deref().unwrap_or_default()),
+        let result = run_at(findings, 3)?;
+        let first_start = match (path_at(findings, 1), path_at(findings, 2)) {
+            (None, _) | (_, Some(_)) => FirstStart::Over,
+            (Some(_), None) if result.status == 0 => finished(&result.stdout),
+            (Some(_), None) => FirstStart::Running,
         };
         Ok((!hostname.is_empty()).then_some(Live { hostname, first_start }))
     }
@@ -250,8 +251,8 @@ fn until_it_is_there<T>(error: Error) -> Result<Poll<T>> {
     }
 }
 
-fn finished(result: &[u8]) -> FirstStart {
-    match serde_json::from_slice::<CloudInitResult>(result) {
+fn finished(result: &str) -> FirstStart {
+    match serde_json::from_str::<CloudInitResult>(result) {
         Ok(result) if result.v1.errors.is_empty() => FirstStart::Over,
         Ok(result) => FirstStart::Failed(result.v1.errors.join("; ")),
         // It is being written just now.
@@ -296,7 +297,7 @@ struct NoHostname {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ssh::testing::{a_file, check, printed};
+    use crate::ssh::testing::{a_file, check, failed, printed};
     use expect_test::expect;
 
     const NONE: Finding = Finding::Path(None);
@@ -314,18 +315,18 @@ mod tests {
         let good = r#"{"v1": {"datasource": "DataSourceNoCloud", "errors": []}}"#;
         let bad = r#"{"v1": {"errors": ["('scripts_user', RuntimeError('1 failed'))"]}}"#;
         let fine = || expect!["= ssh.node/cu1\n"];
-        check(&open(), &[printed("cu1\n"), NONE, NONE, NONE], false, &fine());
-        check(&open(), &[printed("cu1\n"), some(""), some(""), NONE], false, &fine());
-        check(&open(), &[printed("cu1\n"), some(""), NONE, some(good)], false, &fine());
+        check(&open(), &[printed("cu1\n"), NONE, NONE, failed(1)], false, &fine());
+        check(&open(), &[printed("cu1\n"), some(""), some(""), failed(1)], false, &fine());
+        check(&open(), &[printed("cu1\n"), some(""), NONE, printed(good)], false, &fine());
         check(
             &open(),
-            &[printed("ubuntu\n"), some(""), NONE, NONE],
+            &[printed("ubuntu\n"), some(""), NONE, failed(1)],
             false,
             &expect!["~ ssh.node/cu1\n    hostname: ubuntu -> cu1\n    cloud-init: running -> finished\n  > just in time\n"],
         );
         check(
             &open(),
-            &[printed("cu1\n"), some(""), NONE, some(bad)],
+            &[printed("cu1\n"), some(""), NONE, printed(bad)],
             false,
             &expect!["~ ssh.node/cu1\n    cloud-init: failed: ('scripts_user', RuntimeError('1 failed')) -> finished\n  > just in time\n"],
         );

@@ -201,7 +201,8 @@ impl NodeResource for Service {
                     // A service that failed too often would not be started again.
                     actions.push(systemctl("reset-failed"));
                 }
-                actions.push(systemctl(if stale { "restart" } else { "start" }));
+                // A package that came just before may have started it with its own configuration.
+                actions.push(systemctl(if stale || live.is_none() { "restart" } else { "start" }));
             }
             Some(true) if stale => actions.push(systemctl("restart")),
             Some(false) if is_running => actions.push(systemctl("stop")),
@@ -279,7 +280,7 @@ mod tests {
                     enabled: true
                   > run (300 s) systemctl daemon-reload
                   > run (300 s) systemctl enable -- app
-                  > run (300 s) systemctl start -- app
+                  > run (300 s) systemctl restart -- app
             "#]],
         );
         check(
