@@ -29,7 +29,7 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// A file.
-    File(#[serde(with = "text_or_base64")] Vec<u8>),
+    File(#[serde(with = "super::text_or_base64")] Vec<u8>),
     /// A directory.
     Directory,
     /// A link and where it points.
@@ -231,29 +231,6 @@ fn joined(folder: &str, target: &str) -> String {
 
 fn parent(path: &str) -> Option<&str> {
     path.rsplit_once('/').map(|(folder, _)| folder)
-}
-
-/// Text as it is, other bytes as base64.
-mod text_or_base64 {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    const MARK: &str = "base64:";
-
-    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        match std::str::from_utf8(bytes) {
-            Ok(text) if !text.starts_with(MARK) => serializer.serialize_str(text),
-            _ => serializer.serialize_str(&format!("{MARK}{}", STANDARD.encode(bytes))),
-        }
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match text.strip_prefix(MARK) {
-            Some(encoded) => STANDARD.decode(encoded).map_err(serde::de::Error::custom),
-            None => Ok(text.into_bytes()),
-        }
-    }
 }
 
 #[cfg(test)]

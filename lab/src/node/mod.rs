@@ -7,6 +7,7 @@ mod programs;
 mod seam;
 #[cfg(test)]
 mod tests;
+mod text_or_base64;
 mod ubuntu;
 mod work;
 

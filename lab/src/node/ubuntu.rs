@@ -91,6 +91,7 @@ pub(crate) const ARCHIVE: &[(&str, &[&str])] = &[
     ("ipvsadm", &["1:1.31-1ubuntu0.1"]),
     ("jq", &["1.7.1-3ubuntu0.24.04.1"]),
     ("libnginx-mod-stream", &["1.24.0-2ubuntu7.5"]),
+    ("linux-modules-extra-6.8.0-31-generic", &["6.8.0-31.31"]),
     ("nfs-common", &["1:2.6.4-3ubuntu5.1"]),
     ("nginx", &["1.24.0-2ubuntu7.5"]),
     ("open-iscsi", &["2.1.9-3ubuntu5.4"]),

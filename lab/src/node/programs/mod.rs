@@ -1,5 +1,6 @@
 //! The programs that a machine of the lab has; one line each. An unknown one exits 127 and is remembered.
 mod apt;
+mod apt_lists;
 mod containerd;
 mod dpkg;
 mod files;
@@ -14,7 +15,7 @@ mod systemctl;
 use super::host::{Host, failed};
 use kthw_engine::node::Output;
 
-pub(crate) use apt::update_lists;
+pub(crate) use apt_lists::update_lists;
 pub(crate) use kernel::load_at_boot;
 
 type Program = fn(&mut Host, &[&str]) -> Output;
@@ -23,7 +24,7 @@ type Program = fn(&mut Host, &[&str]) -> Output;
 const PROGRAMS: &[(&str, Program)] = &[
     ("apt-cache", apt::cache),
     ("apt-get", apt::get),
-    ("apt-helper", apt::helper),
+    ("apt-helper", apt_lists::helper),
     ("apt-mark", apt::mark),
     ("cat", files::cat),
     ("cloud-init", system::cloud_init),
