@@ -197,3 +197,10 @@ async fn another_number_of_cores_is_exactly_that_change() {
         more.plan(FULL).await.planned().iter().filter(|one| !one.change.is_none()).map(|one| one.id.to_string()).collect();
     assert_eq!(ids, ["proxmox.vm/cu1", "proxmox.vm/wu1", "proxmox.vm/wu2"]);
 }
+
+#[tokio::test]
+async fn linked_clones_settle_too() {
+    let lab = Lab::changed("linked", World::default(), &["proxmox.clone=linked"]);
+    assert_eq!(failures(&lab.apply("phases/machines").await), "");
+    assert_eq!(changes(&lab.plan("phases/machines").await), Vec::<String>::new());
+}

@@ -207,8 +207,10 @@ impl Vm {
             let size = field("disk_gib", Gib(bytes), Gib(gib * GIB));
             if bytes > gib * GIB { replace(size) } else { size }
         });
-        let mode = if drive.is_linked() { "linked" } else { "full" };
         let wanted = if self.spec.clone == CloneMode::Linked { "linked" } else { "full" };
+        // Only a disk that names its base tells how it was cloned: LVM-thin gives linked clones a name like any other
+        // (the note at the top of upstream's PVE/Storage/LvmThinPlugin.pm).
+        let mode = if drive.is_linked() { "linked" } else { wanted };
         [replace(field("storage", &drive.storage, &self.spec.storage)), replace(field("clone", mode, wanted)), size]
     }
 

@@ -160,13 +160,12 @@ fn what_needs_another_machine_is_told_apart() {
             disk_gib: 20 -> 10  (needs replacement)"#]],
     );
     check(
-        &a_vm(r#"{"storage": "nfs", "clone": "linked", "template": "other"}"#),
+        &a_vm(r#"{"storage": "nfs", "template": "other"}"#),
         Some(live(true, &[])),
         expect![[r#"
         ± proxmox.vm/cu1
             template: tpl -> other  (needs replacement)
-            storage: local-lvm -> nfs  (needs replacement)
-            clone: full -> linked  (needs replacement)"#]],
+            storage: local-lvm -> nfs  (needs replacement)"#]],
     );
 }
 
