@@ -1,0 +1,90 @@
+//! `kthw kubeconfig`: the administrator's kubeconfig in a file of its own; merged into another only on request.
+use crate::{options::WorkspaceOptions, session, ui::Ui};
+use clap::Args;
+use etcetera::BaseStrategy;
+use kthw_engine::{Error, Result};
+use kthw_stdlib::kubernetes::kubeconfig;
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+/// Fetch the cluster's kubeconfig into a file of its own
+#[derive(Debug, Args)]
+pub struct Kubeconfig {
+    #[command(flatten)]
+    workspace: WorkspaceOptions,
+    /// File to write; a file in the store when absent
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Also merge it into another kubeconfig (`~/.kube/config` when no file is named), after a backup; its current context stays
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "")]
+    merge: Option<PathBuf>,
+}
+
+impl Kubeconfig {
+    pub async fn run(self, ui: &Ui) -> Result<u8> {
+        let workspace = session::workspace_of(&self.workspace)?;
+        let world = session::connect_workspace(&workspace, &self.workspace)?;
+        let own = kubeconfig::fetch(&workspace, world.peers()).await?;
+        let file = match self.output {
+            Some(file) => file,
+            None => session::store_of(&workspace, &self.workspace)?.file("kubeconfig"),
+        };
+        write_private(&file, &own)?;
+        ui.line(&file.display().to_string());
+        ui.note(&format!("Use it with `kubectl --kubeconfig {} get nodes`.", file.display()));
+        if let Some(target) = self.merge {
+            let target = if target.as_os_str().is_empty() { default_target()? } else { target };
+            merge_into(&target, &own, ui)?;
+        }
+        Ok(0)
+    }
+}
+
+fn default_target() -> Result<PathBuf> {
+    let dirs = etcetera::choose_base_strategy()
+        .map_err(|error| Error::usage(WriteFile { file: "~/.kube/config".into(), why: error.to_string() }))?;
+    Ok(dirs.home_dir().join(".kube/config"))
+}
+
+fn merge_into(target: &Path, own: &str, ui: &Ui) -> Result<()> {
+    let existing = match std::fs::read_to_string(target) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Error::usage(WriteFile { file: target.display().to_string(), why: error.to_string() })),
+    };
+    let merged = kubeconfig::merge(existing.as_deref(), own)?;
+    if existing.as_deref() == Some(merged.as_str()) {
+        ui.note(&format!("{} holds it already.", target.display()));
+        return Ok(());
+    }
+    if let Some(existing) = &existing {
+        let backup = target.with_extension("kthw-backup");
+        write_private(&backup, existing)?;
+        ui.note(&format!("The file as it was is kept in {}.", backup.display()));
+    }
+    write_private(target, &merged)?;
+    ui.note(&format!("Merged into {}; its current context is unchanged.", target.display()));
+    Ok(())
+}
+
+/// Writes a file that only its owner may read, atomically.
+fn write_private(file: &Path, text: &str) -> Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = |error: std::io::Error| Error::usage(WriteFile { file: file.display().to_string(), why: error.to_string() });
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    temporary.write_all(text.as_bytes()).map_err(failed)?;
+    temporary.as_file().sync_all().map_err(failed)?;
+    temporary.persist(file).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("cannot write {file}: {why}")]
+#[diagnostic(code(kthw::kubeconfig::write), help("name a file that you may write"))]
+struct WriteFile {
+    file: String,
+    why: String,
+}

@@ -1,0 +1,65 @@
+//! The commands: one file and one line each.
+use crate::ui::Ui;
+use clap::Subcommand;
+use kthw_engine::{Error, Result};
+
+mod check;
+mod exec;
+mod graph;
+mod help;
+mod kubeconfig;
+mod lab;
+mod run;
+
+/// What kthw can be asked to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what a recipe would change, then make it so
+    Run(run::Run),
+    /// Check a recipe and its workspace without reaching anything
+    Check(check::Check),
+    /// Show the recipes that a recipe needs
+    Graph(graph::Graph),
+    /// Explain a module, a function, the workspace or a command
+    Help(help::Help),
+    /// Fetch the cluster's kubeconfig into a file of its own
+    Kubeconfig(kubeconfig::Kubeconfig),
+    /// Run a command on nodes
+    Exec(exec::Exec),
+    /// Manage the simulated world
+    Lab(lab::Lab),
+}
+
+/// Runs a command and returns the exit code.
+///
+/// # Errors
+/// Whatever the command fails with; the error's kind decides the exit code.
+pub fn dispatch(command: Command, ui: &Ui) -> Result<u8> {
+    match command {
+        Command::Run(command) => blocking(command.run(ui)),
+        Command::Check(command) => command.run(ui),
+        Command::Graph(command) => command.run(ui),
+        Command::Help(command) => command.run(ui),
+        Command::Kubeconfig(command) => blocking(command.run(ui)),
+        Command::Exec(command) => blocking(command.run(ui)),
+        Command::Lab(command) => command.run(ui),
+    }
+}
+
+/// Runs a command that talks to peers, on a runtime made for it.
+fn blocking(work: impl Future<Output = Result<u8>>) -> Result<u8> {
+    // TLS libraries ask for the process-wide provider; ring is the only one that is linked.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|source| Error::usage(NoRuntime { source }))?;
+    let code = runtime.block_on(work);
+    runtime.shutdown_background();
+    code
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("cannot start the asynchronous runtime")]
+#[diagnostic(code(kthw::runtime), help("the system refuses threads or file descriptors; see `ulimit -a`"))]
+struct NoRuntime {
+    source: std::io::Error,
+}

@@ -1,0 +1,110 @@
+//! `kthw run`: plan, ask, apply, report.
+use crate::{options::WorkspaceOptions, session, ui::Ui};
+use clap::Args;
+use kthw_engine::{Error, Event, Kind, Plan, Report, Result, RunOptions, SCHEMA, Stop};
+
+/// Exit code of a dry run that found changes, when `--exit-code` asks for it.
+const CHANGES: u8 = 10;
+
+/// Show what a recipe would change, then make it so
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Recipe: a path such as `recipes/ubuntu/full.rhai`, or a name such as `ubuntu/full`
+    recipe: String,
+    #[command(flatten)]
+    workspace: WorkspaceOptions,
+    /// Only show what would change
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask before changing anything
+    #[arg(short, long)]
+    yes: bool,
+    /// With `--dry-run`: exit with 10 when there are changes
+    #[arg(long, requires = "dry_run")]
+    exit_code: bool,
+    /// Change only these phases or resources: `phases/system`, `proxmox.vm/cu1`, or a beginning such as `ssh.file/`; may be repeated
+    #[arg(long, value_name = "PHASE|RESOURCE")]
+    only: Vec<String>,
+}
+
+impl Run {
+    pub async fn run(self, ui: &Ui) -> Result<u8> {
+        let prepared = session::prepare(&self.recipe, &self.workspace)?;
+        let world = session::connect(&prepared, &self.workspace)?;
+        let events = ui.events();
+        events(Event::Begun {
+            schema: SCHEMA,
+            recipe: prepared.graph.root().source.name.clone(),
+            workspace: prepared.workspace.name.clone(),
+            lab: self.workspace.lab,
+        });
+        if self.workspace.lab && !ui.is_json() {
+            ui.note(&format!("This is the lab: a simulated world, kept in {}. Nothing real is read or changed.", world.place()));
+        }
+        let mut plan = kthw_engine::plan(&prepared.evaluated, world.peers(), &events).await?;
+        if !self.only.is_empty() {
+            plan = plan.only(&self.only)?;
+        }
+        ui.plan(&plan);
+        world.save()?;
+        if self.dry_run {
+            return Ok(if self.exit_code && plan.changes() > 0 { CHANGES } else { 0 });
+        }
+        if plan.changes() == 0 {
+            return Ok(0);
+        }
+        if !self.yes {
+            match ui.confirm("\nMake these changes?") {
+                Some(true) => {}
+                Some(false) => {
+                    ui.note("Nothing was changed.");
+                    return Ok(0);
+                }
+                None => return Err(Error::usage(NotAsked)),
+            }
+        }
+        let report = apply(plan, &world, &events).await;
+        world.save()?;
+        ui.report(&report);
+        Ok(exit_code(&report))
+    }
+}
+
+/// Applies the plan; Ctrl-C once finishes what is under way, twice ends at once.
+async fn apply(plan: Plan, world: &session::World, events: &kthw_engine::Events) -> Report {
+    let stop = Stop::default();
+    let asked = stop.clone();
+    let options = RunOptions { stop };
+    let run = kthw_engine::run(plan, world.peers(), events, &options);
+    tokio::pin!(run);
+    loop {
+        tokio::select! {
+            report = &mut run => return report,
+            signal = tokio::signal::ctrl_c() => {
+                if signal.is_ok() && asked.is_asked() {
+                    std::process::exit(130);
+                }
+                asked.ask();
+            }
+        }
+    }
+}
+
+fn exit_code(report: &Report) -> u8 {
+    let kinds: Vec<Kind> = report.failures.iter().map(|(_, error)| error.kind()).collect();
+    match () {
+        () if kinds.is_empty() && report.stopped => 1,
+        () if kinds.is_empty() => 0,
+        () if kinds.contains(&Kind::Peer) => 3,
+        () if kinds.contains(&Kind::Settle) => 4,
+        () => 2,
+    }
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("there are changes to make and nobody to ask")]
+#[diagnostic(
+    code(kthw::run::not_asked),
+    help("standard input is not a terminal; look at the plan above and call again with `--yes`, or with `--dry-run`")
+)]
+struct NotAsked;

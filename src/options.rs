@@ -1,0 +1,20 @@
+//! Options that several commands share.
+use clap::Args;
+use std::path::PathBuf;
+
+/// Which workspace, with which changes, in which world.
+#[derive(Debug, Clone, Args)]
+pub struct WorkspaceOptions {
+    /// Workspace: a name below `workspaces/`, or a folder, or a file; the recipe's own when absent
+    #[arg(short, long, value_name = "NAME|PATH")]
+    pub workspace: Option<String>,
+    /// Set a field of the workspace for this call, such as `machine.cores=4`; may be repeated
+    #[arg(long, value_name = "FIELD=VALUE")]
+    pub set: Vec<String>,
+    /// Use the simulated world instead of real machines
+    #[arg(long)]
+    pub lab: bool,
+    /// Folder for what kthw remembers (known hosts, cache, lab); one folder per workspace is made in it
+    #[arg(long, env = "KTHW_STORE", value_name = "FOLDER")]
+    pub store: Option<PathBuf>,
+}

@@ -1,0 +1,191 @@
+//! What every command needs first: the workspace read and validated, the recipes evaluated, the peers at hand.
+use crate::{
+    library::{self, Recipes},
+    options::WorkspaceOptions,
+    store::Store,
+};
+use kthw_engine::{Error, Evaluated, Graph, Peers, Result, nearest};
+use kthw_stdlib::workspace::{Cluster, Workspace, WorkspaceFile};
+use std::{
+    ops::Deref,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+mod lab;
+mod real;
+
+pub use lab::LAB_FILES;
+
+/// A validated workspace and where it stands.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The data.
+    pub workspace: Arc<Workspace>,
+    /// Its folder, when it is on disk.
+    pub folder: Option<PathBuf>,
+}
+
+impl Deref for Loaded {
+    type Target = Workspace;
+    fn deref(&self) -> &Workspace {
+        &self.workspace
+    }
+}
+
+/// A recipe ready to be planned.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The recipe and everything that it needs.
+    pub graph: Graph,
+    /// The workspace that it runs on.
+    pub workspace: Loaded,
+    /// What the recipes declare.
+    pub evaluated: Vec<Evaluated>,
+}
+
+/// Loads a recipe and its workspace and evaluates it; reaches nobody.
+///
+/// # Errors
+/// Everything that is wrong with the recipes or the workspace.
+pub fn prepare(recipe: &str, options: &WorkspaceOptions) -> Result<Prepared> {
+    let engine = kthw_stdlib::script_engine();
+    let (library, name) = Recipes::locate(recipe);
+    let graph = Graph::load(&engine, &library, &name).map_err(|error| Error::recipe(*error))?;
+    let asked = options.workspace.clone().or_else(|| graph.root().header.workspace.clone());
+    let asked = asked.ok_or_else(|| Error::usage(WhichWorkspace { recipe: graph.root().source.path.clone() }))?;
+    let workspace = load(&asked, library.home(), options)?;
+    let cluster = Cluster::new(workspace.workspace.clone()).map_err(|error| Error::recipe(Unusable { why: error.to_string() }))?;
+    let evaluated = graph
+        .recipes()
+        .iter()
+        .map(|recipe| kthw_engine::evaluate(&engine, recipe, rhai_value(cluster.clone())).map_err(Error::recipe))
+        .collect::<Result<_>>()?;
+    Ok(Prepared { graph, workspace, evaluated })
+}
+
+fn rhai_value(cluster: Cluster) -> kthw_stdlib::Dynamic {
+    kthw_stdlib::Dynamic::from(cluster)
+}
+
+/// Reads the workspace that the options name, for commands without a recipe.
+///
+/// # Errors
+/// When none is named, there is none, or it is wrong.
+pub fn workspace_of(options: &WorkspaceOptions) -> Result<Loaded> {
+    let asked = options.workspace.clone().unwrap_or_else(|| "ubuntu".into());
+    load(&asked, None, options)
+}
+
+fn load(asked: &str, home: Option<&Path>, options: &WorkspaceOptions) -> Result<Loaded> {
+    let found = library::workspace(asked, home).map_err(|why| Error::usage(Unreadable { asked: asked.into(), why }))?;
+    let Some(found) = found else {
+        let names = library::workspace_names();
+        let help = nearest(asked, names.iter().map(String::as_str)).map_or_else(
+            || format!("there are: {}; or name a folder that holds a workspace.yaml", names.join(", ")),
+            |name| format!("did you mean `{name}`?"),
+        );
+        return Err(Error::usage(NoWorkspace { asked: asked.into(), help }));
+    };
+    let mut file = WorkspaceFile::parse(&found.label, &found.text).map_err(Error::recipe)?;
+    for set in &options.set {
+        file.set(set).map_err(Error::usage)?;
+    }
+    // A neighbour that is wrong itself is its own owner's business.
+    let neighbours: Vec<WorkspaceFile> =
+        library::neighbours(&found).iter().filter_map(|(label, text)| WorkspaceFile::parse(label, text).ok()).collect();
+    file.validate(&neighbours.iter().collect::<Vec<_>>()).map_err(Error::recipe)?;
+    Ok(Loaded { workspace: Arc::new(file.into_workspace()), folder: found.folder })
+}
+
+/// The store of a workspace.
+///
+/// # Errors
+/// When its folder cannot be made.
+pub fn store_of(workspace: &Workspace, options: &WorkspaceOptions) -> Result<Store> {
+    Store::open(options.store.as_deref(), &workspace.name)
+}
+
+/// The peers of a run, real or simulated.
+pub enum World {
+    /// Real machines.
+    Real(Peers),
+    /// The lab.
+    Lab(lab::LabWorld),
+}
+
+impl World {
+    /// The peers.
+    pub fn peers(&self) -> &Peers {
+        match self {
+            Self::Real(peers) => peers,
+            Self::Lab(lab) => lab.peers(),
+        }
+    }
+
+    /// Keeps the lab's world for the next call; real peers keep themselves.
+    ///
+    /// # Errors
+    /// When its file cannot be written.
+    pub fn save(&self) -> Result<()> {
+        match self {
+            Self::Real(_) => Ok(()),
+            Self::Lab(lab) => lab.save(),
+        }
+    }
+
+    /// Where the lab's world is kept.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Real(_) => String::new(),
+            Self::Lab(lab) => lab.place(),
+        }
+    }
+}
+
+/// The peers of a prepared recipe.
+///
+/// # Errors
+/// Missing settings; nobody is reached yet.
+pub fn connect(prepared: &Prepared, options: &WorkspaceOptions) -> Result<World> {
+    connect_workspace(&prepared.workspace, options)
+}
+
+/// The peers of a workspace.
+///
+/// # Errors
+/// Missing settings; nobody is reached yet.
+pub fn connect_workspace(workspace: &Loaded, options: &WorkspaceOptions) -> Result<World> {
+    let store = store_of(workspace, options)?;
+    if options.lab { Ok(World::Lab(lab::open(workspace, &store)?)) } else { Ok(World::Real(real::open(workspace, &store)?)) }
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("which workspace is {recipe} for?")]
+#[diagnostic(code(kthw::workspace::which), help("name one with `--workspace`, or put `const WORKSPACE = \"…\";` into the recipe"))]
+struct WhichWorkspace {
+    recipe: String,
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("no workspace `{asked}`")]
+#[diagnostic(code(kthw::workspace::missing), help("{help}"))]
+struct NoWorkspace {
+    asked: String,
+    help: String,
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("cannot read workspace `{asked}`: {why}")]
+#[diagnostic(code(kthw::workspace::unreadable), help("check the file's permissions"))]
+struct Unreadable {
+    asked: String,
+    why: String,
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("the workspace cannot be handed to a script: {why}")]
+#[diagnostic(code(kthw::workspace::unusable), help("look at `values`: only texts, numbers, lists and maps can be handed over"))]
+struct Unusable {
+    why: String,
+}

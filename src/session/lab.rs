@@ -1,0 +1,49 @@
+//! The peers of a run in the lab, and the file in the workspace's store that keeps its world.
+use super::Loaded;
+use crate::store::Store;
+use kthw_engine::{Error, Peers, Result};
+use kthw_lab::World;
+use kthw_stdlib::ssh::KnownHosts;
+use std::path::PathBuf;
+
+/// The files of the store that hold the lab's world.
+pub const LAB_FILES: [&str; 2] = ["lab.json", "lab-known_hosts"];
+
+/// A lab and its peers.
+pub struct LabWorld {
+    world: World,
+    peers: Peers,
+    file: PathBuf,
+}
+
+/// Opens the lab of a workspace, as the last call left it.
+///
+/// # Errors
+/// When its file cannot be read or is another version's.
+pub fn open(workspace: &Loaded, store: &Store) -> Result<LabWorld> {
+    let file = store.file(LAB_FILES[0]);
+    let world = World::open(&file)?;
+    let known_hosts = KnownHosts::open(store.file(LAB_FILES[1])).map_err(Error::usage)?;
+    let peers = kthw_lab::peers(&world, &workspace.workspace, known_hosts)?;
+    Ok(LabWorld { world, peers, file })
+}
+
+impl LabWorld {
+    /// The simulated peers.
+    pub fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// Keeps the world for the next call.
+    ///
+    /// # Errors
+    /// When its file cannot be written.
+    pub fn save(&self) -> Result<()> {
+        self.world.save(&self.file)
+    }
+
+    /// Where the world is kept.
+    pub fn place(&self) -> String {
+        self.file.display().to_string()
+    }
+}

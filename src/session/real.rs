@@ -1,0 +1,39 @@
+//! The peers of a real run: Proxmox over HTTPS, nodes over SSH, Kubernetes through a tunnel, artifacts from their mirror.
+use super::Loaded;
+use crate::store::Store;
+use kthw_engine::{Clock, Error, Peers, Result, Secret, SystemClock, node::Nodes};
+use kthw_stdlib::{
+    artifact::{Artifacts, PinnedSource},
+    http::{HttpClient, Trust},
+    kubernetes::{NodeAccess, Tunnel},
+    proxmox::{Client, Settings},
+    sops::Secrets,
+    ssh::{KnownHosts, SshNodes},
+    world::KubernetesAccess,
+};
+use std::sync::Arc;
+
+/// Makes the clients. Nobody is reached before the first question, and missing settings are missed only then.
+///
+/// # Errors
+/// Files that are there and cannot be read.
+pub fn open(workspace: &Loaded, store: &Store) -> Result<Peers> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let known_hosts = KnownHosts::open(store.file("known_hosts")).map_err(Error::usage)?;
+    let nodes = Arc::new(SshNodes::new(workspace.workspace.clone(), known_hosts.clone()));
+    let access: Arc<dyn KubernetesAccess> = Arc::new(NodeAccess::new(nodes.clone() as Arc<dyn Nodes>, nodes.clone() as Arc<dyn Tunnel>));
+    let http = Arc::new(HttpClient::new(&Trust::System).map_err(Error::usage)?);
+    let artifacts = Artifacts::new(PinnedSource::new(store.file("artifacts"), workspace.artifacts.mirror.clone(), http));
+    let for_proxmox = secrets(workspace)?;
+    let proxmox = Client::new(move || Settings::find(&for_proxmox), clock.clone());
+    let peers = Peers::new(nodes, clock).with(known_hosts).with(access).with(artifacts).with(proxmox);
+    Ok(peers.with(secrets(workspace)?))
+}
+
+/// The secrets beside the workspace; nothing is decrypted yet. An embedded workspace has none.
+fn secrets(workspace: &Loaded) -> Result<Secrets> {
+    match &workspace.folder {
+        Some(folder) => Secrets::open(folder.join("secrets.sops.yaml")),
+        None => Ok(Secrets::from_values("the embedded workspace", std::iter::empty::<(String, Secret)>())),
+    }
+}

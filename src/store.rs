@@ -1,0 +1,53 @@
+//! The folder where kthw keeps what it remembers of a workspace: known hosts, cache, the lab's world. No secret is ever in it.
+use etcetera::BaseStrategy;
+use kthw_engine::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// One workspace's folder, `0700`.
+#[derive(Clone, Debug)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+impl Store {
+    /// The store of `workspace` below `root`, or below the user's state folder (`~/.local/state/kthw`).
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn open(root: Option<&Path>, workspace: &str) -> Result<Self> {
+        let root = match root {
+            Some(root) => root.to_owned(),
+            None => etcetera::choose_base_strategy()
+                .map_err(|error| Error::usage(NoHome { why: error.to_string() }))
+                .map(|dirs| dirs.state_dir().unwrap_or_else(|| dirs.data_dir()).join("kthw"))?,
+        };
+        let folder = root.join(workspace);
+        make_private(&folder).map_err(|source| Error::usage(MakeStore { folder: folder.clone(), source }))?;
+        Ok(Self { folder })
+    }
+
+    /// The path of a file in the store.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("cannot tell where your home folder is: {why}")]
+#[diagnostic(code(kthw::store::home), help("set HOME, or name a folder with `--store`"))]
+struct NoHome {
+    why: String,
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("cannot make the folder {}", folder.display())]
+#[diagnostic(code(kthw::store::make), help("name a folder that you may write with `--store` or KTHW_STORE"))]
+struct MakeStore {
+    folder: PathBuf,
+    source: std::io::Error,
+}

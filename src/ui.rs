@@ -1,0 +1,175 @@
+//! The only file that prints: plan and report on stdout, progress and errors on stderr, events as JSON when asked.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+use indicatif::{ProgressBar, ProgressStyle};
+use kthw_engine::{Error, Event, Events, Outcome, Plan, Report};
+use miette::{GraphicalReportHandler, GraphicalTheme};
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal, Write},
+    sync::Arc,
+    time::Duration,
+};
+
+/// How this call talks to the person or program that made it.
+#[derive(Clone, Debug)]
+pub struct Ui {
+    json: bool,
+    colour: bool,
+    live: bool,
+}
+
+impl Ui {
+    /// `plain` turns colour and the live display off; so do `NO_COLOR` and not being on a terminal.
+    pub fn new(json: bool, plain: bool) -> Self {
+        let colour = !plain && std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal();
+        let live = !json && !plain && std::io::stderr().is_terminal();
+        Self { json, colour, live }
+    }
+
+    /// Whether events are printed instead of text.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// A line of the answer.
+    pub fn line(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        // A closed pipe (`kthw … | head`) ends the output, not the run.
+        let _ = writeln!(out, "{text}");
+    }
+
+    /// A line beside the answer.
+    pub fn note(&self, text: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
+    /// An error with its place, cause and next step.
+    pub fn error(&self, error: &Error) {
+        if self.json {
+            let help = error.diagnostic().help().map(|help| help.to_string());
+            let code = error.diagnostic().code().map(|code| code.to_string());
+            self.line(&serde_json::json!({ "event": "error", "message": error.to_string(), "help": help, "code": code }).to_string());
+        } else {
+            self.note(&self.render(error));
+        }
+    }
+
+    fn render(&self, error: &Error) -> String {
+        let theme = if self.colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        let mut text = String::new();
+        match GraphicalReportHandler::new_themed(theme).with_width(110).render_report(&mut text, error.diagnostic()) {
+            Ok(()) => text,
+            Err(_) => error.to_string(),
+        }
+    }
+
+    /// The plan and its summary.
+    pub fn plan(&self, plan: &Plan) {
+        if self.json {
+            return;
+        }
+        self.line(plan.to_string().trim_end());
+        let count = |word: &str| plan.planned().iter().filter(|one| one.change.word() == word).count();
+        self.line("");
+        if plan.changes() == 0 {
+            self.line(&format!("Nothing to change: all {} resources are as declared.", plan.planned().len()));
+            return;
+        }
+        let parts: Vec<String> = ["create", "update", "replace", "delete"]
+            .into_iter()
+            .filter(|word| count(word) > 0)
+            .map(|word| format!("{} to {word}", count(word)))
+            .collect();
+        self.line(&format!("Plan: {}, {} unchanged.", parts.join(", "), count("none")));
+    }
+
+    /// What a run did.
+    pub fn report(&self, report: &Report) {
+        if self.json {
+            return;
+        }
+        for (id, error) in &report.failures {
+            self.note(&format!("{id} failed:"));
+            self.error(error);
+        }
+        let mut skipped: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (id, outcome) in &report.outcomes {
+            if let Outcome::Skipped { because } = outcome {
+                skipped.entry(because).or_default().push(id.to_string());
+            }
+        }
+        for (because, ids) in skipped {
+            self.line(&format!("Skipped, because {because}:\n  {}", ids.join("\n  ")));
+        }
+        let unchanged = report.count(|outcome| *outcome == Outcome::Unchanged);
+        let seconds = report.took.as_secs_f64();
+        self.line(&format!(
+            "{}: {} changed, {unchanged} unchanged, {} failed, {} skipped, in {seconds:.1} s.",
+            if report.failures.is_empty() && !report.stopped { "Done" } else { "Not done" },
+            report.changed(),
+            report.failures.len(),
+            report.skipped(),
+        ));
+        if !report.failures.is_empty() || report.stopped {
+            self.line("Run the same command again to go on from here.");
+        }
+    }
+
+    /// Asks for consent on a terminal; `None` when there is none to ask on.
+    pub fn confirm(&self, question: &str) -> Option<bool> {
+        if self.json || !std::io::stdin().is_terminal() {
+            return None;
+        }
+        eprint!("{question} Only `yes` goes on: ");
+        let _ = std::io::stderr().flush();
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).ok()?;
+        Some(answer.trim() == "yes")
+    }
+
+    /// Where the events of a plan or run go: JSON lines, a live line on a terminal, or plain lines.
+    pub fn events(&self) -> Events {
+        if self.json {
+            let ui = self.clone();
+            return Arc::new(move |event| {
+                if let Ok(line) = serde_json::to_string(&event) {
+                    ui.line(&line);
+                }
+            });
+        }
+        let ui = self.clone();
+        let bar = self.live.then(spinner);
+        Arc::new(move |event| {
+            let Some(text) = told(&event) else { return };
+            match (&bar, &event) {
+                (Some(bar), Event::Ended { .. }) => bar.println(text),
+                (Some(bar), Event::Finished { .. }) => bar.finish_and_clear(),
+                (Some(bar), _) => bar.set_message(text),
+                (None, Event::Finished { .. }) => {}
+                (None, _) => ui.note(&text),
+            }
+        })
+    }
+}
+
+fn spinner() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
+}
+
+/// An event in one line; `None` for what the plan and report show anyway.
+fn told(event: &Event) -> Option<String> {
+    match event {
+        Event::Begun { .. } | Event::Planned { .. } => None,
+        Event::Started { id } => Some(format!("  … {id}")),
+        Event::Progress { id, text } => Some(format!("    {id}: {text}")),
+        Event::Ended { id, outcome: Outcome::Changed { change }, seconds } => Some(format!("  ✓ {id} ({change}, {seconds:.1} s)")),
+        Event::Ended { id, outcome: Outcome::Failed { error }, .. } => Some(format!("  ✗ {id}: {}", error.lines().next().unwrap_or(""))),
+        Event::Ended { .. } => None,
+        Event::Finished { .. } => Some(String::new()),
+    }
+}

@@ -1,0 +1,161 @@
+//! Every recipe in the lab: a dry run writes nothing; apply; again: nothing to change. And every doc comment's example.
+use crate::support::{Sandbox, root};
+
+/// Every shipped recipe with the workspace that it is tried on.
+fn recipes() -> Vec<(String, &'static str)> {
+    let mut found = Vec::new();
+    for folder in std::fs::read_dir(root().join("recipes")).unwrap().map(|entry| entry.unwrap().path()) {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            found.push((path.strip_prefix(root()).unwrap().to_string_lossy().into_owned(), "ubuntu"));
+        }
+    }
+    found.sort();
+    assert!(found.len() >= 9);
+    found
+}
+
+#[test]
+fn every_recipe_plans_without_writing_applies_and_settles() {
+    for (recipe, workspace) in recipes() {
+        let sandbox = Sandbox::new();
+        let world = sandbox.path().join("store").join(workspace).join("lab.json");
+        let kthw = |more: &[&str]| sandbox.kthw(&[&["run", &recipe, "-w", workspace, "--lab"], more].concat());
+
+        let planned = kthw(&["--dry-run"]).ended_with(0);
+        assert!(planned.stdout.contains("to create"), "{recipe}\n{}", planned.stdout);
+        let untouched = writes(&world);
+        assert_eq!(untouched, 0, "{recipe}: a dry run wrote");
+        assert_eq!(kthw(&["--dry-run", "--exit-code"]).code, 10, "{recipe}");
+
+        let applied = kthw(&["--yes"]).ended_with(0);
+        assert!(applied.stdout.contains("0 failed, 0 skipped"), "{recipe}\n{}", applied.stdout);
+        let after = writes(&world);
+        assert!(after > 0, "{recipe}: nothing was written");
+
+        let settled = kthw(&["--yes"]).ended_with(0);
+        assert!(settled.stdout.contains("Nothing to change"), "{recipe}\n{}", settled.stdout);
+        assert_eq!(kthw(&["--dry-run", "--exit-code"]).code, 0, "{recipe}");
+        assert_eq!(writes(&world), after, "{recipe}: a settled run wrote");
+        assert_eq!(unknown(&world), serde_json::json!([]), "{recipe}: the lab was asked for what it does not play");
+    }
+}
+
+fn state(world: &std::path::Path) -> serde_json::Value {
+    serde_json::from_str(&std::fs::read_to_string(world).unwrap()).unwrap()
+}
+
+fn writes(world: &std::path::Path) -> u64 {
+    state(world)["writes"].as_u64().unwrap()
+}
+
+fn unknown(world: &std::path::Path) -> serde_json::Value {
+    state(world)["unknown"].clone()
+}
+
+#[test]
+fn the_plan_of_a_cluster_that_does_not_exist_names_every_resource_of_every_phase() {
+    let planned = Sandbox::new().kthw(&["run", "recipes/ubuntu/full.rhai", "--lab", "--dry-run"]).ended_with(0);
+    crate::support::golden(root().join("tests/plans/ubuntu-full-empty.txt"), &planned.stdout);
+}
+
+#[test]
+fn a_changed_field_is_exactly_that_difference() {
+    let sandbox = Sandbox::new();
+    let kthw = |more: &[&str]| sandbox.kthw(&[&["run", "recipes/ubuntu/full.rhai", "--lab"], more].concat());
+    kthw(&["--yes"]).ended_with(0);
+    let planned = kthw(&["--dry-run", "--set", "machine.cores=4"]).ended_with(0);
+    let changed: Vec<&str> = planned.stdout.lines().filter(|line| line.starts_with("  ~") || line.starts_with("  +")).collect();
+    assert_eq!(changed, ["  ~ proxmox.vm/cu1", "  ~ proxmox.vm/wu1", "  ~ proxmox.vm/wu2"]);
+}
+
+#[test]
+fn every_example_of_every_function_is_planned_and_settles() {
+    let functions = kthw_stdlib::help::functions();
+    assert!(functions.len() >= 20);
+    for function in functions {
+        let examples = function.examples();
+        assert!(!examples.is_empty(), "{} has no example", function.full_name());
+        for (number, example) in examples.iter().enumerate() {
+            let sandbox = Sandbox::new();
+            let recipe = sandbox.path().join("example.rhai");
+            let needs = r#"const NEEDS = ["phases/control-plane@1"];"#;
+            std::fs::write(&recipe, format!("const VERSION = \"1.0.0\";\n{needs}\nfn declare(cluster) {{\n{example}}}\n")).unwrap();
+            let recipe = recipe.to_str().unwrap();
+            let name = format!("example {number} of {}", function.full_name());
+            let run = |more: &[&str]| {
+                let said = sandbox.kthw(&[&["run", recipe, "-w", "ubuntu", "--lab"], more].concat());
+                assert_eq!(said.code, 0, "{name}:\n{example}\n{}\n{}", said.stdout, said.stderr);
+                said
+            };
+            run(&["--yes"]);
+            let again = run(&["--yes"]);
+            assert!(again.stdout.contains("Nothing to change"), "{name}:\n{}", again.stdout);
+        }
+    }
+}
+
+#[test]
+fn json_is_one_event_per_line_and_nothing_else() {
+    let said = Sandbox::new().kthw(&["run", "recipes/ubuntu/full.rhai", "--lab", "--yes", "--json"]).ended_with(0);
+    let events: Vec<serde_json::Value> = said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events.first().unwrap()["event"], "begun");
+    assert_eq!(events.last().unwrap()["event"], "finished");
+    assert_eq!(events.last().unwrap()["failed"], 0);
+}
+
+#[test]
+fn without_an_endpoint_the_lab_is_named() {
+    let said = Sandbox::new().kthw(&["run", "recipes/phases/template.rhai", "-w", "ubuntu", "--dry-run"]);
+    assert_ne!(said.code, 0);
+    assert!(said.stderr.contains("PROXMOX_VE_ENDPOINT") && said.stderr.contains("--lab"), "{}", said.stderr);
+}
+
+#[test]
+fn commands_run_on_the_nodes_that_a_selector_names() {
+    let sandbox = Sandbox::new();
+    sandbox.kthw(&["run", "recipes/phases/machines.rhai", "-w", "ubuntu", "--lab", "--yes"]).ended_with(0);
+    let workers = sandbox.kthw(&["exec", "workers", "--lab", "-w", "ubuntu", "--", "hostname"]).ended_with(0);
+    assert_eq!(workers.stdout, "wu1: wu1\nwu2: wu2\n");
+    let wrong = sandbox.kthw(&["exec", "wu3", "--lab", "-w", "ubuntu", "--", "hostname"]).ended_with(2);
+    assert!(
+        wrong.stderr.contains("no node of workspace ubuntu is called `wu3`") && wrong.stderr.contains("did you mean"),
+        "{}",
+        wrong.stderr
+    );
+}
+
+#[test]
+fn a_kubeconfig_is_fetched_into_a_file_of_its_own_and_merged_only_on_request() {
+    let sandbox = Sandbox::new();
+    sandbox.kthw(&["run", "recipes/phases/control-plane.rhai", "-w", "ubuntu", "--lab", "--yes"]).ended_with(0);
+    let own = sandbox.kthw(&["kubeconfig", "--lab", "-w", "ubuntu"]).ended_with(0);
+    let text = std::fs::read_to_string(own.stdout.trim()).unwrap();
+    assert!(text.contains("current-context: ubuntu"), "{text}");
+    let person = sandbox.path().join(".kube/config");
+    assert!(!person.exists(), "nobody asked for a merge");
+
+    std::fs::create_dir_all(person.parent().unwrap()).unwrap();
+    let before = "apiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\nusers: []\ncurrent-context: mine\n";
+    std::fs::write(&person, before).unwrap();
+    sandbox.kthw(&["kubeconfig", "--lab", "-w", "ubuntu", "--merge"]).ended_with(0);
+    let merged = std::fs::read_to_string(&person).unwrap();
+    assert!(merged.contains("current-context: mine") && merged.contains("name: ubuntu-admin"), "{merged}");
+    assert_eq!(std::fs::read_to_string(sandbox.path().join(".kube/config.kthw-backup")).unwrap(), before);
+}
+
+#[test]
+fn the_lab_can_start_over() {
+    let sandbox = Sandbox::new();
+    let kthw = |more: &[&str]| sandbox.kthw(&[&["run", "recipes/phases/template.rhai", "-w", "ubuntu", "--lab"], more].concat());
+    kthw(&["--yes"]).ended_with(0);
+    sandbox.kthw(&["lab", "reset", "-w", "ubuntu"]).ended_with(0);
+    assert_eq!(kthw(&["--dry-run", "--exit-code"]).code, 10);
+}
+
+#[test]
+fn nobody_to_ask_is_an_error_and_changes_nothing() {
+    let sandbox = Sandbox::new();
+    let said = sandbox.kthw(&["run", "recipes/phases/template.rhai", "-w", "ubuntu", "--lab"]).ended_with(2);
+    assert!(said.stdout.contains("Plan: 1 to create") && said.stderr.contains("--yes"), "{}{}", said.stdout, said.stderr);
+    assert_eq!(writes(&sandbox.path().join("store/ubuntu/lab.json")), 0);
+}

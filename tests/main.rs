@@ -1,0 +1,10 @@
+//! The project's tests that use the real binary: one test program, one module per level (docs/TESTING.md).
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
+
+mod bad_recipes;
+mod guide;
+mod lab;
+mod peers;
+mod peers_support;
+mod support;
+mod tidy;

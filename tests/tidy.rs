@@ -1,0 +1,95 @@
+//! The rules of docs/ARCHITECTURE.md that a machine can check.
+use crate::support::root;
+use std::path::{Path, PathBuf};
+
+fn files(folder: &str, extension: &str) -> Vec<(PathBuf, String)> {
+    fn walk(folder: &Path, extension: &str, found: &mut Vec<(PathBuf, String)>) {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                walk(&path, extension, found);
+            } else if path.extension().is_some_and(|found| found == extension) {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join(folder), extension, &mut found);
+    assert!(!found.is_empty(), "{folder} holds no .{extension} file");
+    found
+}
+
+fn product_code() -> Vec<(PathBuf, String)> {
+    ["src", "engine/src", "stdlib/src", "lab/src"].into_iter().flat_map(|folder| files(folder, "rs")).collect()
+}
+
+/// The files in which a line outside of comments holds `piece`.
+fn files_with(piece: &str) -> Vec<String> {
+    let holds = |text: &str| text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(piece));
+    let mut found: Vec<String> = product_code()
+        .into_iter()
+        .filter(|(_, text)| holds(text))
+        .map(|(path, _)| path.strip_prefix(root()).unwrap().to_string_lossy().into_owned())
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn only_the_executor_makes_a_permit() {
+    assert_eq!(files_with("Permit::for_this_run()"), ["engine/src/run.rs"]);
+    assert_eq!(files_with("Self(())"), ["engine/src/permit.rs"]);
+}
+
+#[test]
+fn only_the_ui_prints() {
+    for piece in ["println!(", "print!(", "eprintln!(", "eprint!("] {
+        let printing: Vec<String> = files_with(piece).into_iter().filter(|file| file != "src/ui.rs").collect();
+        assert!(printing.iter().all(|file| file.contains("test")), "{piece} in {printing:?}");
+    }
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let manifest = |name: &str| std::fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
+    assert!(!manifest("engine").contains("kthw-"), "the engine depends on none of the others");
+    assert!(!manifest("stdlib").contains("kthw-lab"), "the stdlib does not know the lab");
+}
+
+#[test]
+fn every_file_says_first_what_it_is_for() {
+    let silent: Vec<PathBuf> = product_code().into_iter().filter(|(_, text)| !text.starts_with("//! ")).map(|(path, _)| path).collect();
+    assert!(silent.is_empty(), "no `//!` line at the top of {silent:?}");
+}
+
+#[test]
+fn a_recipe_changes_only_with_its_version() {
+    use std::fmt::Write;
+    let mut lock = String::new();
+    let mut recipes = files("recipes", "rhai");
+    recipes.sort();
+    for (path, text) in recipes {
+        let name = path.strip_prefix(root().join("recipes")).unwrap().with_extension("");
+        let version = text.lines().find_map(|line| line.strip_prefix("const VERSION")).unwrap().split('"').nth(1).unwrap();
+        writeln!(lock, "{} {version} {}", name.display(), sha256(&text)).unwrap();
+    }
+    let file = root().join("recipes.lock");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let old = std::fs::read_to_string(&file).unwrap_or_default();
+        for line in lock.lines() {
+            let [name, version, digest] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("three words") };
+            let before = old.lines().find(|old| old.starts_with(&format!("{name} {version} ")));
+            assert!(
+                before.is_none_or(|before| before.ends_with(digest)) || std::env::var("UPDATE_GOLDEN").unwrap() == "force",
+                "{name} changed: raise its VERSION"
+            );
+        }
+        std::fs::write(&file, &lock).unwrap();
+    }
+    let locked = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(locked, lock, "a recipe changed: raise its VERSION, then UPDATE_GOLDEN=1");
+}
+
+fn sha256(text: &str) -> String {
+    kthw_engine::node::Content::plain(text).sha256()
+}
