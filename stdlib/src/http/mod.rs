@@ -8,7 +8,12 @@ use crate::world::{Http, Unreachable};
 use bytes::Bytes;
 use http::{Request, Response};
 use kthw_engine::BoxFuture;
-use std::{error::Error as _, time::Duration};
+use rustls::ClientConfig;
+use std::{
+    error::Error as _,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// The longest time to wait for a TCP connection and its TLS handshake.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -17,7 +22,11 @@ const TOTAL: Duration = Duration::from_secs(60);
 
 /// Sends requests over verified TLS connections, which it keeps open. Redirects are not followed.
 #[derive(Clone, Debug)]
-pub struct HttpClient(reqwest::Client);
+pub struct HttpClient {
+    tls: Option<ClientConfig>,
+    /// Made at the first request: it reads all certificate authorities of the system, which costs more than the rest of a settled run.
+    client: Arc<OnceLock<reqwest::Client>>,
+}
 
 impl HttpClient {
     /// A client that believes what `trust` says. Nothing is sent yet.
@@ -25,17 +34,25 @@ impl HttpClient {
     /// # Errors
     /// When the certificate file cannot be read or holds no certificate.
     pub fn new(trust: &Trust) -> Result<Self, TrustError> {
-        let tls = trust.tls()?;
+        Ok(Self { tls: trust.tls()?, client: Arc::default() })
+    }
+
+    fn client(&self) -> Result<&reqwest::Client, Unreachable> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
         let builder = reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .timeout(TOTAL)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("kthw/", env!("CARGO_PKG_VERSION")));
-        let builder = match tls {
-            Some(tls) => builder.tls_backend_preconfigured(tls),
+        let builder = match &self.tls {
+            Some(tls) => builder.tls_backend_preconfigured(tls.clone()),
             None => builder,
         };
-        builder.build().map(Self).map_err(|error| TrustError::Tls { reason: causes(&error) })
+        let client =
+            builder.build().map_err(|error| Unreachable { reason: format!("TLS cannot be set up: {}", causes(&error)), sent: false })?;
+        Ok(self.client.get_or_init(|| client))
     }
 }
 
@@ -43,7 +60,7 @@ impl Http for HttpClient {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Unreachable>> {
         Box::pin(async move {
             let request = reqwest::Request::try_from(request).map_err(unreachable)?;
-            let mut answer = self.0.execute(request).await.map_err(unreachable)?;
+            let mut answer = self.client()?.execute(request).await.map_err(unreachable)?;
             let mut response = Response::new(Bytes::new());
             *response.status_mut() = answer.status();
             *response.headers_mut() = std::mem::take(answer.headers_mut());
