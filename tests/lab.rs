@@ -77,13 +77,12 @@ fn every_example_of_every_function_is_planned_and_settles() {
         assert!(!examples.is_empty(), "{} has no example", function.full_name());
         for (number, example) in examples.iter().enumerate() {
             let sandbox = Sandbox::new();
-            let recipe = sandbox.path().join("example.rhai");
-            let needs = r#"const NEEDS = ["phases/control-plane@1"];"#;
-            std::fs::write(&recipe, format!("const VERSION = \"1.0.0\";\n{needs}\nfn declare(cluster) {{\n{example}}}\n")).unwrap();
-            let recipe = recipe.to_str().unwrap();
+            let recipe = stage(&sandbox, example);
             let name = format!("example {number} of {}", function.full_name());
+            // Where an example opens the machines itself, they are there already.
+            let workspace = if example.contains("ssh::node(") { "tests/workspaces/bare" } else { "ubuntu" };
             let run = |more: &[&str]| {
-                let said = sandbox.kthw(&[&["run", recipe, "-w", "ubuntu", "--lab"], more].concat());
+                let said = sandbox.kthw(&[&["run", recipe.as_str(), "-w", workspace, "--lab"], more].concat());
                 assert_eq!(said.code, 0, "{name}:\n{example}\n{}\n{}", said.stdout, said.stderr);
                 said
             };
@@ -92,6 +91,32 @@ fn every_example_of_every_function_is_planned_and_settles() {
             assert!(again.stdout.contains("Nothing to change"), "{name}:\n{}", again.stdout);
         }
     }
+}
+
+/// Writes an example as a recipe that needs as much of the cluster as there may be before the example declares a piece of it itself.
+fn stage(sandbox: &Sandbox, example: &str) -> String {
+    let path = |name: &str| sandbox.path().join(name);
+    let joined = "fn declare(cluster) { for node in cluster.workers { kubeadm::worker(cluster, node); } }";
+    std::fs::write(path("joined.rhai"), format!("const VERSION = \"1.0.0\";\nconst NEEDS = [\"phases/network\"];\n{joined}\n")).unwrap();
+    let recipe = path("example.rhai").to_string_lossy().into_owned();
+    let stages = ["workers", "network", "control-plane", "kubernetes-packages", "containerd", "system", "machines", "template"];
+    let stages: Vec<String> = stages.iter().map(|stage| format!("\"phases/{stage}\"")).collect();
+    let tried = std::iter::once(&stages[0])
+        .chain([&"\"joined\"".to_owned()])
+        .chain(&stages[1..])
+        .cloned()
+        .chain([String::new()])
+        .collect::<Vec<_>>();
+    for needs in tried {
+        let text = format!("const VERSION = \"1.0.0\";\nconst NEEDS = [{needs}];\nfn declare(cluster) {{\n{example}}}\n");
+        std::fs::write(&recipe, text).unwrap();
+        let checked = sandbox.kthw(&["check", &recipe, "-w", "ubuntu"]);
+        if checked.code == 0 {
+            return recipe;
+        }
+        assert!(checked.stderr.contains("declared twice"), "{example}\n{}", checked.stderr);
+    }
+    panic!("declares something twice by itself:\n{example}");
 }
 
 #[test]

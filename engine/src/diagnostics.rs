@@ -1,7 +1,7 @@
 //! Errors of recipes, with the place in the script and the next thing to type.
 use crate::error::Error;
 use miette::{Diagnostic, LabeledSpan, NamedSource};
-use rhai::{EvalAltResult, Position};
+use rhai::{EvalAltResult, ParseErrorType, Position};
 use std::{fmt, sync::Arc};
 
 /// Any diagnostic that a host function threw through a script, kept whole.
@@ -75,9 +75,13 @@ impl Diagnostic for RecipeError {
         self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        (!self.labels.is_empty()).then_some(&self.source as &dyn miette::SourceCode)
+        (!self.source.inner().is_empty()).then_some(&self.source as &dyn miette::SourceCode)
     }
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        if self.labels.is_empty() {
+            // The whole file is meant: show its name and first line.
+            return Some(Box::new(std::iter::once(LabeledSpan::new(None, 0, 0))));
+        }
         Some(Box::new(self.labels.iter().cloned()))
     }
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
@@ -92,6 +96,15 @@ impl Diagnostic for RecipeError {
 #[diagnostic(code(kthw::recipe))]
 pub struct RecipeErrors(#[related] pub Vec<RecipeError>);
 
+impl From<RecipeErrors> for Error {
+    fn from(mut errors: RecipeErrors) -> Self {
+        match errors.0.len() {
+            1 => Self::recipe(errors.0.remove(0)),
+            _ => Self::recipe(errors),
+        }
+    }
+}
+
 /// An options map that does not fit its function.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{message}")]
@@ -104,6 +117,7 @@ pub struct BadOption {
 impl BadOption {
     /// `message` about the options of `function`, such as `ssh::file`. A serde "unknown field" message gets the nearest name.
     pub fn new(function: &str, message: String) -> Self {
+        let message = wanted_type(&message).unwrap_or(message);
         let mut quoted = message.split('`').skip(1).step_by(2);
         let guess = match (message.starts_with("unknown "), quoted.next()) {
             (true, Some(wrong)) => nearest(wrong, quoted).map(|name| format!("did you mean `{name}`? ")),
@@ -111,6 +125,12 @@ impl BadOption {
         };
         Self { help: format!("{}see `kthw help {function}`", guess.unwrap_or_default()), message }
     }
+}
+
+/// Says Rhai's "Output type incorrect: string (expecting bool)" in plain words.
+fn wanted_type(message: &str) -> Option<String> {
+    let (found, wanted) = message.strip_prefix("Output type incorrect: ")?.split_once(" (expecting ")?;
+    Some(format!("an option holds a {found} where a {} is wanted", wanted.trim_end_matches(')')))
 }
 
 /// The known name that is most like `wrong`, if any is like it.
@@ -177,11 +197,30 @@ fn plain_words(error: &EvalAltResult) -> (String, Option<String>) {
         EvalAltResult::ErrorModuleNotFound(name, _) => {
             (format!("no module `{name}`"), Some("see `kthw help` for all modules; they need no `import`".into()))
         }
+        EvalAltResult::ErrorRuntime(value, _) if value.is_string() => {
+            (value.to_string(), Some("`kthw help workspace` lists the fields of a cluster and its nodes".into()))
+        }
+        EvalAltResult::ErrorStackOverflow(_) => (bare, Some("look for a function that calls itself without end".into())),
         EvalAltResult::ErrorTooManyOperations(_) => (bare, Some("a recipe only names resources; look for a loop that does not end".into())),
         EvalAltResult::ErrorPropertyNotFound(name, _) => {
             (format!("no property `{name}`"), Some("see the workspace's fields with `kthw help workspace`".into()))
         }
-        _ => (bare, None),
+        EvalAltResult::ErrorParsing(kind, _) => wrong_syntax(kind),
+        _ => (bare, Some("see docs/guides and `kthw help` for how recipes are written".into())),
+    }
+}
+
+/// What the parser does not understand, and what to do about it.
+fn wrong_syntax(kind: &ParseErrorType) -> (String, Option<String>) {
+    match kind {
+        ParseErrorType::ModuleUndefined(name) => {
+            (format!("no module `{name}`"), Some("see `kthw help` for all modules; they need no `import`".into()))
+        }
+        ParseErrorType::VariableUndefined(name) => (
+            format!("no variable `{name}`"),
+            Some("declare it with `let`, or look for a typing mistake; a recipe sees `cluster` and what it declares itself".into()),
+        ),
+        kind => (kind.to_string(), Some("mend the script here; `kthw check` shows the next problem".into())),
     }
 }
 

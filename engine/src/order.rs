@@ -7,7 +7,7 @@ use crate::{
     resource::AnyStep,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -40,9 +40,16 @@ pub(crate) fn order(evaluated: &[Evaluated]) -> Result<Vec<Item>, RecipeErrors> 
         evaluated.iter().flat_map(|one| one.declared.iter().map(move |declared| (one, declared))).collect();
     let mut problems = Vec::new();
     let mut positions: HashMap<Id, usize> = HashMap::new();
+    // A wrong line inside a loop over nodes is one problem, not one for every node.
+    let mut told = HashSet::new();
+    let mut is_new = |one: &Evaluated, declared: &Declared, about: &'static str| {
+        told.insert((one.recipe.source.path.clone(), declared.position.line(), declared.position.position(), about))
+    };
     for (position, (one, declared)) in all.iter().enumerate() {
         if let Some(first) = positions.get(&declared.id()) {
-            problems.push(twice(&all[*first], &(*one, *declared)));
+            if is_new(one, declared, "twice") {
+                problems.push(twice(&all[*first], &(*one, *declared)));
+            }
         } else {
             positions.insert(declared.id(), position);
         }
@@ -62,7 +69,8 @@ pub(crate) fn order(evaluated: &[Evaluated]) -> Result<Vec<Item>, RecipeErrors> 
         for id in step.needs().into_iter().chain(declared.extra_needs.iter().cloned()) {
             match positions.get(&id) {
                 Some(needed) => needs.push(*needed),
-                None => problems.push(missing(one, declared, &id)),
+                None if is_new(one, declared, "missing") => problems.push(missing(one, declared, &id)),
+                None => {}
             }
         }
         let known = |ids: Vec<Id>| -> Vec<usize> {

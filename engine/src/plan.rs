@@ -71,7 +71,7 @@ impl Plan {
 /// # Errors
 /// A recipe that declares something twice or needs something that nobody declares; a peer that cannot be read.
 pub async fn plan(evaluated: &[Evaluated], peers: &Peers, events: &Events) -> Result<Plan> {
-    let items = order(evaluated).map_err(Error::recipe)?;
+    let items = order(evaluated)?;
     let mut planning = Planning::new(&items);
     let mut reading = FuturesUnordered::new();
     loop {
@@ -106,7 +106,7 @@ pub async fn plan(evaluated: &[Evaluated], peers: &Peers, events: &Events) -> Re
 /// # Errors
 /// The same as [`plan`] for wrong recipes.
 pub fn check(evaluated: &[Evaluated]) -> Result<Vec<Id>> {
-    Ok(order(evaluated).map_err(Error::recipe)?.into_iter().map(|item| item.id).collect())
+    Ok(order(evaluated)?.into_iter().map(|item| item.id).collect())
 }
 
 impl Plan {

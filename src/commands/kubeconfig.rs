@@ -17,9 +17,12 @@ pub struct Kubeconfig {
     /// File to write; a file in the store when absent
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Also merge it into another kubeconfig (`~/.kube/config` when no file is named), after a backup; its current context stays
-    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "")]
-    merge: Option<PathBuf>,
+    /// Also merge it into `~/.kube/config`, after a backup; its current context stays
+    #[arg(long)]
+    merge: bool,
+    /// Merge into this file instead
+    #[arg(long, value_name = "FILE", requires = "merge")]
+    into: Option<PathBuf>,
 }
 
 impl Kubeconfig {
@@ -34,8 +37,11 @@ impl Kubeconfig {
         write_private(&file, &own)?;
         ui.line(&file.display().to_string());
         ui.note(&format!("Use it with `kubectl --kubeconfig {} get nodes`.", file.display()));
-        if let Some(target) = self.merge {
-            let target = if target.as_os_str().is_empty() { default_target()? } else { target };
+        if self.merge {
+            let target = match self.into {
+                Some(target) => target,
+                None => default_target()?,
+            };
             merge_into(&target, &own, ui)?;
         }
         Ok(0)

@@ -125,6 +125,7 @@ mod api {
     ///
     /// ```rhai
     /// for node in cluster.members {
+    ///     ssh::directory(node, "/etc/containerd");
     ///     ssh::file(node, "/etc/containerd/config.toml", #{ content: kubeadm::containerd_config(cluster) });
     /// }
     /// ```

@@ -49,7 +49,7 @@ pub mod api {
     ///
     /// ```rhai
     /// for node in cluster.members {
-    ///     ssh::package(node, "kubelet", #{ version: "1.31.9-1.1", hold: true });
+    ///     ssh::package(node, "jq", #{ hold: true });
     /// }
     /// ```
     #[rhai_fn(return_raw, volatile, name = "package")]

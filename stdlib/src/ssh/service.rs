@@ -49,8 +49,9 @@ pub mod api {
     ///
     /// ```rhai
     /// for node in cluster.members {
-    ///     let configuration = ssh::file(node, "/etc/containerd/config.toml", #{ content: kubeadm::containerd_config(cluster) });
-    ///     ssh::service(node, "containerd", #{ running: true, enabled: true, restarted_by: [configuration] });
+    ///     ssh::directory(node, "/etc/ssh/sshd_config.d");
+    ///     let configuration = ssh::file(node, "/etc/ssh/sshd_config.d/10-keys.conf", #{ content: "PasswordAuthentication no\n" });
+    ///     ssh::service(node, "ssh", #{ running: true, enabled: true, restarted_by: [configuration] });
     /// }
     /// ```
     #[rhai_fn(return_raw, volatile, name = "service")]
