@@ -110,7 +110,7 @@ pub fn workspace(asked: &str, home: Option<&Path>) -> Result<Option<WorkspaceTex
     let named = format!("workspaces/{asked}/workspace.yaml");
     let beside = home.map(|home| home.join(&named));
     let candidates = [Some(typed.join("workspace.yaml")), Some(typed.clone()), beside, Some(PathBuf::from(&named))];
-    for path in candidates.into_iter().flatten().filter(|path| path.is_file()) {
+    if let Some(path) = candidates.into_iter().flatten().find(|path| path.is_file()) {
         let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let folder = path.parent().map(Path::to_owned);
         return Ok(Some(WorkspaceText { label: path.to_string_lossy().into_owned(), text, folder }));

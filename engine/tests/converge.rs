@@ -1,4 +1,5 @@
 //! The law of every resource, on a tiny world: a plan writes nothing; apply; plan again is all `=`.
+#![allow(clippy::unwrap_used, missing_docs)]
 use kthw_engine::{
     Change, Error, Evaluated, Id, Library, NodeResource, Options, Peers, Permit, Recipe, Resource, Rhai, RunOptions, Source, SystemClock,
     Work, declare, declare_on_node, field, node::*, silent,

@@ -147,7 +147,8 @@ mod api {
     ///
     /// ```rhai
     /// for node in cluster.members {
-    ///     ssh::package(node, "kubeadm", #{ version: kubeadm::package_version(cluster), hold: true });
+    ///     ssh::repository(node, "kubernetes", kubeadm::repository(cluster));
+    ///     ssh::package(node, "kubectl", #{ version: kubeadm::package_version(cluster), hold: true });
     /// }
     /// ```
     pub fn package_version(cluster: Cluster) -> String {
