@@ -48,6 +48,7 @@ pub fn start(address: &str) -> Option<FakePve> {
     let peers = std::env::var_os("KTHW_PEERS").map_or_else(|| "/var/cache/kthw-peers".into(), PathBuf::from);
     let python = std::env::var_os("KTHW_FAKEPVE").map_or_else(|| peers.join("venv/bin/python"), PathBuf::from);
     if !python.exists() {
+        assert!(std::env::var_os("KTHW_REQUIRE_PEERS").is_none(), "a peer test would be skipped");
         eprintln!("SKIPPED: no fakepve; run `tests/peers/install pve`, or set KTHW_FAKEPVE to a Python that has it");
         return None;
     }
