@@ -76,6 +76,9 @@ fn nodes_are_prepared_settled_and_repaired() {
     let workspace = world.workspace(&NODES, false);
     let run = |more: &[&str]| world.kthw(&[&["run", "tests/recipes/nodes.rhai", "-w", workspace.as_str()], more].concat());
 
+    let asked = run(&[]).ended_with(2);
+    assert!(asked.stdout.contains("to create") && asked.stderr.contains("--yes"), "nobody to ask: {}", asked.stderr);
+
     run(&["--yes"]).ended_with(0);
     assert_eq!(world.inside(2, &["sysctl", "-n", "net.ipv4.ip_forward"]).stdout.trim(), "1");
     assert_eq!(world.inside(3, &["systemctl", "is-active", "containerd"]).stdout.trim(), "active");

@@ -53,7 +53,8 @@ impl Run {
         if plan.changes() == 0 {
             return Ok(0);
         }
-        if !self.yes {
+        // Nothing real changes in the lab, so there is nothing to ask for.
+        if !self.yes && !self.workspace.lab {
             match ui.confirm("\nMake these changes?") {
                 Some(true) => {}
                 Some(false) => {
