@@ -1,5 +1,6 @@
 """One run of one command: wall time, CPU of the command and what it waited for, output. Medians over runs."""
 import os
+import signal
 import statistics
 import time
 
@@ -17,7 +18,12 @@ def run(command, environment, log):
     ]
     begun = time.perf_counter()
     pid = os.posix_spawnp(command[0], command, environment, file_actions=actions)
-    _, status, used = os.wait4(pid, 0)
+    try:
+        _, status, used = os.wait4(pid, 0)
+    except BaseException:  # an interrupt or the time limit: the command ends with us
+        os.kill(pid, signal.SIGKILL)
+        os.wait4(pid, 0)
+        raise
     wall = time.perf_counter() - begun
     if status != 0:
         with open(log, errors="replace") as file:
