@@ -1,7 +1,7 @@
 #!/bin/bash
 # Writes the floors' scripts: floor-scripts.sh ROOTS RENDERED TARGET N makes TARGET/{apply,batch}/<host>.sh for hosts 1..N.
 #   apply: the 20 tasks, each idempotent, in one script
-#   batch: the 20 checks folded into five processes; only when one fails does the whole script run
+#   batch: the 20 checks folded into one call each of stat, readlink, grep and sha256sum; only when one fails does the whole script run
 set -eu
 roots=$1 rendered=$2 target=$3 count=$4
 
