@@ -103,6 +103,8 @@ mod tests {
         let recipe = Recipe::parse(&engine, source).expect("it parses");
         match evaluate(&engine, &recipe, Dynamic::UNIT) {
             Ok(_) => "nothing".into(),
+            // What `take` was given comes back as the script's own error.
+            Err(error) if error.to_string().contains("None") || error.to_string().contains("Some(") => error.to_string(),
             Err(error) => {
                 let help = miette::Diagnostic::help(&error).map(|help| format!("; {help}")).unwrap_or_default();
                 format!("{error}{help}")
@@ -112,16 +114,16 @@ mod tests {
 
     #[test]
     fn a_secret_is_passed_on_by_name() {
-        assert_eq!(run(r#"take(#{ password: sops::secret("a.b") })"#), r#"Runtime error: Some("a.b") None []"#);
+        assert_eq!(run(r#"take(#{ password: sops::secret("a.b") })"#), r#"Some("a.b") None []"#);
         let list = run(r#"let s = sops::secret("a"); take(#{ list: [s, s] })"#);
-        assert_eq!(list, r#"Runtime error: None None [SecretRef { name: "a" }, SecretRef { name: "a" }]"#);
+        assert_eq!(list, r#"None None [SecretRef { name: "a" }, SecretRef { name: "a" }]"#);
         assert_eq!(run(r#"print(sops::secret("a")); debug(sops::secret("a"));"#), "nothing");
     }
 
     #[test]
     fn a_text_that_only_speaks_of_secrets_is_a_text() {
         let taken = run(r#"take(#{ text: "kubectl get <secret name>" })"#);
-        assert_eq!(taken, r#"Runtime error: None Some("kubectl get <secret name>") []"#);
+        assert_eq!(taken, r#"None Some("kubectl get <secret name>") []"#);
     }
 
     #[test]
