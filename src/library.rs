@@ -22,12 +22,17 @@ impl Recipes {
     pub fn locate(typed: &str) -> (Self, String) {
         let path = Path::new(typed);
         if path.extension().is_some_and(|extension| extension == "rhai") && path.is_file() {
-            let root = path
-                .ancestors()
-                .skip(1)
-                .find(|folder| folder.file_name().is_some_and(|name| name == "recipes"))
-                .or_else(|| path.parent())
-                .map(Path::to_owned);
+            let recipes_above = |path: &Path| {
+                let mut above = path.ancestors().skip(1);
+                above.find(|folder| folder.file_name().is_some_and(|name| name == "recipes")).map(Path::to_owned)
+            };
+            // As typed if the folder shows in it, else from where it really is.
+            let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+            let (path, root) = match (recipes_above(path), recipes_above(&real)) {
+                (Some(root), _) => (path, Some(root)),
+                (None, Some(root)) => (real.as_path(), Some(root)),
+                (None, None) => (path, path.parent().map(Path::to_owned)),
+            };
             let name = root.as_ref().and_then(|root| path.strip_prefix(root).ok()).unwrap_or(path);
             return (Self { root }, name.with_extension("").to_string_lossy().into_owned());
         }

@@ -73,8 +73,10 @@ fn rhai_value(cluster: Cluster) -> kthw_stdlib::Dynamic {
 /// # Errors
 /// When none is named, there is none, or it is wrong.
 pub fn workspace_of(options: &WorkspaceOptions) -> Result<Loaded> {
-    let asked = options.workspace.clone().unwrap_or_else(|| "ubuntu".into());
-    load(&asked, None, options)
+    match &options.workspace {
+        Some(asked) => load(asked, None, options),
+        None => Err(Error::usage(NameOne)),
+    }
 }
 
 fn load(asked: &str, home: Option<&Path>, options: &WorkspaceOptions) -> Result<Loaded> {
@@ -95,7 +97,11 @@ fn load(asked: &str, home: Option<&Path>, options: &WorkspaceOptions) -> Result<
     let neighbours: Vec<WorkspaceFile> =
         library::neighbours(&found).iter().filter_map(|(label, text)| WorkspaceFile::parse(label, text).ok()).collect();
     file.validate(&neighbours.iter().collect::<Vec<_>>()).map_err(Error::recipe)?;
-    Ok(Loaded { workspace: Arc::new(file.into_workspace()), folder: found.folder })
+    let mut workspace = file.into_workspace();
+    if options.lab && workspace.ssh.key_file.is_none() && workspace.ssh.authorized_keys.is_empty() {
+        workspace.ssh.authorized_keys.push(kthw_lab::PUBLIC_KEY.into());
+    }
+    Ok(Loaded { workspace: Arc::new(workspace), folder: found.folder })
 }
 
 /// The store of a workspace.
@@ -156,6 +162,9 @@ pub fn connect(prepared: &Prepared, options: &WorkspaceOptions) -> Result<World>
 /// # Errors
 /// Missing settings; nobody is reached yet.
 pub fn connect_workspace(workspace: &Loaded, options: &WorkspaceOptions) -> Result<World> {
+    if !options.lab && workspace.folder.is_none() {
+        return Err(Error::usage(OnlyAnExample { name: workspace.name.clone() }));
+    }
     let store = store_of(workspace, options)?;
     if options.lab { Ok(World::Lab(lab::open(workspace, &store)?)) } else { Ok(World::Real(real::open(workspace, &store)?)) }
 }
@@ -165,6 +174,21 @@ pub fn connect_workspace(workspace: &Loaded, options: &WorkspaceOptions) -> Resu
 #[diagnostic(code(kthw::workspace::which), help("name one with `--workspace`, or put `const WORKSPACE = \"…\";` into the recipe"))]
 struct WhichWorkspace {
     recipe: String,
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("which workspace?")]
+#[diagnostic(code(kthw::workspace::which), help("name one with `--workspace`, such as `-w ubuntu`"))]
+struct NameOne;
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("workspace `{name}` is an example inside of kthw; its addresses are not yours")]
+#[diagnostic(
+    code(kthw::workspace::example),
+    help("copy the project's `workspaces/{name}` and name the copy with `--workspace`, or look at the example with `--lab`")
+)]
+struct OnlyAnExample {
+    name: String,
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

@@ -1,4 +1,5 @@
-//! The folder where kthw keeps what it remembers of a workspace: known hosts, cache, the lab's world. No secret is ever in it.
+//! The folder where kthw keeps what it remembers of a workspace: known hosts, cache, the lab's world. The one secret that may be
+//! in it is the kubeconfig that `kthw kubeconfig` was asked to fetch; the folder is its owner's alone.
 use etcetera::BaseStrategy;
 use kthw_engine::{Error, Result};
 use std::path::{Path, PathBuf};

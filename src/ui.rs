@@ -69,10 +69,13 @@ impl Ui {
             return;
         }
         self.line(plan.to_string().trim_end());
-        let count = |word: &str| plan.planned().iter().filter(|one| one.change.word() == word).count();
+        let chosen = plan.planned().iter().filter(|one| one.chosen).count();
+        let count = |word: &str| plan.planned().iter().filter(|one| one.chosen && one.change.word() == word).count();
         self.line("");
         if plan.changes() == 0 {
-            self.line(&format!("Nothing to change: all {} resources are as declared.", plan.planned().len()));
+            let left_out = plan.planned().len() - chosen;
+            let rest = if left_out > 0 { format!(" ({left_out} were left out)") } else { String::new() };
+            self.line(&format!("Nothing to change: all {chosen} resources are as declared{rest}."));
             return;
         }
         let parts: Vec<String> = ["create", "update", "replace", "delete"]

@@ -37,6 +37,8 @@ pub struct Planned {
     /// What would change.
     #[serde(flatten)]
     pub change: Change,
+    /// Whether the run may change it; false for what [`Plan::only`] left out.
+    pub chosen: bool,
 }
 
 /// What planning found out about one resource.
@@ -55,6 +57,13 @@ impl Plan {
     /// The resources, in the order of their declaration.
     pub fn planned(&self) -> &[Planned] {
         &self.planned
+    }
+
+    /// Tells every chosen resource and what would change.
+    pub fn announce(&self, events: &Events) {
+        for one in self.planned.iter().filter(|one| one.chosen) {
+            events(Event::Planned { id: one.id.clone(), phase: one.phase.clone(), change: one.change.clone() });
+        }
     }
 
     /// How many resources would change.
@@ -93,11 +102,9 @@ pub async fn plan(evaluated: &[Evaluated], peers: &Peers, events: &Events) -> Re
             phase: item.recipe.source.name.clone(),
             node: item.node.clone(),
             change: change.expect("resources that wait for each other were refused before"),
+            chosen: true,
         })
         .collect();
-    for one in &planned {
-        events(Event::Planned { id: one.id.clone(), phase: one.phase.clone(), change: one.change.clone() });
-    }
     Ok(Plan { items, planned, seen })
 }
 
@@ -115,7 +122,7 @@ impl Plan {
     /// # Errors
     /// A word that fits nothing; something chosen that needs something that is left out and does not exist yet.
     pub fn only(mut self, words: &[String]) -> Result<Self> {
-        let fits = |one: &Planned, word: &String| one.phase == *word || one.id.to_string().starts_with(word.as_str());
+        let fits = |one: &Planned, word: &String| !word.is_empty() && (one.phase == *word || one.id.to_string().starts_with(word.as_str()));
         if let Some(word) = words.iter().find(|word| !self.planned.iter().any(|one| fits(one, word))) {
             return Err(Error::usage(FitsNothing { word: word.clone() }));
         }
@@ -129,13 +136,14 @@ impl Plan {
         }
         for (one, _) in self.planned.iter_mut().zip(&chosen).filter(|(_, chosen)| !**chosen) {
             one.change = Change::None;
+            one.chosen = false;
         }
         Ok(self)
     }
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("no phase and no resource of this run begins with `{word}`")]
+#[error("no phase of this run is called `{word}`, and no resource begins with it")]
 #[diagnostic(code(kthw::plan::fits_nothing), help("the plan without `--only` lists both"))]
 struct FitsNothing {
     word: String,
@@ -277,7 +285,7 @@ pub(crate) fn refreshed_because(cause: &Id) -> Field {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut phase = None;
-        for one in &self.planned {
+        for one in self.planned.iter().filter(|one| one.chosen) {
             if phase != Some(&one.phase) {
                 writeln!(f, "{}{}", if phase.is_some() { "\n" } else { "" }, one.phase)?;
                 phase = Some(&one.phase);

@@ -254,6 +254,25 @@ async fn a_file_changed_by_hand_shows_and_is_repaired() {
 }
 
 #[tokio::test]
+async fn what_was_planned_unseen_is_looked_at_before_it_is_changed() {
+    let world = Arc::new(World::default());
+    world.machines.lock().unwrap().insert("a".into(), 2);
+    world.files.lock().unwrap().insert(("a".into(), "/two".into()), "2\n".into());
+    let text = r#"
+const VERSION = "1.0.0";
+fn declare(cluster) {
+    let one = tiny::file("a", "/one", #{ content: "1\n" });
+    tiny::file("a", "/two", #{ content: "2\n", needs: [one] });
+}
+"#;
+    let peers = peers(&world);
+    let plan = kthw_engine::plan(&evaluated(text), &peers, &silent()).await.unwrap();
+    let report = kthw_engine::run(plan, &peers, &silent(), &RunOptions::default()).await;
+    let told: Vec<String> = report.outcomes.iter().map(|(id, outcome)| format!("{id}: {outcome:?}")).collect();
+    assert_eq!(told, ["tiny.file/a/one: Changed { change: \"create\" }", "tiny.file/a/two: Unchanged"]);
+}
+
+#[tokio::test]
 async fn a_failure_skips_what_depends_on_it_and_nothing_else() {
     let world = Arc::new(World::default());
     *world.broken_path.lock().unwrap() = Some("/one".into());

@@ -41,7 +41,9 @@ impl Lab {
     fn changed(name: &str, world: World, set: &[&str]) -> Self {
         let text = std::fs::read_to_string(root().join("workspaces/ubuntu/workspace.yaml")).unwrap();
         let set: Vec<String> = set.iter().map(|one| (*one).to_owned()).collect();
-        let workspace = Arc::new(Workspace::load("workspace.yaml", &text, &set, &[]).unwrap());
+        let mut workspace = Workspace::load("workspace.yaml", &text, &set, &[]).unwrap();
+        workspace.ssh.authorized_keys.push(kthw_lab::PUBLIC_KEY.into());
+        let workspace = Arc::new(workspace);
         let folder = std::env::temp_dir().join(format!("kthw-lab-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let peers = peers(&world, &workspace, KnownHosts::open(folder.join("known_hosts")).unwrap()).unwrap();

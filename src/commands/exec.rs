@@ -30,7 +30,14 @@ impl Exec {
         world.save()?;
         let mut code = 0;
         for (node, output) in nodes.iter().zip(outputs) {
-            let output = output?;
+            let output = match output {
+                Ok(output) => output,
+                Err(error) => {
+                    ui.error(&error);
+                    code = code.max(error.exit_code());
+                    continue;
+                }
+            };
             if ui.is_json() {
                 ui.line(
                     &serde_json::json!({ "node": node, "status": output.status, "stdout": output.stdout, "stderr": output.stderr })
@@ -46,7 +53,7 @@ impl Exec {
             }
             if output.status != 0 {
                 ui.note(&format!("{node}: ended with status {}", output.status));
-                code = 1;
+                code = code.max(1);
             }
         }
         Ok(code)

@@ -32,8 +32,11 @@ impl Kubeconfig {
         let own = kubeconfig::fetch(&workspace, world.peers()).await?;
         let file = match self.output {
             Some(file) => file,
-            None => session::store_of(&workspace, &self.workspace)?.file("kubeconfig"),
+            None => {
+                session::store_of(&workspace, &self.workspace)?.file(if self.workspace.lab { session::LAB_FILES[2] } else { "kubeconfig" })
+            }
         };
+        keep_backup(&file, &own, ui)?;
         write_private(&file, &own)?;
         ui.line(&file.display().to_string());
         ui.note(&format!("Use it with `kubectl --kubeconfig {} get nodes`.", file.display()));
@@ -65,13 +68,24 @@ fn merge_into(target: &Path, own: &str, ui: &Ui) -> Result<()> {
         ui.note(&format!("{} holds it already.", target.display()));
         return Ok(());
     }
-    if let Some(existing) = &existing {
-        let backup = target.with_extension("kthw-backup");
-        write_private(&backup, existing)?;
-        ui.note(&format!("The file as it was is kept in {}.", backup.display()));
-    }
-    write_private(target, &merged)?;
+    keep_backup(target, &merged, ui)?;
+    // A link stays a link.
+    let real = std::fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+    write_private(&real, &merged)?;
     ui.note(&format!("Merged into {}; its current context is unchanged.", target.display()));
+    Ok(())
+}
+
+/// Keeps what a file holds, beside it, before something else is written there. Earlier backups stay.
+fn keep_backup(file: &Path, new: &str, ui: &Ui) -> Result<()> {
+    let Ok(existing) = std::fs::read_to_string(file) else { return Ok(()) };
+    if existing == new {
+        return Ok(());
+    }
+    let names = std::iter::once("kthw-backup".to_owned()).chain((2..1000).map(|number| format!("kthw-backup-{number}")));
+    let Some(backup) = names.map(|name| file.with_extension(name)).find(|backup| !backup.exists()) else { return Ok(()) };
+    write_private(&backup, &existing)?;
+    ui.note(&format!("The file as it was is kept in {}.", backup.display()));
     Ok(())
 }
 

@@ -45,6 +45,9 @@ impl Run {
         if !self.only.is_empty() {
             plan = plan.only(&self.only)?;
         }
+        plan.announce(&events);
+        // A live display must not run over the plan or the question.
+        drop(events);
         ui.plan(&plan);
         world.save()?;
         if self.dry_run {
@@ -64,15 +67,15 @@ impl Run {
                 None => return Err(Error::usage(NotAsked)),
             }
         }
-        let report = apply(plan, &world, &events).await;
-        world.save()?;
+        let report = apply(plan, &world, &ui.events(), ui).await;
         ui.report(&report);
+        world.save()?;
         Ok(exit_code(&report))
     }
 }
 
 /// Applies the plan; Ctrl-C once finishes what is under way, twice ends at once.
-async fn apply(plan: Plan, world: &session::World, events: &kthw_engine::Events) -> Report {
+async fn apply(plan: Plan, world: &session::World, events: &kthw_engine::Events, ui: &Ui) -> Report {
     let stop = Stop::default();
     let asked = stop.clone();
     let options = RunOptions { stop };
@@ -85,6 +88,7 @@ async fn apply(plan: Plan, world: &session::World, events: &kthw_engine::Events)
                 if signal.is_ok() && asked.is_asked() {
                     std::process::exit(130);
                 }
+                ui.note("Stopping after what is under way; Ctrl-C again ends at once.");
                 asked.ask();
             }
         }
@@ -94,7 +98,7 @@ async fn apply(plan: Plan, world: &session::World, events: &kthw_engine::Events)
 fn exit_code(report: &Report) -> u8 {
     let kinds: Vec<Kind> = report.failures.iter().map(|(_, error)| error.kind()).collect();
     match () {
-        () if kinds.is_empty() && report.stopped => 1,
+        () if kinds.is_empty() && report.skipped() > 0 => 1,
         () if kinds.is_empty() => 0,
         () if kinds.contains(&Kind::Peer) => 3,
         () if kinds.contains(&Kind::Settle) => 4,

@@ -173,6 +173,10 @@ impl<'a> Schedule<'a> {
             if self.items[one].opens_node && !self.turns[one].looked {
                 return batch.members.is_empty().then(|| self.alone(one));
             }
+            if !self.turns[one].looked {
+                // It counted as absent; it is looked at when what it needs is there, and never changed unseen.
+                continue;
+            }
             match self.work_of(one, &batch) {
                 Err(error) => self.fail(one, error),
                 Ok(None) => self.end(one, Outcome::Unchanged),
@@ -306,7 +310,7 @@ impl<'a> Schedule<'a> {
 
     pub fn report(self, took: Duration, stopped: bool) -> Report {
         let id = |one: usize| -> Id { self.items[one].id.clone() };
-        let outcomes = self
+        let outcomes: Vec<(Id, Outcome)> = self
             .turns
             .into_iter()
             .enumerate()
@@ -315,6 +319,7 @@ impl<'a> Schedule<'a> {
                 State::Waiting | State::Working(_) => (id(one), Outcome::Skipped { because: "its turn never came".into() }),
             })
             .collect();
+        let stopped = stopped && outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Skipped { .. }));
         Report { outcomes, failures: self.failures.into_iter().map(|(one, error)| (id(one), error)).collect(), took, stopped }
     }
 }

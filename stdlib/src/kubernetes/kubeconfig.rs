@@ -72,7 +72,7 @@ struct NoKubeconfig {
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("this is not a kubeconfig: {why}")]
-#[diagnostic(code(kthw::kubeconfig::unreadable), help("name another file with `--merge FILE`; nothing was written"))]
+#[diagnostic(code(kthw::kubeconfig::unreadable), help("name another file with `--merge --into FILE`; nothing was written"))]
 struct Unreadable {
     why: String,
 }

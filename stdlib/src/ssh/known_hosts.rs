@@ -1,6 +1,7 @@
 //! The host keys of one cluster's nodes: a `known_hosts` file in OpenSSH's format that kthw alone writes.
 use russh::keys::{HashAlg, PublicKey, ssh_key};
 use std::{
+    collections::HashSet,
     fmt, io,
     net::IpAddr,
     path::{Path, PathBuf},
@@ -12,6 +13,8 @@ use std::{
 pub struct KnownHosts(Arc<Mutex<State>>);
 
 struct State {
+    /// Hosts whose key may be taken as it comes, for this run.
+    first: HashSet<String>,
     path: PathBuf,
     lines: Vec<Line>,
 }
@@ -100,7 +103,7 @@ impl KnownHosts {
             Ok(Line { text: line.to_owned(), entry })
         });
         let lines = lines.collect::<Result<_, _>>()?;
-        Ok(Self(Arc::new(Mutex::new(State { path, lines }))))
+        Ok(Self(Arc::new(Mutex::new(State { path, lines, first: HashSet::new() }))))
     }
 
     /// Where the file is.
@@ -146,6 +149,18 @@ impl KnownHosts {
         let before = state.lines.len();
         state.lines.retain(|line| line.entry.as_ref().is_none_or(|entry| entry.revoked || !entry.is_for(&host)));
         if state.lines.len() == before { Ok(()) } else { state.save() }
+    }
+
+    /// Lets the key of a host of which nothing is known be taken at the first connection of this run, because nobody can vouch for
+    /// it. It is pinned then, and said aloud; a key that is known already still has to fit.
+    pub fn allow_first(&self, address: IpAddr, port: u16) {
+        let host = host(address, port);
+        self.state().first.insert(host);
+    }
+
+    /// Whether [`allow_first`](Self::allow_first) was said of this host.
+    pub(crate) fn takes_first(&self, address: &str, port: u16) -> bool {
+        self.state().first.contains(&host(address, port))
     }
 
     /// Whether a key is pinned for this address and port.

@@ -41,6 +41,9 @@ impl Vm {
     pub(super) async fn make_so(&self, live: Option<Live>, peers: &Peers, permit: &Permit) -> Result<()> {
         let client = peers.get::<Client>()?;
         let keys = self.keys.read().await?;
+        if keys.is_empty() && live.is_none() {
+            return Err(Error::usage(NoPublicKey { node: self.node.clone() }));
+        }
         let Found { machine, running, .. } = match live {
             Some(live) => live.found,
             None => {
@@ -50,9 +53,6 @@ impl Vm {
                 found
             }
         };
-        if keys.is_empty() {
-            progress("no public key is set (`ssh.key_file`, `ssh.authorized_keys`): nobody will be able to log in");
-        }
         let values = |config: &_| self.settings(config, running, &keys).into_iter().map(|setting| (setting.key, setting.value)).collect();
         machine.configure(client, peers, permit, values).await?;
         self.grow(&machine, client, peers, permit).await?;
@@ -96,6 +96,7 @@ impl Vm {
                     "going on without the guest agent ({reason}): the SSH host key at {} will be taken on first use",
                     self.address
                 ));
+                peers.get::<KnownHosts>()?.allow_first(self.address.into(), self.port);
                 Ok(())
             }
         }
@@ -106,7 +107,11 @@ impl Vm {
         if !found.running || peers.get::<KnownHosts>()?.is_pinned(self.address.into(), self.port) {
             return Ok(());
         }
-        self.pin(&agent::host_keys(&found.machine, client).await, peers)
+        let keys = agent::host_keys(&found.machine, client).await;
+        if keys.is_empty() {
+            peers.get::<KnownHosts>()?.allow_first(self.address.into(), self.port);
+        }
+        self.pin(&keys, peers)
     }
 
     fn pin(&self, keys: &[String], peers: &Peers) -> Result<()> {
@@ -254,4 +259,14 @@ mod tests {
              full=0 pool=K8S target=homelab"#]]
         .assert_eq(&shown(&a_vm(r#"{"clone": "linked", "pool": "K8S"}"#), "pve2"));
     }
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("{node} would be made with no public key: nobody could log in to it")]
+#[diagnostic(
+    code(kthw::proxmox::no_public_key),
+    help("set `ssh.key_file` in the workspace, or list keys under `ssh.authorized_keys` when you use an agent")
+)]
+struct NoPublicKey {
+    node: String,
 }
