@@ -74,8 +74,8 @@ impl Plan {
 
 /// Compares everything that was declared with the world.
 ///
-/// What needs something that is still to be created counts as absent, without any I/O; so the plan of a cluster that does not exist
-/// yet is complete. All queries of a node travel together.
+/// What needs something that is still to be created counts as absent, without any I/O of its own; so the plan of a cluster that does
+/// not exist yet is complete. All queries of a node travel together.
 ///
 /// # Errors
 /// A recipe that declares something twice or needs something that nobody declares; a peer that cannot be read.
@@ -230,7 +230,7 @@ impl<'a> Planning<'a> {
                     continue;
                 }
                 if item.needs.iter().any(|other| self.hidden[*other]) {
-                    self.decide(one, None);
+                    self.decide_hidden(one);
                     again = true;
                 } else if let Some(node) = &item.node {
                     if let Some(findings) = self.answers.remove(&one) {
@@ -249,6 +249,21 @@ impl<'a> Planning<'a> {
             }
         }
         Ok(tasks)
+    }
+
+    /// Decides about something whose needs are not there yet. What travelled in the node's one look anyway is used, for then the
+    /// change can go out in one batch with what it needs; everything else counts as absent and is looked at when its turn comes.
+    fn decide_hidden(&mut self, one: usize) {
+        let item = &self.items[one];
+        let on_same_node = |other: &usize| !self.hidden[*other] || self.items[*other].node == item.node && !self.items[*other].opens_node;
+        let findings = self.answers.remove(&one).filter(|_| item.needs.iter().all(on_same_node));
+        match findings.and_then(|findings| Some((item.step.understand(&findings).ok()?, findings))) {
+            Some((live, findings)) => {
+                self.decide(one, live.as_ref());
+                self.seen[one] = Seen::OnNode(findings);
+            }
+            None => self.decide(one, None),
+        }
     }
 
     fn take(&mut self, found: Found) -> Result<()> {

@@ -256,8 +256,26 @@ async fn a_file_changed_by_hand_shows_and_is_repaired() {
 #[tokio::test]
 async fn what_was_planned_unseen_is_looked_at_before_it_is_changed() {
     let world = Arc::new(World::default());
-    world.machines.lock().unwrap().insert("a".into(), 2);
+    world.machines.lock().unwrap().extend([("a".into(), 2), ("b".into(), 2)]);
     world.files.lock().unwrap().insert(("a".into(), "/two".into()), "2\n".into());
+    let text = r#"
+const VERSION = "1.0.0";
+fn declare(cluster) {
+    let one = tiny::file("b", "/one", #{ content: "1\n" });
+    tiny::file("a", "/two", #{ content: "2\n", needs: [one] });
+}
+"#;
+    let peers = peers(&world);
+    let plan = kthw_engine::plan(&evaluated(text), &peers, &silent()).await.unwrap();
+    let report = kthw_engine::run(plan, &peers, &silent(), &RunOptions::default()).await;
+    let told: Vec<String> = report.outcomes.iter().map(|(id, outcome)| format!("{id}: {outcome:?}")).collect();
+    assert_eq!(told, ["tiny.file/b/one: Changed { change: \"create\" }", "tiny.file/a/two: Unchanged"]);
+}
+
+#[tokio::test]
+async fn what_is_below_something_new_on_its_node_goes_out_with_it() {
+    let world = Arc::new(World::default());
+    world.machines.lock().unwrap().insert("a".into(), 2);
     let text = r#"
 const VERSION = "1.0.0";
 fn declare(cluster) {
@@ -268,8 +286,8 @@ fn declare(cluster) {
     let peers = peers(&world);
     let plan = kthw_engine::plan(&evaluated(text), &peers, &silent()).await.unwrap();
     let report = kthw_engine::run(plan, &peers, &silent(), &RunOptions::default()).await;
-    let told: Vec<String> = report.outcomes.iter().map(|(id, outcome)| format!("{id}: {outcome:?}")).collect();
-    assert_eq!(told, ["tiny.file/a/one: Changed { change: \"create\" }", "tiny.file/a/two: Unchanged"]);
+    assert_eq!(report.failures.len(), 0);
+    assert_eq!((world.reads.load(Ordering::Relaxed), world.changes.load(Ordering::Relaxed)), (1, 1), "one look, one batch");
 }
 
 #[tokio::test]
