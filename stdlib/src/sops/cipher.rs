@@ -8,12 +8,10 @@ use aes_gcm::{
     aes::Aes256,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use super::keys::DataKey;
 use zeroize::Zeroizing;
 
 type Cipher = AesGcm<Aes256, U32>;
-
-/// The key that encrypts all values of a file; the file holds it encrypted to each recipient.
-pub(super) type DataKey = Zeroizing<Vec<u8>>;
 
 /// An encrypted value as it stands in the file.
 #[derive(Debug)]
@@ -44,14 +42,28 @@ impl Sealed {
     }
 
     /// The plain text; `None` when the key, the path or a byte of the value is not what was encrypted.
-    pub fn open(&self, key: &DataKey, additional_data: &str) -> Option<Zeroizing<String>> {
+    pub fn open(&self, key: &DataKey, additional_data: &str) -> Option<Zeroizing<Vec<u8>>> {
         let cipher = Cipher::new_from_slice(key).ok()?;
         let nonce = Nonce::<Cipher>::try_from(self.iv.as_slice()).ok()?;
         let tag = Tag::<Cipher>::try_from(self.tag.as_slice()).ok()?;
         let mut text = Zeroizing::new(self.data.clone());
         cipher.decrypt_inout_detached(&nonce, additional_data.as_bytes(), text.as_mut_slice().into(), &tag).ok()?;
-        String::from_utf8(std::mem::take(&mut *text)).ok().map(Zeroizing::new)
+        Some(text)
     }
+}
+
+/// Encrypts a value: `ENC[…]` with a nonce of its own.
+pub(super) fn seal(key: &DataKey, plain: &[u8], additional_data: &str, kind: &str) -> String {
+    let cipher = Cipher::new_from_slice(key).expect("a data key has 32 bytes");
+    let mut iv = [0; 32];
+    getrandom::fill(&mut iv).expect("the system has random bytes");
+    let nonce = Nonce::<Cipher>::from(iv);
+    let mut data = Zeroizing::new(plain.to_vec());
+    let tag = cipher
+        .encrypt_inout_detached(&nonce, additional_data.as_bytes(), data.as_mut_slice().into())
+        .expect("a value is far below what AES-GCM can take");
+    let [data, iv, tag] = [data.as_slice(), &iv, &tag].map(|bytes| STANDARD.encode(bytes));
+    format!("ENC[AES256_GCM,data:{data},iv:{iv},tag:{tag},type:{kind}]")
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub enum SopsError {
     },
     /// It is not YAML, or not as sops writes it.
     #[error("{file} is not a SOPS file: {reason}")]
-    #[diagnostic(code(kthw::sops::malformed), help("open it with `sops edit {file}`, or restore it from version control"))]
+    #[diagnostic(code(kthw::sops::malformed), help("open it with `kthw secrets edit {file}`, or restore it from version control"))]
     Malformed {
         /// The file.
         file: String,
@@ -25,17 +25,35 @@ pub enum SopsError {
     #[error("{file} is not encrypted")]
     #[diagnostic(
         code(kthw::sops::not_encrypted),
-        help("encrypt it with `sops encrypt --in-place {file}`, and change its secrets if it was ever committed like this")
+        help("encrypt it with `kthw secrets encrypt --in-place {file}`, and change its secrets if it was ever committed like this")
     )]
     NotEncrypted {
         /// The file.
         file: String,
     },
+    /// It has a `sops` block already.
+    #[error("{file} is encrypted already")]
+    #[diagnostic(code(kthw::sops::already_encrypted), help("change it with `kthw secrets edit {file}`"))]
+    AlreadyEncrypted {
+        /// The file.
+        file: String,
+    },
+    /// A value cannot be put where it should go.
+    #[error("cannot set `{name}` in {file}: {reason}")]
+    #[diagnostic(code(kthw::sops::cannot_set), help("`kthw secrets show {file}` shows its names"))]
+    CannotSet {
+        /// The file.
+        file: String,
+        /// The dotted path.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
     /// A feature of sops that kthw does not know yet.
     #[error("{file} uses {what}, which kthw cannot read yet")]
     #[diagnostic(
         code(kthw::sops::unsupported),
-        help("encrypt it to age recipients without that feature: `sops rotate` and `sops updatekeys` can change it")
+        help("encrypt it to age recipients without that feature: `kthw secrets updatekeys` can change it")
     )]
     Unsupported {
         /// The file.
@@ -47,7 +65,7 @@ pub enum SopsError {
     #[error("{file} is encrypted to {keys} only, and kthw reads age")]
     #[diagnostic(
         code(kthw::sops::other_keys),
-        help("add an age recipient: list it in `.sops.yaml`, then run `sops updatekeys {file}` as someone who can decrypt it")
+        help("add an age recipient: list it in `.sops.yaml`, then run `kthw secrets updatekeys {file}` as someone who can decrypt it")
     )]
     OtherKeys {
         /// The file.
@@ -60,7 +78,7 @@ pub enum SopsError {
     #[diagnostic(
         code(kthw::sops::no_key),
         help(
-            "it is encrypted to {recipients}. Looked at {looked}. Put the private key into SOPS_AGE_KEY, name its file in SOPS_AGE_KEY_FILE, or ask a holder to run `sops updatekeys {file}`"
+            "it is encrypted to {recipients}. Looked at {looked}. Put the private key into SOPS_AGE_KEY, name its file in SOPS_AGE_KEY_FILE, or ask a holder to run `kthw secrets updatekeys {file}`"
         )
     )]
     NoKey {
@@ -84,7 +102,7 @@ pub enum SopsError {
     #[error("{file} was changed after it was encrypted: {what}")]
     #[diagnostic(
         code(kthw::sops::tampered),
-        help("nothing of it was used. Compare it with version control (`git log -p {file}`); edit it only with `sops edit {file}`")
+        help("nothing of it was used. Compare it with version control (`git log -p {file}`); edit it only with `kthw secrets edit {file}`")
     )]
     Tampered {
         /// The file.

@@ -1,7 +1,8 @@
 //! Finding the private keys that open a file, in the places where sops looks.
 //!
 //! <https://github.com/getsops/sops#encrypting-using-age> lists them. All places are tried, as sops does.
-use super::{cipher::DataKey, document::Document, error::SopsError};
+use super::{DataKey, Group, MasterKey, Recipient, Variables};
+use crate::sops::{Metadata, SopsError};
 use age::{Decryptor, Identity, IdentityFile, armor::ArmoredReader, ssh};
 use std::{
     ffi::OsString,

@@ -1,0 +1,146 @@
+//! YAML: values and comments with their places, aliases written out, the `sops` block at the end of every document.
+//!
+//! sops reads YAML into a tree without aliases and writes it anew; here the text stays, and only values and comments are replaced.
+use super::super::{
+    error::SopsError,
+    plain::Plain,
+    text::{Edit, Layout, Leaf, Step, Text, What, block_of, edited, utf8},
+};
+use serde_json::Value;
+use std::ops::Range;
+use zeroize::Zeroizing;
+
+mod aliases;
+mod comments;
+mod reader;
+mod spelling;
+
+use reader::Reader;
+
+/// The key of the block.
+const BLOCK: &str = "sops";
+
+pub(super) struct Yaml;
+
+impl Layout for Yaml {
+    fn read(&self, file: &str, text: &str) -> Result<Text, SopsError> {
+        let read = Reader::read(text).map_err(|error| error.placed(file, text))?;
+        let (block, mut leaves): (Vec<Leaf>, Vec<Leaf>) = read.leaves.into_iter().partition(|leaf| is_block(&leaf.path));
+        leaves.extend(comments::place(text, &leaves, &block, &read.collections, read.comments, &read.block_spans));
+        comments::sort(&mut leaves);
+        let first: Vec<&Leaf> = block.iter().filter(|leaf| leaf.document == 0).collect();
+        Ok(Text { leaves, block: block_of(&first), block_spans: read.block_spans, documents: read.ends.len().max(1) })
+    }
+
+    fn read_plain(&self, file: &str, plain: &[u8]) -> Result<(Zeroizing<String>, Text), SopsError> {
+        let source = utf8(file, plain)?;
+        let source = aliases::written_out(source).map_err(|error| error.placed(file, source))?;
+        let text = self.read(file, &source)?;
+        Ok((source, text))
+    }
+
+    fn spell(&self, leaf: &Leaf, value: &Plain) -> Zeroizing<String> {
+        spelling::value(leaf.style, value)
+    }
+
+    fn spell_sealed(&self, leaf: &Leaf, sealed: &str) -> String {
+        match leaf.style.quote {
+            Some(quote) => format!("{quote}{sealed}{quote}"),
+            None if leaf.style.flow => format!("\"{sealed}\""),
+            None => sealed.to_owned(),
+        }
+    }
+
+    fn comment_item(&self, text: &str, leaf: &Leaf, comment: &str) -> Edit {
+        // `- ENC[…]` on a line of its own becomes `#…` there; the dash stands in the column of the list.
+        let line = text[..leaf.span.start].rfind('\n').map_or(0, |at| at + 1);
+        let dash = text[line..leaf.span.start].rfind('-').map_or(leaf.span.start, |at| line + at);
+        (dash..leaf.span.end, Zeroizing::new(format!("#{comment}")))
+    }
+
+    fn with_block(&self, text: &str, block: &Value) -> Result<String, SopsError> {
+        let read = Reader::read(text).map_err(|error| error.placed("the new text", text))?;
+        let written = spelling::block(BLOCK, block);
+        let edits = read.ends.iter().map(|end| match &end.flow_root {
+            // A root in braces takes the block in front of its last brace.
+            Some(root) => {
+                let comma = if root.empty { "" } else { ", " };
+                (root.brace..root.brace, Zeroizing::new(format!("{comma}\"{BLOCK}\": {block}")))
+            }
+            None => {
+                let newline = if end.offset == 0 || text[..end.offset].ends_with('\n') { "" } else { "\n" };
+                (end.offset..end.offset, Zeroizing::new(format!("{newline}{written}")))
+            }
+        });
+        Ok(edited(text, edits.collect()).to_string())
+    }
+
+    fn set(&self, file: &str, text: &str, path: &[Step], value: &Value) -> Result<Zeroizing<String>, SopsError> {
+        let read = Reader::read(text).map_err(|error| error.placed(file, text))?;
+        if let Some(leaf) = read.leaves.iter().find(|leaf| leaf.document == 0 && leaf.path == path) {
+            let spelled = spelling::json(leaf.style, value);
+            // Nothing at all stands right behind the colon.
+            let space = if leaf.span.is_empty() && text[..leaf.span.start].ends_with(':') { " " } else { "" };
+            return Ok(edited(text, vec![(leaf.span.clone(), Zeroizing::new(format!("{space}{}", *spelled)))]));
+        }
+        let refused = |reason: String| SopsError::CannotSet { file: file.into(), name: super::super::text::dotted(path), reason };
+        if read.collections.iter().any(|one| one.document == 0 && one.path == path) {
+            return Err(refused("it is a group; name one of its values, or use `kthw secrets edit`".into()));
+        }
+        let holder = (0..path.len()).rev().find_map(|depth| {
+            read.collections.iter().find(|one| one.document == 0 && one.path == path[..depth]).map(|holder| (depth, holder))
+        });
+        let Some((depth, holder)) = holder else {
+            return match path {
+                [Step::Key(_), ..] if text.trim().is_empty() => Ok(Zeroizing::new(spelling::entry(0, path, value))),
+                _ => Err(refused("there is nothing that it could stand in".into())),
+            };
+        };
+        let rest = &path[depth..];
+        match (&rest[0], holder.is_list, holder.items) {
+            (Step::Key(_), false, _) => {}
+            (Step::Index(index), true, items) if *index == items => {}
+            (Step::Index(index), true, items) => return Err(refused(format!("the list has {items} items; {index} is not the next"))),
+            (Step::Key(_), true, _) => return Err(refused("a list item is named by its position from 0".into())),
+            (Step::Index(_), false, _) => return Err(refused("only a list has positions".into())),
+        }
+        let (at, new) = match holder.brace {
+            Some(brace) => {
+                let comma = if holder.items == 0 { "" } else { ", " };
+                (brace, format!("{comma}{}", spelling::flow_entry(rest, value)))
+            }
+            None => (holder.end, format!("\n{}", spelling::entry(holder.column, rest, value).trim_end_matches('\n'))),
+        };
+        Ok(edited(text, vec![(at..at, Zeroizing::new(new))]))
+    }
+}
+
+fn is_block(path: &[Step]) -> bool {
+    matches!(path.first(), Some(Step::Key(key)) if key == BLOCK)
+}
+
+/// A place in a text and what is wrong there.
+#[derive(Debug)]
+struct NotYaml {
+    reason: String,
+    offset: usize,
+}
+
+impl NotYaml {
+    fn new(reason: impl Into<String>, offset: usize) -> Self {
+        Self { reason: reason.into(), offset }
+    }
+
+    fn placed(self, file: &str, text: &str) -> SopsError {
+        let line = text.as_bytes().iter().take(self.offset).filter(|byte| **byte == b'\n').count() + 1;
+        SopsError::Malformed { file: file.into(), reason: format!("{} (line {line})", self.reason) }
+    }
+}
+
+/// The part of `text` that a value takes, without line ends behind it.
+fn trimmed(text: &str, span: Range<usize>) -> Range<usize> {
+    span.start..span.start + text[span.clone()].trim_end_matches(['\n', '\r', ' ', '\t']).len()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,295 @@
+//! Walks the events of a YAML text: values with paths and places, the maps and lists that they stand in, comments, document ends.
+use super::{BLOCK, NotYaml, trimmed};
+use crate::sops::{
+    plain::Plain,
+    text::{Leaf, Step, Style, What},
+};
+use serde_saphyr::granit_parser::{Event, Parser, Placement, ScalarStyle, Span, StrInput, StructureStyle, Tag};
+use std::{collections::HashSet, ops::Range};
+
+/// A file with more nodes than this is refused.
+const MAX_NODES: usize = 100_000;
+/// A file nested deeper than this is refused.
+const MAX_DEPTH: usize = 64;
+
+/// A map or a list of a text.
+#[derive(Debug)]
+pub(super) struct Collection {
+    pub document: usize,
+    pub path: Vec<Step>,
+    pub is_list: bool,
+    /// The column of its keys or dashes; 0 for one in braces.
+    pub column: usize,
+    /// From its first byte to behind its last.
+    pub start: usize,
+    pub end: usize,
+    /// How many entries it has.
+    pub items: usize,
+    /// Where its closing bracket stands, for one on a line.
+    pub brace: Option<usize>,
+}
+
+/// A comment of a text.
+#[derive(Debug)]
+pub(super) struct Comment {
+    pub document: usize,
+    /// With its `#`.
+    pub span: Range<usize>,
+    pub text: String,
+    /// Whether something stands before it on its line.
+    pub beside: bool,
+}
+
+/// Where a document ends, and how to add to it.
+#[derive(Debug)]
+pub(super) struct End {
+    pub offset: usize,
+    pub flow_root: Option<FlowRoot>,
+}
+
+/// A document whose map is written in braces.
+#[derive(Debug)]
+pub(super) struct FlowRoot {
+    pub brace: usize,
+    pub empty: bool,
+}
+
+/// What a text holds, in its order.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub leaves: Vec<Leaf>,
+    pub collections: Vec<Collection>,
+    pub comments: Vec<Comment>,
+    pub ends: Vec<End>,
+    pub block_spans: Vec<Range<usize>>,
+}
+
+pub(super) struct Reader<'a> {
+    text: &'a str,
+    parser: Parser<'a, StrInput<'a>>,
+    reading: Reading,
+    document: usize,
+    nodes: usize,
+    path: Vec<Step>,
+    /// Behind the last thing that was read.
+    last: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads a text without aliases.
+    pub fn read(text: &'a str) -> Result<Reading, NotYaml> {
+        let mut reader =
+            Self { text, parser: Parser::new_from_str(text), reading: Reading::default(), document: 0, nodes: 0, path: Vec::new(), last: 0 };
+        while let Some((event, span)) = reader.next()? {
+            match event {
+                Event::DocumentStart(..) => reader.document()?,
+                Event::Comment(text, placement) => reader.comment(&text, placement, &span),
+                _ => {}
+            }
+        }
+        Ok(reader.reading)
+    }
+
+    fn next(&mut self) -> Result<Option<(Event<'a>, Span)>, NotYaml> {
+        match self.parser.next_event() {
+            None => Ok(None),
+            Some(Ok(event)) => Ok(Some(event)),
+            Some(Err(error)) => {
+                Err(NotYaml::new(error.info().to_owned(), error.marker().byte_offset().unwrap_or(self.text.len())))
+            }
+        }
+    }
+
+    /// The next event that is not a comment.
+    fn inside(&mut self) -> Result<(Event<'a>, Range<usize>), NotYaml> {
+        loop {
+            match self.next()? {
+                Some((Event::Comment(text, placement), span)) => self.comment(&text, placement, &span),
+                Some((event, span)) => return Ok((event, range(&span))),
+                None => return Err(NotYaml::new("the document ends too early", self.text.len())),
+            }
+        }
+    }
+
+    fn comment(&mut self, text: &str, placement: Placement, span: &Span) {
+        let span = range(span);
+        let line = self.text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+        let beside = placement == Placement::Right || !self.text[line..span.start].trim().is_empty();
+        self.reading.comments.push(Comment { document: self.document, span, text: text.to_owned(), beside });
+    }
+
+    fn document(&mut self) -> Result<(), NotYaml> {
+        let (event, span) = self.inside()?;
+        let flow = match event {
+            Event::MappingStart(style, ..) => {
+                self.map(style, &span)?;
+                let root = self.reading.collections.iter().rfind(|one| one.document == self.document && one.path.is_empty());
+                root.and_then(|root| root.brace.map(|brace| FlowRoot { brace, empty: root.items == 0 }))
+            }
+            // An empty document is an empty map.
+            Event::Scalar(text, ScalarStyle::Plain, ..) if Plain::of_yaml(&text) == Ok(Plain::Null) => None,
+            _ => return Err(NotYaml::new("the top level is not a map, and sops keeps only maps", span.start)),
+        };
+        let (event, span) = self.inside()?;
+        debug_assert!(matches!(event, Event::DocumentEnd));
+        let offset = self.text[span.start..].find(|c: char| !c.is_whitespace()).map_or(self.text.len(), |at| span.start + at);
+        // Comments at the end of the text still belong to the document.
+        let offset = if matches!(self.text.get(offset..offset + 3), Some("---" | "...")) { offset } else { self.text.len() };
+        self.reading.ends.push(End { offset, flow_root: flow });
+        for block in self.reading.block_spans.iter_mut().filter(|block| block.end == usize::MAX) {
+            block.end = offset;
+        }
+        self.document += 1;
+        Ok(())
+    }
+
+    fn node(&mut self, event: Event<'a>, span: &Range<usize>) -> Result<(), NotYaml> {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            return Err(NotYaml::new(format!("more than {MAX_NODES} values"), span.start));
+        }
+        if self.path.len() > MAX_DEPTH {
+            return Err(NotYaml::new(format!("nested deeper than {MAX_DEPTH} levels"), span.start));
+        }
+        match event {
+            Event::Scalar(text, style, _, tag) => {
+                let quote = match style {
+                    ScalarStyle::SingleQuoted => Some('\''),
+                    ScalarStyle::DoubleQuoted => Some('"'),
+                    _ => None,
+                };
+                let value = scalar(&text, style, tag.as_deref()).map_err(|reason| NotYaml::new(reason, span.start))?;
+                let span = trimmed(self.text, span.clone());
+                let line_end = self.text[span.end..].find('\n').map_or(self.text.len(), |at| span.end + at);
+                let tail = !self.text[span.end..line_end].trim().is_empty();
+                self.last = span.end;
+                let style = Style { quote, tail, ..Style::default() };
+                self.reading.leaves.push(Leaf { document: self.document, path: self.path.clone(), span, what: What::Value(value), style });
+                Ok(())
+            }
+            Event::SequenceStart(style, ..) => self.list(style, span),
+            Event::MappingStart(style, ..) => self.map(style, span),
+            Event::Alias(_) => Err(NotYaml::new("an alias in an encrypted file; sops writes them out", span.start)),
+            _ => Err(NotYaml::new("unexpected YAML here", span.start)),
+        }
+    }
+
+    fn map(&mut self, style: StructureStyle, start: &Range<usize>) -> Result<(), NotYaml> {
+        let flow = style == StructureStyle::Flow;
+        let (first, mut keys, mut column) = (self.reading.leaves.len(), HashSet::new(), 0);
+        let mut from = start.start;
+        loop {
+            let (event, span) = self.inside()?;
+            match event {
+                Event::MappingEnd => {
+                    self.close(flow, start, &span);
+                    let brace = flow.then(|| span.end - 1);
+                    let end = self.last;
+                    let (document, path) = (self.document, self.path.clone());
+                    self.reading.collections.push(Collection { document, path, is_list: false, column, start: from, end, items: keys.len(), brace });
+                    break;
+                }
+                Event::Scalar(key, style, _, tag) => {
+                    let plain = scalar(&key, style, tag.as_deref());
+                    if !matches!(&plain, Ok(Plain::Text(_))) {
+                        return Err(NotYaml::new(format!("the key `{key}` is not text; write it in quotes"), span.start));
+                    }
+                    if !keys.insert(key.to_string()) {
+                        return Err(NotYaml::new(format!("the key `{key}` stands here twice"), span.start));
+                    }
+                    if keys.len() == 1 && !flow {
+                        (from, column) = (span.start, self.column(span.start));
+                    }
+                    let is_block = self.path.is_empty() && key == BLOCK;
+                    if self.path.is_empty() && !flow {
+                        self.root_key(span.start, is_block);
+                    } else if is_block {
+                        // In braces: from the comma before it.
+                        let comma = self.text[..span.start].rfind(',').unwrap_or(span.start);
+                        self.reading.block_spans.push(comma..usize::MAX - 1);
+                    }
+                    self.last = span.end;
+                    self.path.push(Step::Key(key.into_owned()));
+                    let (event, span) = self.inside()?;
+                    self.node(event, &span)?;
+                    if let Some(open) = self.reading.block_spans.last_mut().filter(|block| block.end == usize::MAX - 1 && self.path.len() == 1) {
+                        open.end = self.last;
+                    }
+                    self.path.pop();
+                }
+                _ => return Err(NotYaml::new("a key must be plain text", span.start)),
+            }
+        }
+        self.styled(first, flow, column);
+        Ok(())
+    }
+
+    fn list(&mut self, style: StructureStyle, start: &Range<usize>) -> Result<(), NotYaml> {
+        let flow = style == StructureStyle::Flow;
+        let column = if flow { 0 } else { self.column(start.start) };
+        let (first, mut items) = (self.reading.leaves.len(), 0);
+        loop {
+            let (event, span) = self.inside()?;
+            if matches!(event, Event::SequenceEnd) {
+                self.close(flow, start, &span);
+                let (document, path, end) = (self.document, self.path.clone(), self.last);
+                let brace = flow.then(|| span.end - 1);
+                self.reading.collections.push(Collection { document, path, is_list: true, column, start: start.start, end, items, brace });
+                break;
+            }
+            self.path.push(Step::Index(items));
+            self.node(event, &span)?;
+            self.path.pop();
+            items += 1;
+        }
+        self.styled(first, flow, column);
+        Ok(())
+    }
+
+    /// Notes where a collection ends that is written in brackets.
+    fn close(&mut self, flow: bool, start: &Range<usize>, end: &Range<usize>) {
+        self.last = if flow { end.end } else { self.last.max(start.start) };
+    }
+
+    /// Values directly in this collection belong to its column; all values below one in brackets are on a line.
+    fn styled(&mut self, first: usize, flow: bool, column: usize) {
+        let depth = self.path.len() + 1;
+        for leaf in &mut self.reading.leaves[first..] {
+            leaf.style.flow |= flow;
+            if leaf.path.len() == depth {
+                leaf.style.indent = column;
+            }
+        }
+    }
+
+    /// A key of the root: the `sops` block goes from the line of its key to the line of the next one.
+    fn root_key(&mut self, at: usize, is_block: bool) {
+        let line = self.text[..at].rfind('\n').map_or(0, |end| end + 1);
+        for block in self.reading.block_spans.iter_mut().filter(|block| block.end == usize::MAX) {
+            block.end = line;
+        }
+        if is_block {
+            self.reading.block_spans.push(line..usize::MAX);
+        }
+    }
+
+    fn column(&self, offset: usize) -> usize {
+        let line = self.text[..offset].rfind('\n').map_or(0, |end| end + 1);
+        self.text[line..offset].chars().count()
+    }
+}
+
+/// What a scalar is: quoted and block text is text, and so is what a tag of one's own marks.
+pub(super) fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Plain, String> {
+    match tag {
+        None if style == ScalarStyle::Plain => Plain::of_yaml(text).map_err(str::to_owned),
+        None => Ok(Plain::text(text)),
+        Some(tag) if !tag.is_yaml_core_schema() || tag.suffix() == "str" => Ok(Plain::text(text)),
+        Some(tag) => Err(format!("the tag `!!{}` is nothing that kthw encrypts; leave it out", tag.suffix())),
+    }
+}
+
+fn range(span: &Span) -> Range<usize> {
+    let start = span.start.byte_offset().unwrap_or_default();
+    start..span.end.byte_offset().unwrap_or_default().max(start)
+}
