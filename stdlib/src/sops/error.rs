@@ -61,11 +61,13 @@ pub enum SopsError {
         /// What it uses.
         what: String,
     },
-    /// It has no age recipient.
-    #[error("{file} is encrypted to {keys} only, and kthw reads age")]
+    /// All its recipients belong to services that kthw does not use.
+    #[error("{file} is encrypted to {keys} only, and kthw opens age, PGP and AWS KMS")]
     #[diagnostic(
         code(kthw::sops::other_keys),
-        help("add an age recipient: list it in `.sops.yaml`, then run `kthw secrets updatekeys {file}` as someone who can decrypt it")
+        help(
+            "add an age, PGP or AWS KMS recipient: list it in `.sops.yaml`, then run `sops updatekeys {file}` of the real sops as someone who can decrypt it"
+        )
     )]
     OtherKeys {
         /// The file.
@@ -73,21 +75,73 @@ pub enum SopsError {
         /// The keys that it is encrypted to.
         keys: String,
     },
-    /// None of the identities at hand fits.
-    #[error("no age key at hand opens {file}")]
-    #[diagnostic(
-        code(kthw::sops::no_key),
-        help(
-            "it is encrypted to {recipients}. Looked at {looked}. Put the private key into SOPS_AGE_KEY, name its file in SOPS_AGE_KEY_FILE, or ask a holder to run `kthw secrets updatekeys {file}`"
-        )
-    )]
+    /// None of the keys at hand fits.
+    #[error("no key at hand opens {file}")]
+    #[diagnostic(code(kthw::sops::no_key), help("it is encrypted to {tried}. To go on, {advice}"))]
     NoKey {
         /// The file.
         file: String,
-        /// Its age recipients.
-        recipients: String,
-        /// Where keys were looked for, and what was found there.
-        looked: String,
+        /// Its recipients, each with the places where its key was looked for, or another reason why it does not open.
+        tried: String,
+        /// What to do for each kind of key.
+        advice: String,
+    },
+    /// The file needs several groups of keys, and too few of them open.
+    #[error("{opened} key groups of {file} open, and {needed} are needed")]
+    #[diagnostic(code(kthw::sops::too_few_groups), help("{groups}. To go on, {advice}"))]
+    TooFewGroups {
+        /// The file.
+        file: String,
+        /// How many open.
+        opened: usize,
+        /// How many it takes.
+        needed: usize,
+        /// Each group, with its recipients and why they do not open.
+        groups: String,
+        /// What to do for each kind of key.
+        advice: String,
+    },
+    /// One key of a file does not open.
+    #[error("{recipient} does not open: {reason}")]
+    #[diagnostic(code(kthw::sops::open_key), help("{help}"))]
+    CannotOpen {
+        /// Whose key it is.
+        recipient: String,
+        /// Why not: where was looked, what the service said.
+        reason: String,
+        /// What to do, as an imperative.
+        help: String,
+    },
+    /// A recipient cannot be encrypted to.
+    #[error("cannot encrypt to {recipient}: {reason}")]
+    #[diagnostic(code(kthw::sops::seal_key), help("{help}"))]
+    CannotSeal {
+        /// The recipient.
+        recipient: String,
+        /// Why not.
+        reason: String,
+        /// What to do.
+        help: String,
+    },
+    /// Nobody would be able to open the file.
+    #[error("cannot encrypt {file}: {place} has no recipient")]
+    #[diagnostic(code(kthw::sops::no_recipients), help("list one in `.sops.yaml`, such as `age: age1…`"))]
+    NoRecipients {
+        /// The file.
+        file: String,
+        /// The file itself, or one of its key groups.
+        place: String,
+    },
+    /// A number of needed groups that cannot be.
+    #[error("cannot encrypt {file}: a threshold of {threshold} does not fit {groups} key groups")]
+    #[diagnostic(code(kthw::sops::threshold), help("set `shamir_threshold` in `.sops.yaml` to a number from 2 to {groups}"))]
+    Threshold {
+        /// The file.
+        file: String,
+        /// The number that was asked for.
+        threshold: usize,
+        /// How many groups there are.
+        groups: usize,
     },
     /// A source of keys is named and does not work.
     #[error("cannot take age keys from {place}: {reason}")]
@@ -102,7 +156,9 @@ pub enum SopsError {
     #[error("{file} was changed after it was encrypted: {what}")]
     #[diagnostic(
         code(kthw::sops::tampered),
-        help("nothing of it was used. Compare it with version control (`git log -p {file}`); edit it only with `kthw secrets edit {file}`")
+        help(
+            "nothing of it was used. Compare it with version control (`git log -p {file}`); edit it only with `kthw secrets edit {file}`"
+        )
     )]
     Tampered {
         /// The file.

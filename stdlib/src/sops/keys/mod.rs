@@ -2,17 +2,31 @@
 //!
 //! A file has one group of keys, any of which opens it; or several groups, each holding one part of the data key
 //! (<https://github.com/getsops/sops/blob/v3.11.0/README.rst>, "Key groups").
-pub(super) mod age;
+//!
+//! [`KeyServices`] decides what has to open and in which order; a [`KeyService`] knows one kind of key and nothing about files.
+mod age;
+mod identities;
+mod program;
+mod services;
+mod shamir;
+#[cfg(test)]
+mod tests;
 
-use super::{Metadata, SopsError};
+pub use services::KeyServices;
+
+use super::SopsError;
+use kthw_engine::Secret;
 use std::{collections::BTreeMap, ffi::OsString, fmt};
 use zeroize::Zeroizing;
 
 /// The key that encrypts all values of a file, 32 bytes; the file holds it sealed to each recipient.
 pub type DataKey = Zeroizing<Vec<u8>>;
 
+/// The length of a data key.
+const KEY_BYTES: usize = 32;
+
 /// Looks up an environment variable.
-pub(super) type Variables = dyn Fn(&str) -> Option<OsString> + Send + Sync;
+type Variables = dyn Fn(&str) -> Option<OsString> + Send + Sync;
 
 /// Somebody or something that can open a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +78,27 @@ impl OtherKind {
     ];
 }
 
+impl Recipient {
+    /// The kind, as `SOPS_DECRYPTION_ORDER` and the lists in the `sops` block spell it.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Age(_) => "age",
+            Self::Pgp(_) => "pgp",
+            Self::AwsKms { .. } => "kms",
+            Self::Other { kind, .. } => OtherKind::ALL.into_iter().find(|known| known.0 == *kind).expect("ALL lists every kind").1,
+        }
+    }
+
+    /// Whether both are the same key, however it is spelled.
+    pub(super) fn same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Age(this), Self::Age(other)) => this.trim() == other.trim(),
+            (Self::Pgp(this), Self::Pgp(other)) => this.replace(' ', "").eq_ignore_ascii_case(&other.replace(' ', "")),
+            _ => self == other,
+        }
+    }
+}
+
 /// As people know it: `age age1…`, `PGP 85D7…`, `AWS KMS arn:…`.
 impl fmt::Display for Recipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,6 +136,20 @@ impl MasterKey {
 /// Keys of which any one is enough.
 pub type Group = Vec<MasterKey>;
 
+/// Asks a person for a passphrase, given the words to ask with; `None` when there is no answer.
+pub type Passphrase = dyn Fn(&str) -> Option<Secret> + Send + Sync;
+
+/// Whether a person may be asked while a key is opened.
+#[derive(Clone, Copy)]
+pub enum Asking<'a> {
+    /// Not yet: another key may open the file without anybody being asked.
+    NotYet,
+    /// By programs that have a dialogue of their own, such as gpg's agent; kthw has none here.
+    Programs,
+    /// By programs, and by kthw in this way.
+    Person(&'a Passphrase),
+}
+
 /// One way to seal and open data keys: age, PGP, AWS KMS. Another service is one more file in this folder.
 pub trait KeyService: Send + Sync {
     /// Whether it is responsible for a recipient.
@@ -112,49 +161,22 @@ pub trait KeyService: Send + Sync {
     /// When the recipient is malformed or the service cannot be reached.
     fn encrypt(&self, recipient: &Recipient, plain: &[u8]) -> Result<String, SopsError>;
 
-    /// Opens what [`KeyService::encrypt`] sealed.
+    /// Whether asking a person can help [`KeyService::decrypt`].
+    fn may_ask(&self) -> bool {
+        false
+    }
+
+    /// Opens what [`KeyService::encrypt`] sealed. It is called with [`Asking::NotYet`] first, and again, if nothing else
+    /// opens the file and it [may ask](KeyService::may_ask).
     ///
     /// # Errors
     /// When no private key at hand fits, or the service cannot be reached.
-    fn decrypt(&self, key: &MasterKey) -> Result<DataKey, SopsError>;
+    fn decrypt(&self, key: &MasterKey, asking: Asking<'_>) -> Result<DataKey, SopsError>;
 }
 
 /// A new data key from the system's random bytes.
 pub fn new_data_key() -> DataKey {
-    let mut key = Zeroizing::new(vec![0; 32]);
+    let mut key = Zeroizing::new(vec![0; KEY_BYTES]);
     getrandom::fill(&mut key).expect("the system has random bytes");
     key
-}
-
-/// All services that kthw knows, over one environment.
-pub struct KeyServices {
-    variables: Box<Variables>,
-}
-
-impl KeyServices {
-    /// Over the environment of the process.
-    pub fn of_environment() -> Self {
-        Self::new(|name| std::env::var_os(name))
-    }
-
-    /// Over other variables.
-    pub fn new(variables: impl Fn(&str) -> Option<OsString> + Send + Sync + 'static) -> Self {
-        Self { variables: Box::new(variables) }
-    }
-
-    /// The data key of `file`, whose `sops` block is `metadata`.
-    ///
-    /// # Errors
-    /// When no key at hand opens it, or too few groups of several.
-    pub fn data_key(&self, file: &str, metadata: &Metadata) -> Result<DataKey, SopsError> {
-        age::data_key(file, metadata, &*self.variables)
-    }
-
-    /// Seals `key` to everybody in `groups`; with several groups, a part to each, of which `threshold` (all, if `None`) are needed.
-    ///
-    /// # Errors
-    /// When one recipient is malformed or its service cannot be reached: then nobody's key is changed.
-    pub fn seal_to(&self, file: &str, groups: &mut [Group], threshold: Option<usize>, key: &DataKey) -> Result<(), SopsError> {
-        age::seal_to(file, groups, threshold, key)
-    }
 }

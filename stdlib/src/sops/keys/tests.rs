@@ -1,0 +1,1 @@
+//! The services over variables of a test, and against the real programs where they are installed.
