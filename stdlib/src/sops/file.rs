@@ -34,8 +34,18 @@ pub struct Opened {
     sealed: Sealings,
 }
 
-/// The encrypted texts of a file by what they hold: additional data, type and plain bytes.
-type Sealings = HashMap<(String, &'static str, Zeroizing<Vec<u8>>), String>;
+/// The encrypted texts of a file by a digest of what they hold.
+type Sealings = HashMap<[u8; 32], String>;
+
+/// The digest of an encrypted text's additional data, type and plain bytes.
+fn held(aad: &str, kind: &str, plain: &[u8]) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for part in [aad.as_bytes(), kind.as_bytes(), plain] {
+        digest.update(part.len().to_le_bytes());
+        digest.update(part);
+    }
+    digest.finalize().into()
+}
 
 impl File {
     /// Reads the structure of `source`, which people know as `name`.
@@ -89,7 +99,7 @@ impl File {
                 What::Comment(text) => {
                     let sealed = if rule.encrypts { Sealed::parse(text) } else { None };
                     if let Some((aad, comment)) = sealed.and_then(|sealed| self.open_comment(&sealed, &rule, key)) {
-                        sealings.insert((aad, "comment", Zeroizing::new(comment.as_bytes().to_vec())), text.to_string());
+                        sealings.insert(held(&aad, "comment", comment.as_bytes()), text.to_string());
                         edits.push((leaf.span.clone(), comment));
                     }
                 }
@@ -113,7 +123,7 @@ impl File {
                         value = Plain::of_sealed(&sealed.kind, opened)
                             .ok_or_else(|| tampered(format!("`{}` does not hold what its type says", name())))?;
                         if let (Some(kind), Some(bytes)) = (value.kind(), value.bytes()) {
-                            sealings.insert((rule.aad.clone(), kind, bytes), text.to_string());
+                            sealings.insert(held(&rule.aad, kind, &bytes), text.to_string());
                         }
                         edits.push((leaf.span.clone(), layout.spell(leaf, &value)));
                     }
@@ -201,22 +211,22 @@ pub fn encrypt(
     let mut mac = Mac::new(metadata);
     let mut above = CommentsAbove::default();
     let mut edits = Vec::new();
-    let sealed = |bytes: Zeroizing<Vec<u8>>, aad: &str, kind: &'static str| {
-        let wanted = (aad.to_owned(), kind, bytes);
-        before.and_then(|before| before.sealed.get(&wanted).cloned()).unwrap_or_else(|| cipher::seal(key, &wanted.2, aad, kind))
+    let sealed = |plain: &[u8], aad: &str, kind: &str| {
+        let kept = before.and_then(|before| before.sealed.get(&held(aad, kind, plain)).cloned());
+        kept.unwrap_or_else(|| cipher::seal(key, plain, aad, kind))
     };
     for leaf in &text.leaves {
         let rule = Rule::at(metadata, leaf, &mut above);
         match &leaf.what {
             What::Comment(comment) if rule.encrypts && !comment.is_empty() => {
-                let sealed = sealed(Zeroizing::new(comment.as_bytes().to_vec()), &rule.aad, "comment");
+                let sealed = sealed(comment.as_bytes(), &rule.aad, "comment");
                 edits.push((leaf.span.clone(), Zeroizing::new(sealed)));
             }
             What::Comment(_) => {}
             What::Value(value) => {
                 mac.add(value, rule.encrypts);
                 if let (true, Some(kind), Some(bytes)) = (rule.encrypts, value.kind(), value.bytes()) {
-                    let sealed = sealed(bytes, &rule.aad, kind);
+                    let sealed = sealed(&bytes, &rule.aad, kind);
                     edits.push((leaf.span.clone(), Zeroizing::new(layout.spell_sealed(leaf, &sealed))));
                 }
             }

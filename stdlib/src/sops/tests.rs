@@ -83,7 +83,7 @@ fn a_missing_secret_names_its_neighbours() {
     check_error(
         secrets.get("zzz"),
         &folder,
-        &format!("no secret `zzz` in {file}; add it with `sops edit {}`", folder.path().join(file).display())
+        &format!("no secret `zzz` in {file}; add it with `kthw secrets edit {}`", folder.path().join(file).display())
             .replace(&format!("{}/", folder.path().display()), ""),
     );
 }
@@ -97,7 +97,7 @@ fn no_file_is_no_secrets() {
     check_error(
         secrets.get("a"),
         &folder,
-        "no secret `a` in secrets.sops.yaml; there is no such file yet: `sops edit secrets.sops.yaml` makes it; put `a` into it",
+        "no secret `a` in secrets.sops.yaml; there is no such file yet: `kthw secrets edit secrets.sops.yaml` makes it; put `a` into it",
     );
 }
 
@@ -108,7 +108,7 @@ fn a_changed_file_is_refused() {
         let text = ENCRYPTED.replacen(from, to, 1);
         assert_ne!(text, ENCRYPTED);
         let expected = format!(
-            "secrets.sops.yaml was changed after it was encrypted: {expected}; nothing of it was used. Compare it with version control (`git log -p secrets.sops.yaml`); edit it only with `sops edit secrets.sops.yaml`"
+            "secrets.sops.yaml was changed after it was encrypted: {expected}; nothing of it was used. Compare it with version control (`git log -p secrets.sops.yaml`); edit it only with `kthw secrets edit secrets.sops.yaml`"
         );
         check_error(open(&folder, &text).expect("its form is right").get("keys.0"), &folder, &expected);
     };
@@ -149,7 +149,7 @@ fn without_a_fitting_key_the_message_says_where_it_looked() {
         secrets.get("keys.0"),
         &folder,
         &format!(
-            "no age key at hand opens secrets.sops.yaml; it is encrypted to {recipient}. Looked at .config/sops/age/keys.txt (not there). Put the private key into SOPS_AGE_KEY, name its file in SOPS_AGE_KEY_FILE, or ask a holder to run `sops updatekeys secrets.sops.yaml`"
+            "no age key at hand opens secrets.sops.yaml; it is encrypted to age {recipient}. Looked at .config/sops/age/keys.txt (not there). Put the private key into SOPS_AGE_KEY, name its file in SOPS_AGE_KEY_FILE, or ask a holder to run `kthw secrets updatekeys secrets.sops.yaml`"
         ),
     );
 }
@@ -195,7 +195,7 @@ fn other_files_are_refused_by_name() {
     check_error(
         open(&folder, "a: 1\n"),
         &folder,
-        "secrets.sops.yaml is not encrypted; encrypt it with `sops encrypt --in-place secrets.sops.yaml`, and change its secrets if it was ever committed like this",
+        "secrets.sops.yaml is not encrypted; encrypt it with `kthw secrets encrypt --in-place secrets.sops.yaml`, and change its secrets if it was ever committed like this",
     );
     let pgp = include_str!("fixtures/pgp-only.yaml");
     let fingerprint = pgp.split("fp: ").nth(1).and_then(|rest| rest.lines().next()).expect("the fixture has it");
@@ -203,7 +203,7 @@ fn other_files_are_refused_by_name() {
         open(&folder, pgp).expect("its form is right").get("token"),
         &folder,
         &format!(
-            "secrets.sops.yaml is encrypted to PGP {fingerprint} only, and kthw reads age; add an age recipient: list it in `.sops.yaml`, then run `sops updatekeys secrets.sops.yaml` as someone who can decrypt it"
+            "secrets.sops.yaml is encrypted to PGP {fingerprint} only, and kthw reads age; add an age recipient: list it in `.sops.yaml`, then run `kthw secrets updatekeys secrets.sops.yaml` as someone who can decrypt it"
         ),
     );
 }

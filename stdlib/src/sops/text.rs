@@ -23,7 +23,7 @@ pub(super) struct Leaf {
 }
 
 /// One step of a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Step {
     /// A key of a map.
     Key(String),

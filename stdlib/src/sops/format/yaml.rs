@@ -4,7 +4,7 @@
 use super::super::{
     error::SopsError,
     plain::Plain,
-    text::{Edit, Layout, Leaf, Step, Text, What, block_of, edited, utf8},
+    text::{Edit, Layout, Leaf, Step, Text, block_of, edited, utf8},
 };
 use serde_json::Value;
 use std::ops::Range;

@@ -159,7 +159,9 @@ impl<'a> Reader<'a> {
                     _ => None,
                 };
                 let value = scalar(&text, style, tag.as_deref()).map_err(|reason| NotYaml::new(reason, span.start))?;
-                let span = trimmed(self.text, span.clone());
+                let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                let start = if block { self.block_header(span.start) } else { span.start };
+                let span = trimmed(self.text, start..span.end);
                 let line_end = self.text[span.end..].find('\n').map_or(self.text.len(), |at| span.end + at);
                 let tail = !self.text[span.end..line_end].trim().is_empty();
                 self.last = span.end;
@@ -271,6 +273,15 @@ impl<'a> Reader<'a> {
         if is_block {
             self.reading.block_spans.push(line..usize::MAX);
         }
+    }
+
+    /// Where the `|` or `>` of a block of lines stands, whose first line begins at `offset`.
+    fn block_header(&self, offset: usize) -> usize {
+        let above = self.text[..offset].trim_end();
+        let line = above.rfind('\n').map_or(0, |end| end + 1);
+        // A comment may follow it, and quoted keys may hold one of the two marks before it.
+        let header = above[line..].find(" #").map_or(above, |at| &above[..line + at]).trim_end();
+        header.rfind(['|', '>']).filter(|at| *at >= line).unwrap_or(offset)
     }
 
     fn column(&self, offset: usize) -> usize {
