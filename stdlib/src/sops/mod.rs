@@ -18,7 +18,7 @@ mod text;
 mod tests;
 
 pub use error::SopsError;
-pub use file::{File, Opened, encrypt};
+pub use file::{File, Opened, encrypt, set};
 pub use format::Format;
 pub use keys::{DataKey, Group, KeyService, KeyServices, MasterKey, OtherKind, Recipient, new_data_key};
 pub use metadata::Metadata;

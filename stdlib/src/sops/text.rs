@@ -62,8 +62,6 @@ pub(super) struct Text {
     pub block: Option<Value>,
     /// Where the block stands, in every document; what to cut to be rid of it.
     pub block_spans: Vec<Range<usize>>,
-    /// How many documents there are, at least 1.
-    pub documents: usize,
 }
 
 /// A file format.

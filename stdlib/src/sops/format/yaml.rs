@@ -29,7 +29,7 @@ impl Layout for Yaml {
         leaves.extend(comments::place(text, &leaves, &block, &read.collections, read.comments, &read.block_spans));
         comments::sort(&mut leaves);
         let first: Vec<&Leaf> = block.iter().filter(|leaf| leaf.document == 0).collect();
-        Ok(Text { leaves, block: block_of(&first), block_spans: read.block_spans, documents: read.ends.len().max(1) })
+        Ok(Text { leaves, block: block_of(&first), block_spans: read.block_spans })
     }
 
     fn read_plain(&self, file: &str, plain: &[u8]) -> Result<(Zeroizing<String>, Text), SopsError> {
@@ -80,7 +80,7 @@ impl Layout for Yaml {
         if let Some(leaf) = read.leaves.iter().find(|leaf| leaf.document == 0 && leaf.path == path) {
             let spelled = spelling::json(leaf.style, value);
             // Nothing at all stands right behind the colon.
-            let space = if leaf.span.is_empty() && text[..leaf.span.start].ends_with(':') { " " } else { "" };
+            let space = if leaf.span.is_empty() && text[..leaf.span.start].ends_with([':', '-']) { " " } else { "" };
             return Ok(edited(text, vec![(leaf.span.clone(), Zeroizing::new(format!("{space}{}", *spelled)))]));
         }
         let refused = |reason: String| SopsError::CannotSet { file: file.into(), name: super::super::text::dotted(path), reason };

@@ -212,7 +212,13 @@ impl<'a> Reader<'a> {
                     }
                     self.last = span.end;
                     self.path.push(Step::Key(key.into_owned()));
-                    let (event, span) = self.inside()?;
+                    let (event, mut value) = self.inside()?;
+                    if value.is_empty() {
+                        // Nothing stands behind the colon; the parser says no more than where it noticed.
+                        let colon = self.text[span.end..].find(':').map_or(span.end, |at| span.end + at + 1);
+                        value = colon..colon;
+                    }
+                    let span = value;
                     self.node(event, &span)?;
                     if let Some(open) = self.reading.block_spans.last_mut().filter(|block| block.end == usize::MAX - 1 && self.path.len() == 1) {
                         open.end = self.last;
@@ -240,7 +246,8 @@ impl<'a> Reader<'a> {
                 break;
             }
             self.path.push(Step::Index(items));
-            self.node(event, &span)?;
+            let dash = usize::from(span.is_empty() && self.text[span.start..].starts_with('-'));
+            self.node(event, &(span.start + dash..span.end + dash))?;
             self.path.pop();
             items += 1;
         }

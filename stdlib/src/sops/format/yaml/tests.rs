@@ -92,3 +92,25 @@ fn aliases_are_written_out() {
         last: "it's"
     "#]].assert_eq(std::str::from_utf8(opened.plain()).unwrap());
 }
+
+#[test]
+fn a_value_is_set_where_it_stands_or_at_the_end() {
+    let plain = "a:\n  b: 1 # one\n  list:\n    - x\n  flow: {k: v}\nempty:\nlast: 'q'\n";
+    for (path, value, expected) in [
+        ("a.b", "\"two words\"", "a:\n  b: two words # one\n  list:\n    - x\n  flow: {k: v}\nempty:\nlast: 'q'\n"),
+        ("a.list.1", "7", "a:\n  b: 1 # one\n  list:\n    - x\n    - 7\n  flow: {k: v}\nempty:\nlast: 'q'\n"),
+        ("a.list.0", "null", "a:\n  b: 1 # one\n  list:\n    - null\n  flow: {k: v}\nempty:\nlast: 'q'\n"),
+        ("a.flow.n", "\"x, y\"", "a:\n  b: 1 # one\n  list:\n    - x\n  flow: {k: v, \"n\": \"x, y\"}\nempty:\nlast: 'q'\n"),
+        ("empty", "\"1\"", "a:\n  b: 1 # one\n  list:\n    - x\n  flow: {k: v}\nempty: \"1\"\nlast: 'q'\n"),
+        ("last", "\"it's\"", "a:\n  b: 1 # one\n  list:\n    - x\n  flow: {k: v}\nempty:\nlast: 'it''s'\n"),
+        ("[\"new.key\"][\"deep\"]", "\"1\\n2\\n\"", "a:\n  b: 1 # one\n  list:\n    - x\n  flow: {k: v}\nempty:\nlast: 'q'\nnew.key:\n  deep: |\n    1\n    2\n"),
+        ("a.new", "true", "a:\n  b: 1 # one\n  list:\n    - x\n  flow: {k: v}\n  new: true\nempty:\nlast: 'q'\n"),
+        ("a", "1", "cannot set `a` in f: it is a group; name one of its values, or use `kthw secrets edit`"),
+        ("a.list.5", "1", "cannot set `a.list.5` in f: the list has 1 items; 5 is not the next"),
+        ("a..b", "1", "cannot set `a..b` in f: the path is malformed"),
+    ] {
+        let set = crate::sops::set("f", Format::Yaml, plain.as_bytes(), path, &serde_json::from_str(value).unwrap());
+        let shown = set.map_or_else(|error| error.to_string(), |bytes| String::from_utf8(bytes.to_vec()).unwrap());
+        assert_eq!(shown, expected, "{path}");
+    }
+}
