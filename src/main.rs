@@ -28,11 +28,15 @@ struct Cli {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let ui = ui::Ui::new(cli.json, cli.plain);
-    match commands::dispatch(cli.command, &ui) {
-        Ok(code) => ExitCode::from(code),
+    let of_panics = ui.clone();
+    std::panic::set_hook(Box::new(move |panic| of_panics.panic(panic)));
+    let code = match commands::dispatch(cli.command, &ui) {
+        Ok(code) => code,
         Err(error) => {
             ui.error(&error);
-            ExitCode::from(error.exit_code())
+            error.exit_code()
         }
-    }
+    };
+    kthw_engine::forget_secrets();
+    ExitCode::from(code)
 }

@@ -4,8 +4,11 @@ use crate::{
     options::WorkspaceOptions,
     store::Store,
 };
-use kthw_engine::{Error, Evaluated, Graph, Peers, Result, nearest};
-use kthw_stdlib::workspace::{Cluster, Workspace, WorkspaceFile};
+use kthw_engine::{Error, Evaluated, Graph, Peers, Result, Secret, nearest};
+use kthw_stdlib::{
+    sops::Secrets,
+    workspace::{Cluster, Workspace, WorkspaceFile},
+};
 use std::{
     ops::Deref,
     path::{Path, PathBuf},
@@ -110,6 +113,17 @@ fn load(asked: &str, home: Option<&Path>, options: &WorkspaceOptions) -> Result<
 /// When its folder cannot be made.
 pub fn store_of(workspace: &Workspace, options: &WorkspaceOptions) -> Result<Store> {
     Store::open(options.store.as_deref(), &workspace.name)
+}
+
+/// The secrets beside a workspace; nothing is decrypted yet. An embedded workspace has none.
+///
+/// # Errors
+/// A secrets file that is there and is not an encrypted SOPS file.
+pub fn secrets_of(workspace: &Loaded) -> Result<Secrets> {
+    match &workspace.folder {
+        Some(folder) => Secrets::open(folder.join("secrets.sops.yaml")),
+        None => Ok(Secrets::from_values("the embedded workspace", std::iter::empty::<(String, Secret)>())),
+    }
 }
 
 /// The peers of a run, real or simulated.

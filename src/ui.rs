@@ -54,6 +54,11 @@ impl Ui {
         }
     }
 
+    /// A mistake in kthw itself. Secrets that were used are taken out of its message too, and no values are captured from the stack.
+    pub fn panic(&self, panic: &std::panic::PanicHookInfo<'_>) {
+        self.note(&panicked(panic));
+    }
+
     fn render(&self, error: &Error) -> String {
         let theme = if self.colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
         let mut text = String::new();
@@ -155,6 +160,13 @@ impl Ui {
     }
 }
 
+fn panicked(panic: &std::panic::PanicHookInfo<'_>) -> String {
+    let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();
+    let message = panic.payload_as_str().unwrap_or("no message");
+    let message = kthw_engine::blank(message);
+    format!("kthw: this is a mistake in kthw{place}: {message}\nPlease report it with the command that you ran.")
+}
+
 fn spinner() -> ProgressBar {
     let bar = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}") {
@@ -174,5 +186,23 @@ fn told(event: &Event) -> Option<String> {
         Event::Ended { id, outcome: Outcome::Failed { error }, .. } => Some(format!("  ✗ {id}: {}", error.lines().next().unwrap_or(""))),
         Event::Ended { .. } => None,
         Event::Finished { .. } => Some(String::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn a_panic_shows_its_place_and_no_secret() {
+        static SHOWN: Mutex<String> = Mutex::new(String::new());
+        let secret = kthw_engine::Secret::new("correct horse battery staple");
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|panic| *SHOWN.lock().unwrap() = panicked(panic)));
+        let _ = std::panic::catch_unwind(|| panic!("no room for {}", secret.expose()));
+        std::panic::set_hook(before);
+        let shown = SHOWN.lock().unwrap();
+        assert!(shown.contains("src/ui.rs:") && shown.contains("no room for <secret>"), "{shown}");
     }
 }

@@ -1,4 +1,5 @@
 //! What has to happen to one resource: the result of comparing what is wanted with what was found.
+use crate::watch::blank;
 use serde::Serialize;
 use std::{borrow::Cow, fmt};
 
@@ -81,6 +82,21 @@ impl Change {
     /// Something that is not there yet and will have these fields.
     pub fn create(fields: impl IntoIterator<Item = Field>) -> Self {
         Self::Create(fields.into_iter().collect())
+    }
+
+    /// The same change, with every value of a used secret taken out of its fields: what is live now may hold one.
+    #[must_use]
+    pub(crate) fn blanked(mut self) -> Self {
+        if let Self::Create(fields) | Self::Update(fields) | Self::Replace(fields) = &mut self {
+            for field in fields {
+                for text in field.live.iter_mut().chain([&mut field.want]) {
+                    if let Cow::Owned(without) = blank(text) {
+                        *text = without;
+                    }
+                }
+            }
+        }
+        self
     }
 
     /// Whether there is nothing to do.

@@ -2,10 +2,11 @@
 use crate::{
     diagnostics::{BadOption, Thrown},
     error::Error,
-    evaluate::{Declared, Recorder},
+    evaluate::{Declared, NamedSecret, Recorder},
     handed,
     id::Id,
     resource::{AnyStep, General, NodeResource, OnNode, Resource},
+    secret::SecretRef,
 };
 use miette::Diagnostic;
 use rhai::{Dynamic, EvalAltResult, Map, NativeCallContext};
@@ -89,6 +90,13 @@ pub fn declare(cx: &NativeCallContext, resource: impl Resource, needs: Vec<Id>) 
 /// When called outside of the evaluation of a recipe.
 pub fn declare_on_node(cx: &NativeCallContext, resource: impl NodeResource, needs: Vec<Id>) -> Rhai<Id> {
     record(cx, Arc::new(OnNode(resource)), needs)
+}
+
+/// Notes that the recipe names a secret, for those who ask which it uses ([`Evaluated::secrets`](crate::Evaluated::secrets)).
+pub fn note_secret(cx: &NativeCallContext, secret: &SecretRef) {
+    if let (Some(recorder), Some(line)) = (cx.tag().and_then(|tag| tag.clone().try_cast::<Recorder>()), cx.call_position().line()) {
+        recorder.note(NamedSecret { name: secret.name.clone(), line });
+    }
 }
 
 fn record(cx: &NativeCallContext, step: AnyStep, needs: Vec<Id>) -> Rhai<Id> {

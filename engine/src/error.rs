@@ -1,5 +1,6 @@
 //! The one error type that crosses the engine: a diagnostic and the kind that decides the exit code.
-use miette::Diagnostic;
+use crate::watch::blank;
+use miette::{Diagnostic, LabeledSpan, Severity, SourceCode};
 use std::fmt;
 
 /// A result whose error is a diagnostic with a kind.
@@ -18,31 +19,32 @@ pub enum Kind {
     Settle,
 }
 
-/// A failure with its kind. The diagnostic inside says what, where, why and what next.
+/// A failure with its kind. The diagnostic inside says what, where, why and what next; values of secrets that were used are taken out of
+/// it, whatever peer it quotes.
 pub struct Error {
     kind: Kind,
-    diagnostic: Box<dyn Diagnostic + Send + Sync>,
+    diagnostic: Discreet,
 }
 
 impl Error {
     /// A wrong command line.
     pub fn usage(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
-        Self { kind: Kind::Usage, diagnostic: Box::new(diagnostic) }
+        Self { kind: Kind::Usage, diagnostic: Discreet::new(diagnostic) }
     }
 
     /// A wrong recipe or workspace.
     pub fn recipe(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
-        Self { kind: Kind::Recipe, diagnostic: Box::new(diagnostic) }
+        Self { kind: Kind::Recipe, diagnostic: Discreet::new(diagnostic) }
     }
 
     /// A peer that failed or refused.
     pub fn peer(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
-        Self { kind: Kind::Peer, diagnostic: Box::new(diagnostic) }
+        Self { kind: Kind::Peer, diagnostic: Discreet::new(diagnostic) }
     }
 
     /// A change that did not take.
     pub fn settle(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
-        Self { kind: Kind::Settle, diagnostic: Box::new(diagnostic) }
+        Self { kind: Kind::Settle, diagnostic: Discreet::new(diagnostic) }
     }
 
     /// The kind of failure.
@@ -52,7 +54,7 @@ impl Error {
 
     /// The diagnostic to show.
     pub fn diagnostic(&self) -> &(dyn Diagnostic + Send + Sync + 'static) {
-        &*self.diagnostic
+        &self.diagnostic
     }
 
     /// The process exit code for this failure.
@@ -75,11 +77,120 @@ impl fmt::Debug for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.diagnostic)?;
-        let mut source = self.diagnostic.source();
+        let mut source = std::error::Error::source(&self.diagnostic);
         while let Some(cause) = source {
             write!(f, ": {cause}")?;
             source = cause.source();
         }
         Ok(())
+    }
+}
+
+/// Any diagnostic and its causes, without the values of secrets.
+struct Discreet {
+    diagnostic: Box<dyn Diagnostic + Send + Sync>,
+    cause: Option<Cause>,
+}
+
+/// What a failure goes back to, in words.
+#[derive(Debug)]
+struct Cause {
+    text: String,
+    cause: Option<Box<Cause>>,
+}
+
+impl Cause {
+    fn of(error: &dyn std::error::Error) -> Option<Self> {
+        let source = error.source()?;
+        Some(Self { text: blank(&source.to_string()).into_owned(), cause: Self::of(source).map(Box::new) })
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+impl Discreet {
+    fn new(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
+        Self { cause: Cause::of(&diagnostic), diagnostic: Box::new(diagnostic) }
+    }
+}
+
+impl fmt::Display for Discreet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&blank(&self.diagnostic.to_string()))
+    }
+}
+
+impl fmt::Debug for Discreet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&blank(&format!("{:?}", self.diagnostic)))
+    }
+}
+
+impl std::error::Error for Discreet {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref().map(|cause| cause as _)
+    }
+}
+
+/// Labels, source code and related diagnostics are places in files that people wrote, so they pass as they are.
+impl Diagnostic for Discreet {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.diagnostic.code()
+    }
+    fn severity(&self) -> Option<Severity> {
+        self.diagnostic.severity()
+    }
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.diagnostic.help().map(|help| Box::new(blank(&help.to_string()).into_owned()) as Box<dyn fmt::Display>)
+    }
+    fn url<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.diagnostic.url()
+    }
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.diagnostic.source_code()
+    }
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        self.diagnostic.labels()
+    }
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        self.diagnostic.related()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Secret;
+
+    #[derive(Debug, thiserror::Error, Diagnostic)]
+    #[error("the peer said: {said}")]
+    #[diagnostic(code(kthw::test), help("it said {said}"))]
+    struct Echo {
+        said: String,
+        source: std::io::Error,
+    }
+
+    #[test]
+    fn a_secret_that_a_peer_echoes_is_in_no_part_of_an_error() {
+        let secret = Secret::new("correct horse battery staple");
+        let said = format!("wrong password: {}", secret.expose());
+        let error = Error::peer(Echo { source: std::io::Error::other(said.clone()), said });
+        assert_eq!(error.to_string(), "the peer said: wrong password: <secret>: wrong password: <secret>");
+        let mut report = String::new();
+        miette::GraphicalReportHandler::new().render_report(&mut report, error.diagnostic()).unwrap();
+        assert!(report.contains("it said wrong password: <secret>"), "{report}");
+        for shown in [report, format!("{error:?}"), format!("{:?}", error.diagnostic())] {
+            assert!(!shown.contains("horse"), "{shown}");
+        }
     }
 }

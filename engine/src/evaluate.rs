@@ -27,6 +27,15 @@ impl Declared {
     }
 }
 
+/// A secret that a recipe named, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedSecret {
+    /// The dotted path in the secrets file.
+    pub name: String,
+    /// The line of the recipe, from 1, in which `sops::secret` is called.
+    pub line: usize,
+}
+
 /// What one recipe declared.
 #[derive(Clone, Debug)]
 pub struct Evaluated {
@@ -34,18 +43,33 @@ pub struct Evaluated {
     pub recipe: Arc<Recipe>,
     /// Its resources, in the order of their declaration.
     pub declared: Vec<Declared>,
+    /// The secrets that it named, each place once.
+    pub secrets: Vec<NamedSecret>,
 }
 
 /// Collects what host functions declare; it travels as the tag of the script call.
 #[derive(Clone, Default)]
-pub(crate) struct Recorder(Arc<Mutex<Vec<Declared>>>);
+pub(crate) struct Recorder(Arc<Mutex<Recorded>>);
+
+#[derive(Default)]
+struct Recorded {
+    declared: Vec<Declared>,
+    secrets: Vec<NamedSecret>,
+}
 
 impl Recorder {
     pub(crate) fn push(&self, declared: Declared) {
-        self.0.lock().expect("no script panics while recording").push(declared);
+        self.0.lock().expect("no script panics while recording").declared.push(declared);
     }
 
-    fn take(&self) -> Vec<Declared> {
+    pub(crate) fn note(&self, secret: NamedSecret) {
+        let secrets = &mut self.0.lock().expect("no script panics while recording").secrets;
+        if !secrets.contains(&secret) {
+            secrets.push(secret);
+        }
+    }
+
+    fn take(&self) -> Recorded {
         std::mem::take(&mut self.0.lock().expect("no script panics while recording"))
     }
 }
@@ -78,5 +102,6 @@ pub fn evaluate(engine: &Engine, recipe: &Arc<Recipe>, argument: Dynamic) -> Res
             .call_fn_with_options::<Dynamic>(options, &mut Scope::new(), &recipe.ast, "declare", (argument,))
             .map_err(|error| from_rhai(&recipe.source.path, &recipe.source.text, &error))?;
     }
-    Ok(Evaluated { recipe: recipe.clone(), declared: recorder.take() })
+    let Recorded { declared, secrets } = recorder.take();
+    Ok(Evaluated { recipe: recipe.clone(), declared, secrets })
 }

@@ -1,5 +1,5 @@
 //! What a run tells while it goes on: typed events that the terminal, `--json` and later the journal consume.
-use crate::{change::Change, id::Id};
+use crate::{change::Change, id::Id, watch::blank};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -105,7 +105,7 @@ tokio::task_local! {
 
 /// Tells news of the resource that is being worked on; does nothing outside of a run.
 pub fn progress(text: impl Into<String>) {
-    let _ = CURRENT.try_with(|(id, events)| events(Event::Progress { id: id.clone(), text: text.into() }));
+    let _ = CURRENT.try_with(|(id, events)| events(Event::Progress { id: id.clone(), text: blank(&text.into()).into_owned() }));
 }
 
 /// Runs `work` so that [`progress`] inside it is told as news of `id`.

@@ -279,7 +279,7 @@ impl<'a> Planning<'a> {
 
     fn decide(&mut self, one: usize, live: Option<&Live>) {
         let item = &self.items[one];
-        let mut change = item.step.diff(live);
+        let mut change = item.step.diff(live).blanked();
         if change.is_none() {
             let cause = item.refreshed_by.iter().find(|other| self.decided[**other].as_ref().is_some_and(|change| !change.is_none()));
             if let Some(cause) = cause {

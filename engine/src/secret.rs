@@ -1,21 +1,49 @@
 //! Secrets: values that cannot be printed, and references that recipes may hold instead of them.
+use crate::watch;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use zeroize::Zeroizing;
 
-/// A secret value. It is wiped when dropped and shows as `<secret>` wherever it is printed.
+/// A secret value. It is wiped when its last owner drops it, shows as `<secret>` wherever it is printed, and has no serde form.
 #[derive(Clone)]
-pub struct Secret(Zeroizing<String>);
+pub struct Secret(Arc<Custody>);
+
+/// The one copy of a value.
+struct Custody {
+    value: Zeroizing<String>,
+    watched: AtomicBool,
+}
 
 impl Secret {
     /// Takes a value into custody.
     pub fn new(value: impl Into<String>) -> Self {
-        Self(Zeroizing::new(value.into()))
+        Self(Arc::new(Custody { value: Zeroizing::new(value.into()), watched: AtomicBool::new(false) }))
     }
 
-    /// The value itself; call it only where it is handed to a peer.
+    /// The value itself; call it only where it is handed to a peer or a file that its owner asked for.
+    ///
+    /// From now on the value is taken out of every error, event and plan: whoever gets it may echo it.
     pub fn expose(&self) -> &str {
-        &self.0
+        if !self.0.watched.swap(true, Ordering::Relaxed) {
+            watch::watch(&self.0.value);
+        }
+        &self.0.value
+    }
+
+    /// A value that stands among secrets and is none, such as the address of a server: it may be shown.
+    pub fn disclose(&self) -> &str {
+        &self.0.value
+    }
+
+    /// Whether there is nothing but space.
+    pub fn is_blank(&self) -> bool {
+        self.0.value.trim().is_empty()
     }
 }
 

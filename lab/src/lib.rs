@@ -16,7 +16,7 @@ pub use clock::LabClock;
 pub use fault::{Fault, Outcome, Trigger};
 pub use kubernetes::{Cluster, LabKubernetes, Member, Object, Token};
 pub use node::{Entry, Files, Kind, LabNodes, Machine, Package, Unit};
-pub use peers::{PUBLIC_KEY, peers};
+pub use peers::{PUBLIC_KEY, peers, stand_in_secrets};
 pub use proxmox::{ENDPOINT, LabHttp, Pve, Storage, Task, Vm, Volume, Work};
 pub use state::State;
 pub use world::World;

@@ -19,11 +19,19 @@ pub const PUBLIC_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGxhYi1vbmx5LW
 /// The token that the lab's Proxmox knows; it opens nothing anywhere else.
 const TOKEN: &str = "root@pam!kthw=00000000-0000-0000-0000-000000000000";
 
-/// Peers of `workspace` in `world`. Host keys are pinned in `known_hosts`, which must not be the real world's.
+/// Made-up values for secrets with these names. The lab gets no others: its world is kept in a file as plain text, and a recipe is tried
+/// there by people who hold no key.
+pub fn stand_in_secrets(names: impl IntoIterator<Item = String>) -> Secrets {
+    let values = names.into_iter().map(|name| (name.clone(), Secret::new(format!("the lab's stand-in for {name}"))));
+    Secrets::from_values("secrets.sops.yaml", values.collect::<Vec<_>>())
+}
+
+/// Peers of `workspace` in `world`. Host keys are pinned in `known_hosts`, which must not be the real world's, and `secrets` are what
+/// recipes may use.
 ///
 /// # Errors
 /// When the lab's own settings are refused, which would be a mistake in kthw.
-pub fn peers(world: &World, workspace: &Workspace, known_hosts: KnownHosts) -> Result<Peers> {
+pub fn peers(world: &World, workspace: &Workspace, known_hosts: KnownHosts, secrets: Secrets) -> Result<Peers> {
     let clock: Arc<dyn Clock> = Arc::new(world.clock());
     let settings = Settings {
         endpoints: vec![Endpoint::parse(ENDPOINT).map_err(Error::usage)?],
@@ -37,7 +45,7 @@ pub fn peers(world: &World, workspace: &Workspace, known_hosts: KnownHosts) -> R
         .with(Client::over(Arc::new(world.http(workspace)), settings, clock))
         .with(access)
         .with(Artifacts::new(StandIns))
-        .with(Secrets::from_values("the lab", std::iter::empty::<(String, Secret)>())))
+        .with(secrets))
 }
 
 /// What stands in for Calico's operator manifest.

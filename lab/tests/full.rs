@@ -46,7 +46,8 @@ impl Lab {
         let workspace = Arc::new(workspace);
         let folder = std::env::temp_dir().join(format!("kthw-lab-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let peers = peers(&world, &workspace, KnownHosts::open(folder.join("known_hosts")).unwrap()).unwrap();
+        let peers =
+            peers(&world, &workspace, KnownHosts::open(folder.join("known_hosts")).unwrap(), kthw_lab::stand_in_secrets([])).unwrap();
         Self { world, workspace, peers, folder }
     }
 

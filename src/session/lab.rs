@@ -24,7 +24,9 @@ pub fn open(workspace: &Loaded, store: &Store) -> Result<LabWorld> {
     let file = store.file(LAB_FILES[0]);
     let world = World::open(&file)?;
     let known_hosts = KnownHosts::open(store.file(LAB_FILES[1])).map_err(Error::usage)?;
-    let peers = kthw_lab::peers(&world, &workspace.workspace, known_hosts)?;
+    // Names only: nothing is decrypted for the lab.
+    let secrets = kthw_lab::stand_in_secrets(super::secrets_of(workspace)?.names());
+    let peers = kthw_lab::peers(&world, &workspace.workspace, known_hosts, secrets)?;
     Ok(LabWorld { world, peers, file })
 }
 

@@ -1,13 +1,12 @@
 //! The peers of a real run: Proxmox over HTTPS, nodes over SSH, Kubernetes through a tunnel, artifacts from their mirror.
-use super::Loaded;
+use super::{Loaded, secrets_of};
 use crate::store::Store;
-use kthw_engine::{Clock, Error, Peers, Result, Secret, SystemClock, node::Nodes};
+use kthw_engine::{Clock, Error, Peers, Result, SystemClock, node::Nodes};
 use kthw_stdlib::{
     artifact::{Artifacts, PinnedSource},
     http::{HttpClient, Trust},
     kubernetes::{NodeAccess, Tunnel},
     proxmox::{Client, Settings},
-    sops::Secrets,
     ssh::{KnownHosts, SshNodes},
     world::KubernetesAccess,
 };
@@ -24,16 +23,8 @@ pub fn open(workspace: &Loaded, store: &Store) -> Result<Peers> {
     let access: Arc<dyn KubernetesAccess> = Arc::new(NodeAccess::new(nodes.clone() as Arc<dyn Nodes>, nodes.clone() as Arc<dyn Tunnel>));
     let http = Arc::new(HttpClient::new(&Trust::System).map_err(Error::usage)?);
     let artifacts = Artifacts::new(PinnedSource::new(store.file("artifacts"), workspace.artifacts.mirror.clone(), http));
-    let for_proxmox = secrets(workspace)?;
+    let for_proxmox = secrets_of(workspace)?;
     let proxmox = Client::new(move || Settings::find(&for_proxmox), clock.clone());
     let peers = Peers::new(nodes, clock).with(known_hosts).with(access).with(artifacts).with(proxmox);
-    Ok(peers.with(secrets(workspace)?))
-}
-
-/// The secrets beside the workspace; nothing is decrypted yet. An embedded workspace has none.
-fn secrets(workspace: &Loaded) -> Result<Secrets> {
-    match &workspace.folder {
-        Some(folder) => Secrets::open(folder.join("secrets.sops.yaml")),
-        None => Ok(Secrets::from_values("the embedded workspace", std::iter::empty::<(String, Secret)>())),
-    }
+    Ok(peers.with(secrets_of(workspace)?))
 }

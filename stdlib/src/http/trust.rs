@@ -54,7 +54,7 @@ impl FromStr for Fingerprint {
     fn from_str(text: &str) -> Result<Self, TrustError> {
         let digits: String = text.trim().chars().filter(|c| *c != ':').collect();
         let bytes = hex::decode(digits.to_ascii_lowercase()).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-        bytes.map(Self).ok_or_else(|| TrustError::NotAFingerprint { text: text.trim().into() })
+        bytes.map(Self).ok_or(TrustError::NotAFingerprint)
     }
 }
 
@@ -70,16 +70,13 @@ pub enum TrustError {
         /// Why not.
         reason: String,
     },
-    /// Not 64 hexadecimal digits.
-    #[error("`{text}` is not a SHA-256 fingerprint")]
+    /// Not 64 hexadecimal digits. What was given is not shown: it may be a password in the wrong place.
+    #[error("`proxmox.fingerprint` or PROXMOX_VE_FINGERPRINT is not a SHA-256 fingerprint")]
     #[diagnostic(
         code(kthw::http::fingerprint),
         help("it has 32 pairs of hexadecimal digits; Proxmox shows it under System, Certificates, or by `pvenode cert info`")
     )]
-    NotAFingerprint {
-        /// What was given.
-        text: String,
-    },
+    NotAFingerprint,
     /// TLS could not be set up.
     #[error("cannot set up TLS: {reason}")]
     #[diagnostic(code(kthw::http::tls))]

@@ -51,7 +51,11 @@ pub fn merge(existing: Option<&str>, own: &str) -> Result<String> {
 }
 
 fn parse(text: &str) -> Result<Value> {
-    let parsed: Map<String, Value> = serde_saphyr::from_str(text).map_err(|error| Error::usage(Unreadable { why: error.to_string() }))?;
+    // The parser's message is left out: it quotes the text, and a kubeconfig holds keys.
+    let parsed: Map<String, Value> = serde_saphyr::from_str(text).map_err(|error| {
+        let line = error.location().map(|location| format!(" (line {})", location.line())).unwrap_or_default();
+        Error::usage(Unreadable { why: format!("it is not YAML, or no map{line}") })
+    })?;
     if parsed.get("kind").is_some_and(|kind| kind == "Config") {
         return Ok(Value::Object(parsed));
     }
@@ -105,5 +109,9 @@ mod tests {
         assert_eq!(merge(Some(&merged), &own).unwrap(), merged, "merging twice changes nothing");
         assert_eq!(merge(None, &own).unwrap(), own);
         assert!(merge(Some("a: 1\n"), &own).is_err());
+        for broken in ["a: 1\ntoken: [s3cret-s3cret\n", "s3cret-s3cret\n", "token: *s3cret-s3cret\n"] {
+            let why = merge(Some(broken), &own).unwrap_err().to_string();
+            assert!(why.starts_with("this is not a kubeconfig: it is not YAML, or no map") && !why.contains("s3cret"), "{why}");
+        }
     }
 }

@@ -1,14 +1,31 @@
 //! One request to the Proxmox API as a value: method, path and parameters. Building it needs no network, so tests are one-liners.
 use bytes::Bytes;
 use http::{Method, Request, header};
+use kthw_engine::Secret;
 use std::fmt;
 
 /// A request, without the endpoint and without credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Call {
     method: Method,
     path: String,
-    params: Vec<(String, String)>,
+    params: Vec<(String, Value)>,
+}
+
+/// The value of a parameter.
+#[derive(Clone, Debug)]
+enum Value {
+    Plain(String),
+    Secret(Secret),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(text) => f.write_str(text),
+            Self::Secret(secret) => secret.fmt(f),
+        }
+    }
 }
 
 impl Call {
@@ -44,8 +61,20 @@ impl Call {
     /// The same call and one parameter more.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl fmt::Display) -> Self {
-        self.params.push((key.into(), value.to_string()));
+        self.params.push((key.into(), Value::Plain(value.to_string())));
         self
+    }
+
+    /// The same call and one parameter more that is not shown. Only in calls that carry their parameters in the body: a URL is logged.
+    #[must_use]
+    pub fn with_secret(mut self, key: &str, value: &Secret) -> Self {
+        debug_assert!(!self.in_query(), "a secret does not belong into a URL");
+        self.params.push((key.into(), Value::Secret(value.clone())));
+        self
+    }
+
+    fn in_query(&self) -> bool {
+        matches!(self.method, Method::GET | Method::DELETE)
     }
 
     /// The same call and one parameter more, if there is a value for it.
@@ -78,8 +107,13 @@ impl Call {
     /// # Errors
     /// When `endpoint` is no URL.
     pub(super) fn request(&self, endpoint: &str) -> Result<Request<Bytes>, http::Error> {
-        let params: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.params).finish();
-        let in_query = matches!(self.method, Method::GET | Method::DELETE);
+        let params = self.params.iter().map(|(key, value)| match value {
+            Value::Plain(text) => (key, text.as_str()),
+            // Exposed: this is the body that goes to Proxmox.
+            Value::Secret(secret) => (key, secret.expose()),
+        });
+        let params: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
+        let in_query = self.in_query();
         let query = if in_query && !params.is_empty() { format!("?{params}") } else { String::new() };
         let request = Request::builder().method(&self.method).uri(format!("{endpoint}{}{query}", self.path));
         if in_query {
@@ -89,7 +123,7 @@ impl Call {
     }
 }
 
-/// The call on one line with all parameters, for tests.
+/// The call on one line with all parameters; secret ones as `<secret>`.
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name())?;
@@ -147,7 +181,10 @@ mod tests {
 
     #[test]
     fn a_name_holds_no_parameters() {
-        let call = Call::post(["access", "ticket"]).with("password", "x");
+        let call = Call::post(["access", "ticket"]).with("username", "x").with_secret("password", &Secret::new("hunter2"));
         assert_eq!(call.name(), "POST /access/ticket");
+        assert_eq!(call.to_string(), "POST /access/ticket username=x password=<secret>");
+        assert!(!format!("{call:?}").contains("hunter2"));
+        assert_eq!(call.request("https://h").expect("a URL").body(), "username=x&password=hunter2");
     }
 }

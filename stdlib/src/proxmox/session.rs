@@ -12,6 +12,7 @@ use kthw_engine::{Clock, Secret};
 use miette::Diagnostic;
 use std::time::Duration;
 use tokio::sync::Mutex;
+use zeroize::Zeroizing;
 
 /// Tickets are good for two hours; a new one is bought after half of that.
 const RENEW_AFTER: Duration = Duration::from_secs(3600);
@@ -36,9 +37,10 @@ impl Session {
     /// Sends `call` to `endpoint` as who we are; a ticket that is no longer good is renewed once.
     pub async fn send(&self, http: &dyn Http, endpoint: &Endpoint, call: &Call, clock: &dyn Clock) -> Result<Response<Bytes>, SendError> {
         let (username, password) = match &self.credentials {
-            Credentials::Token(token) => {
+            Credentials::Token { id, secret } => {
                 let mut request = request(call, endpoint)?;
-                request.headers_mut().insert(header::AUTHORIZATION, hidden(&format!("PVEAPIToken={}", token.expose()), call)?);
+                // Exposed: this header is how a token is used.
+                request.headers_mut().insert(header::AUTHORIZATION, hidden(format!("PVEAPIToken={id}={}", secret.expose()), call)?);
                 return http.send(request).await.map_err(SendError::Unreachable);
             }
             Credentials::Password { username, password } => (username, password),
@@ -46,9 +48,10 @@ impl Session {
         for renewed in [false, true] {
             let ticket = self.ticket(http, endpoint, username, password, clock, renewed).await?;
             let mut request = request(call, endpoint)?;
-            request.headers_mut().insert(header::COOKIE, hidden(&format!("PVEAuthCookie={}", ticket.cookie.expose()), call)?);
+            // Exposed: these headers are how a ticket is used.
+            request.headers_mut().insert(header::COOKIE, hidden(format!("PVEAuthCookie={}", ticket.cookie.expose()), call)?);
             if call.method() != Method::GET {
-                request.headers_mut().insert("CSRFPreventionToken", hidden(ticket.csrf.expose(), call)?);
+                request.headers_mut().insert("CSRFPreventionToken", hidden(ticket.csrf.expose().to_owned(), call)?);
             }
             let answer = http.send(request).await.map_err(SendError::Unreachable)?;
             if answer.status() != StatusCode::UNAUTHORIZED || renewed {
@@ -76,7 +79,7 @@ impl Session {
                 return Ok(ticket.clone());
             }
         }
-        let call = Call::post(["access", "ticket"]).with("username", username).with("password", password.expose());
+        let call = Call::post(["access", "ticket"]).with("username", username).with_secret("password", password);
         let answer = http.send(request(&call, endpoint)?).await.map_err(SendError::Unreachable)?;
         if !answer.status().is_success() {
             return Err(failed(refusal(&call, endpoint, &answer)));
@@ -117,8 +120,9 @@ fn request(call: &Call, endpoint: &Endpoint) -> Result<Request<Bytes>, SendError
 }
 
 /// A header value that is not shown in debug output.
-fn hidden(text: &str, call: &Call) -> Result<HeaderValue, SendError> {
-    let mut value = HeaderValue::from_str(text)
+fn hidden(text: String, call: &Call) -> Result<HeaderValue, SendError> {
+    let text = Zeroizing::new(text);
+    let mut value = HeaderValue::from_str(&text)
         .map_err(|_| failed(BadAnswer { call: call.name(), reason: "the credentials hold characters that no header can carry".into() }))?;
     value.set_sensitive(true);
     Ok(value)

@@ -24,8 +24,13 @@ pub struct Endpoint(String);
 /// How requests prove who we are.
 #[derive(Clone, Debug)]
 pub enum Credentials {
-    /// An API token, as `user@realm!id=uuid`.
-    Token(Secret),
+    /// An API token, which is written `user@realm!id=uuid`.
+    Token {
+        /// `user@realm!id`.
+        id: String,
+        /// The part behind the `=`.
+        secret: Secret,
+    },
     /// A user and a password, exchanged for a ticket at the first request.
     Password {
         /// With its realm, such as `root@pam`.
@@ -58,12 +63,10 @@ pub enum SettingsError {
         )
     )]
     NoCredentials,
-    /// The endpoint is not an https URL or a host name.
-    #[error("`{endpoint}` is not a Proxmox endpoint: {reason}")]
+    /// The endpoint is not an https URL or a host name. What was given is not shown: it may be a password in the wrong place.
+    #[error("`proxmox.endpoint` or PROXMOX_VE_ENDPOINT is not a Proxmox endpoint: {reason}")]
     #[diagnostic(code(kthw::proxmox::bad_endpoint), help("write it as `https://pve1.example.net:8006`, or only the host name"))]
     BadEndpoint {
-        /// What was given.
-        endpoint: String,
         /// What is wrong with it.
         reason: String,
     },
@@ -74,13 +77,10 @@ pub enum SettingsError {
         help("join the token's id and its secret with `=`, as `pveum user token add` shows them: `kthw@pve!ci=0123…`")
     )]
     BadToken,
-    /// The user has no realm.
-    #[error("the Proxmox user `{username}` has no realm")]
-    #[diagnostic(code(kthw::proxmox::no_realm), help("write `{username}@pam` or `{username}@pve`"))]
-    NoRealm {
-        /// What was given.
-        username: String,
-    },
+    /// The user has no realm. What was given is not shown: it may be a password in the wrong place.
+    #[error("the Proxmox user in `proxmox.username` or PROXMOX_VE_USERNAME has no realm")]
+    #[diagnostic(code(kthw::proxmox::no_realm), help("write it as `USER@pam` or `USER@pve`"))]
+    NoRealm,
     /// The fingerprint or certificate file cannot be used.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -120,9 +120,10 @@ pub fn settings_from(
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Settings> {
     let find = |name: &str, variable: &str| -> Result<Option<Secret>> {
-        Ok(secret(name)?.or_else(|| environment(variable).map(Secret::new)).filter(|value| !value.expose().trim().is_empty()))
+        Ok(secret(name)?.or_else(|| environment(variable).map(Secret::new)).filter(|value| !value.is_blank()))
     };
-    let text = |name: &str, variable: &str| Ok::<_, Error>(find(name, variable)?.map(|value| value.expose().trim().to_owned()));
+    // Where Proxmox is and who we are there may be shown, although it stands in the secrets file; the token and the password may not.
+    let text = |name: &str, variable: &str| Ok::<_, Error>(find(name, variable)?.map(|value| value.disclose().trim().to_owned()));
     let endpoints = endpoints(&secret, &text)?;
     let credentials = match find("proxmox.token", "PROXMOX_VE_API_TOKEN")? {
         Some(token) => Credentials::token(&token)?,
@@ -147,7 +148,7 @@ fn endpoints(
 ) -> Result<Vec<Endpoint>> {
     let mut given = Vec::new();
     while let Some(one) = secret(&format!("proxmox.endpoint.{}", given.len()))? {
-        given.push(one.expose().to_owned());
+        given.push(one.disclose().to_owned());
     }
     if given.is_empty() {
         given.extend(text("proxmox.endpoint", "PROXMOX_VE_ENDPOINT")?);
@@ -163,7 +164,7 @@ impl Endpoint {
     /// # Errors
     /// [`SettingsError::BadEndpoint`] for another scheme, a user or a path of one's own.
     pub fn parse(text: &str) -> std::result::Result<Self, SettingsError> {
-        let bad = |reason: &str| SettingsError::BadEndpoint { endpoint: text.into(), reason: reason.into() };
+        let bad = |reason: &str| SettingsError::BadEndpoint { reason: reason.into() };
         let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
         if scheme != "https" {
             return Err(bad("it must be https"));
@@ -197,10 +198,13 @@ impl Credentials {
     /// # Errors
     /// [`SettingsError::BadToken`] when it is not of the form `user@realm!id=uuid`.
     pub fn token(token: &Secret) -> std::result::Result<Self, SettingsError> {
-        let text = token.expose().trim().trim_start_matches("PVEAPIToken=");
+        // Only taken apart here; it is exposed where it is sent.
+        let text = token.disclose().trim().trim_start_matches("PVEAPIToken=");
         let parts = text.split_once('!').and_then(|(user, rest)| Some((user, rest.split_once('=')?)));
         match parts {
-            Some((user, (id, secret))) if user.contains('@') && !id.is_empty() && !secret.is_empty() => Ok(Self::Token(Secret::new(text))),
+            Some((user, (id, secret))) if user.contains('@') && !id.is_empty() && !secret.is_empty() => {
+                Ok(Self::Token { id: format!("{user}!{id}"), secret: Secret::new(secret) })
+            }
             _ => Err(SettingsError::BadToken),
         }
     }
@@ -211,7 +215,7 @@ impl Credentials {
     /// [`SettingsError::NoRealm`] when the user has no realm: guessing one signs in as somebody else.
     pub fn password(username: String, password: Secret) -> std::result::Result<Self, SettingsError> {
         if !username.contains('@') {
-            return Err(SettingsError::NoRealm { username });
+            return Err(SettingsError::NoRealm);
         }
         Ok(Self::Password { username, password })
     }
@@ -238,8 +242,11 @@ mod tests {
         assert_eq!(url("pve1"), Ok("https://pve1:8006/api2/json".into()));
         assert_eq!(url("https://pve1:443/"), Ok("https://pve1:443/api2/json".into()));
         assert_eq!(url("https://pve1:8006/api2/json"), Ok("https://pve1:8006/api2/json".into()));
-        assert_eq!(url("http://pve1"), Err("`http://pve1` is not a Proxmox endpoint: it must be https".into()));
-        assert_eq!(url("https://pve1/x"), Err("`https://pve1/x` is not a Proxmox endpoint: it has a path".into()));
+        let bad = |reason| Err(format!("`proxmox.endpoint` or PROXMOX_VE_ENDPOINT is not a Proxmox endpoint: {reason}"));
+        assert_eq!(url("http://pve1"), bad("it must be https"));
+        assert_eq!(url("https://pve1/x"), bad("it has a path"));
+        assert_eq!(url("https://root:hunter2@pve1"), bad("credentials do not belong into it"));
+        assert_eq!(url(TOKEN), bad("credentials do not belong into it"));
     }
 
     #[test]
@@ -262,6 +269,6 @@ mod tests {
         let bad_token = error(&[("proxmox.endpoint", "a"), ("proxmox.token", "abc")]);
         assert_eq!(bad_token, "the Proxmox API token is not of the form `user@realm!id=uuid`");
         let no_realm = error(&[("proxmox.endpoint", "a"), ("proxmox.username", "root"), ("proxmox.password", "p")]);
-        assert_eq!(no_realm, "the Proxmox user `root` has no realm");
+        assert_eq!(no_realm, "the Proxmox user in `proxmox.username` or PROXMOX_VE_USERNAME has no realm");
     }
 }

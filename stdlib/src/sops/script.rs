@@ -1,5 +1,5 @@
 //! The `sops` module: names of secrets, which scripts can pass on and never see.
-use kthw_engine::{Rhai, SecretRef, throw};
+use kthw_engine::{Rhai, SecretRef, note_secret, throw};
 use rhai::{Dynamic, Engine, ImmutableString, Module, NativeCallContext, plugin::*};
 
 /// The module as scripts see it.
@@ -9,7 +9,7 @@ pub fn module() -> Module {
 
 #[export_module]
 mod api {
-    use super::{BadName, throw};
+    use super::{BadName, note_secret, throw};
     use kthw_engine::{Rhai, SecretRef};
 
     /// Names a secret of the workspace's `secrets.sops.yaml`, by its dotted path. A list item is named by its position from 0.
@@ -23,7 +23,12 @@ mod api {
     #[rhai_fn(return_raw, volatile)]
     pub fn secret(cx: NativeCallContext, name: &str) -> Rhai<SecretRef> {
         let fits = !name.is_empty() && !name.split('.').any(str::is_empty) && !name.chars().any(|c| c.is_whitespace() || c == '>');
-        if fits { Ok(SecretRef { name: name.into() }) } else { throw(&cx, BadName { name: name.into() }) }
+        if !fits {
+            return throw(&cx, BadName { name: name.into() });
+        }
+        let secret = SecretRef { name: name.into() };
+        note_secret(&cx, &secret);
+        Ok(secret)
     }
 }
 

@@ -1,0 +1,213 @@
+//! Takes secrets out of what others say: a peer may echo what it was sent, in its error message, its output or its log.
+//!
+//! A secret is watched from the moment at which its value is first handed to somebody ([`Secret::expose`](crate::Secret::expose)) until the
+//! process ends. What a person gets to see passes through [`blank`]: every [`Error`](crate::Error), every event, every field of a plan. The
+//! list is one for the process, because an error does not know which run it belongs to.
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE},
+};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    fmt::Write as _,
+    sync::{PoisonError, RwLock},
+};
+use zeroize::Zeroizing;
+
+/// Shorter values are not looked for: they are ordinary words, and taking those out would make every message a riddle.
+const SHORTEST: usize = 8;
+/// Of a value of several lines, a line is also looked for by itself when it has at least so many bytes: logs quote single lines.
+const SHORTEST_LINE: usize = 16;
+/// So many bytes of a form decide where to look closer.
+const KEY: usize = 4;
+/// What stands in a text where a secret was.
+const BLANK: &str = "<secret>";
+
+static WATCHED: RwLock<Option<Watched>> = RwLock::new(None);
+
+/// The forms of all watched values by their first bytes, the longest first.
+#[derive(Default)]
+struct Watched(HashMap<[u8; KEY], Vec<Zeroizing<String>>>);
+
+/// `text` without the values of secrets that were used, also where they are written as base64, hex, JSON, a URL, or for a shell.
+pub fn blank(text: &str) -> Cow<'_, str> {
+    match &*WATCHED.read().unwrap_or_else(PoisonError::into_inner) {
+        Some(watched) => watched.blank(text),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// Wipes the list, at the end of the process.
+pub fn forget_secrets() {
+    *WATCHED.write().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
+/// Looks for `value` from now on.
+pub(crate) fn watch(value: &str) {
+    WATCHED.write().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().add(value);
+}
+
+impl Watched {
+    fn add(&mut self, value: &str) {
+        let whole = value.trim();
+        let lines = whole.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_LINE && line.len() < whole.len());
+        for piece in std::iter::once(whole).filter(|whole| whole.len() >= SHORTEST).chain(lines) {
+            for form in forms(piece) {
+                let Some(key) = form.as_bytes().first_chunk::<KEY>().copied() else { continue };
+                let known = self.0.entry(key).or_default();
+                if !known.contains(&form) {
+                    known.push(form);
+                    known.sort_by_key(|form| std::cmp::Reverse(form.len()));
+                }
+            }
+        }
+    }
+
+    fn blank<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let (mut blanked, mut kept, mut at) = (String::new(), 0, 0);
+        while let Some(key) = text.as_bytes().get(at..).and_then(|rest| rest.first_chunk::<KEY>()) {
+            let found = self.0.get(key).and_then(|forms| forms.iter().find(|form| text.as_bytes()[at..].starts_with(form.as_bytes())));
+            match found {
+                Some(form) => {
+                    // A form is text itself, so it begins and ends at the border of a character.
+                    blanked.push_str(&text[kept..at]);
+                    blanked.push_str(BLANK);
+                    at += form.len();
+                    kept = at;
+                }
+                None => at += 1,
+            }
+        }
+        if kept == 0 {
+            return Cow::Borrowed(text);
+        }
+        blanked.push_str(&text[kept..]);
+        Cow::Owned(blanked)
+    }
+}
+
+/// How a peer may write `piece` back.
+fn forms(piece: &str) -> Vec<Zeroizing<String>> {
+    let quoted = |text: String| text[1..text.len() - 1].to_owned();
+    let json = quoted(serde_json::Value::from(piece).to_string());
+    let mut forms = vec![
+        piece.to_owned(),
+        ascii_json(&json),
+        json,
+        quoted(format!("{piece:?}")),
+        piece.replace('\'', r"'\''"),
+        piece.replace('\'', "''"),
+        piece.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;"),
+        hex::encode(piece),
+        hex::encode_upper(piece),
+    ];
+    // RFC 3986, `encodeURIComponent`, and an HTML form: they differ in what they leave as it is.
+    for (plain, space) in [("-._~", "%20"), ("-._~!*'()", "%20"), ("-._*", "+"), ("-._~", "+")] {
+        let encoded = percent(piece, plain, space);
+        forms.extend([encoded.to_ascii_lowercase(), encoded].into_iter().filter(|form| form.to_ascii_lowercase() != piece));
+    }
+    for before in 0..3 {
+        forms.extend(
+            [STANDARD.encode(padded(piece, before)), URL_SAFE.encode(padded(piece, before))].map(|text| inner(&text, before, piece)),
+        );
+    }
+    let mut forms: Vec<Zeroizing<String>> = forms.into_iter().map(Zeroizing::new).collect();
+    forms.retain(|form| form.len() >= SHORTEST);
+    forms
+}
+
+fn padded(piece: &str, before: usize) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new([&[0; 2][..before], piece.as_bytes()].concat())
+}
+
+/// Those characters of a base64 text that depend on `piece` alone, wherever in a longer text it stood.
+fn inner(encoded: &str, before: usize, piece: &str) -> String {
+    let (from, to) = ((before * 8).div_ceil(6), (before + piece.len()) * 8 / 6);
+    encoded[from..to].to_owned()
+}
+
+fn ascii_json(json: &str) -> String {
+    json.chars().fold(String::new(), |mut text, c| {
+        if c.is_ascii() {
+            text.push(c);
+        } else {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| write!(text, "\\u{unit:04x}").expect("a string takes every write"));
+        }
+        text
+    })
+}
+
+fn percent(piece: &str, plain: &str, space: &str) -> String {
+    piece.bytes().fold(String::new(), |mut text, byte| {
+        match byte {
+            b' ' => text.push_str(space),
+            byte if byte.is_ascii_alphanumeric() || plain.as_bytes().contains(&byte) => text.push(char::from(byte)),
+            byte => write!(text, "%{byte:02X}").expect("a string takes every write"),
+        }
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(value: &str, text: &str, expected: &str) {
+        let mut watched = Watched::default();
+        watched.add(value);
+        assert_eq!(watched.blank(text), expected);
+    }
+
+    #[test]
+    fn a_value_is_taken_out_and_the_rest_stays() {
+        check("hunter2hunter2", "401: token hunter2hunter2 is wrong", "401: token <secret> is wrong");
+        check("hunter2hunter2", "hunter2hunter2hunter2hunter2", "<secret><secret>");
+        check("hunter2hunter2", "ü hunter2hunter ü", "ü hunter2hunter ü");
+        check("größe-größe\n", "ist größe-größe!", "ist <secret>!");
+    }
+
+    #[test]
+    fn short_values_are_ordinary_words() {
+        check("ubuntu", "workspace ubuntu", "workspace ubuntu");
+        check("  \n", "a  \n b", "a  \n b");
+    }
+
+    #[test]
+    fn other_spellings_are_found() {
+        let value = "p&ss w'rd=\"1\"/ü+x";
+        for spelled in [
+            r#"p&ss w'rd=\"1\"/ü+x"#,
+            r#"p&ss w'rd=\"1\"/\u00fc+x"#,
+            r#"p&ss w'\''rd="1"/ü+x"#,
+            "p%26ss%20w%27rd%3D%221%22%2F%C3%BC%2Bx",
+            "p%26ss%20w%27rd%3d%221%22%2f%c3%bc%2bx",
+            "p%26ss%20w'rd%3D%221%22%2F%C3%BC%2Bx",
+            "p%26ss+w%27rd%3D%221%22%2F%C3%BC%2Bx",
+            "p&amp;ss w'rd=&quot;1&quot;/ü+x",
+            "702673732077277264",
+        ] {
+            let mut watched = Watched::default();
+            watched.add(value);
+            watched.add("p&ss w'rd");
+            assert_eq!(watched.blank(&format!("[{spelled}]")), "[<secret>]", "{spelled}");
+        }
+        for before in ["", "a", "ab", "abc", "user:"] {
+            for engine in [&STANDARD, &URL_SAFE] {
+                let encoded = engine.encode(format!("{before}{value}"));
+                let mut watched = Watched::default();
+                watched.add(value);
+                let blanked = watched.blank(&encoded);
+                assert!(blanked.contains(BLANK) && blanked.len() < encoded.len() / 2 + BLANK.len(), "{before}: {blanked}");
+            }
+        }
+    }
+
+    #[test]
+    fn long_lines_of_a_key_are_found_alone() {
+        let key = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nshort\n-----END KEY-----\n";
+        check(key, "near `MIIEvQIBADANBgkqhkiG9w0BAQEFAASC` on line 2", "near `<secret>` on line 2");
+        check(key, &format!("is\n{key}"), "is\n<secret>\n");
+        check(key, "a short line", "a short line");
+    }
+}
