@@ -71,7 +71,7 @@ pub enum TrustError {
         reason: String,
     },
     /// Not 64 hexadecimal digits. What was given is not shown: it may be a password in the wrong place.
-    #[error("`proxmox.fingerprint` or PROXMOX_VE_FINGERPRINT is not a SHA-256 fingerprint")]
+    #[error("what is given as fingerprint is not a SHA-256 fingerprint")]
     #[diagnostic(
         code(kthw::http::fingerprint),
         help("it has 32 pairs of hexadecimal digits; Proxmox shows it under System, Certificates, or by `pvenode cert info`")
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(shown.parse::<Fingerprint>().expect("its own text"), [0xAB; 32].into());
         assert_eq!("ab".repeat(32).parse::<Fingerprint>().expect("plain digits"), [0xAB; 32].into());
         let error = "AB:CD".parse::<Fingerprint>().expect_err("too short");
-        assert_eq!(error.to_string(), "`AB:CD` is not a SHA-256 fingerprint");
+        assert_eq!(error.to_string(), "what is given as fingerprint is not a SHA-256 fingerprint");
     }
 
     #[test]
