@@ -1,11 +1,16 @@
 //! The clock that waits use: real time in a run, virtual time in the lab.
 use crate::peers::BoxFuture;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells time and sleeps.
 pub trait Clock: Send + Sync {
     /// Time since some fixed moment.
     fn now(&self) -> Duration;
+    /// The date, in seconds since 1970.
+    fn unix_s(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }
     /// Returns after `span` has passed on this clock.
     fn sleep(&self, span: Duration) -> BoxFuture<'_, ()>;
 }

@@ -17,6 +17,10 @@ impl Clock for LabClock {
         Duration::from_millis(self.0.lock().now_ms)
     }
 
+    fn unix_s(&self) -> i64 {
+        i64::try_from(self.0.lock().unix_s()).unwrap_or(i64::MAX)
+    }
+
     fn sleep(&self, span: Duration) -> BoxFuture<'_, ()> {
         let span_ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         Box::pin(Sleep { world: self.0.clone(), span_ms, until_ms: None })

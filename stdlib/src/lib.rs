@@ -23,6 +23,7 @@ pub mod artifact;
 mod engine;
 pub mod help;
 pub mod http;
+pub mod rotation;
 pub mod workspace;
 pub mod world;
 mod yaml;

@@ -12,6 +12,25 @@ pub enum SopsError {
         /// What the system said.
         reason: String,
     },
+    /// The file cannot be written.
+    #[error("cannot write {file}: {reason}")]
+    #[diagnostic(code(kthw::sops::write_file), help("the old file is untouched; check who may write in its folder, and the free space"))]
+    Write {
+        /// The file.
+        file: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// There is no file that a secret could be written into.
+    #[error("there is no {file} to write a secret into")]
+    #[diagnostic(
+        code(kthw::sops::no_file),
+        help("make it with `kthw secrets edit {file}`: kthw cannot know to whom it should be encrypted")
+    )]
+    NoFile {
+        /// The file.
+        file: String,
+    },
     /// It is not YAML, or not as sops writes it.
     #[error("{file} is not a SOPS file: {reason}")]
     #[diagnostic(code(kthw::sops::malformed), help("open it with `kthw secrets edit {file}`, or restore it from version control"))]

@@ -13,6 +13,7 @@ mod plain;
 mod rules;
 mod script;
 mod secrets;
+pub mod store;
 mod text;
 #[cfg(test)]
 mod tests;

@@ -1,18 +1,49 @@
 //! The secrets of a workspace: read lazily, from a file that sops or kthw encrypted.
-use super::{SopsError, file::File, format::Format, keys::KeyServices};
-use kthw_engine::{Error, Result, Secret, SecretRef, nearest};
-use std::{ffi::OsString, fmt, fs, io::ErrorKind, path::Path, sync::OnceLock};
+use super::{SopsError, file::File, format::Format, keys::KeyServices, store};
+use kthw_engine::{Error, Permit, Result, Secret, SecretRef, nearest};
+use std::{
+    ffi::OsString,
+    fmt, fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
 
 /// A file with secrets is never near this size.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// The secrets of a workspace. Nothing is decrypted before the first secret is asked for.
-pub struct Secrets {
+/// The secrets of a workspace. Nothing is decrypted before the first secret is asked for. Clones are the same secrets.
+#[derive(Clone)]
+pub struct Secrets(Arc<Inner>);
+
+struct Inner {
     file: String,
-    document: Option<File>,
     services: KeyServices,
-    values: OnceLock<std::result::Result<Vec<(String, Secret)>, SopsError>>,
+    keeper: Keeper,
+    state: RwLock<State>,
 }
+
+/// Where changed secrets go.
+enum Keeper {
+    /// Into the file.
+    File(PathBuf),
+    /// To somebody else.
+    Other(Box<Keep>),
+    /// Nowhere: they cannot be changed.
+    Nobody,
+}
+
+/// Keeps all secrets after some of them were changed, whole or not at all.
+type Keep = dyn Fn(&[(String, Secret)]) -> Result<()> + Send + Sync;
+
+#[derive(Default)]
+struct State {
+    document: Option<Arc<File>>,
+    /// What was decrypted, or why it cannot be.
+    values: Option<std::result::Result<Arc<Values>, SopsError>>,
+}
+
+type Values = Vec<(String, Secret)>;
 
 impl Secrets {
     /// The secrets in the file at `path`; none when there is no such file.
@@ -28,23 +59,34 @@ impl Secrets {
     /// # Errors
     /// As [`Secrets::open`].
     pub fn open_with(path: impl AsRef<Path>, variables: impl Fn(&str) -> Option<OsString> + Send + Sync + 'static) -> Result<Self> {
-        let file = path.as_ref().display().to_string();
-        let read = |reason: String| Error::recipe(SopsError::Read { file: file.clone(), reason });
-        let document = match fs::metadata(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Ok(found) if found.len() > MAX_BYTES => return Err(read(format!("it has more than {} MiB", MAX_BYTES >> 20))),
-            _ => {
-                let text = fs::read_to_string(&path).map_err(|error| read(error.to_string()))?;
-                Some(File::parse(&file, Format::of(path.as_ref()), &text).map_err(Error::recipe)?)
-            }
-        };
-        Ok(Self { file, document, services: KeyServices::new(variables), values: OnceLock::new() })
+        let path = path.as_ref();
+        let file = path.display().to_string();
+        let state = State { document: read(path, &file).map_err(Error::recipe)?, values: None };
+        Ok(Self::new(file, KeyServices::new(variables), Keeper::File(path.to_owned()), state))
     }
 
-    /// Secrets that are at hand already, known to people as `file`.
+    /// Secrets that are at hand already, known to people as `file`. They cannot be changed.
     pub fn from_values<N: Into<String>>(file: &str, values: impl IntoIterator<Item = (N, Secret)>) -> Self {
-        let values = values.into_iter().map(|(name, secret)| (name.into(), secret)).collect();
-        Self { file: file.into(), document: None, services: KeyServices::new(|_| None), values: OnceLock::from(Ok(values)) }
+        Self::with_keeper(file, values, Keeper::Nobody)
+    }
+
+    /// Secrets that are at hand already; `keep` gets all of them when some have changed.
+    pub fn kept_by<N: Into<String>>(
+        file: &str,
+        values: impl IntoIterator<Item = (N, Secret)>,
+        keep: impl Fn(&[(String, Secret)]) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self::with_keeper(file, values, Keeper::Other(Box::new(keep)))
+    }
+
+    fn with_keeper<N: Into<String>>(file: &str, values: impl IntoIterator<Item = (N, Secret)>, keeper: Keeper) -> Self {
+        let values = Arc::new(values.into_iter().map(|(name, secret)| (name.into(), secret)).collect());
+        let state = State { document: None, values: Some(Ok(values)) };
+        Self::new(file.into(), KeyServices::new(|_| None), keeper, state)
+    }
+
+    fn new(file: String, services: KeyServices, keeper: Keeper, state: State) -> Self {
+        Self(Arc::new(Inner { file, services, keeper, state: RwLock::new(state) }))
     }
 
     /// The secret at a dotted path, such as `proxmox.token`; a list item by its position from 0, such as `ssh_keys.0`.
@@ -60,7 +102,7 @@ impl Secrets {
     /// # Errors
     /// When the file does not decrypt.
     pub fn get_opt(&self, name: &str) -> Result<Option<Secret>> {
-        let values = self.values.get_or_init(|| self.decrypt()).as_ref().map_err(|error| Error::recipe(error.clone()))?;
+        let values = self.values().map_err(Error::recipe)?;
         Ok(values.iter().find(|(known, _)| known == name).map(|(_, secret)| secret.clone()))
     }
 
@@ -74,7 +116,8 @@ impl Secrets {
 
     /// The dotted paths of all secrets, in the order of the file. Nothing is decrypted for it.
     pub fn names(&self) -> Vec<String> {
-        match (&self.document, self.values.get()) {
+        let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
+        match (&state.document, &state.values) {
             (Some(document), _) => document.names(),
             (None, Some(Ok(values))) => values.iter().map(|(name, _)| name.clone()).collect(),
             (None, _) => Vec::new(),
@@ -83,13 +126,51 @@ impl Secrets {
 
     /// The file, as people know it.
     pub fn file(&self) -> &str {
-        &self.file
+        &self.0.file
     }
 
-    fn decrypt(&self) -> std::result::Result<Vec<(String, Secret)>, SopsError> {
-        let Some(document) = &self.document else { return Ok(Vec::new()) };
-        let key = self.services.data_key(&self.file, document.metadata())?;
-        Ok(document.open(&key)?.values().to_vec())
+    /// Changes secrets, or adds them, by their dotted names: all of them or none. The file is read anew just before, so what somebody else
+    /// changed in it meanwhile stays; it is encrypted to the same recipients and replaced in one step.
+    ///
+    /// # Errors
+    /// When there is no file yet, it does not decrypt, or it cannot be written.
+    pub fn set(&self, changes: &[(&str, Secret)], _permit: &Permit) -> Result<()> {
+        let changes: Values = changes.iter().map(|(name, secret)| ((*name).to_owned(), secret.clone())).collect();
+        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        let file = &self.0.file;
+        match &self.0.keeper {
+            Keeper::Nobody => return Err(Error::usage(SopsError::NoFile { file: file.clone() })),
+            Keeper::Other(keep) => {
+                let mut values = state.values.clone().and_then(std::result::Result::ok).map(|values| (*values).clone()).unwrap_or_default();
+                values.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+                values.extend(changes);
+                keep(&values)?;
+                state.values = Some(Ok(Arc::new(values)));
+            }
+            Keeper::File(path) => {
+                let document = read(path, file).map_err(Error::recipe)?;
+                let document = document.ok_or_else(|| Error::usage(SopsError::NoFile { file: file.clone() }))?;
+                let text = store::with_values(&document, &self.0.services, &changes).map_err(Error::recipe)?;
+                let written = File::parse(file, document.format(), &text).map_err(Error::recipe)?;
+                store::replace_file(path, text.as_bytes())
+                    .map_err(|error| Error::usage(SopsError::Write { file: file.clone(), reason: error.to_string() }))?;
+                *state = State { document: Some(Arc::new(written)), values: None };
+            }
+        }
+        Ok(())
+    }
+
+    fn values(&self) -> std::result::Result<Arc<Values>, SopsError> {
+        if let Some(values) = &self.0.state.read().unwrap_or_else(PoisonError::into_inner).values {
+            return values.clone();
+        }
+        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        let decrypt = |document: &File| {
+            let key = self.0.services.data_key(&self.0.file, document.metadata())?;
+            Ok(Arc::new(document.open(&key)?.values().to_vec()))
+        };
+        let values = state.document.as_deref().map_or_else(|| Ok(Arc::default()), decrypt);
+        state.values.get_or_insert(values).clone()
     }
 
     fn missing(&self, name: &str) -> SopsError {
@@ -99,18 +180,30 @@ impl Secrets {
             format!("`{name}` is a group; name one of its secrets: {}", below.join(", "))
         } else if let Some(near) = nearest(name, names.iter().map(String::as_str)) {
             format!("did you mean `{near}`?")
-        } else if names.is_empty() && self.document.is_none() {
-            format!("there is no such file yet: `kthw secrets edit {}` makes it; put `{name}` into it", self.file)
+        } else if names.is_empty() {
+            format!("there is no such file yet: `kthw secrets edit {}` makes it; put `{name}` into it", self.file())
         } else {
-            format!("add it with `kthw secrets edit {}`", self.file)
+            format!("add it with `kthw secrets edit {}`", self.file())
         };
-        SopsError::Missing { name: name.into(), file: self.file.clone(), help }
+        SopsError::Missing { name: name.into(), file: self.file().to_owned(), help }
     }
+}
+
+/// The file at `path`, known to people as `file`, if there is one.
+fn read(path: &Path, file: &str) -> std::result::Result<Option<Arc<File>>, SopsError> {
+    let unreadable = |reason: String| SopsError::Read { file: file.to_owned(), reason };
+    match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Ok(found) if found.len() > MAX_BYTES => return Err(unreadable(format!("it has more than {} MiB", MAX_BYTES >> 20))),
+        _ => {}
+    }
+    let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    File::parse(file, Format::of(path), &text).map(|file| Some(Arc::new(file)))
 }
 
 /// Names only; never a value.
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secrets").field("file", &self.file).field("names", &self.names()).finish_non_exhaustive()
+        f.debug_struct("Secrets").field("file", &self.file()).field("names", &self.names()).finish_non_exhaustive()
     }
 }

@@ -36,6 +36,9 @@ pub struct Workspace {
     /// How nodes are reached.
     #[serde(default)]
     pub ssh: Ssh,
+    /// When secrets are rotated by `recipes/operations/rotate-secrets.rhai`.
+    #[serde(default)]
+    pub rotation: Rotation,
     /// Package repositories and versions.
     #[serde(default)]
     pub packages: Packages,
@@ -234,7 +237,9 @@ pub struct Ssh {
     pub port: u16,
     /// Private key file; the agent is asked when absent. `~` is the home directory.
     pub key_file: Option<String>,
-    /// Public keys that machines are made with. The public half of `key_file` is added.
+    /// The name of the private key in `secrets.sops.yaml`, such as `ssh.private_key`, in place of `key_file`. kthw can rotate it.
+    pub key_secret: Option<String>,
+    /// Public keys that machines are made with. The public half of `key_file` or `key_secret` is added.
     pub authorized_keys: Vec<String>,
     /// `user@host:port` of a host to go through.
     pub jump_host: Option<String>,
@@ -242,7 +247,23 @@ pub struct Ssh {
 
 impl Default for Ssh {
     fn default() -> Self {
-        Self { user: "kthw".into(), port: 22, key_file: None, authorized_keys: Vec::new(), jump_host: None }
+        Self { user: "kthw".into(), port: 22, key_file: None, key_secret: None, authorized_keys: Vec::new(), jump_host: None }
+    }
+}
+
+/// When secrets are rotated: credentials that kthw makes carry a generation and the day on which they were made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rotation {
+    /// The generation that credentials have at least; raise it by one to have all of them made anew.
+    pub generation: u32,
+    /// Credentials older than so many days are made anew; none are by age when absent.
+    pub max_age_days: Option<u32>,
+}
+
+impl Default for Rotation {
+    fn default() -> Self {
+        Self { generation: 1, max_age_days: None }
     }
 }
 

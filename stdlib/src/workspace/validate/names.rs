@@ -86,6 +86,27 @@ pub(super) fn ssh(check: &mut Check<'_>) {
             "name a user who may run `sudo -n`, or leave `user` out for `kthw`",
         );
     }
+    if let Some(secret) = &ssh.key_secret {
+        let path = "ssh.key_secret";
+        if secret.split('.').any(str::is_empty) || secret.contains(|c: char| c.is_whitespace() || c == '>') {
+            check.add(
+                "kthw::workspace::key_secret",
+                path,
+                "not a name of a secret",
+                format!("`{secret}` does not name a secret"),
+                "write the keys on the way to it in secrets.sops.yaml with dots between them, such as `ssh.private_key`",
+            );
+        }
+        if ssh.key_file.is_some() {
+            check.add_pair(
+                "kthw::workspace::two_keys",
+                ("ssh.key_file", "a key on this computer"),
+                (path, "a key in the secrets file"),
+                "nodes are logged in to with one key, and two are named",
+                "keep `key_secret` (kthw can rotate it), or `key_file`, and remove the other",
+            );
+        }
+    }
     if let Some(jump) = ssh.jump_host.as_ref().filter(|jump| !is_jump_host(jump)) {
         check.add(
             "kthw::workspace::jump_host",
