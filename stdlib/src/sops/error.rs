@@ -22,7 +22,7 @@ pub enum SopsError {
         reason: String,
     },
     /// There is no file that a secret could be written into.
-    #[error("there is no {file} to write a secret into")]
+    #[error("no file {file} to write a secret into")]
     #[diagnostic(
         code(kthw::sops::no_file),
         help("make it with `kthw secrets edit {file}`: kthw cannot know to whom it should be encrypted")

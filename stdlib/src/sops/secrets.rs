@@ -135,6 +135,10 @@ impl Secrets {
     /// # Errors
     /// When there is no file yet, it does not decrypt, or it cannot be written.
     pub fn set(&self, changes: &[(&str, Secret)], _permit: &Permit) -> Result<()> {
+        self.change(changes)
+    }
+
+    pub(super) fn change(&self, changes: &[(&str, Secret)]) -> Result<()> {
         let changes: Values = changes.iter().map(|(name, secret)| ((*name).to_owned(), secret.clone())).collect();
         let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
         let file = &self.0.file;

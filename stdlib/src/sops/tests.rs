@@ -292,3 +292,41 @@ fn sops_encrypt(sops: &Path, arguments: &[&OsStr], file: &Path) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("sops writes text")
 }
+
+#[test]
+fn a_changed_secret_is_in_the_file_and_nothing_else_moved() {
+    let folder = folder();
+    let secrets = open(&folder, ENCRYPTED).expect("it is a SOPS file");
+    let (same, pem) = (secrets.clone(), "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n-----END OPENSSH PRIVATE KEY-----\n");
+    let new = kthw_engine::Secret::new;
+    secrets.change(&[("proxmox.token", new("root@pam!kthw-1=new")), ("ssh.private_key", new(pem))]).expect("it is written");
+    assert_eq!(value(&same, "proxmox.token"), "root@pam!kthw-1=new");
+    let written = fs::read_to_string(folder.path().join("secrets.sops.yaml")).expect("a file");
+    let again = open(&folder, &written).expect("a SOPS file");
+    assert_eq!((value(&again, "ssh.private_key"), value(&again, "proxmox.pem")), (pem.to_owned(), "-----BEGIN\nline é\n".to_owned()));
+    let lines = |text: &str| text.lines().take_while(|line| *line != "sops:").map(str::to_owned).collect::<Vec<_>>();
+    let (before, after) = (lines(ENCRYPTED), lines(&written));
+    let moved = after.iter().filter(|line| !before.contains(line)).map(|line| line.split(':').next().unwrap_or_default().trim().to_owned());
+    assert_eq!(moved.collect::<Vec<_>>(), ["token", "ssh", "private_key"]);
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left beside it");
+}
+
+#[test]
+fn what_cannot_be_written_is_refused_and_the_file_stays() {
+    let folder = folder();
+    let new = [("proxmox.token", kthw_engine::Secret::new("x"))];
+    let nobody = Secrets::from_values("the lab", std::iter::empty::<(String, kthw_engine::Secret)>());
+    check_error(
+        nobody.change(&new),
+        &folder,
+        "no file the lab to write a secret into; make it with `kthw secrets edit the lab`: kthw cannot know to whom it should be encrypted",
+    );
+    let broken = ENCRYPTED.replacen("data:j", "data:k", 1);
+    let secrets = open(&folder, &broken).expect("it is a SOPS file");
+    let error = secrets.change(&new).expect_err("it was changed").to_string();
+    assert!(error.contains("was changed after it was encrypted"), "{error}");
+    assert_eq!(fs::read_to_string(folder.path().join("secrets.sops.yaml")).expect("a file"), broken);
+    let group = open(&folder, ENCRYPTED).expect("a SOPS file");
+    let error = group.change(&[("proxmox", kthw_engine::Secret::new("x"))]).expect_err("a group").to_string();
+    assert!(error.contains("cannot set `proxmox`"), "{error}");
+}
