@@ -25,8 +25,7 @@ impl Stamp {
         let (workspace, rest) = comment.split_whitespace().next()?.strip_prefix("kthw:")?.split_once(':')?;
         let mut parts = rest.rsplitn(3, ':');
         let (made, generation, name) = (parts.next()?, parts.next()?, parts.next()?);
-        let stamp =
-            Self { workspace: workspace.into(), name: name.into(), generation: generation.parse().ok()?, made: made.parse().ok()? };
+        let stamp = Self { workspace: workspace.into(), name: name.into(), generation: generation.parse().ok()?, made: made.parse().ok()? };
         (!workspace.is_empty() && !name.is_empty()).then_some(stamp)
     }
 
@@ -83,7 +82,8 @@ mod tests {
         assert_eq!(stamp.to_string(), "kthw:ubuntu:token/kthw:a:3:2026-08-01");
         assert_eq!(Stamp::find(&format!("{stamp} replaces SHA256:x")), Some(stamp.clone()));
         assert_eq!((stamp.age_days(date(2026, 8, 31)), stamp.shown(date(2026, 8, 2))), (30, "3, 1 day old".into()));
-        for not_ours in ["", "me@home", "kthw:", "kthw:a:b:c:d", "kthw::n:1:2026-08-01", "kthw:a::1:2026-08-01", "x kthw:a:b:1:2026-08-01"] {
+        for not_ours in ["", "me@home", "kthw:", "kthw:a:b:c:d", "kthw::n:1:2026-08-01", "kthw:a::1:2026-08-01", "x kthw:a:b:1:2026-08-01"]
+        {
             assert_eq!(Stamp::find(not_ours), None, "{not_ours}");
         }
     }
@@ -103,7 +103,11 @@ mod tests {
             (7, Some(29), Some(1), 7),
         ] {
             let rotation = Rotation { generation: asked, max_age_days };
-            assert_eq!(wanted_generation(&rotation, found.map(live).as_ref(), date(2026, 8, 31)), expected, "{asked} {max_age_days:?} {found:?}");
+            assert_eq!(
+                wanted_generation(&rotation, found.map(live).as_ref(), date(2026, 8, 31)),
+                expected,
+                "{asked} {max_age_days:?} {found:?}"
+            );
         }
     }
 }

@@ -306,7 +306,7 @@ fn a_changed_secret_is_in_the_file_and_nothing_else_moved() {
     assert_eq!((value(&again, "ssh.private_key"), value(&again, "proxmox.pem")), (pem.to_owned(), "-----BEGIN\nline é\n".to_owned()));
     let lines = |text: &str| text.lines().take_while(|line| *line != "sops:").map(str::to_owned).collect::<Vec<_>>();
     let (before, after) = (lines(ENCRYPTED), lines(&written));
-    let moved = after.iter().filter(|line| !before.contains(line)).map(|line| line.split(':').next().unwrap_or_default().trim().to_owned());
+    let moved = after.iter().filter(|line| !before.contains(line) && !line.trim().starts_with("#ENC[")).map(|line| line.split(':').next().unwrap_or_default().trim().to_owned());
     assert_eq!(moved.collect::<Vec<_>>(), ["token", "ssh", "private_key"]);
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left beside it");
 }
