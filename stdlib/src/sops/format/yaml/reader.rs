@@ -234,23 +234,28 @@ impl<'a> Reader<'a> {
 
     fn list(&mut self, style: StructureStyle, start: &Range<usize>) -> Result<(), NotYaml> {
         let flow = style == StructureStyle::Flow;
-        let column = if flow { 0 } else { self.column(start.start) };
         let (first, mut items) = (self.reading.leaves.len(), 0);
-        loop {
+        let mut from = start.start;
+        let column = loop {
             let (event, span) = self.inside()?;
+            if items == 0 && !flow && !self.text[from..].starts_with('-') {
+                from = self.text[..span.start].rfind('-').unwrap_or(from);
+            }
             if matches!(event, Event::SequenceEnd) {
                 self.close(flow, start, &span);
                 let (document, path, end) = (self.document, self.path.clone(), self.last);
+                let column = if flow { 0 } else { self.column(from) };
                 let brace = flow.then(|| span.end - 1);
-                self.reading.collections.push(Collection { document, path, is_list: true, column, start: start.start, end, items, brace });
-                break;
+                self.reading.collections.push(Collection { document, path, is_list: true, column, start: from, end, items, brace });
+                break column;
             }
             self.path.push(Step::Index(items));
-            let dash = usize::from(span.is_empty() && self.text[span.start..].starts_with('-'));
-            self.node(event, &(span.start + dash..span.end + dash))?;
+            // An item that is not there has its place behind its dash.
+            let behind = usize::from(span.is_empty() && self.text[span.start..].starts_with('-'));
+            self.node(event, &(span.start + behind..span.end + behind))?;
             self.path.pop();
             items += 1;
-        }
+        };
         self.styled(first, flow, column);
         Ok(())
     }
