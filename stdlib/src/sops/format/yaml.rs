@@ -24,9 +24,11 @@ pub(super) struct Yaml;
 
 impl Layout for Yaml {
     fn read(&self, file: &str, text: &str) -> Result<Text, SopsError> {
-        let read = Reader::read(text).map_err(|error| error.placed(file, text))?;
-        let (block, mut leaves): (Vec<Leaf>, Vec<Leaf>) = read.leaves.into_iter().partition(|leaf| is_block(&leaf.path));
-        leaves.extend(comments::place(text, &leaves, &block, &read.collections, read.comments, &read.block_spans));
+        let mut read = Reader::read(text).map_err(|error| error.placed(file, text))?;
+        let all = std::mem::take(&mut read.leaves);
+        let comments = comments::place(text, &all, &mut read);
+        let (block, mut leaves): (Vec<Leaf>, Vec<Leaf>) = all.into_iter().partition(|leaf| is_block(&leaf.path));
+        leaves.extend(comments);
         comments::sort(&mut leaves);
         let first: Vec<&Leaf> = block.iter().filter(|leaf| leaf.document == 0).collect();
         Ok(Text { leaves, block: block_of(&first), block_spans: read.block_spans })

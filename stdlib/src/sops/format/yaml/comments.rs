@@ -2,23 +2,18 @@
 //!
 //! sops goes by what go-yaml attaches a comment to (<https://github.com/go-yaml/yaml/blob/v3.0.1/decode.go>): the key or item beside
 //! or below it. Here its column decides: it stands in the deepest map or list around it that does not begin further right.
-use super::reader::{Collection, Comment};
-use crate::sops::text::{Leaf, Style, What};
+use super::reader::{Collection, Reading};
+use crate::sops::text::{Leaf, Step, Style, What};
 use std::ops::Range;
 use zeroize::Zeroizing;
 
-/// The comments as leaves; those inside a `sops` block are dropped.
-pub(super) fn place(
-    text: &str,
-    leaves: &[Leaf],
-    block: &[Leaf],
-    collections: &[Collection],
-    comments: Vec<Comment>,
-    blocks: &[Range<usize>],
-) -> Vec<Leaf> {
+/// The comments as leaves; those inside a `sops` block are dropped. `leaves` are all values.
+pub(super) fn place(text: &str, leaves: &[Leaf], reading: &mut Reading) -> Vec<Leaf> {
+    let comments = std::mem::take(&mut reading.comments);
+    let (collections, blocks) = (&reading.collections, &reading.block_spans);
     // Where values, keys and dashes begin; a comment stands between two of them.
-    let mut marks: Vec<usize> = leaves.iter().chain(block).map(|leaf| leaf.span.start).collect();
-    marks.extend(collections.iter().map(|one| one.start));
+    let mut marks = reading.keys.clone();
+    marks.extend(leaves.iter().map(|leaf| leaf.span.start).chain(collections.iter().map(|one| one.start)));
     marks.sort_unstable();
     let comments = comments.into_iter().filter(|comment| !blocks.iter().any(|block| block.contains(&comment.span.start)));
     let placed = comments.map(|comment| {
@@ -29,20 +24,53 @@ pub(super) fn place(
         let before = marks.iter().rev().copied().find(|mark| *mark < at);
         let holds = |one: &&Collection| {
             let around = |mark: Option<usize>| mark.is_some_and(|mark| one.start <= mark && mark <= one.end);
-            one.document == comment.document && (around(before) || !comment.beside && around(next))
+            let here = match one.brace {
+                Some(brace) => one.start <= at && at < brace,
+                None => around(before) || !comment.beside && around(next),
+            };
+            one.document == comment.document && here
         };
         let around = collections.iter().filter(holds).filter(|one| comment.beside || one.column <= column);
         let holder = around.max_by_key(|one| one.path.len());
         let beside_value = comment.beside.then(|| leaves.iter().rfind(|leaf| leaf.span.end <= at && leaf.span.start >= line)).flatten();
-        let path = match beside_value {
-            Some(value) => value.path[..value.path.len() - 1].to_vec(),
-            None => holder.map(|holder| holder.path.clone()).unwrap_or_default(),
+        let path = match (beside_value, holder) {
+            (Some(value), _) => value.path[..value.path.len() - 1].to_vec(),
+            (None, None) => Vec::new(),
+            (None, Some(holder)) if comment.beside || next.is_some_and(|next| next <= holder.end) => holder.path.clone(),
+            (None, Some(holder)) => {
+                let inner = collections.iter().filter(|one| one.brace.is_none() && holds(one) && before.is_some_and(|mark| one.start <= mark && mark <= one.end));
+                let inner = inner.max_by_key(|one| one.path.len()).unwrap_or(holder);
+                tail(text, &comment.span, holder, inner, next)
+            }
         };
         let span = comment.span.start + 1..comment.span.end;
         let style = Style { tail: comment.beside, ..Style::default() };
         Leaf { document: comment.document, path, span, what: What::Comment(Zeroizing::new(comment.text)), style }
     });
     placed.collect()
+}
+
+/// Where a comment behind the last entry of `holder` belongs; `inner` holds the last value before it, and `next` is what follows.
+///
+/// Found by asking sops for many layouts; a layout that is not among them may be taken for another place. Then sops shows that comment
+/// encrypted, and kthw, which tries all places, still reads it.
+fn tail(text: &str, span: &Range<usize>, holder: &Collection, inner: &Collection, next: Option<usize>) -> Vec<Step> {
+    let parent = || holder.path[..holder.path.len().saturating_sub(1)].to_vec();
+    let below = text[span.end..].split('\n').nth(1).unwrap_or_default().trim();
+    let above = text[..span.start].trim_end_matches([' ', '\t']).trim_end_matches('\n').rsplit('\n').next().unwrap_or_default().trim();
+    let followed = next.is_some() && !below.is_empty() && !below.starts_with('#');
+    if holder.is_list && inner.path.len() > holder.path.len() {
+        // Below a list whose last item is a map or a list.
+        parent()
+    } else if holder.is_list && holder.column == 0 && (followed || next.is_none()) {
+        // Dashes in the first column: the comment looks as if it stood above the next key.
+        parent()
+    } else if !holder.is_list && followed && !above.starts_with('#') {
+        // One line between a nested map and the end of the outer one counts as the end of the nested one.
+        inner.path.clone()
+    } else {
+        holder.path.clone()
+    }
 }
 
 /// The order in which sops walks: as in the text, but a comment beside a value comes before it.

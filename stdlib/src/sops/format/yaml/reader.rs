@@ -60,6 +60,8 @@ pub(super) struct Reading {
     pub leaves: Vec<Leaf>,
     pub collections: Vec<Collection>,
     pub comments: Vec<Comment>,
+    /// Where keys begin.
+    pub keys: Vec<usize>,
     pub ends: Vec<End>,
     pub block_spans: Vec<Range<usize>>,
 }
@@ -86,6 +88,10 @@ impl<'a> Reader<'a> {
                 Event::Comment(text, placement) => reader.comment(&text, placement, &span),
                 _ => {}
             }
+        }
+        if reader.reading.ends.is_empty() {
+            // Nothing, or nothing but comments.
+            reader.reading.ends.push(End { offset: text.len(), flow_root: None });
         }
         Ok(reader.reading)
     }
@@ -202,6 +208,7 @@ impl<'a> Reader<'a> {
                     if keys.len() == 1 && !flow {
                         (from, column) = (span.start, self.column(span.start));
                     }
+                    self.reading.keys.push(span.start);
                     let is_block = self.path.is_empty() && key == BLOCK;
                     if self.path.is_empty() && !flow {
                         self.root_key(span.start, is_block);

@@ -1,5 +1,5 @@
-use super::super::super::{Format, File, Metadata, Recipient, MasterKey, Rules, encrypt, new_data_key, file::Opened, keys::DataKey};
-
+//! Layout, comments, aliases and setting, with and without the real sops.
+use crate::sops::{DataKey, File, Format, KeyServices, MasterKey, Metadata, Opened, Recipient, Rules, encrypt, new_data_key};
 /// A file without recipients: tests hold the data key themselves.
 fn metadata(rules: Rules) -> Metadata {
     Metadata::new(vec![vec![MasterKey::to(Recipient::Age("age1test".into()))]], None, rules, false)
@@ -112,5 +112,71 @@ fn a_value_is_set_where_it_stands_or_at_the_end() {
         let set = crate::sops::set("f", Format::Yaml, plain.as_bytes(), path, &serde_json::from_str(value).unwrap());
         let shown = set.map_or_else(|error| error.to_string(), |bytes| String::from_utf8(bytes.to_vec()).unwrap());
         assert_eq!(shown, expected, "{path}");
+    }
+}
+
+/// Comments in all kinds of places.
+const COMMENTED: &[&str] = &[
+    "# head one\n# head two\n\n# separated\na: # beside a group\n  # first in a\n  b: 1 # beside b\n\n  # before c\n  c: 2\n  # last in a\nd:\n  - x # beside x\n  # before y\n  - y\n  # before map\n  - k: 1\n    # in map\n    l: 2\n  # last in list\n\n# before e after blank\ne: |\n  text\n# after block text\nf: {g: 1} # beside flow\n# end one\n\n# end two\n",
+    "d:\n  - x\n  # tail\ne: 1\n",
+    "d:\n  - x\n  # tail\n\ne: 1\n",
+    "d:\n  - x\n\n  # tail\ne: 1\n",
+    "d:\n- x\n# tail col0\ne: 1\n",
+    "d:\n- x\n# tail col0\n\ne: 1\n",
+    "d:\n  b: 1\n  # tail\ne: 1\n",
+    "d:\n  b: 1\n# tail col 0\ne: 1\n",
+    "d:\n  b: 1\n# tail col 0\n\ne: 1\n",
+    "d:\n  b:\n    c: 1\n    # deep\n  # mid\n# top\ne: 1\n",
+    "d:\n  b:\n    c: 1\n  # mid only\ne: 1\n",
+    "d:\n  b:\n    c: 1\n  # mid before f\n  f: 2\ne: 1\n",
+    "d:\n  - k: 1\n    # in item\n  - k: 2\n    # in last item\ne: 1\n",
+    "d:\n  - k: 1\n    l:\n      - z\n      # deep list\n    # item map\n  # list\ne: 1\n",
+    "# h\n\n# h2\na: 1\n# end\n",
+    "a: # beside a list\n  - 1 # beside 1\nb: [1, 2] # beside flow list\nc: {k: v} # beside flow map\n",
+    "a: 1\n---\n# doc two\nb: 2 # b\n# end two\n",
+    "d:\n  - x\n  # before last\n  - y\n# at 0 directly\n\n# next at 0\ne: 1\n",
+    "a:\n    # only comment first\n    # second\n    b:\n        c: x\nz: |\n  t\n# after text\ny: >-\n  t\n  # in text\n# after folded\n",
+    "a: 1\n  # deeper than its sibling\nb: 2\n",
+    "a:\n  b: 1\n# end\n",
+    "a:\n  b: 1\n\n# end\n",
+    "a:\n  b:\n    c: 1\n\n  # mid after blank\ne: 1\n",
+    "a:\n  b:\n    c: 1\n  # mid, blank after\n\ne: 1\n",
+    "a:\n  b:\n    - 1\n  # mid after list\ne: 1\n",
+    "a:\n  - x\n# end col0\n",
+    "a:\n- x\n# end col0\n",
+    "a:\n  b:\n    c:\n      d: 1\n  # up two\ne: 1\n",
+    "a:\n  b: {x: 1}\n  # after flow\ne: 1\n",
+    "l:\n  - - 1\n    - 2\n    # inner\n  # outer\n  - 3\ne: 1\n",
+    "a: 1\n\n\n# after two blanks\n\n# another\n",
+    "l:\n  # first in list\n  - 1\n",
+    "l:\n  -\n    # in item before k\n    k: 1\n  # before 2\n  - 2\n",
+    "a:\n  b:\n    c: 1\n  # one\n  # two\ne: 1\n",
+    "a:\n  - b:\n      c: 1\n    # item level\n  - d\ne: 1\n",
+    "a: |\n  x\n\n# c1\n\n# c2\nb: 1\n",
+];
+
+#[test]
+fn the_real_sops_reads_every_comment() {
+    let Some(sops) = std::env::var_os("KTHW_SOPS") else {
+        assert!(std::env::var_os("KTHW_REQUIRE_PEERS").is_none(), "a peer test would be skipped");
+        eprintln!("SKIPPED: set KTHW_SOPS to a sops binary to let it read what kthw wrote");
+        return;
+    };
+    let identity = include_str!("../../fixtures/age-key.txt");
+    let recipient = identity.split("public key: ").nth(1).and_then(|rest| rest.lines().next()).expect("the fixture has it");
+    let key = new_data_key();
+    let mut metadata = metadata(Rules::default());
+    metadata.groups = vec![vec![MasterKey::to(Recipient::Age(recipient.into()))]];
+    KeyServices::new(|_| None).seal_to("f", &mut metadata.groups, None, &key).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.yaml");
+    for plain in COMMENTED {
+        std::fs::write(&path, encrypt("f", Format::Yaml, plain.as_bytes(), &metadata, &key, None).unwrap()).unwrap();
+        let mut command = std::process::Command::new(&sops);
+        let output = command.arg("decrypt").arg(&path).env("SOPS_DISABLE_VERSION_CHECK", "1").env("SOPS_AGE_KEY", identity).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && !text.contains("ENC["), "{plain}\n{text}{}", String::from_utf8_lossy(&output.stderr));
+        let words = |text: &str| text.lines().filter_map(|line| Some(line.split_once('#')?.1.trim().to_owned())).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(words(plain), words(&text), "{plain}\n{text}");
     }
 }
