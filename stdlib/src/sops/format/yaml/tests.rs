@@ -135,7 +135,7 @@ const COMMENTED: &[&str] = &[
     "a: # beside a list\n  - 1 # beside 1\nb: [1, 2] # beside flow list\nc: {k: v} # beside flow map\n",
     "a: 1\n---\n# doc two\nb: 2 # b\n# end two\n",
     "d:\n  - x\n  # before last\n  - y\n# at 0 directly\n\n# next at 0\ne: 1\n",
-    "a:\n    # only comment first\n    # second\n    b:\n        c: x\nz: |\n  t\n# after text\ny: >-\n  t\n  # in text\n# after folded\n",
+    "a:\n    # only comment first\n    # second\n    b:\n        c: x\nz: |\n  t\n# after text\ny: >-\n  t\n# after folded\n",
     "a: 1\n  # deeper than its sibling\nb: 2\n",
     "a:\n  b: 1\n# end\n",
     "a:\n  b: 1\n\n# end\n",
