@@ -56,8 +56,11 @@ pub(super) fn place(text: &str, leaves: &[Leaf], reading: &mut Reading) -> Vec<L
 /// encrypted, and kthw, which tries all places, still reads it.
 fn tail(text: &str, span: &Range<usize>, holder: &Collection, inner: &Collection, next: Option<usize>) -> Vec<Step> {
     let parent = || holder.path[..holder.path.len().saturating_sub(1)].to_vec();
-    let below = text[span.end..].split('\n').nth(1).unwrap_or_default().trim();
-    let above = text[..span.start].trim_end_matches([' ', '\t']).trim_end_matches('\n').rsplit('\n').next().unwrap_or_default().trim();
+    // The lines around the block of comments in this column.
+    let line = text[..span.start].rfind('\n').map_or(0, |end| end + 1);
+    let mark = &text[line..=span.start];
+    let below = text[span.end..].lines().skip(1).find(|line| !line.starts_with(mark)).unwrap_or_default().trim();
+    let above = text[..line].lines().rev().find(|line| !line.starts_with(mark)).unwrap_or_default().trim();
     let followed = next.is_some() && !below.is_empty() && !below.starts_with('#');
     if holder.is_list && inner.path.len() > holder.path.len() {
         // Below a list whose last item is a map or a list.
