@@ -5,7 +5,10 @@
 //!
 //! [`KeyServices`] decides what has to open and in which order; a [`KeyService`] knows one kind of key and nothing about files.
 mod age;
+mod aws;
 mod identities;
+mod kms;
+mod pgp;
 mod program;
 mod services;
 mod shamir;

@@ -23,7 +23,11 @@ impl KeyServices {
     /// Over other variables.
     pub fn new(variables: impl Fn(&str) -> Option<OsString> + Send + Sync + 'static) -> Self {
         let variables: Arc<Variables> = Arc::new(variables);
-        let services: Vec<Box<dyn KeyService>> = vec![Box::new(AgeService::new(variables.clone()))];
+        let services: Vec<Box<dyn KeyService>> = vec![
+            Box::new(AgeService::new(variables.clone())),
+            Box::new(PgpService::new(variables.clone())),
+            Box::new(KmsService::new(variables.clone())),
+        ];
         Self { variables, services, passphrase: None }
     }
 
