@@ -106,7 +106,7 @@ pub enum SopsError {
         advice: String,
     },
     /// The file needs several groups of keys, and too few of them open.
-    #[error("{opened} key groups of {file} open, and {needed} are needed")]
+    #[error("too few key groups of {file} open: {opened} of the {needed} that are needed")]
     #[diagnostic(code(kthw::sops::too_few_groups), help("{groups}. To go on, {advice}"))]
     TooFewGroups {
         /// The file.

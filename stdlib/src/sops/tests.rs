@@ -149,7 +149,7 @@ fn without_a_fitting_key_the_message_says_where_it_looked() {
         secrets.get("keys.0"),
         &folder,
         &format!(
-            "no age key at hand opens secrets.sops.yaml; it is encrypted to age {recipient}. Looked at .config/sops/age/keys.txt (not there). Put the private key into SOPS_AGE_KEY, name its file in SOPS_AGE_KEY_FILE, or ask a holder to run `kthw secrets updatekeys secrets.sops.yaml`"
+            "no key at hand opens secrets.sops.yaml; it is encrypted to age {recipient}: looked at .config/sops/age/keys.txt (not there). To go on, put the private age key into SOPS_AGE_KEY, or name its file in SOPS_AGE_KEY_FILE; or ask a holder to run `kthw secrets updatekeys secrets.sops.yaml`"
         ),
     );
 }
@@ -175,7 +175,7 @@ fn keys_come_from_the_places_that_sops_knows() {
         ),
         (
             "SOPS_AGE_KEY_CMD",
-            "exit 3",
+            "sh -c 'exit 3'",
             "cannot take age keys from SOPS_AGE_KEY_CMD: the command ended with exit status: 3; correct SOPS_AGE_KEY_CMD, or unset it",
         ),
         (
@@ -203,7 +203,7 @@ fn other_files_are_refused_by_name() {
         open(&folder, pgp).expect("its form is right").get("token"),
         &folder,
         &format!(
-            "secrets.sops.yaml is encrypted to PGP {fingerprint} only, and kthw reads age; add an age recipient: list it in `.sops.yaml`, then run `kthw secrets updatekeys secrets.sops.yaml` as someone who can decrypt it"
+            "no key at hand opens secrets.sops.yaml; it is encrypted to PGP {fingerprint}: gpg was not asked, because neither GNUPGHOME nor HOME is set. To go on, import the private PGP key with `gpg --import`; or ask a holder to run `kthw secrets updatekeys secrets.sops.yaml`"
         ),
     );
 }

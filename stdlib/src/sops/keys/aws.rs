@@ -14,7 +14,7 @@ use reqsign_aws_v4::{Credential, DefaultCredentialProvider, RequestSigner, Stati
 use reqsign_core::{CommandExecute, CommandOutput, Context, Env, FileRead, HttpSend, ProvideCredential, Signer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::{collections::HashMap, ffi::OsString, fmt, fs, future::Future, path::PathBuf, process::Command, sync::Arc, thread, time::Duration};
+use std::{collections::HashMap, fmt, fs, path::PathBuf, process::Command, sync::Arc, thread, time::Duration};
 use zeroize::Zeroizing;
 
 /// For everything together: credentials, a role, and the request itself.
@@ -44,7 +44,7 @@ pub(super) fn call(variables: &Arc<Variables>, account: &Account<'_>, call: Call
         let trust = variables("AWS_CA_BUNDLE").filter(|path| !path.is_empty());
         let trust = trust.map_or(Trust::System, |path| Trust::CaFile(path.into()));
         let client = Client(Arc::new(HttpClient::new(&trust).map_err(|error| error.to_string())?));
-        let session = Session { variables, account, client: client.clone(), context: context(variables, client) };
+        let session = Session { variables: &**variables, account, client: client.clone(), context: context(variables, client) };
         let mut credential = session.credential().await?;
         if let Some(role) = account.role {
             credential = session.assume(&credential, role).await?;
@@ -105,7 +105,8 @@ impl Session<'_> {
         let request = Call { service: "sts", headers: &headers, body: Zeroizing::new(form.into_bytes()) };
         let answer = self.send(credential, request).await.map_err(|reason| format!("cannot assume the role {role}: {reason}"))?;
         let answer = Zeroizing::new(String::from_utf8_lossy(&answer).into_owned());
-        let field = |name: &str| element(&answer, name).ok_or_else(|| format!("cannot assume the role {role}: STS answered without {name}"));
+        let field =
+            |name: &str| element(&answer, name).ok_or_else(|| format!("cannot assume the role {role}: STS answered without {name}"));
         Ok(Credential {
             access_key_id: field("AccessKeyId")?.into(),
             secret_access_key: field("SecretAccessKey")?.into(),
@@ -258,6 +259,7 @@ impl HttpSend for Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsString;
 
     const ACCOUNT: Account<'_> = Account { partition: "aws", region: "eu-west-1", role: None, profile: None };
 

@@ -35,6 +35,8 @@ pub(super) struct Keyring {
 /// Where keys were looked for, and what was wrong there.
 struct Place {
     name: String,
+    /// The file, when the name is that of a variable.
+    file: Option<PathBuf>,
     note: Option<String>,
 }
 
@@ -89,6 +91,8 @@ impl Keyring {
     /// A file that a variable names must be there.
     fn named_file(&mut self, place: &str, path: &Path, take: Take) {
         self.take(place, read(path).map_err(|error| error.to_string()), take);
+        let known = self.places.iter_mut().rfind(|known| known.name == place);
+        known.expect("it was taken").file = Some(path.to_owned());
     }
 
     /// A file at a usual place may be missing.
@@ -96,13 +100,15 @@ impl Keyring {
         let place = path.display().to_string();
         match read(path) {
             Ok(keys) => self.take(&place, Ok(keys), take),
-            Err(error) if error.kind() == ErrorKind::NotFound => self.places.push(Place { name: place, note: Some("not there".into()) }),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.places.push(Place { name: place, file: None, note: Some("not there".into()) })
+            }
             Err(error) => self.take(&place, Err(error.to_string()), take),
         }
     }
 
     fn take(&mut self, place: &str, keys: Result<Zeroizing<Vec<u8>>, String>, take: Take) {
-        self.places.push(Place { name: place.into(), note: None });
+        self.places.push(Place { name: place.into(), file: None, note: None });
         if let Err(reason) = keys.and_then(|keys| take(self, &keys)) {
             self.places.last_mut().expect("it was pushed").note = Some(reason.clone());
             self.broken.get_or_insert(SopsError::ReadKey { place: place.into(), reason });
@@ -179,7 +185,8 @@ impl Keyring {
         };
         protected.asked = true;
         let place = protected.place;
-        let answer = ask(&format!("Passphrase of {}", self.places[place].name));
+        let Place { name, file, .. } = &self.places[place];
+        let answer = ask(&format!("Passphrase of {}", file.as_ref().map_or_else(|| name.clone(), |file| file.display().to_string())));
         let unlocked = match answer {
             None => Err("no passphrase was given".into()),
             Some(answer) => {
@@ -205,7 +212,7 @@ impl Keyring {
             let locked = self.protected.iter().any(|protected| protected.place == index && !protected.asked);
             match &place.note {
                 Some(note) => format!("{} ({note})", place.name),
-                None if locked => format!("{} (protected by a passphrase)", place.name),
+                None if locked => format!("{} (protected by a passphrase, and nobody could be asked)", place.name),
                 None => place.name.clone(),
             }
         });

@@ -21,7 +21,11 @@ impl PgpService {
         Self { variables }
     }
 
-    fn gpg(&self) -> Command {
+    /// gpg, before its arguments for a deed.
+    fn gpg(&self) -> Result<Command, String> {
+        if self.home().is_none() {
+            return Err("gpg was not asked, because neither GNUPGHOME nor HOME is set".into());
+        }
         let program = (self.variables)("SOPS_GPG_EXEC").filter(|program| !program.is_empty());
         let mut gpg = Command::new(program.unwrap_or_else(|| "gpg".into()));
         for name in ["GNUPGHOME", "HOME"] {
@@ -32,17 +36,21 @@ impl PgpService {
         }
         // No key is ever looked for on the network.
         gpg.args(["--batch", "--no-auto-key-locate"]);
-        gpg
+        Ok(gpg)
+    }
+
+    /// Where gpg keeps its keys.
+    fn home(&self) -> Option<PathBuf> {
+        let set = |name| (self.variables)(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        set("GNUPGHOME").or_else(|| Some(set("HOME")?.join(".gnupg")))
     }
 
     /// What gpg said, and the folder in which it looked. It names keys and people, never what a key holds.
     fn said(&self, messages: &str) -> String {
-        let home = (self.variables)("HOME").map(|home| PathBuf::from(home).join(".gnupg"));
-        let home = (self.variables)("GNUPGHOME").map(PathBuf::from).or(home);
-        let home = home.map_or_else(|| "its usual folder".into(), |home| home.display().to_string());
+        let home = self.home().unwrap_or_default();
         // `gpg: encrypted with …` comes first, the reason last.
         let reason = messages.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("nothing");
-        format!("gpg, with the keys in {home}, says: {}", reason.strip_prefix("gpg: ").unwrap_or(reason))
+        format!("gpg, with the keys in {}, says: {}", home.display(), reason.strip_prefix("gpg: ").unwrap_or(reason))
     }
 }
 
@@ -52,15 +60,14 @@ impl KeyService for PgpService {
     }
 
     fn encrypt(&self, recipient: &Recipient, plain: &[u8]) -> Result<String, SopsError> {
-        let failed =
-            |reason: String| SopsError::CannotSeal { recipient: recipient.to_string(), reason, help: SEAL_HELP.into() };
+        let failed = |reason: String| SopsError::CannotSeal { recipient: recipient.to_string(), reason, help: SEAL_HELP.into() };
         let Recipient::Pgp(fingerprint) = recipient else { return Err(failed("it is no PGP key".into())) };
         let fingerprint = fingerprint.replace(' ', "");
         if !is_fingerprint(&fingerprint) {
             return Err(failed("it is not a fingerprint".into()));
         }
         // Whoever listed the key trusts it; gpg's own web of trust has no say, nor have its defaults.
-        let mut gpg = self.gpg();
+        let mut gpg = self.gpg().map_err(failed)?;
         gpg.args(["--yes", "--trust-model", "always", "--no-default-recipient", "--no-encrypt-to", "--armor"]);
         gpg.args(["--recipient", &fingerprint, "--encrypt"]);
         let ended = program::run(&mut gpg, plain, LIMIT).map_err(failed)?;
@@ -75,9 +82,8 @@ impl KeyService for PgpService {
     }
 
     fn decrypt(&self, key: &MasterKey, asking: Asking<'_>) -> Result<DataKey, SopsError> {
-        let failed =
-            |reason: String| SopsError::CannotOpen { recipient: key.recipient.to_string(), reason, help: OPEN_HELP.into() };
-        let mut gpg = self.gpg();
+        let failed = |reason: String| SopsError::CannotOpen { recipient: key.recipient.to_string(), reason, help: OPEN_HELP.into() };
+        let mut gpg = self.gpg().map_err(failed)?;
         let limit = match asking {
             Asking::NotYet => {
                 gpg.args(["--pinentry-mode", "error"]);

@@ -1,5 +1,8 @@
 //! Opening and sealing the data key of a file: which keys, in which order, and how many groups.
-use super::{Asking, DataKey, Group, KEY_BYTES, KeyService, MasterKey, Passphrase, Recipient, Variables, age::AgeService, shamir};
+use super::{
+    Asking, DataKey, Group, KEY_BYTES, KeyService, MasterKey, Passphrase, Recipient, Variables, age::AgeService, kms::KmsService,
+    pgp::PgpService, shamir,
+};
 use crate::sops::{Metadata, SopsError};
 use kthw_engine::Secret;
 use std::{ffi::OsString, sync::Arc};
@@ -220,9 +223,11 @@ fn failure(file: &str, needed: usize, groups: &[Attempt<'_>]) -> SopsError {
     let names = |group: &Group| group.iter().map(|key| key.recipient.to_string()).collect::<Vec<_>>().join(", ");
     let all = || groups.iter().flat_map(|group| group.group.iter().map(|key| &key.recipient));
     let failures = || groups.iter().flat_map(|group| &group.failures).map(|(_, error)| error);
+    if all().next().is_none() {
+        return SopsError::Malformed { file, reason: "its `sops` block lists no key".into() };
+    }
     if all().all(|recipient| matches!(recipient, Recipient::Other { .. })) {
-        let keys = groups.iter().map(|group| names(group.group)).filter(|names| !names.is_empty()).collect::<Vec<_>>().join(", ");
-        return SopsError::OtherKeys { file, keys: if keys.is_empty() { "no key at all".into() } else { keys } };
+        return SopsError::OtherKeys { file, keys: all().map(Recipient::to_string).collect::<Vec<_>>().join(", ") };
     }
     let first = failures().next();
     if let Some(SopsError::ReadKey { place, .. }) = first
