@@ -126,7 +126,11 @@ impl File {
                         if let (Some(kind), Some(bytes)) = (value.kind(), value.bytes()) {
                             sealings.insert(held(&rule.aad, kind, &bytes), text.to_string());
                         }
-                        edits.push((leaf.span.clone(), layout.spell(leaf, &value)));
+                        let spelled = layout.spell(leaf, &value).map_err(|reason| SopsError::Malformed {
+                            file: self.name.clone(),
+                            reason: format!("`{}` cannot be written in this format: {reason}", name()),
+                        })?;
+                        edits.push((leaf.span.clone(), spelled));
                     }
                     mac.add(&value, rule.encrypts);
                     if let Some(text) = value.bytes().and_then(|bytes| std::str::from_utf8(&bytes).ok().map(Secret::new)) {
@@ -163,8 +167,7 @@ impl File {
             }
             if let Some(opened) = sealed.open(key, &place) {
                 let text = std::str::from_utf8(&opened).ok()?.to_owned();
-                // More than one line would not stay a comment.
-                return (!text.contains(['\n', '\r'])).then(|| (place, Zeroizing::new(text)));
+                return self.format.layout().holds_comment(&text).then(|| (place, Zeroizing::new(text)));
             }
         }
         None

@@ -83,10 +83,18 @@ pub(super) trait Layout: Sync {
     }
 
     /// How `value` is written at the place of `leaf`.
-    fn spell(&self, leaf: &Leaf, value: &Plain) -> Zeroizing<String>;
+    ///
+    /// # Errors
+    /// In words, when the format cannot hold it.
+    fn spell(&self, leaf: &Leaf, value: &Plain) -> Result<Zeroizing<String>, &'static str>;
 
     /// How an encrypted value is written at the place of `leaf`. (The text of an encrypted comment stands as it is.)
     fn spell_sealed(&self, leaf: &Leaf, sealed: &str) -> String;
+
+    /// Whether a text stays one comment when it is written as such.
+    fn holds_comment(&self, comment: &str) -> bool {
+        !comment.contains(['\n', '\r'])
+    }
 
     /// The edit for a list item that is an encrypted comment (sops makes such): the comment as text, or nothing where there are none.
     fn comment_item(&self, text: &str, leaf: &Leaf, comment: &str) -> Edit;
@@ -104,6 +112,12 @@ pub(super) fn utf8<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, SopsError
         file: file.into(),
         reason: format!("byte {} is not UTF-8; encrypt it as a binary file", error.valid_up_to()),
     })
+}
+
+/// The error for what stands at `offset`.
+pub(super) fn malformed(file: &str, text: &str, offset: usize, reason: &str) -> SopsError {
+    let line = text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1;
+    SopsError::Malformed { file: file.into(), reason: format!("{reason} (line {line})") }
 }
 
 /// Bytes to replace, and by what.

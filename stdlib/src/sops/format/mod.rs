@@ -1,4 +1,9 @@
 //! The file formats of sops. Each is one file here: how a text is read into leaves, and how values and the `sops` block are written.
+mod binary;
+mod dotenv;
+mod flat;
+mod ini;
+mod json;
 mod yaml;
 
 use super::text::Layout;
@@ -39,7 +44,11 @@ impl Format {
 
     pub(super) fn layout(self) -> &'static dyn Layout {
         match self {
-            _ => &yaml::Yaml,
+            Self::Yaml => &yaml::Yaml,
+            Self::Json => &json::Json,
+            Self::Dotenv => &dotenv::Dotenv,
+            Self::Ini => &ini::Ini,
+            Self::Binary => &binary::Binary,
         }
     }
 }

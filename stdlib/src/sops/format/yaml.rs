@@ -41,8 +41,8 @@ impl Layout for Yaml {
         Ok((source, text))
     }
 
-    fn spell(&self, leaf: &Leaf, value: &Plain) -> Zeroizing<String> {
-        spelling::value(leaf.style, value)
+    fn spell(&self, leaf: &Leaf, value: &Plain) -> Result<Zeroizing<String>, &'static str> {
+        Ok(spelling::value(leaf.style, value))
     }
 
     fn spell_sealed(&self, leaf: &Leaf, sealed: &str) -> String {
