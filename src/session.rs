@@ -82,16 +82,19 @@ pub fn workspace_of(options: &WorkspaceOptions) -> Result<Loaded> {
     }
 }
 
+/// The folder of a workspace on disk, for commands that do not read the workspace itself.
+///
+/// # Errors
+/// When there is none of that name, or it is inside of kthw only.
+pub fn folder_of_workspace(asked: &str) -> Result<PathBuf> {
+    let found = library::workspace(asked, None).map_err(|why| Error::usage(Unreadable { asked: asked.into(), why }))?;
+    let found = found.ok_or_else(|| Error::usage(no_workspace(asked)))?;
+    found.folder.ok_or_else(|| Error::usage(OnlyAnExample { name: asked.into() }))
+}
+
 fn load(asked: &str, home: Option<&Path>, options: &WorkspaceOptions) -> Result<Loaded> {
     let found = library::workspace(asked, home).map_err(|why| Error::usage(Unreadable { asked: asked.into(), why }))?;
-    let Some(found) = found else {
-        let names = library::workspace_names();
-        let help = nearest(asked, names.iter().map(String::as_str)).map_or_else(
-            || format!("there are: {}; or name a folder that holds a workspace.yaml", names.join(", ")),
-            |name| format!("did you mean `{name}`?"),
-        );
-        return Err(Error::usage(NoWorkspace { asked: asked.into(), help }));
-    };
+    let found = found.ok_or_else(|| Error::usage(no_workspace(asked)))?;
     let mut file = WorkspaceFile::parse(&found.label, &found.text).map_err(Error::recipe)?;
     for set in &options.set {
         file.set(set).map_err(Error::usage)?;
@@ -105,6 +108,15 @@ fn load(asked: &str, home: Option<&Path>, options: &WorkspaceOptions) -> Result<
         workspace.ssh.authorized_keys.push(kthw_lab::PUBLIC_KEY.into());
     }
     Ok(Loaded { workspace: Arc::new(workspace), folder: found.folder })
+}
+
+fn no_workspace(asked: &str) -> NoWorkspace {
+    let names = library::workspace_names();
+    let help = nearest(asked, names.iter().map(String::as_str)).map_or_else(
+        || format!("there are: {}; or name a folder that holds a workspace.yaml", names.join(", ")),
+        |name| format!("did you mean `{name}`?"),
+    );
+    NoWorkspace { asked: asked.into(), help }
 }
 
 /// The store of a workspace.

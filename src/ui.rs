@@ -1,7 +1,7 @@
 //! The only file that prints: plan and report on stdout, progress and errors on stderr, events as JSON when asked.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 use indicatif::{ProgressBar, ProgressStyle};
-use kthw_engine::{Error, Event, Events, Outcome, Plan, Report};
+use kthw_engine::{Error, Event, Events, Outcome, Plan, Report, Secret};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use std::{
     collections::BTreeMap,
@@ -36,6 +36,20 @@ impl Ui {
         let mut out = std::io::stdout().lock();
         // A closed pipe (`kthw … | head`) ends the output, not the run.
         let _ = writeln!(out, "{text}");
+    }
+
+    /// A part of the answer that must not gain a line ending: nothing is printed but these bytes.
+    pub fn raw(&self, bytes: &[u8]) {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(bytes).and_then(|()| out.flush());
+    }
+
+    /// A value, raw; on a terminal a line ending follows, so that the prompt has its own line.
+    pub fn value(&self, text: &str) {
+        self.raw(text.as_bytes());
+        if std::io::stdout().is_terminal() {
+            self.raw(b"\n");
+        }
     }
 
     /// A line beside the answer.
@@ -133,6 +147,23 @@ impl Ui {
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).ok()?;
         Some(answer.trim() == "yes")
+    }
+
+    /// Asks for a line on a terminal; `None` when there is none to ask on, or it ended.
+    pub fn ask(&self, question: &str) -> Option<String> {
+        if self.json || !std::io::stdin().is_terminal() {
+            return None;
+        }
+        eprint!("{question}");
+        let _ = std::io::stderr().flush();
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer).ok()?;
+        (read > 0).then(|| answer.trim().to_owned())
+    }
+
+    /// Asks for a secret on the terminal, without showing it; `None` when there is no terminal, or nothing was entered.
+    pub fn secret(&self, prompt: &str) -> Option<Secret> {
+        rpassword::prompt_password(prompt).ok().map(Secret::new).filter(|text| !text.expose().is_empty())
     }
 
     /// Where the events of a plan or run go: JSON lines, a live line on a terminal, or plain lines.

@@ -10,6 +10,7 @@ mod help;
 mod kubeconfig;
 mod lab;
 mod run;
+mod secrets;
 
 /// What kthw can be asked to do.
 #[derive(Debug, Subcommand)]
@@ -26,6 +27,8 @@ pub enum Command {
     Kubeconfig(kubeconfig::Kubeconfig),
     /// Run a command on nodes
     Exec(exec::Exec),
+    /// Read and change files of secrets that sops or kthw encrypted
+    Secrets(secrets::Secrets),
     /// Manage the simulated world
     Lab(lab::Lab),
 }
@@ -42,6 +45,7 @@ pub fn dispatch(command: Command, ui: &Ui) -> Result<u8> {
         Command::Help(command) => command.run(ui),
         Command::Kubeconfig(command) => blocking(command.run(ui)),
         Command::Exec(command) => blocking(command.run(ui)),
+        Command::Secrets(command) => command.run(ui),
         Command::Lab(command) => command.run(ui),
     }
 }

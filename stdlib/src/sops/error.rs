@@ -185,6 +185,19 @@ pub enum SopsError {
         /// What does not fit.
         what: String,
     },
+    /// Nothing says who shall be able to open a new file.
+    #[error("no creation rules say who can open {file}")]
+    #[diagnostic(code(kthw::sops::no_creation_rules), help("{help}"))]
+    NoCreationRules {
+        /// The file.
+        file: String,
+        /// How to write one.
+        help: String,
+    },
+    /// A creation rule is wrong.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Rule(#[from] crate::workspace::Problem),
     /// A secret that is asked for is not there.
     #[error("no secret `{name}` in {file}")]
     #[diagnostic(code(kthw::sops::missing_secret), help("{help}"))]

@@ -4,6 +4,7 @@
 //! what `kthw secrets` works with. A file's data key is opened by [`KeyServices`].
 
 mod cipher;
+mod creation;
 mod error;
 mod file;
 mod format;
@@ -18,6 +19,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub use creation::{CreationRules, creation_metadata};
 pub use error::SopsError;
 pub use file::{File, Opened, encrypt, set};
 pub use format::Format;

@@ -1,0 +1,159 @@
+//! `kthw secrets edit`: the plain text in the user's editor, in memory only; an edit is saved or kept, never lost.
+use super::{
+    change::{new_key, seal, services},
+    editor,
+    replace::Mode,
+    shelter::{self, Shelter},
+    target::{Config, Place, Target, Unlocked},
+};
+use crate::ui::Ui;
+use clap::Args;
+use kthw_engine::{Error, Result};
+use kthw_stdlib::sops::{DataKey, Format, Metadata};
+use std::{fs, path::PathBuf};
+use zeroize::Zeroizing;
+
+/// What a new YAML file begins with in the editor.
+const NEW_YAML: &str = "# Every value below is encrypted; comments are too. For example:\n# proxmox:\n#   token: the token\n";
+
+/// Edit the plain text, or make a new file
+///
+/// Opens $SOPS_EDITOR, $EDITOR or vi on a file in memory (XDG_RUNTIME_DIR or /dev/shm). A text that is not valid is never saved, and
+/// never lost either: edit it again, or find it where the message says.
+#[derive(Debug, Args)]
+pub struct Edit {
+    /// The file; the workspace's when absent
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    config: Config,
+    /// Begin with the text in this file: an edit that was kept
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// Where no folder is in memory (macOS), use a private one on disk: a crash may leave plain text there
+    #[arg(long)]
+    allow_disk: bool,
+}
+
+impl Edit {
+    pub fn run(self, ui: &Ui) -> Result<u8> {
+        let target = Target::of(self.file, &self.place)?;
+        let services = services(ui);
+        let draft = match target.load_opt()? {
+            Some(encrypted) => Draft::of(encrypted.unlock(&services)?),
+            None => {
+                let mut metadata = target.creation(&self.config)?;
+                let key = new_key(&target, &mut metadata, &services)?;
+                Draft { metadata, key, start: Zeroizing::new(template(target.format).into()), unlocked: None }
+            }
+        };
+        let from = self.from.as_ref().map(|from| read_kept(from)).transpose()?;
+        let shelter = Shelter::make(&target.path, self.allow_disk)?;
+        shelter.write(from.as_ref().unwrap_or(&draft.start))?;
+        let code = draft.edit(&target, shelter, ui)?;
+        if let (0, Some(from)) = (code, &self.from) {
+            shelter::forget_kept(from);
+        }
+        Ok(code)
+    }
+}
+
+/// What is needed to seal the edited text.
+struct Draft {
+    metadata: Metadata,
+    key: DataKey,
+    /// The text before the edit.
+    start: Zeroizing<Vec<u8>>,
+    /// The file that is there, if one is.
+    unlocked: Option<Unlocked>,
+}
+
+impl Draft {
+    fn of(unlocked: Unlocked) -> Self {
+        let start = Zeroizing::new(unlocked.opened.plain().to_vec());
+        Self { metadata: unlocked.encrypted.file.metadata().clone(), key: unlocked.key.clone(), start, unlocked: Some(unlocked) }
+    }
+
+    /// Edits until the text is saved, unchanged or given up.
+    fn edit(&self, target: &Target, shelter: Shelter, ui: &Ui) -> Result<u8> {
+        loop {
+            let ended = editor::run(&shelter);
+            let edited = shelter.read()?;
+            let unchanged = *edited == *self.start;
+            match ended {
+                Err(error) if unchanged => return Err(error),
+                Err(error) => {
+                    ui.error(&error);
+                    return Err(kept(shelter, target));
+                }
+                Ok(()) if unchanged => {
+                    ui.note(&format!("Nothing changed in {}.", target.name));
+                    return Ok(0);
+                }
+                Ok(()) => {}
+            }
+            let Err(error) = self.save(target, &edited) else {
+                ui.note(&format!("Saved {}.", target.name));
+                return Ok(0);
+            };
+            ui.error(&error);
+            match ui.ask("Press Enter to edit it again, or type `drop` to throw the edit away: ") {
+                None => return Err(kept(shelter, target)),
+                Some(answer) if answer == "drop" => {
+                    ui.note(&format!("{} is as it was.", target.name));
+                    return Ok(1);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn save(&self, target: &Target, edited: &[u8]) -> Result<()> {
+        let before = self.unlocked.as_ref();
+        let text = seal(target, edited, &self.metadata, &self.key, before.map(|unlocked| &unlocked.opened))?;
+        match before {
+            Some(unlocked) => unlocked.encrypted.replace(target, text.as_bytes(), Mode::Keep),
+            None => target.create(&text),
+        }
+    }
+}
+
+fn template(format: Format) -> &'static str {
+    match format {
+        Format::Yaml => NEW_YAML,
+        Format::Json => "{\n}\n",
+        Format::Dotenv | Format::Ini | Format::Binary => "",
+    }
+}
+
+fn read_kept(from: &PathBuf) -> Result<Zeroizing<Vec<u8>>> {
+    fs::read(from).map(Zeroizing::new).map_err(|error| Error::usage(NoKept { file: from.display().to_string(), reason: error.to_string() }))
+}
+
+/// The edit stays in memory, and the error says where.
+fn kept(shelter: Shelter, target: &Target) -> Error {
+    match shelter.keep() {
+        Ok(place) => Error::usage(NotSaved { file: target.name.clone(), place: place.display().to_string() }),
+        Err(lost) => lost,
+    }
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("the edit of {file} is not saved, but kept in memory until the next restart: {place}")]
+#[diagnostic(
+    code(kthw::secrets::not_saved),
+    help("the file is as it was. Take the edit up again with `kthw secrets edit {file} --from {place}`, or remove it with its folder")
+)]
+struct NotSaved {
+    file: String,
+    place: String,
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("cannot read the kept edit {file}: {reason}")]
+#[diagnostic(code(kthw::secrets::no_kept), help("it is gone after a restart; edit the file without `--from`"))]
+struct NoKept {
+    file: String,
+    reason: String,
+}
