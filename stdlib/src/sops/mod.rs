@@ -17,6 +17,8 @@ mod secrets;
 pub mod store;
 mod text;
 #[cfg(test)]
+mod rops_tests;
+#[cfg(test)]
 mod tests;
 
 pub use creation::{CreationRules, creation_metadata};
