@@ -5,6 +5,7 @@
 
 mod cipher;
 mod creation;
+mod encrypt;
 mod error;
 mod file;
 mod format;
@@ -14,8 +15,10 @@ mod plain;
 mod rules;
 mod script;
 mod secrets;
+mod set;
 pub mod store;
 mod text;
+mod walk;
 #[cfg(test)]
 mod rops_tests;
 #[cfg(test)]
@@ -23,10 +26,12 @@ mod tests;
 
 pub use creation::{CreationRules, creation_metadata};
 pub use error::SopsError;
-pub use file::{File, Opened, encrypt, set};
+pub use encrypt::encrypt;
+pub use file::{File, Opened};
 pub use format::Format;
 pub use keys::{DataKey, Group, KeyService, KeyServices, MasterKey, OtherKind, Recipient, new_data_key};
 pub use metadata::Metadata;
 pub use rules::Rules;
 pub use script::{module, register};
 pub use secrets::Secrets;
+pub use set::set;

@@ -1,7 +1,8 @@
 //! Writing secrets files: new values into an encrypted file, and the file replaced whole or not at all.
 use super::{
     SopsError,
-    file::{File, encrypt},
+    encrypt::encrypt,
+    file::File,
     keys::KeyServices,
     text::Step,
 };

@@ -1,0 +1,62 @@
+//! Encrypting a plain file in place.
+use super::{
+    cipher,
+    error::SopsError,
+    file::Opened,
+    format::Format,
+    keys::DataKey,
+    metadata::Metadata,
+    rules::CommentsAbove,
+    text::{What, edited},
+    walk::{Mac, Rule, held},
+};
+use zeroize::Zeroizing;
+
+/// Encrypts a plain file. The keys of `metadata` are sealed already; its MAC and date are made here.
+///
+/// What did not change since `before` keeps its encrypted text, so that a diff shows only what changed.
+///
+/// # Errors
+/// When the text is not of that format, is encrypted already, or holds what sops cannot encrypt.
+pub fn encrypt(
+    name: &str,
+    format: Format,
+    plain: &[u8],
+    metadata: &Metadata,
+    key: &DataKey,
+    before: Option<&Opened>,
+) -> Result<String, SopsError> {
+    let layout = format.layout();
+    let (source, text) = layout.read_plain(name, plain)?;
+    if text.block.is_some() {
+        return Err(SopsError::AlreadyEncrypted { file: name.into() });
+    }
+    let mut mac = Mac::new(metadata);
+    let mut above = CommentsAbove::default();
+    let mut edits = Vec::new();
+    let sealed = |plain: &[u8], aad: &str, kind: &str| {
+        let kept = before.and_then(|before| before.sealed.get(&held(aad, kind, plain)).cloned());
+        kept.unwrap_or_else(|| cipher::seal(key, plain, aad, kind))
+    };
+    for leaf in &text.leaves {
+        let rule = Rule::at(metadata, leaf, &mut above);
+        match &leaf.what {
+            What::Comment(comment) if rule.encrypts && !comment.is_empty() => {
+                let sealed = sealed(comment.as_bytes(), &rule.aad, "comment");
+                edits.push((leaf.span.clone(), Zeroizing::new(sealed)));
+            }
+            What::Comment(_) => {}
+            What::Value(value) => {
+                mac.add(value, rule.encrypts);
+                if let (true, Some(kind), Some(bytes)) = (rule.encrypts, value.kind(), value.bytes()) {
+                    let sealed = sealed(&bytes, &rule.aad, kind);
+                    edits.push((leaf.span.clone(), Zeroizing::new(layout.spell_sealed(leaf, &sealed))));
+                }
+            }
+        }
+    }
+    let last_modified = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let mac = cipher::seal(key, mac.hex().as_bytes(), &last_modified, "str");
+    let metadata = Metadata { mac, last_modified, ..metadata.clone() };
+    layout.with_block(&edited(&source, edits), &metadata.to_block())
+}
