@@ -77,9 +77,8 @@ impl Metadata {
             block.extend(lists(only));
         } else {
             block.insert("key_groups".into(), self.groups.iter().map(|group| Value::Object(lists(group))).collect());
-            if let Some(threshold) = self.shamir_threshold {
-                block.insert("shamir_threshold".into(), json!(threshold));
-            }
+            // sops takes a missing threshold for none, and says nothing when a group does not open.
+            block.insert("shamir_threshold".into(), json!(self.shamir_threshold.unwrap_or(self.groups.len())));
         }
         block.insert("lastmodified".into(), json!(self.last_modified));
         block.insert("mac".into(), json!(self.mac));

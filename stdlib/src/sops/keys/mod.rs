@@ -8,6 +8,8 @@ mod age;
 mod aws;
 mod identities;
 mod kms;
+#[cfg(test)]
+mod peers;
 mod pgp;
 mod program;
 mod services;
