@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 mod bad_recipes;
+mod canary;
 mod guide;
 mod lab;
 mod peers;

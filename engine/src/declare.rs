@@ -99,6 +99,15 @@ pub fn note_secret(cx: &NativeCallContext, secret: &SecretRef) {
     }
 }
 
+/// What a secret becomes in a text: a placeholder with its name. The recipe is refused for it when it has been evaluated, if no option
+/// refuses the text before.
+pub fn secret_as_text(cx: &NativeCallContext, secret: &SecretRef) -> String {
+    if let Some(recorder) = cx.tag().and_then(|tag| tag.clone().try_cast::<Recorder>()) {
+        recorder.note_text(&secret.name, cx.call_position());
+    }
+    secret.in_text()
+}
+
 fn record(cx: &NativeCallContext, step: AnyStep, needs: Vec<Id>) -> Rhai<Id> {
     let Some(recorder) = cx.tag().and_then(|tag| tag.clone().try_cast::<Recorder>()) else {
         return throw(cx, NoRecorder);

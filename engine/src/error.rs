@@ -132,7 +132,8 @@ impl fmt::Display for Discreet {
 
 impl fmt::Debug for Discreet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&blank(&format!("{:?}", self.diagnostic)))
+        // The words, not the fields: `Debug` would escape what a peer has escaped already, and that is no longer found.
+        write!(f, "{self}")
     }
 }
 

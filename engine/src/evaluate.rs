@@ -55,6 +55,8 @@ pub(crate) struct Recorder(Arc<Mutex<Recorded>>);
 struct Recorded {
     declared: Vec<Declared>,
     secrets: Vec<NamedSecret>,
+    /// The first secret that the script made a text of, and where.
+    in_text: Option<(String, Position)>,
 }
 
 impl Recorder {
@@ -67,6 +69,10 @@ impl Recorder {
         if !secrets.contains(&secret) {
             secrets.push(secret);
         }
+    }
+
+    pub(crate) fn note_text(&self, name: &str, position: Position) {
+        self.0.lock().expect("no script panics while recording").in_text.get_or_insert((name.to_owned(), position));
     }
 
     fn take(&self) -> Recorded {
@@ -102,6 +108,15 @@ pub fn evaluate(engine: &Engine, recipe: &Arc<Recipe>, argument: Dynamic) -> Res
             .call_fn_with_options::<Dynamic>(options, &mut Scope::new(), &recipe.ast, "declare", (argument,))
             .map_err(|error| from_rhai(&recipe.source.path, &recipe.source.text, &error))?;
     }
-    let Recorded { declared, secrets } = recorder.take();
+    let Recorded { declared, secrets, in_text } = recorder.take();
+    if let Some((name, position)) = in_text {
+        // Rhai prints whatever it can while it makes a text, so this could not end the script there and then.
+        let message = format!("the secret `{name}` cannot become a text");
+        let error = RecipeError::new("kthw::recipe", message, &recipe.source.path, &recipe.source.text).at(position, "here");
+        return Err(error.help(
+            "a script never sees a secret's value: pass it whole, as an option that takes a secret, and let the file hold the whole text that \
+             you need",
+        ));
+    }
     Ok(Evaluated { recipe: recipe.clone(), declared, secrets })
 }

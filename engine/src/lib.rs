@@ -27,7 +27,7 @@ mod watch;
 
 pub use change::{Change, Effect, Field, field, secret_field};
 pub use clock::{Clock, SystemClock};
-pub use declare::{Options, Rhai, declare, declare_on_node, note_secret, throw};
+pub use declare::{Options, Rhai, declare, declare_on_node, note_secret, secret_as_text, throw};
 pub use diagnostics::{BadOption, RecipeError, RecipeErrors, nearest};
 pub use error::{Error, Kind, Result};
 pub use evaluate::{Declared, Evaluated, NamedSecret, evaluate, limits};

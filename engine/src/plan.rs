@@ -101,7 +101,8 @@ pub async fn plan(evaluated: &[Evaluated], peers: &Peers, events: &Events) -> Re
             id: item.id.clone(),
             phase: item.recipe.source.name.clone(),
             node: item.node.clone(),
-            change: change.expect("resources that wait for each other were refused before"),
+            // After all reading: only now is it known which secrets are used.
+            change: change.expect("resources that wait for each other were refused before").blanked(),
             chosen: true,
         })
         .collect();
@@ -279,7 +280,7 @@ impl<'a> Planning<'a> {
 
     fn decide(&mut self, one: usize, live: Option<&Live>) {
         let item = &self.items[one];
-        let mut change = item.step.diff(live).blanked();
+        let mut change = item.step.diff(live);
         if change.is_none() {
             let cause = item.refreshed_by.iter().find(|other| self.decided[**other].as_ref().is_some_and(|change| !change.is_none()));
             if let Some(cause) = cause {

@@ -87,34 +87,50 @@ impl Watched {
     }
 }
 
-/// How a peer may write `piece` back.
+/// How a peer may write `piece` back: what it was sent (the text, or a form of it), once more spelled in some way.
 fn forms(piece: &str) -> Vec<Zeroizing<String>> {
+    let mut forms: Vec<Zeroizing<String>> = Vec::new();
+    for sent in spellings(piece).into_iter().filter(|sent| sent.len() < 4 * piece.len()).chain([piece.to_owned()]).map(Zeroizing::new) {
+        forms.extend(spellings(&sent).into_iter().chain(encodings(&sent)).map(Zeroizing::new));
+        forms.push(sent);
+    }
+    forms.retain(|form| form.len() >= SHORTEST);
+    forms
+}
+
+/// Spellings that leave letters as they are: JSON, Rust, shell, YAML, HTML, URLs and forms.
+fn spellings(piece: &str) -> Vec<String> {
     let quoted = |text: String| text[1..text.len() - 1].to_owned();
     let json = quoted(serde_json::Value::from(piece).to_string());
-    let mut forms = vec![
-        piece.to_owned(),
+    let mut spellings = vec![
         ascii_json(&json),
         json,
         quoted(format!("{piece:?}")),
         piece.replace('\'', r"'\''"),
         piece.replace('\'', "''"),
         piece.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;"),
-        hex::encode(piece),
-        hex::encode_upper(piece),
     ];
-    // RFC 3986, `encodeURIComponent`, and an HTML form: they differ in what they leave as it is.
+    // RFC 3986, `encodeURIComponent`, and HTML forms: they differ in what they leave as it is.
     for (plain, space) in [("-._~", "%20"), ("-._~!*'()", "%20"), ("-._*", "+"), ("-._~", "+")] {
-        let encoded = percent(piece, plain, space);
-        forms.extend([encoded.to_ascii_lowercase(), encoded].into_iter().filter(|form| form.to_ascii_lowercase() != piece));
+        spellings.push(percent(piece, space, |byte| byte.is_ascii_alphanumeric() || plain.as_bytes().contains(&byte)));
+        spellings.push(lower_escapes(spellings.last().map_or("", String::as_str)));
     }
+    spellings.sort();
+    spellings.dedup();
+    spellings.retain(|spelling| spelling != piece);
+    spellings
+}
+
+/// Encodings of every byte.
+fn encodings(piece: &str) -> Vec<String> {
+    let every_byte = percent(piece, "%20", |_| false);
+    let mut encodings = vec![hex::encode(piece), hex::encode_upper(piece), lower_escapes(&every_byte), every_byte];
     for before in 0..3 {
-        forms.extend(
+        encodings.extend(
             [STANDARD.encode(padded(piece, before)), URL_SAFE.encode(padded(piece, before))].map(|text| inner(&text, before, piece)),
         );
     }
-    let mut forms: Vec<Zeroizing<String>> = forms.into_iter().map(Zeroizing::new).collect();
-    forms.retain(|form| form.len() >= SHORTEST);
-    forms
+    encodings
 }
 
 fn padded(piece: &str, before: usize) -> Zeroizing<Vec<u8>> {
@@ -138,14 +154,24 @@ fn ascii_json(json: &str) -> String {
     })
 }
 
-fn percent(piece: &str, plain: &str, space: &str) -> String {
+fn percent(piece: &str, space: &str, plain: impl Fn(u8) -> bool) -> String {
     piece.bytes().fold(String::new(), |mut text, byte| {
         match byte {
             b' ' => text.push_str(space),
-            byte if byte.is_ascii_alphanumeric() || plain.as_bytes().contains(&byte) => text.push(char::from(byte)),
+            byte if plain(byte) => text.push(char::from(byte)),
             byte => write!(text, "%{byte:02X}").expect("a string takes every write"),
         }
         text
+    })
+}
+
+/// `%2F` as `%2f`, and letters as they are.
+fn lower_escapes(percent: &str) -> String {
+    let mut parts = percent.split('%');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let (escape, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        format!("{text}%{}{rest}", escape.to_ascii_lowercase())
     })
 }
 
@@ -186,6 +212,7 @@ mod tests {
             "p%26ss+w%27rd%3D%221%22%2F%C3%BC%2Bx",
             "p&amp;ss w'rd=&quot;1&quot;/ü+x",
             "702673732077277264",
+            "%70%26%73%73%20%77%27%72%64",
         ] {
             let mut watched = Watched::default();
             watched.add(value);

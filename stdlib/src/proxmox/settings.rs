@@ -5,6 +5,7 @@ use crate::{
 };
 use kthw_engine::{Error, Result, Secret};
 use miette::Diagnostic;
+use std::path::Path;
 
 /// How to reach a Proxmox VE cluster.
 #[derive(Clone, Debug)]
@@ -81,6 +82,10 @@ pub enum SettingsError {
     #[error("the Proxmox user in `proxmox.username` or PROXMOX_VE_USERNAME has no realm")]
     #[diagnostic(code(kthw::proxmox::no_realm), help("write it as `USER@pam` or `USER@pve`"))]
     NoRealm,
+    /// There is no such file. Its path is not shown: it may be a password in the wrong place.
+    #[error("`proxmox.ca_file` or PROXMOX_VE_CA_FILE names no file")]
+    #[diagnostic(code(kthw::proxmox::no_ca_file), help("name a PEM file, such as a copy of the host's /etc/pve/pve-root-ca.pem"))]
+    NoCaFile,
     /// The fingerprint or certificate file cannot be used.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -134,9 +139,13 @@ pub fn settings_from(
             Credentials::password(username, password)?
         }
     };
+    let ca_file = text("proxmox.ca_file", "PROXMOX_VE_CA_FILE")?;
+    if ca_file.as_ref().is_some_and(|path| !Path::new(path).is_file()) {
+        return Err(SettingsError::NoCaFile.into());
+    }
     let trust = match text("proxmox.fingerprint", "PROXMOX_VE_FINGERPRINT")? {
         Some(fingerprint) => Trust::Fingerprint(fingerprint.parse::<Fingerprint>().map_err(SettingsError::from)?),
-        None => text("proxmox.ca_file", "PROXMOX_VE_CA_FILE")?.map_or(Trust::System, |path| Trust::CaFile(path.into())),
+        None => ca_file.map_or(Trust::System, |path| Trust::CaFile(path.into())),
     };
     Ok(Settings { endpoints, credentials, trust })
 }

@@ -1,5 +1,5 @@
 //! The `sops` module: names of secrets, which scripts can pass on and never see.
-use kthw_engine::{Rhai, SecretRef, note_secret, throw};
+use kthw_engine::{Rhai, SecretRef, note_secret, secret_as_text, throw};
 use rhai::{Dynamic, Engine, ImmutableString, Module, NativeCallContext, plugin::*};
 
 /// The module as scripts see it.
@@ -55,9 +55,9 @@ struct Opaque {
 /// Makes every use of a secret but passing it on an error that says so.
 pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<SecretRef>("Secret");
-    // Interpolation swallows errors, so it prints the name; an option that gets such a text refuses it.
-    engine.register_fn("to_string", |secret: &mut SecretRef| secret.in_text());
-    engine.register_fn("to_debug", |secret: &mut SecretRef| secret.in_text());
+    // Interpolation swallows errors, so it prints the name; an option that gets such a text refuses it, and else the recipe is refused.
+    engine.register_fn("to_string", |cx: NativeCallContext, secret: &mut SecretRef| secret_as_text(&cx, secret));
+    engine.register_fn("to_debug", |cx: NativeCallContext, secret: &mut SecretRef| secret_as_text(&cx, secret));
     for operator in ["==", "!=", "<", ">", "<=", ">="] {
         refuse::<bool>(engine, operator, "compared");
     }
@@ -122,7 +122,6 @@ mod tests {
         assert_eq!(run(r#"take(#{ password: sops::secret("a.b") })"#), r#"Some("a.b") None []"#);
         let list = run(r#"let s = sops::secret("a"); take(#{ list: [s, s] })"#);
         assert_eq!(list, r#"None None [SecretRef { name: "a" }, SecretRef { name: "a" }]"#);
-        assert_eq!(run(r#"print(sops::secret("a")); debug(sops::secret("a"));"#), "nothing");
     }
 
     #[test]
@@ -143,6 +142,15 @@ mod tests {
             (r#"let t = "x"; t += sops::secret("a");"#, "the secret `a` cannot be joined to a text"),
         ] {
             assert_eq!(run(script), format!("{expected}; {advice}"), "{script}");
+        }
+        for script in [
+            r#"print(sops::secret("a"));"#,
+            r#"debug(sops::secret("a"));"#,
+            r#"let t = `token=${sops::secret("a")}`;"#,
+            r#"let t = sops::secret("a").to_string();"#,
+            r#"let t = `${[sops::secret("a")]}`;"#,
+        ] {
+            assert_eq!(run(script), format!("the secret `a` cannot become a text; {advice}"), "{script}");
         }
         for script in [r#"take(#{ text: `token=${sops::secret("a")}` })"#, r#"take(#{ text: sops::secret("a").to_string() })"#] {
             assert_eq!(

@@ -33,7 +33,12 @@ pub mod api {
     /// ```
     #[rhai_fn(return_raw, volatile, name = "sysctl")]
     pub fn sysctl_with(cx: NativeCallContext, node: Node, key: &str, value: Dynamic, options: Map) -> Rhai<Id> {
-        declare(&cx, "ssh::sysctl", options, |_: NeedsOnly| Sysctl::new(&node, key, &value.to_string()))
+        declare(&cx, "ssh::sysctl", options, |_: NeedsOnly| {
+            if !(value.is_int() || value.is_string()) {
+                return Err(BadOption::new("ssh::sysctl", format!("a kernel setting is a number or text, not {}", value.type_name())));
+            }
+            Sysctl::new(&node, key, &value.to_string())
+        })
     }
 }
 
