@@ -32,7 +32,7 @@ pub(super) enum Step {
 }
 
 /// What a leaf holds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum What {
     /// A value.
     Value(Plain),

@@ -4,7 +4,7 @@
 use super::super::{
     error::SopsError,
     plain::Plain,
-    text::{Edit, Layout, Leaf, Step, Text, block_of, edited, utf8},
+    text::{Edit, Layout, Leaf, Step, Text, What, block_of, dotted, edited, utf8},
 };
 use serde_json::Value;
 use std::ops::Range;
@@ -85,9 +85,21 @@ impl Layout for Yaml {
             let space = if leaf.span.is_empty() && text[..leaf.span.start].ends_with([':', '-']) { " " } else { "" };
             return Ok(edited(text, vec![(leaf.span.clone(), Zeroizing::new(format!("{space}{}", *spelled)))]));
         }
-        let refused = |reason: String| SopsError::CannotSet { file: file.into(), name: super::super::text::dotted(path), reason };
+        let refused = |reason: String| SopsError::CannotSet { file: file.into(), name: dotted(path), reason };
         if read.collections.iter().any(|one| one.document == 0 && one.path == path) {
             return Err(refused("it is a group; name one of its values, or use `kthw secrets edit`".into()));
+        }
+        if let Some(leaf) = read.leaves.iter().find(|leaf| leaf.document == 0 && path.starts_with(&leaf.path)) {
+            let rest = &path[leaf.path.len()..];
+            if leaf.what != What::Value(Plain::Null) {
+                return Err(refused(format!("`{}` is a value, and nothing can stand below it", dotted(&leaf.path))));
+            }
+            let spelled = match rest[0] {
+                Step::Key(_) if leaf.style.flow || leaf.style.tail => format!(" {{{}}}", spelling::flow_entry(rest, value)),
+                Step::Index(_) if leaf.style.flow || leaf.style.tail => format!(" [{}]", spelling::flow_entry(rest, value)),
+                _ => format!("\n{}", spelling::entry(leaf.style.indent + 2, rest, value).trim_end_matches('\n')),
+            };
+            return Ok(edited(text, vec![(leaf.span.clone(), Zeroizing::new(spelled))]));
         }
         let holder = (0..path.len()).rev().find_map(|depth| {
             read.collections.iter().find(|one| one.document == 0 && one.path == path[..depth]).map(|holder| (depth, holder))
@@ -111,10 +123,15 @@ impl Layout for Yaml {
                 let comma = if holder.items == 0 { "" } else { ", " };
                 (brace, format!("{comma}{}", spelling::flow_entry(rest, value)))
             }
-            None => (holder.end, format!("\n{}", spelling::entry(holder.column, rest, value).trim_end_matches('\n'))),
+            // Behind the whole line: a comment beside the last value stays there.
+            None => (line_end(text, holder.end), format!("\n{}", spelling::entry(holder.column, rest, value).trim_end_matches('\n'))),
         };
         Ok(edited(text, vec![(at..at, Zeroizing::new(new))]))
     }
+}
+
+fn line_end(text: &str, offset: usize) -> usize {
+    text[offset..].find('\n').map_or(text.len(), |at| offset + at)
 }
 
 fn is_block(path: &[Step]) -> bool {

@@ -105,6 +105,8 @@ fn a_value_is_set_where_it_stands_or_at_the_end() {
         ("last", "\"it's\"", "a:\n  b: 1 # one\n  list:\n    - x\n  flow: {k: v}\nempty:\nlast: 'it''s'\n"),
         ("[\"new.key\"][\"deep\"]", "\"1\\n2\\n\"", "a:\n  b: 1 # one\n  list:\n    - x\n  flow: {k: v}\nempty:\nlast: 'q'\nnew.key:\n  deep: |\n    1\n    2\n"),
         ("a.new", "true", "a:\n  b: 1 # one\n  list:\n    - x\n  flow: {k: v}\n  new: true\nempty:\nlast: 'q'\n"),
+        ("empty.deep", "1", "a:\n  b: 1 # one\n  list:\n    - x\n  flow: {k: v}\nempty:\n  deep: 1\nlast: 'q'\n"),
+        ("last.deep", "1", "cannot set `last.deep` in f: `last` is a value, and nothing can stand below it"),
         ("a", "1", "cannot set `a` in f: it is a group; name one of its values, or use `kthw secrets edit`"),
         ("a.list.5", "1", "cannot set `a.list.5` in f: the list has 1 items; 5 is not the next"),
         ("a..b", "1", "cannot set `a..b` in f: the path is malformed"),
@@ -179,4 +181,10 @@ fn the_real_sops_reads_every_comment() {
         let words = |text: &str| text.lines().filter_map(|line| Some(line.split_once('#')?.1.trim().to_owned())).collect::<std::collections::BTreeSet<_>>();
         assert_eq!(words(plain), words(&text), "{plain}\n{text}");
     }
+}
+
+#[test]
+fn a_comment_beside_the_last_value_stays_there() {
+    let set = crate::sops::set("f", Format::Yaml, b"a:\n  b: 1 # one\nc: 2\n", "a.d", &"x".into()).unwrap();
+    assert_eq!(std::str::from_utf8(&set).unwrap(), "a:\n  b: 1 # one\n  d: x\nc: 2\n");
 }
