@@ -7,5 +7,6 @@ mod guide;
 mod lab;
 mod peers;
 mod peers_support;
+mod secrets;
 mod support;
 mod tidy;

@@ -48,7 +48,7 @@ impl Edit {
                 Draft { metadata, key, start: Zeroizing::new(template(target.format).into()), unlocked: None }
             }
         };
-        let from = self.from.as_ref().map(|from| read_kept(from)).transpose()?;
+        let from = self.from.as_ref().map(read_kept).transpose()?;
         let shelter = Shelter::make(&target.path, self.allow_disk)?;
         shelter.write(from.as_ref().unwrap_or(&draft.start))?;
         let code = draft.edit(&target, shelter, ui)?;
@@ -85,7 +85,7 @@ impl Draft {
                 Err(error) if unchanged => return Err(error),
                 Err(error) => {
                     ui.error(&error);
-                    return Err(kept(shelter, target));
+                    return Err(kept(shelter, target, ui));
                 }
                 Ok(()) if unchanged => {
                     ui.note(&format!("Nothing changed in {}.", target.name));
@@ -99,7 +99,7 @@ impl Draft {
             };
             ui.error(&error);
             match ui.ask("Press Enter to edit it again, or type `drop` to throw the edit away: ") {
-                None => return Err(kept(shelter, target)),
+                None => return Err(kept(shelter, target, ui)),
                 Some(answer) if answer == "drop" => {
                     ui.note(&format!("{} is as it was.", target.name));
                     return Ok(1);
@@ -131,23 +131,25 @@ fn read_kept(from: &PathBuf) -> Result<Zeroizing<Vec<u8>>> {
     fs::read(from).map(Zeroizing::new).map_err(|error| Error::usage(NoKept { file: from.display().to_string(), reason: error.to_string() }))
 }
 
-/// The edit stays in memory, and the error says where.
-fn kept(shelter: Shelter, target: &Target) -> Error {
+/// The edit stays in memory. Where, is said on a line of its own, so that it can be copied.
+fn kept(shelter: Shelter, target: &Target, ui: &Ui) -> Error {
     match shelter.keep() {
-        Ok(place) => Error::usage(NotSaved { file: target.name.clone(), place: place.display().to_string() }),
+        Ok(place) => {
+            ui.note(&format!("Take the edit up again with:\n  kthw secrets edit {} --from {}\n", target.name, place.display()));
+            Error::usage(NotSaved { file: target.name.clone() })
+        }
         Err(lost) => lost,
     }
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("the edit of {file} is not saved, but kept in memory until the next restart: {place}")]
+#[error("the edit of {file} is not saved, and {file} is as it was")]
 #[diagnostic(
     code(kthw::secrets::not_saved),
-    help("the file is as it was. Take the edit up again with `kthw secrets edit {file} --from {place}`, or remove it with its folder")
+    help("the edit is kept in memory until the next restart: take it up again as said above, or remove the folder named there")
 )]
 struct NotSaved {
     file: String,
-    place: String,
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

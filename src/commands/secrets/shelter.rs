@@ -177,6 +177,7 @@ mod tests {
     #[test]
     fn the_shelter_of_a_dead_process_is_removed_and_a_kept_one_is_not() {
         let dead = Shelter::make(Path::new("x"), false).unwrap();
+        drop(dead.lock);
         let dead = dead.folder.keep();
         let kept = Shelter::make(Path::new("x"), false).unwrap();
         kept.write(b"plain").unwrap();

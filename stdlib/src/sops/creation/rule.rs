@@ -127,7 +127,8 @@ impl<'a> Fields<'a> {
             if let Some((other, _, place)) = &found {
                 let message = format!("`{other}` and `{field}` exclude each other");
                 let problem = self.file.problem("kthw::sops::two_rules", message, "keep one of the two: sops takes only one per rule");
-                return Err(problem.at(place.span.clone(), "the first").at(node.span.clone(), "the second").into());
+                let (first, second) = if place.span.start < node.span.start { (*place, node) } else { (node, *place) };
+                return Err(problem.at(first.span.clone(), "the first").at(second.span.clone(), "the second").into());
             }
             found = Some((field, text, node));
         }
@@ -147,7 +148,8 @@ impl<'a> Fields<'a> {
         let Some((threshold, node)) = self.count("shamir_threshold")?.filter(|(threshold, _)| *threshold > 0) else { return Ok(None) };
         if groups > 1 && !(2..=groups).contains(&threshold) {
             let message = format!("`shamir_threshold` is {threshold}, with {groups} key groups");
-            let help = format!("it is how many groups must come together: from 2 to {groups}");
+            let range = if groups == 2 { "2 here".into() } else { format!("from 2 to {groups}") };
+            let help = format!("it is how many groups must come together: {range}");
             return Err(self.file.problem("kthw::sops::threshold", message, help).at(node.span.clone(), "this number").into());
         }
         Ok(Some(threshold).filter(|_| groups > 1))
@@ -304,6 +306,6 @@ fn wrong_type(file: &CreationRules, node: &Node, wanted: &str) -> SopsError {
         Value::List(_) => "a list",
         Value::Map(_) => "a block of fields",
     };
-    let problem: Problem = file.problem("kthw::sops::wrong_type", format!("{wanted}, and this is not"), "see https://getsops.io/docs for how rules are written");
+    let problem: Problem = file.problem("kthw::sops::wrong_type", format!("{wanted}, and this is not"), "see docs/guides/secrets.md for how rules are written");
     problem.at(start_of(node, file.source.inner()), found).into()
 }

@@ -1,0 +1,200 @@
+//! `kthw secrets edit`: what the editor gets and leaves, and what becomes of it.
+use super::desk::{Desk, fed};
+use expect_test::expect;
+use std::path::{Path, PathBuf};
+
+const PLAIN: &str = "a: one\nb: two\n";
+
+/// The file that a message says is kept.
+fn kept(text: &str) -> PathBuf {
+    PathBuf::from(text.split_once(" --from ").expect(text).1.lines().next().expect(text))
+}
+
+#[test]
+fn an_edit_is_sealed_and_what_did_not_change_stays() {
+    let desk = Desk::with("secrets.sops.yaml", PLAIN);
+    let before = desk.read("secrets.sops.yaml");
+    let said = desk.edit("sed -i 's/two/three/' \"$1\"; stat -c 'mode %a' \"$1\" \"${1%/*}\" >&2; echo \"$1 $TMPDIR\" > seen", &[]);
+    expect![[r#"
+        mode 600
+        mode 700
+        Saved secrets.sops.yaml.
+    "#]]
+    .assert_eq(&desk.tell(&said));
+    let after = desk.read("secrets.sops.yaml");
+    assert_eq!(before.lines().next(), after.lines().next());
+    assert_ne!(before.lines().nth(1), after.lines().nth(1));
+    assert_eq!(desk.kthw(&["decrypt"], "").stdout, "a: one\nb: three\n");
+    let seen = desk.read("seen");
+    let (file, folder) = seen.trim().split_once(' ').unwrap();
+    assert_eq!(Path::new(file).parent(), Some(Path::new(folder)), "what the editor writes besides is in memory too");
+    assert!(!Path::new(folder).exists(), "it is gone");
+
+    expect![[r#"
+        Nothing changed in secrets.sops.yaml.
+    "#]]
+    .assert_eq(&desk.tell(&desk.edit("true", &[])));
+    assert_eq!(desk.read("secrets.sops.yaml"), after);
+}
+
+#[test]
+fn a_new_file_is_made_by_the_rules() {
+    let desk = Desk::new();
+    let said = desk.edit("cat \"$1\" >&2; printf 'a: 1\\n' > \"$1\"", &["new.yaml"]);
+    expect![[r#"
+        # Every value below is encrypted; comments are too. For example:
+        # proxmox:
+        #   token: the token
+        Saved new.yaml.
+    "#]]
+    .assert_eq(&desk.tell(&said));
+    assert_eq!(desk.kthw(&["decrypt", "new.yaml"], "").stdout, "a: 1\n");
+    expect![[r#"
+        Nothing changed in other.json.
+    "#]]
+    .assert_eq(&desk.tell(&desk.edit("true", &["other.json"])));
+    assert!(!desk.file("other.json").exists());
+    std::fs::remove_file(desk.file(".sops.yaml")).unwrap();
+    desk.write(".sops.yml", "");
+    let said = desk.edit("exit 1", &["third.yaml"]);
+    expect![[r#"
+        kthw::sops::no_creation_rules
+
+          × no creation rules say who can open third.yaml
+          help: rename .sops.yml to `.sops.yaml`: under its present name nobody reads it
+
+        (ended with 2)
+    "#]]
+    .assert_eq(&desk.tell(&said));
+    std::fs::remove_file(desk.file(".sops.yml")).unwrap();
+    let said = desk.edit("exit 1", &["third.yaml"]);
+    expect![[r#"
+        kthw::sops::no_creation_rules
+
+          × no creation rules say who can open third.yaml
+          help: make a file `.sops.yaml` beside it or in a folder above, such as:
+                creation_rules:
+                  - path_regex: secrets\.sops\.yaml$
+                    age: age1…   # the public key that `age-keygen` prints
+
+        (ended with 2)
+    "#]]
+    .assert_eq(&desk.tell(&said));
+}
+
+#[test]
+fn an_invalid_text_is_kept_and_taken_up_again() {
+    let desk = Desk::with("secrets.sops.yaml", PLAIN);
+    let before = desk.read("secrets.sops.yaml");
+    let said = desk.edit("printf 'a: [\"mine\"\\n' > \"$1\"", &[]);
+    let told = desk.tell(&said);
+    let place = kept(&said.stderr);
+    expect![[r#"
+        kthw::secrets::not_valid
+
+          × the text for secrets.sops.yaml cannot be encrypted: unclosed bracket '[' (line 1)
+          help: mend the text there; `--input-type` names another format than the file's name
+
+        Take the edit up again with:
+          kthw secrets edit secrets.sops.yaml --from /dev/shm/kthw-kept-XXXXXX/secrets.sops.yaml
+
+        kthw::secrets::not_saved
+
+          × the edit of secrets.sops.yaml is not saved, and secrets.sops.yaml is as it was
+          help: the edit is kept in memory until the next restart: take it up again as said above, or remove the
+                folder named there
+
+        (ended with 2)
+    "#]]
+    .assert_eq(&told);
+    assert_eq!(desk.read("secrets.sops.yaml"), before);
+    assert_eq!(std::fs::read_to_string(&place).unwrap(), "a: [\"mine\"\n");
+    let said = desk.edit("sed -i 's/.$/&]/' \"$1\"", &["--from", place.to_str().unwrap()]).ended_with(0);
+    expect![[r#"
+        Saved secrets.sops.yaml.
+    "#]]
+    .assert_eq(&desk.tell(&said));
+    assert_eq!(desk.kthw(&["decrypt"], "").stdout, "a: [\"mine\"]\n");
+    assert!(!place.parent().unwrap().exists(), "it is not needed any longer");
+}
+
+#[test]
+fn an_editor_that_fails_changes_nothing() {
+    let desk = Desk::with("secrets.sops.yaml", PLAIN);
+    let before = desk.read("secrets.sops.yaml");
+    let mut command = desk.command(&["edit"]);
+    command.env("SOPS_EDITOR", "no-such-editor --wait");
+    let said = desk.tell(&fed(command, ""));
+    expect![[r#"
+        sh: 1: no-such-editor: not found
+        kthw::secrets::editor
+
+          × the editor `no-such-editor --wait` failed: there is no such program
+          help: name another one in SOPS_EDITOR, such as `nano` or `code --wait`
+
+        (ended with 2)
+    "#]]
+    .assert_eq(&said);
+    expect![[r#"
+        kthw::secrets::editor
+
+          × the editor `f() { exit 3; }; f` failed: it ended with exit status: 3
+          help: name another one in EDITOR, such as `nano` or `code --wait`
+
+        (ended with 2)
+    "#]]
+    .assert_eq(&desk.tell(&desk.edit("exit 3", &[])));
+    let said = desk.edit("printf 'a: mine\\n' > \"$1\"; exit 3", &[]).ended_with(2);
+    let place = kept(&said.stderr);
+    assert_eq!(std::fs::read_to_string(&place).unwrap(), "a: mine\n", "what was written is not lost");
+    std::fs::remove_dir_all(place.parent().unwrap()).unwrap();
+    assert_eq!(desk.read("secrets.sops.yaml"), before);
+}
+
+#[test]
+fn a_change_by_somebody_else_stays() {
+    let desk = Desk::with("secrets.sops.yaml", PLAIN);
+    let said = desk.edit("printf 'a: mine\\n' > \"$1\"; printf theirs > secrets.sops.yaml", &[]);
+    let place = kept(&said.stderr);
+    expect![[r#"
+        kthw::secrets::changed
+
+          × secrets.sops.yaml was changed by somebody else meanwhile
+          help: it is as they left it; look at their change, then do yours again
+
+        Take the edit up again with:
+          kthw secrets edit secrets.sops.yaml --from /dev/shm/kthw-kept-XXXXXX/secrets.sops.yaml
+
+        kthw::secrets::not_saved
+
+          × the edit of secrets.sops.yaml is not saved, and secrets.sops.yaml is as it was
+          help: the edit is kept in memory until the next restart: take it up again as said above, or remove the
+                folder named there
+
+        (ended with 2)
+    "#]]
+    .assert_eq(&desk.tell(&said));
+    assert_eq!(desk.read("secrets.sops.yaml"), "theirs");
+    std::fs::remove_dir_all(place.parent().unwrap()).unwrap();
+
+    let desk = Desk::new();
+    let said = desk.edit("printf 'a: mine\\n' > \"$1\"; printf theirs > secrets.sops.yaml", &["secrets.sops.yaml"]).ended_with(2);
+    assert!(said.stderr.contains("kthw::secrets::changed"), "{}", said.stderr);
+    std::fs::remove_dir_all(kept(&said.stderr).parent().unwrap()).unwrap();
+    assert_eq!(desk.read("secrets.sops.yaml"), "theirs");
+}
+
+/// kthw is asked to end while the editor is open: it waits for the editor, and the edit is not lost.
+#[test]
+fn a_terminated_edit_is_kept() {
+    let desk = Desk::with("secrets.sops.yaml", PLAIN);
+    let before = desk.read("secrets.sops.yaml");
+    let said = desk.edit("printf 'a: mine\\n' > \"$1\"; kill -TERM $PPID; sleep 0.3", &[]).ended_with(2);
+    let place = kept(&said.stderr);
+    assert_eq!(std::fs::read_to_string(&place).unwrap(), "a: mine\n");
+    std::fs::remove_dir_all(place.parent().unwrap()).unwrap();
+    assert_eq!(desk.read("secrets.sops.yaml"), before);
+    // Ctrl-C is the editor's own affair.
+    desk.edit("printf 'a: mine\\n' > \"$1\"; kill -INT $PPID; sleep 0.3", &[]).ended_with(0);
+    assert_eq!(desk.kthw(&["decrypt"], "").stdout, "a: mine\n");
+}
