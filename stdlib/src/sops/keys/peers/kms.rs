@@ -56,13 +56,15 @@ fn credentials_come_from_files_and_profiles_too() {
         assert!(home.sops_decrypts(&sops, &ours, &variables).is_some_and(|plain| plain.contains("secret ü")), "{variables:?}");
         assert_eq!(opened(&services(variables), &ours).expect("the credentials are found"), "secret ü");
     }
+    let file = home.path().join(".aws/credentials");
     for (recipient, expected) in [
-        (recipient(&arn), "looked at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile `default` in ~/.aws/credentials"),
-        (team, "looked at the profile `team` in ~/.aws/credentials"),
+        (recipient(&arn), "looked at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile `default`"),
+        (team, "looked at the profile `team`"),
     ] {
+        let expected = format!("{expected} in {}", file.display());
         let mut groups = [vec![MasterKey::to(recipient)]];
         let error = services(bare.clone()).seal_to("ours.yaml", &mut groups, None, &new_data_key()).expect_err("nothing is set");
-        assert!(error.to_string().contains(expected), "{error}");
+        assert!(error.to_string().contains(&expected), "{error}");
     }
 }
 
@@ -82,7 +84,7 @@ fn signatures_are_right_and_roles_are_assumed() {
     let role = field(&role, "Arn").to_owned();
     let kms = allowing("kms:*");
     moto.iam(&home, "PutRolePolicy", &[("RoleName", "opener"), ("PolicyName", "p"), ("PolicyDocument", &kms)]);
-    let mut user = |name: &str, actions: &str| {
+    let user = |name: &str, actions: &str| {
         moto.iam(&home, "CreateUser", &[("UserName", name)]);
         let policy = allowing(actions);
         moto.iam(&home, "PutUserPolicy", &[("UserName", name), ("PolicyName", "p"), ("PolicyDocument", &policy)]);
@@ -96,6 +98,19 @@ fn signatures_are_right_and_roles_are_assumed() {
     both_ways(&direct, &sops, &["encrypt", "--kms", &arn], &[recipient(&arn)]);
     let as_role = Recipient::AwsKms { arn: arn.clone(), role: Some(role.clone()), context: BTreeMap::new(), profile: None };
     both_ways(&assumes, &sops, &["encrypt", "--kms", &format!("{arn}+{role}")], std::slice::from_ref(&as_role));
+
+    // A profile that takes the role. sops is not asked: for that it goes to AWS itself, whatever the endpoint is.
+    let secret = |name: &str| assumes.variables.iter().find(|known| known.0 == name).and_then(|known| known.1.to_str()).expect("it is set");
+    let (id, secret) = (secret("AWS_ACCESS_KEY_ID"), secret("AWS_SECRET_ACCESS_KEY"));
+    let config = format!(
+        "[profile opener]\nrole_arn = {role}\nsource_profile = me\n[profile me]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n"
+    );
+    let config = assumes.write("aws/config", config);
+    let by_profile = Recipient::AwsKms { arn: arn.clone(), role: None, context: BTreeMap::new(), profile: Some("opener".into()) };
+    let more = [("AWS_CONFIG_FILE".to_owned(), config.into_os_string())];
+    let variables = [assumes.without(&["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]), more.to_vec()].concat();
+    let ours = encrypted_to(&services(variables.clone()), &[vec![by_profile]], None);
+    assert_eq!(opened(&services(variables), &ours).expect("the role may"), "secret ü");
 
     // Who may not, and who is not who he says.
     let seal = |home: &Home, recipient: &Recipient| {

@@ -39,7 +39,9 @@ impl Home {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let home = Self { folder, variables: Vec::new() };
         let (path, gnupg) = (home.path().to_owned(), home.path().join("gnupg"));
-        home.with("HOME", path).with("GNUPGHOME", gnupg).with("AWS_EC2_METADATA_DISABLED", "true")
+        let home = home.with("HOME", path).with("GNUPGHOME", gnupg).with("AWS_EC2_METADATA_DISABLED", "true");
+        // What a program would send elsewhere than to 127.0.0.1, name lookups included, ends at a port where nobody listens.
+        home.with("HTTP_PROXY", "http://127.0.0.1:9").with("HTTPS_PROXY", "http://127.0.0.1:9").with("NO_PROXY", "127.0.0.1")
     }
 
     /// With a variable set, or set otherwise.
@@ -92,6 +94,8 @@ impl Home {
     fn sops_decrypts(&self, sops: &Path, encrypted: &str, variables: &[(String, OsString)]) -> Option<String> {
         let file = self.write("ours.yaml", encrypted);
         let output = self.run_with(variables, sops, &["decrypt", file.to_str().expect("UTF-8")]);
+        // Shown when the test fails.
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
         output.status.success().then(|| String::from_utf8(output.stdout).expect("sops writes text"))
     }
 }

@@ -3,24 +3,29 @@
 //! The variables are those of the AWS SDKs (<https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html>): credentials from
 //! the environment, shared files, single sign-on, a process, a container or, on EC2, the instance; `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_KMS`
 //! and `AWS_ENDPOINT_URL_STS`; `AWS_CA_BUNDLE`.
-use super::{Variables, program};
+mod context;
+mod profile;
+
+use self::{
+    context::{Client, context},
+    profile::{Base, Role},
+};
+use super::Variables;
 use crate::{
     http::{HttpClient, Trust},
     world::Http,
 };
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Request;
 use reqsign_aws_v4::{Credential, DefaultCredentialProvider, RequestSigner, StaticCredentialProvider};
-use reqsign_core::{CommandExecute, CommandOutput, Context, Env, FileRead, HttpSend, ProvideCredential, Signer};
+use reqsign_core::{Context, ProvideCredential, Signer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::{collections::HashMap, fmt, fs, path::PathBuf, process::Command, sync::Arc, thread, time::Duration};
+use std::{fs, path::PathBuf, sync::Arc, thread, time::Duration};
 use zeroize::Zeroizing;
 
 /// For everything together: credentials, a role, and the request itself.
 const LIMIT: Duration = Duration::from_secs(60);
-/// A process that makes credentials is ended after this time.
-const PROCESS_LIMIT: Duration = Duration::from_secs(45);
 
 /// Whose key is used, and how to become somebody who may.
 pub(super) struct Account<'a> {
@@ -45,8 +50,10 @@ pub(super) fn call(variables: &Arc<Variables>, account: &Account<'_>, call: Call
         let trust = trust.map_or(Trust::System, |path| Trust::CaFile(path.into()));
         let client = Client(Arc::new(HttpClient::new(&trust).map_err(|error| error.to_string())?));
         let session = Session { variables: &**variables, account, client: client.clone(), context: context(variables, client) };
-        let mut credential = session.credential().await?;
-        if let Some(role) = account.role {
+        let (base, mut roles) = profile::resolve(&**variables, account.profile)?;
+        roles.extend(account.role.map(Role::new));
+        let mut credential = session.credential(&base).await?;
+        for role in &roles {
             credential = session.assume(&credential, role).await?;
         }
         session.send(&credential, call).await
@@ -68,45 +75,50 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// As the SDKs do: a profile that is named wins over the environment, and the environment over the usual profile.
-    async fn credential(&self) -> Result<Credential, String> {
+    async fn credential(&self, base: &Base) -> Result<Credential, String> {
         let mut builder = DefaultCredentialProvider::builder();
-        if let Some(profile) = self.account.profile {
-            builder = builder.no_env().no_web_identity().with_profile(profile);
-        }
+        builder = match base {
+            Base::Anything => builder,
+            Base::Profile(profile) => builder.no_env().no_web_identity().with_profile(profile),
+            Base::Environment => builder.no_profile().no_sso().no_process().no_ecs().no_imds(),
+            Base::Surroundings => builder.no_env().no_profile().no_sso().no_process().no_web_identity(),
+        };
         if !on_ec2() {
             builder = builder.no_imds();
         }
         match builder.build().provide_credential(&self.context).await {
             Ok(Some(credential)) => Ok(credential),
-            _ => Err(self.no_credential()),
+            _ => Err(self.no_credential(base)),
         }
     }
 
-    fn no_credential(&self) -> String {
-        let file = |variable: &str, usual: &str| {
-            (self.variables)(variable).map_or_else(|| usual.to_owned(), |path| PathBuf::from(path).display().to_string())
+    fn no_credential(&self, base: &Base) -> String {
+        let [credentials, config] =
+            profile::files(self.variables).map(|file| file.map_or("(no HOME)".into(), |file| file.display().to_string()));
+        let environment = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+        let named = || (self.variables)("AWS_PROFILE").map_or("default".into(), |name| name.to_string_lossy().into_owned());
+        let looked = match base {
+            Base::Anything => format!("{environment}, the profile `{}` in {credentials} and {config}", named()),
+            Base::Profile(profile) => format!("the profile `{profile}` in {credentials} and {config}"),
+            Base::Environment => environment.into(),
+            Base::Surroundings => "the container and the instance".into(),
         };
-        let files = [file("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"), file("AWS_CONFIG_FILE", "~/.aws/config")];
-        let named = (self.variables)("AWS_PROFILE").map(|name| name.to_string_lossy().into_owned());
-        let (environment, profile) = match self.account.profile {
-            Some(profile) => ("", profile.to_owned()),
-            None => ("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ", named.unwrap_or_else(|| "default".into())),
-        };
-        format!("found no AWS credentials; looked at {environment}the profile `{profile}` in {} and {}", files[0], files[1])
+        format!("found no AWS credentials; looked at {looked}")
     }
 
     /// Credentials of a role, from STS (<https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>).
-    async fn assume(&self, credential: &Credential, role: &str) -> Result<Credential, String> {
+    async fn assume(&self, credential: &Credential, role: &Role) -> Result<Credential, String> {
+        let Role { arn, session, external_id } = role;
+        let session = session.clone().unwrap_or_else(session_name);
         let form = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs([("Action", "AssumeRole"), ("Version", "2011-06-15"), ("RoleArn", role), ("RoleSessionName", &session_name())])
+            .extend_pairs([("Action", "AssumeRole"), ("Version", "2011-06-15"), ("RoleArn", arn), ("RoleSessionName", &session)])
+            .extend_pairs(external_id.iter().map(|id| ("ExternalId", id)))
             .finish();
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         let request = Call { service: "sts", headers: &headers, body: Zeroizing::new(form.into_bytes()) };
-        let answer = self.send(credential, request).await.map_err(|reason| format!("cannot assume the role {role}: {reason}"))?;
+        let answer = self.send(credential, request).await.map_err(|reason| format!("cannot assume the role {arn}: {reason}"))?;
         let answer = Zeroizing::new(String::from_utf8_lossy(&answer).into_owned());
-        let field =
-            |name: &str| element(&answer, name).ok_or_else(|| format!("cannot assume the role {role}: STS answered without {name}"));
+        let field = |name: &str| element(&answer, name).ok_or_else(|| format!("cannot assume the role {arn}: STS answered without {name}"));
         Ok(Credential {
             access_key_id: field("AccessKeyId")?.into(),
             secret_access_key: field("SecretAccessKey")?.into(),
@@ -184,84 +196,6 @@ fn session_name() -> String {
 /// Only EC2 has a metadata service; elsewhere asking for it only costs time.
 fn on_ec2() -> bool {
     fs::read_to_string("/sys/class/dmi/id/sys_vendor").is_ok_and(|vendor| vendor.trim() == "Amazon EC2")
-}
-
-fn context(variables: &Arc<Variables>, client: Client) -> Context {
-    Context::new().with_env(Environment(variables.clone())).with_file_read(Files).with_http_send(client).with_command_execute(Programs)
-}
-
-/// What reqsign asks for as a list.
-const LISTED: [&str; 14] = [
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_EC2_METADATA_DISABLED",
-    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
-    "AWS_REGION",
-    "AWS_ROLE_ARN",
-    "AWS_ROLE_SESSION_NAME",
-    "AWS_STS_REGIONAL_ENDPOINTS",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-];
-
-struct Environment(Arc<Variables>);
-
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Environment")
-    }
-}
-
-impl Env for Environment {
-    fn var(&self, key: &str) -> Option<String> {
-        (self.0)(key).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty())
-    }
-
-    fn vars(&self) -> HashMap<String, String> {
-        LISTED.into_iter().filter_map(|name| Some((name.to_owned(), self.var(name)?))).collect()
-    }
-
-    fn home_dir(&self) -> Option<PathBuf> {
-        (self.0)("HOME").map(PathBuf::from)
-    }
-}
-
-#[derive(Debug)]
-struct Files;
-
-impl FileRead for Files {
-    async fn file_read(&self, path: &str) -> reqsign_core::Result<Vec<u8>> {
-        fs::read(path).map_err(|error| reqsign_core::Error::config_invalid(error.to_string()))
-    }
-}
-
-#[derive(Debug)]
-struct Programs;
-
-impl CommandExecute for Programs {
-    async fn command_execute(&self, name: &str, arguments: &[&str]) -> reqsign_core::Result<CommandOutput> {
-        let ended = program::run(Command::new(name).args(arguments), b"", PROCESS_LIMIT).map_err(reqsign_core::Error::unexpected)?;
-        Ok(CommandOutput { status: ended.status.code().unwrap_or(-1), stdout: ended.output.to_vec(), stderr: ended.said.into_bytes() })
-    }
-}
-
-#[derive(Clone)]
-struct Client(Arc<HttpClient>);
-
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Client")
-    }
-}
-
-impl HttpSend for Client {
-    async fn http_send(&self, request: Request<Bytes>) -> reqsign_core::Result<Response<Bytes>> {
-        self.0.send(request).await.map_err(|error| reqsign_core::Error::unexpected(error.reason))
-    }
 }
 
 #[cfg(test)]
