@@ -253,3 +253,31 @@ fn a_damaged_secrets_file_gives_nothing_away() {
     }
     home.clean();
 }
+
+#[test]
+fn the_secrets_of_a_recipe_are_checked_by_their_names() {
+    let canaries = canaries();
+    let scanner = Scanner::new(&canaries);
+    let home = Home::new(&scanner, "tests/workspaces/bare", &canaries[..3], &[("proxmox.token", "x"), ("app.old", "x")]);
+    let script = "for n in cluster.nodes {\n    ssh::node(n);\n    ssh::file(n, \"/a\", #{ content: sops::secret(\"canary.c00\") });\n    ssh::file(n, \"/b\", #{ content: sops::secret(\"app.odl\") });\n}";
+    let recipe = home.recipe("uses", script);
+    let workspace = home.workspace();
+    let check = |more: &[&str]| {
+        // Without any key at hand: nothing is decrypted.
+        let arguments = [&["secrets", "check", &recipe, "-w", &workspace], more].concat();
+        home.sandbox.kthw(&arguments)
+    };
+    let said = check(&[]).ended_with(1);
+    let expected = format!(
+        "missing  app.odl  ({recipe}:6)\n         did you mean `app.old`?\nused     canary.c00  ({recipe}:5)\nused     proxmox.token  (the Proxmox settings)\nunused   canary.c01\nunused   canary.c02\nunused   app.old\n{workspace}/secrets.sops.yaml: 2 used, 1 missing, 3 unused.\n"
+    );
+    assert_eq!(said.stdout, expected);
+    let json: serde_json::Value = serde_json::from_str(&check(&["--json"]).ended_with(1).stdout).unwrap();
+    assert_eq!(
+        json["used"][0],
+        serde_json::json!({"name": "app.odl", "by": [format!("{recipe}:6")], "missing": true, "help": "did you mean `app.old`?"})
+    );
+    assert_eq!(json["unused"], serde_json::json!(["canary.c01", "canary.c02", "app.old"]));
+    home.recipe("uses", &script.replace("app.odl", "app.old"));
+    assert!(check(&[]).ended_with(0).stdout.contains("3 used, 0 missing, 2 unused"));
+}

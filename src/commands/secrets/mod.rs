@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use kthw_engine::Result;
 
 mod change;
+mod check;
 mod decrypt;
 mod edit;
 mod editor;
@@ -42,6 +43,8 @@ enum Verb {
     Rotate(rotate::Rotate),
     /// Give the file the recipients of `.sops.yaml`
     Updatekeys(updatekeys::UpdateKeys),
+    /// Check that a workspace's secrets file holds what recipes use
+    Check(check::Check),
 }
 
 impl Secrets {
@@ -55,6 +58,7 @@ impl Secrets {
             Verb::Decrypt(verb) => verb.run(ui),
             Verb::Rotate(verb) => verb.run(ui),
             Verb::Updatekeys(verb) => verb.run(ui),
+            Verb::Check(verb) => verb.run(ui),
         }
     }
 }

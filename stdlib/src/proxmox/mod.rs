@@ -39,7 +39,7 @@ pub use error::{BadAnswer, Failure, NoAnswer, Refused};
 pub use ownership::Mark;
 pub use script::module;
 pub use session::SecondFactor;
-pub use settings::{Credentials, Endpoint, Settings, SettingsError, settings_from};
+pub use settings::{Credentials, Endpoint, SETTINGS, Settings, SettingsError, settings_from};
 pub use task::{Task, TaskFailed, retry_locked};
 pub use template::{BadImage, Template, TemplateSpec};
 pub use vm::{Vm, VmSpec};

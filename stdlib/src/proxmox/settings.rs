@@ -108,6 +108,16 @@ impl Settings {
     }
 }
 
+/// Every setting: its name in the secrets file, and the variable that may stand in for it.
+pub const SETTINGS: [(&str, &str); 6] = [
+    ("proxmox.endpoint", "PROXMOX_VE_ENDPOINT"),
+    ("proxmox.token", "PROXMOX_VE_API_TOKEN"),
+    ("proxmox.username", "PROXMOX_VE_USERNAME"),
+    ("proxmox.password", "PROXMOX_VE_PASSWORD"),
+    ("proxmox.fingerprint", "PROXMOX_VE_FINGERPRINT"),
+    ("proxmox.ca_file", "PROXMOX_VE_CA_FILE"),
+];
+
 /// Finds the settings: first in the secrets file, whose values `secret` looks up by dotted name, then in the environment.
 ///
 /// | secret | variable |
