@@ -21,7 +21,7 @@ use reqsign_aws_v4::{Credential, DefaultCredentialProvider, RequestSigner, Stati
 use reqsign_core::{Context, ProvideCredential, Signer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::{fs, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{fs, sync::Arc, thread, time::Duration};
 use zeroize::Zeroizing;
 
 /// For everything together: credentials, a role, and the request itself.
