@@ -1,11 +1,23 @@
 //! A folder with an age key, a `.sops.yaml` and nothing else; and calls of `kthw` in it as transcripts.
 use crate::support::{Said, Sandbox, said};
 use age::secrecy::ExposeSecret;
+use expect_test::Expect;
 use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
+
+/// What most tests encrypt.
+pub const PLAIN: &str =
+    "proxmox:\n  token: abc\n  port: 8006\n# Of the load balancer.\nnginx:\n  keys: [\"one\", \"two\\nlines\"]\nnote_unencrypted: seen\n";
+
+/// Compares a transcript.
+#[track_caller]
+pub fn check(desk: &Desk, calls: &[(&[&str], &str)], expected: Expect) {
+    expected.assert_eq(&desk.transcript(calls));
+}
 
 /// The folder and what was said in it.
 pub struct Desk {
@@ -78,6 +90,31 @@ impl Desk {
         let mut command = self.command(&[&["edit"], arguments].concat());
         command.env("EDITOR", format!("f() {{ {editor}; }}; f"));
         fed(command, "")
+    }
+
+    /// Runs `kthw secrets ARGUMENTS…` on a terminal and types `typed`, one after the other; returns what is on the terminal in the end.
+    /// `None` where there is no `script` to make a terminal.
+    pub fn on_terminal(&self, arguments: &[&str], variables: &[(&str, &str)], typed: &[&str]) -> Option<String> {
+        let kthw = self.command(&[]).get_program().to_string_lossy().into_owned();
+        let mut command = Command::new("script");
+        command.args(["-qec", &format!("{kthw} secrets {}", arguments.join(" ")), "/dev/null"]).current_dir(self.path()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.path()).env("TMPDIR", self.file("tmp"));
+        command.env("SOPS_AGE_KEY", &self.alice.private).env("TERM", "xterm").envs(variables.iter().copied());
+        let Ok(mut child) = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn() else {
+            assert!(std::env::var_os("KTHW_REQUIRE_PEERS").is_none(), "there is no `script`");
+            eprintln!("SKIPPED: there is no `script` to make a terminal");
+            return None;
+        };
+        let mut stdin = child.stdin.take().unwrap();
+        for text in typed {
+            // A prompt without echo drops what was typed before it, so each answer waits for its question.
+            std::thread::sleep(Duration::from_secs(2));
+            stdin.write_all(text.as_bytes()).unwrap();
+        }
+        std::thread::sleep(Duration::from_secs(2));
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+        Some(String::from_utf8_lossy(&output.stdout).replace('\r', ""))
     }
 
     /// The calls, what they printed and how they ended, with what differs from run to run left out.

@@ -1,5 +1,8 @@
 //! `kthw secrets edit`: what the editor gets and leaves, and what becomes of it.
-use super::desk::{Desk, fed};
+use super::{
+    desk::{Desk, fed},
+    kill::holding,
+};
 use expect_test::expect;
 use std::path::{Path, PathBuf};
 
@@ -197,4 +200,34 @@ fn a_terminated_edit_is_kept() {
     // Ctrl-C is the editor's own affair.
     desk.edit("printf 'a: mine\\n' > \"$1\"; kill -INT $PPID; sleep 0.3", &[]).ended_with(0);
     assert_eq!(desk.kthw(&["decrypt"], "").stdout, "a: mine\n");
+}
+
+#[test]
+fn a_person_is_asked_whether_to_edit_an_invalid_text_again() {
+    let desk = Desk::with("secrets.sops.yaml", PLAIN);
+    desk.write("editor", "if [ -e again ]; then printf 'a: mine\\n' > \"$1\"; else touch again; printf 'a: [' > \"$1\"; fi\n");
+    let editor = [("EDITOR", "sh editor")];
+    let Some(shown) = desk.on_terminal(&["edit"], &editor, &["\n"]) else { return };
+    assert!(shown.contains("Press Enter to edit it again") && shown.contains("Saved secrets.sops.yaml."), "{shown}");
+    assert_eq!(desk.kthw(&["decrypt"], "").stdout, "a: mine\n");
+    std::fs::remove_file(desk.file("again")).unwrap();
+    let before = desk.read("secrets.sops.yaml");
+    let shown = desk.on_terminal(&["edit"], &editor, &["drop\n"]).unwrap();
+    assert!(shown.contains("secrets.sops.yaml is as it was."), "{shown}");
+    assert_eq!(desk.read("secrets.sops.yaml"), before);
+}
+
+/// Vim would keep what is deleted or copied in ~/.viminfo, and its swap and undo files where the user's settings say.
+#[test]
+fn vim_keeps_nothing_of_the_text() {
+    if !std::process::Command::new("vim").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        return eprintln!("SKIPPED: there is no vim");
+    }
+    let desk = Desk::with("secrets.sops.yaml", "a: canary-7d\nb: two\n");
+    desk.write(".vimrc", "set directory=~/keep// backupdir=~/keep// undodir=~/keep// undofile backup swapfile viminfo='100,<50\n");
+    desk.write("keep/.keep", "");
+    let Some(shown) = desk.on_terminal(&["edit"], &[("EDITOR", "vim")], &["ggddp", ":wq\n"]) else { return };
+    assert!(shown.contains("Saved secrets.sops.yaml."), "{shown}");
+    assert_eq!(desk.kthw(&["decrypt"], "").stdout, "b: two\na: canary-7d\n");
+    assert_eq!(holding(desk.path(), "canary-7d"), Vec::<PathBuf>::new());
 }

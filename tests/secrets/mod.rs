@@ -1,7 +1,10 @@
 //! `kthw secrets` as people use it: the real binary in a folder with keys of its own.
+mod changing;
 mod desk;
 mod edit;
+mod guide;
 mod kill;
+mod reading;
+mod recipients;
 mod rules;
 mod sops;
-mod transcripts;

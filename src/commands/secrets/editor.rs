@@ -1,7 +1,12 @@
 //! Runs the user's editor on the sheltered file.
 use super::shelter::Shelter;
 use kthw_engine::{Error, Result};
-use std::{ffi::OsString, io, process::ExitStatus, time::Duration};
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    process::ExitStatus,
+    time::Duration,
+};
 use tokio::{
     process::Command,
     signal::unix::{SignalKind, signal},
@@ -34,14 +39,21 @@ pub fn run(shelter: &Shelter) -> Result<()> {
 }
 
 /// The editor's exit status; `None` when kthw was asked to end.
-async fn wait(editor: &OsString, shelter: &Shelter) -> io::Result<Option<ExitStatus>> {
+async fn wait(editor: &OsStr, shelter: &Shelter) -> io::Result<Option<ExitStatus>> {
     // As git and sops do, the variable may hold arguments and quotes.
-    let mut script = editor.clone();
+    let mut script = editor.to_owned();
     script.push(" \"$@\"");
     // Signals that the terminal sends to everybody must not end kthw before its editor.
     let (_interrupt, _quit) = (signal(SignalKind::interrupt())?, signal(SignalKind::quit())?);
     let (mut hangup, mut terminate) = (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?);
-    let mut child = Command::new("sh").arg("-c").arg(script).arg("sh").arg(shelter.file()).env("TMPDIR", shelter.folder()).spawn()?;
+    let mut child = Command::new("sh")
+        .arg("-c")
+        .arg(script)
+        .arg("sh")
+        .args(discretion(editor))
+        .arg(shelter.file())
+        .env("TMPDIR", shelter.folder())
+        .spawn()?;
     tokio::select! {
         status = child.wait() => return status.map(Some),
         _ = hangup.recv() => {}
@@ -49,6 +61,20 @@ async fn wait(editor: &OsString, shelter: &Shelter) -> io::Result<Option<ExitSta
     }
     let _ = timeout(GRACE, child.wait()).await;
     Ok(None)
+}
+
+/// What an editor must be told so that it writes no plain text elsewhere: Vim keeps deleted lines in `~/.viminfo`, and swap, backup and
+/// undo files where the user's settings say. Other editors keep to the folder of the file and TMPDIR, as far as nobody told them otherwise.
+fn discretion(editor: &OsStr) -> &'static [&'static str] {
+    let word = editor.to_str().and_then(|editor| editor.split_whitespace().next()).unwrap_or_default();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(word)).find(|program| program.is_file());
+    // `vi` is Vim on most systems, by a link or two.
+    let program = found.and_then(|program| program.canonicalize().ok()).unwrap_or_else(|| word.into());
+    let name = program.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let is_vim =
+        ["vim", "nvim", "gvim"].into_iter().any(|vim| name == vim || name.strip_prefix(vim).is_some_and(|rest| rest.starts_with('.')));
+    if is_vim { &["-n", "-i", "NONE", "-c", "silent! set noswapfile noundofile nobackup nowritebackup viminfo="] } else { &[] }
 }
 
 /// The editor and the variable that names it.
