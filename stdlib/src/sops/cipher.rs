@@ -17,7 +17,8 @@ type Cipher = AesGcm<Aes256, U32>;
 #[derive(Debug)]
 pub(super) struct Sealed {
     data: Vec<u8>,
-    iv: Vec<u8>,
+    /// The nonce.
+    pub iv: Vec<u8>,
     tag: Vec<u8>,
     /// What the plain text is: `str`, `int`, `float`, `bool`, `bytes`, `time` or `comment`.
     pub kind: String,
@@ -54,9 +55,14 @@ impl Sealed {
 
 /// Encrypts a value: `ENC[…]` with a nonce of its own.
 pub(super) fn seal(key: &DataKey, plain: &[u8], additional_data: &str, kind: &str) -> String {
-    let cipher = Cipher::new_from_slice(key).expect("a data key has 32 bytes");
     let mut iv = [0; 32];
     getrandom::fill(&mut iv).expect("the system has random bytes");
+    seal_with(key, iv, plain, additional_data, kind)
+}
+
+/// Encrypts a value with a nonce that no other value of this key has.
+pub(super) fn seal_with(key: &DataKey, iv: [u8; 32], plain: &[u8], additional_data: &str, kind: &str) -> String {
+    let cipher = Cipher::new_from_slice(key).expect("a data key has 32 bytes");
     let nonce = Nonce::<Cipher>::from(iv);
     let mut data = Zeroizing::new(plain.to_vec());
     let tag = cipher

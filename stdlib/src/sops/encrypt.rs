@@ -6,7 +6,9 @@ use super::{
     format::Format,
     keys::DataKey,
     metadata::Metadata,
+    plain::Plain,
     rules::CommentsAbove,
+    shape::Shape,
     text::{What, edited},
     walk::{Mac, Rule, held},
 };
@@ -32,6 +34,7 @@ pub fn encrypt(
         return Err(SopsError::AlreadyEncrypted { file: name.into() });
     }
     let mut mac = Mac::new(metadata);
+    let mut shape = Shape::new(metadata, key);
     let mut above = CommentsAbove::default();
     let mut edits = Vec::new();
     let sealed = |plain: &[u8], aad: &str, kind: &str| {
@@ -48,6 +51,11 @@ pub fn encrypt(
             What::Comment(_) => {}
             What::Value(value) => {
                 mac.add(value, rule.encrypts);
+                shape.add(leaf.document, &leaf.path, value, rule.encrypts);
+                if !rule.encrypts && matches!(value, Plain::Bytes(_)) {
+                    let reason = "it is not UTF-8, and its rules leave it unencrypted".into();
+                    return Err(SopsError::Malformed { file: name.into(), reason });
+                }
                 if let (true, Some(kind), Some(bytes)) = (rule.encrypts, value.kind(), value.bytes()) {
                     let sealed = sealed(&bytes, &rule.aad, kind);
                     edits.push((leaf.span.clone(), Zeroizing::new(layout.spell_sealed(leaf, &sealed))));
@@ -56,7 +64,9 @@ pub fn encrypt(
         }
     }
     let last_modified = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let mac = cipher::seal(key, mac.hex().as_bytes(), &last_modified, "str");
+    let mac = mac.hex();
+    let nonce = shape.nonce(&text, &mac, &last_modified);
+    let mac = cipher::seal_with(key, nonce, mac.as_bytes(), &last_modified, "str");
     let metadata = Metadata { mac, last_modified, ..metadata.clone() };
     layout.with_block(&edited(&source, edits), &metadata.to_block())
 }

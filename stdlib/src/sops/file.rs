@@ -7,6 +7,7 @@ use super::{
     metadata::Metadata,
     plain::Plain,
     rules::CommentsAbove,
+    shape::Shape,
     text::{Edit, Step, Text, What, dotted, edited},
     walk::{Mac, Rule, Sealings, aad, comment_items, held, is_comment_item, without_comments},
 };
@@ -73,6 +74,7 @@ impl File {
         let tampered = |what: String| SopsError::Tampered { file: self.name.clone(), what };
         let layout = self.format.layout();
         let mut mac = Mac::new(&self.metadata);
+        let mut shape = Shape::new(&self.metadata, key);
         let mut above = CommentsAbove::default();
         let mut edits: Vec<Edit> = self.text.block_spans.iter().map(|span| (span.clone(), Zeroizing::default())).collect();
         let (mut plains, mut values, mut sealings) = (Vec::new(), Vec::new(), Sealings::new());
@@ -82,7 +84,9 @@ impl File {
             match &leaf.what {
                 What::Comment(text) => {
                     let sealed = if rule.encrypts { Sealed::parse(text) } else { None };
-                    if let Some((aad, comment)) = sealed.and_then(|sealed| self.open_comment(&sealed, &rule, key)) {
+                    if let Some(sealed) = sealed {
+                        let opened = self.open_comment(&sealed, &rule, key);
+                        let (aad, comment) = opened.ok_or_else(|| tampered("a comment does not decrypt".into()))?;
                         sealings.insert(held(&aad, "comment", comment.as_bytes()), text.to_string());
                         edits.push((leaf.span.clone(), comment));
                     }
@@ -116,6 +120,7 @@ impl File {
                         edits.push((leaf.span.clone(), spelled));
                     }
                     mac.add(&value, rule.encrypts);
+                    shape.add(leaf.document, &without_comments(leaf, &comments), &value, rule.encrypts);
                     if let Some(text) = value.bytes().and_then(|bytes| std::str::from_utf8(&bytes).ok().map(Secret::new)) {
                         values.push((name(), text));
                     }
@@ -123,9 +128,14 @@ impl File {
                 }
             }
         }
-        let stored = Sealed::parse(&self.metadata.mac).and_then(|mac| mac.open(key, &self.metadata.last_modified));
-        if stored.is_none_or(|stored| stored.as_slice() != mac.hex().as_bytes()) {
+        let (mac, last_modified) = (mac.hex(), &self.metadata.last_modified);
+        let sealed = Sealed::parse(&self.metadata.mac);
+        let stored = sealed.as_ref().and_then(|sealed| sealed.open(key, last_modified));
+        if stored.is_none_or(|stored| stored.as_slice() != mac.as_bytes()) {
             return Err(tampered("its MAC does not fit its values".into()));
+        }
+        if sealed.is_some_and(|sealed| !shape.fits(&self.text, &sealed.iv, &mac, last_modified)) {
+            return Err(tampered("its MAC does not fit its structure: a name, a type, or what is null or empty".into()));
         }
         Ok(Opened { plain: layout.plain(edited(&self.source, edits), &plains), values, sealed: sealings })
     }

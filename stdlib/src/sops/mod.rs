@@ -16,6 +16,7 @@ mod rules;
 mod script;
 mod secrets;
 mod set;
+mod shape;
 pub mod store;
 mod text;
 mod walk;

@@ -8,6 +8,11 @@ use std::{
 };
 use tempfile::TempDir;
 
+mod flips;
+mod kinds;
+mod matrix;
+mod samples;
+
 const KEY: &str = include_str!("fixtures/age-key.txt");
 const ENCRYPTED: &str = include_str!("fixtures/encrypted.yaml");
 

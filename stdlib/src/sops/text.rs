@@ -62,6 +62,18 @@ pub(super) struct Text {
     pub block: Option<Value>,
     /// Where the block stands, in every document; what to cut to be rid of it.
     pub block_spans: Vec<Range<usize>>,
+    /// The lists and maps that hold nothing, outside of the block.
+    pub empty: Vec<Empty>,
+}
+
+/// A list or a map that holds nothing.
+#[derive(Debug)]
+pub(super) struct Empty {
+    /// Which of several documents it stands in, from 0.
+    pub document: usize,
+    /// The keys and positions on the way to it.
+    pub path: Vec<Step>,
+    pub is_list: bool,
 }
 
 /// A file format.

@@ -6,7 +6,7 @@ use super::{
     super::{
         error::SopsError,
         plain::Plain,
-        text::{Edit, Layout, Leaf, Step, Style, Text, What, dotted, edited, malformed},
+        text::{Edit, Empty, Layout, Leaf, Step, Style, Text, What, dotted, edited, malformed},
     },
     flat,
 };
@@ -50,6 +50,9 @@ impl Layout for Ini {
                 style: Style::default(),
             };
             found.leaves.extend(section.comment.as_ref().map(comment));
+            if section.keys.is_empty() {
+                found.empty.push(Empty { document: 0, path: path.clone(), is_list: false });
+            }
             for key in &section.keys {
                 found.leaves.push(Leaf {
                     document: 0,

@@ -4,7 +4,7 @@
 use super::super::{
     error::SopsError,
     plain::Plain,
-    text::{Edit, Layout, Leaf, Step, Style, Text, What, block_of, dotted, edited, malformed},
+    text::{Edit, Empty, Layout, Leaf, Step, Style, Text, What, block_of, dotted, edited, malformed},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -112,6 +112,9 @@ fn read_object(file: &str, text: &str) -> Result<Node, SopsError> {
 
 /// Collects the leaves below a node.
 fn walk(node: &Node, path: &mut Vec<Step>, found: &mut Text) {
+    if matches!(&node.kind, Kind::Object(members) if members.is_empty()) || matches!(&node.kind, Kind::List(items) if items.is_empty()) {
+        found.empty.push(Empty { document: 0, path: path.clone(), is_list: matches!(node.kind, Kind::List(_)) });
+    }
     match &node.kind {
         Kind::Object(members) => members.iter().for_each(|member| {
             path.push(Step::Key(member.key.clone()));

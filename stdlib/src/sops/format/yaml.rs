@@ -4,7 +4,7 @@
 use super::super::{
     error::SopsError,
     plain::Plain,
-    text::{Edit, Layout, Leaf, Step, Text, What, block_of, dotted, edited, utf8},
+    text::{Edit, Empty, Layout, Leaf, Step, Text, What, block_of, dotted, edited, utf8},
 };
 use serde_json::Value;
 use std::ops::Range;
@@ -31,7 +31,9 @@ impl Layout for Yaml {
         leaves.extend(comments);
         comments::sort(&mut leaves);
         let first: Vec<&Leaf> = block.iter().filter(|leaf| leaf.document == 0).collect();
-        Ok(Text { leaves, block: block_of(&first), block_spans: read.block_spans })
+        let empty = read.collections.into_iter().filter(|one| one.items == 0 && !one.path.is_empty() && !is_block(&one.path));
+        let empty = empty.map(|one| Empty { document: one.document, path: one.path, is_list: one.is_list }).collect();
+        Ok(Text { leaves, block: block_of(&first), block_spans: read.block_spans, empty })
     }
 
     fn read_plain(&self, file: &str, plain: &[u8]) -> Result<(Zeroizing<String>, Text), SopsError> {

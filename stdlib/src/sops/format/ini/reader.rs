@@ -35,7 +35,7 @@ pub(super) struct Value {
     pub quote: Option<char>,
 }
 
-/// The one comment of a section or a key: the lines above it, or what stands beside it.
+/// The one comment of a section or a key: the lines above it, or what stands beside a value.
 #[derive(Debug)]
 pub(super) struct Comment {
     /// Without the mark in front; the lines below the first keep theirs.
@@ -131,14 +131,15 @@ impl<'a> Reader<'a> {
         if name.is_empty() || name.contains(']') {
             return Err(refused("the name of a section is empty or has a `]` in it or in the comment beside it"));
         }
-        let behind = line[close + 1..].trim_start();
-        let at = start + line.len() - behind.len();
-        let beside = match behind.starts_with(['#', ';']) {
-            true => Some(comment(behind, at)),
-            false if behind.is_empty() => None,
-            false => return Err(refused("something stands behind the name of a section")),
-        };
-        let comment = self.take_comment(beside)?;
+        match line[close + 1..].trim_start() {
+            "" => {}
+            // An encrypted comment holds a `]`, with which sops would take it for a part of the name.
+            behind if behind.starts_with(['#', ';']) => {
+                return Err(refused("a comment stands beside the name of a section, where sops cannot read it encrypted; move it above"));
+            }
+            _ => return Err(refused("something stands behind the name of a section")),
+        }
+        let comment = self.above.take();
         if let Some(last) = self.sections.last_mut() {
             last.span.end = comment.as_ref().map_or(begin, |comment| line_of(self.text, comment.span.start)).min(begin);
         }

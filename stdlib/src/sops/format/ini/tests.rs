@@ -16,7 +16,7 @@ fn leaf_lines(text: &str) -> Vec<String> {
 #[test]
 fn values_and_comments_are_read_as_sops_does() {
     let text = "top = 1\n# two\n\n  ; more\nsecond : 2\n;; web\n[web]\nport=80 ; beside\n`quo=ted` = 'x'\nempty =\nmulti = \"\"\"a\nb\"\"\"\n\
-                path = `a#b`\r\ndq = \"  sp \"\n[Peer] # one\nk = 1\n[Peer]\nk = 2\n";
+                path = `a#b`\r\ndq = \"  sp \"\n# one\n[Peer]\nk = 1\n[Peer]\nk = 2\n";
     assert_eq!(
         leaf_lines(text),
         [
@@ -58,6 +58,10 @@ fn what_sops_would_lose_is_refused_with_its_line() {
         ("word\n", "a line has neither `=` nor `:` (line 1)"),
         ("\"a\" b = 1\n", "something else than `=` or `:` stands behind a quoted name (line 1)"),
         ("[a\n", "the name of a section has no `]` (line 1)"),
+        (
+            "[a] ; b\n",
+            "a comment stands beside the name of a section, where sops cannot read it encrypted; move it above (line 1)",
+        ),
         ("[a] b\n", "something stands behind the name of a section (line 1)"),
         ("[]\n", "the name of a section is empty or has a `]` in it or in the comment beside it (line 1)"),
         ("; x\n[sops]\nmac = 1\n", "a comment stands in front of the section `sops`, where sops would drop it; move it (line 2)"),

@@ -79,7 +79,8 @@ fn lines(indent: usize, text: &str) -> Option<Zeroizing<String>> {
     let chomp = match text.trim_end_matches('\n').len() {
         end if end == text.len() => "-",
         end if end + 1 == text.len() => "",
-        _ => "+",
+        // A block that keeps its last lines would take in the empty lines that follow it.
+        _ => return None,
     };
     let mut spelled = Zeroizing::new(format!("|{chomp}"));
     for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
