@@ -7,7 +7,7 @@ use kthw_stdlib::{
     http::{HttpClient, Trust},
     kubernetes::{NodeAccess, Tunnel},
     proxmox::{Client, Settings},
-    ssh::{KnownHosts, SshNodes},
+    ssh::{KeyLogin, KnownHosts, SshNodes},
     world::KubernetesAccess,
 };
 use std::sync::Arc;
@@ -19,12 +19,14 @@ use std::sync::Arc;
 pub fn open(workspace: &Loaded, store: &Store) -> Result<Peers> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let known_hosts = KnownHosts::open(store.file("known_hosts")).map_err(Error::usage)?;
-    let nodes = Arc::new(SshNodes::new(workspace.workspace.clone(), known_hosts.clone()));
+    let secrets = secrets_of(workspace)?;
+    let nodes = Arc::new(SshNodes::new(workspace.workspace.clone(), known_hosts.clone()).with_secrets(secrets.clone()));
+    let login: Arc<dyn KeyLogin> = nodes.clone();
     let access: Arc<dyn KubernetesAccess> = Arc::new(NodeAccess::new(nodes.clone() as Arc<dyn Nodes>, nodes.clone() as Arc<dyn Tunnel>));
     let http = Arc::new(HttpClient::new(&Trust::System).map_err(Error::usage)?);
     let artifacts = Artifacts::new(PinnedSource::new(store.file("artifacts"), workspace.artifacts.mirror.clone(), http));
-    let for_proxmox = secrets_of(workspace)?;
+    let for_proxmox = secrets.clone();
     let proxmox = Client::new(move || Settings::find(&for_proxmox), clock.clone());
     let peers = Peers::new(nodes, clock).with(known_hosts).with(access).with(artifacts).with(proxmox);
-    Ok(peers.with(secrets_of(workspace)?))
+    Ok(peers.with(login).with(secrets))
 }

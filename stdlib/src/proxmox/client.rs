@@ -3,11 +3,11 @@ use super::{
     call::Call,
     error::{BadAnswer, Failure, NoAnswer, Refused, is_proxy_status},
     session::Session,
-    settings::{Endpoint, Settings, SettingsError},
+    settings::{Credentials, Endpoint, Settings, SettingsError},
     task::Task,
 };
 use crate::{
-    http::HttpClient,
+    http::{HttpClient, Trust},
     world::{Http, Unreachable},
 };
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use serde_json::Value;
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -43,7 +43,7 @@ struct Open {
     endpoints: Vec<Endpoint>,
     /// The host that answered last.
     current: AtomicUsize,
-    session: Session,
+    session: RwLock<Arc<Session>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -110,6 +110,37 @@ impl Client {
         self.write(call, Method::DELETE, permit).await
     }
 
+    /// Makes something and returns what Proxmox says about it.
+    ///
+    /// # Errors
+    /// When nobody answers or Proxmox refuses.
+    pub async fn make(&self, call: &Call, _permit: &Permit) -> std::result::Result<Value, Failure> {
+        debug_assert_eq!(*call.method(), Method::POST, "the method of a call says what it is");
+        self.send(call).await
+    }
+
+    /// A client of the same hosts as somebody else.
+    ///
+    /// # Errors
+    /// When the settings are missing or wrong.
+    pub(super) async fn as_other(&self, credentials: Credentials) -> std::result::Result<Self, Failure> {
+        let open = self.open().await?;
+        let settings = Settings { endpoints: open.endpoints.clone(), credentials, trust: Trust::System };
+        Ok(Self::over(open.http.clone(), settings, self.clock.clone()))
+    }
+
+    /// Signs in with other credentials from the next call on.
+    pub(super) async fn sign_in_as(&self, credentials: Credentials) -> std::result::Result<(), Failure> {
+        let session = Arc::new(Session::new(credentials));
+        *self.open().await?.session.write().unwrap_or_else(PoisonError::into_inner) = session;
+        Ok(())
+    }
+
+    /// Who this client is: `user@realm!token`, or `user@realm`.
+    pub(super) async fn identity(&self) -> std::result::Result<String, Failure> {
+        Ok(self.open().await?.session().identity().to_owned())
+    }
+
     async fn write(&self, call: &Call, method: Method, _permit: &Permit) -> std::result::Result<Option<Task>, Failure> {
         debug_assert_eq!(*call.method(), method, "the method of a call says what it is");
         let data = self.send(call).await?;
@@ -130,12 +161,7 @@ impl Client {
     /// Sends a call to the host that answered last, and to the others if it does not answer. Reads are tried again after a pause;
     /// a write is sent again only when it surely was not carried out.
     async fn send(&self, call: &Call) -> std::result::Result<Value, Failure> {
-        let connect = async || {
-            let settings = (self.find)()?;
-            let http = HttpClient::new(&settings.trust).map_err(SettingsError::from)?;
-            Ok(Open::new(Arc::new(http), settings))
-        };
-        let open = self.open.get_or_try_init(connect).await.map_err(Failure::Settings)?;
+        let open = self.open().await?;
         let reads = call.method() == Method::GET;
         let mut pause = PAUSE;
         for round in 1.. {
@@ -149,6 +175,15 @@ impl Client {
         }
         unreachable!("the loop ends in its last round")
     }
+
+    async fn open(&self) -> std::result::Result<&Open, Failure> {
+        let connect = async || {
+            let settings = (self.find)()?;
+            let http = HttpClient::new(&settings.trust).map_err(SettingsError::from)?;
+            Ok(Open::new(Arc::new(http), settings))
+        };
+        self.open.get_or_try_init(connect).await.map_err(Failure::Settings)
+    }
 }
 
 /// A certificate that is not believed will not be believed later.
@@ -159,7 +194,11 @@ fn failure_is_final(failure: &Failure) -> bool {
 impl Open {
     fn new(http: Arc<dyn Http>, settings: Settings) -> Self {
         let Settings { endpoints, credentials, trust: _ } = settings;
-        Self { http, endpoints, current: AtomicUsize::new(0), session: Session::new(credentials) }
+        Self { http, endpoints, current: AtomicUsize::new(0), session: RwLock::new(Arc::new(Session::new(credentials))) }
+    }
+
+    fn session(&self) -> Arc<Session> {
+        self.session.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn try_all(&self, call: &Call, reads: bool, clock: &dyn Clock) -> std::result::Result<Value, Failure> {
@@ -167,10 +206,11 @@ impl Open {
         let first = self.current.load(Ordering::Relaxed);
         let mut tried = Vec::new();
         let mut refused = None;
+        let session = self.session();
         for step in 0..count {
             let at = (first + step) % count;
             let endpoint = &self.endpoints[at];
-            let answer = match self.session.send(&*self.http, endpoint, call, clock).await {
+            let answer = match session.send(&*self.http, endpoint, call, clock).await {
                 Ok(answer) => answer,
                 Err(SendError::Unreachable(Unreachable { reason, sent })) => {
                     tried.push((endpoint.host().to_owned(), reason));

@@ -31,6 +31,7 @@ mod task;
 mod template;
 #[cfg(test)]
 mod tests;
+mod token;
 mod vm;
 
 pub use call::Call;

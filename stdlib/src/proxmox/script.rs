@@ -1,5 +1,9 @@
-//! What recipes call: `proxmox::template` and `proxmox::vm`.
-use super::{template::Template, template::TemplateSpec, vm::Vm, vm::VmSpec};
+//! What recipes call: `proxmox::template`, `proxmox::vm` and `proxmox::token`.
+use super::{
+    template::{Template, TemplateSpec},
+    token::{Token, TokenSpec},
+    vm::{Vm, VmSpec},
+};
 use crate::workspace::{Cluster, Node};
 use kthw_engine::{Id, Options, Rhai, declare, throw};
 use rhai::{Map, Module, plugin::*};
@@ -77,6 +81,32 @@ mod api {
             Err(error) => throw(&cx, error),
         }
     }
+
+    /// Keeps an API token in the secrets file, and makes it anew when the workspace's `rotation` asks for it.
+    ///
+    /// A token is called `NAME-GENERATION`. It is made anew when the one in the secrets file was not made by kthw, has a lower generation
+    /// than `rotation.generation`, or is older than `rotation.max_age_days`. The new one gets the same rights (`privsep` and the entries of
+    /// the access control list), is tried, and written to the secrets file; only then those before it that kthw made are removed. A run that
+    /// fails in between leaves a token in the file that works, and the next run finishes the work. A token that kthw did not make is never
+    /// removed; the run says how to do it.
+    ///
+    /// Where the secret is not there yet, a token with its user's own rights is made for whoever is signed in: so a password is left behind.
+    /// Whoever is signed in needs `User.Modify` on the user (a user may do it for itself, a token may not), and for a token with privilege
+    /// separation `Permissions.Modify` where it has rights.
+    ///
+    /// Options: `secret` (which holds `user@realm!id=uuid`); if wanted `user`.
+    ///
+    /// ```rhai
+    /// proxmox::token(cluster, `kthw-${cluster.name}`, #{ secret: sops::secret("proxmox.token") });
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn token(cx: NativeCallContext, cluster: Cluster, name: &str, options: Map) -> Rhai<Id> {
+        let Options { spec, needs } = Options::<TokenSpec>::parse(&cx, "proxmox::token", options)?;
+        match Token::new(&cluster, name, spec) {
+            Ok(token) => declare(&cx, token, needs),
+            Err(error) => throw(&cx, error),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -103,7 +133,7 @@ mod tests {
     fn the_examples_run() {
         let of_module = help::functions().into_iter().filter(|function| function.module == "proxmox");
         let ids: Vec<_> = of_module.flat_map(|function| function.examples()).map(|example| declared(&example)).collect();
-        assert_eq!(ids, [Ok(vec!["proxmox.template/tpl-ubuntu-2404-k8s".to_owned()]), Ok(vec!["proxmox.vm/cu1".to_owned()])]);
+        assert_eq!(ids, [Ok(vec!["proxmox.template/tpl-ubuntu-2404-k8s".to_owned()]), Ok(vec!["proxmox.vm/cu1".to_owned()]), Ok(vec!["proxmox.token/kthw-ubuntu".to_owned()])]);
     }
 
     #[test]

@@ -34,6 +34,14 @@ impl Session {
         Self { credentials, ticket: Mutex::new(None) }
     }
 
+    /// `user@realm!token`, or `user@realm`.
+    pub fn identity(&self) -> &str {
+        match &self.credentials {
+            Credentials::Token { id, .. } => id,
+            Credentials::Password { username, .. } => username,
+        }
+    }
+
     /// Sends `call` to `endpoint` as who we are; a ticket that is no longer good is renewed once.
     pub async fn send(&self, http: &dyn Http, endpoint: &Endpoint, call: &Call, clock: &dyn Clock) -> Result<Response<Bytes>, SendError> {
         let (username, password) = match &self.credentials {

@@ -76,6 +76,15 @@ pub enum SshError {
     )]
     KeyEncrypted { path: String },
 
+    #[error("cannot use the secret `{name}` as an SSH key: {reason}")]
+    #[diagnostic(
+        code(kthw::ssh::key_secret),
+        help(
+            "`ssh.key_secret` in workspace.yaml names it; put a private key into it, such as that of `ssh-keygen -t ed25519 -N \"\" -f KEY`, and its public half onto the nodes"
+        )
+    )]
+    KeySecret { name: String, reason: String },
+
     #[error("the SSH agent failed")]
     #[diagnostic(code(kthw::ssh::agent), help("`ssh-add -l` must list a key; see `SSH_AUTH_SOCK`"))]
     Agent { source: russh::keys::Error },

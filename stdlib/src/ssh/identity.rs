@@ -1,8 +1,9 @@
-//! Logging in: with the key of a file, or with the keys of an agent.
+//! Logging in: with the key of a file or of the secrets file, or with the keys of an agent.
 use super::{connection::Client, error::SshError, known_hosts::fingerprint};
+use kthw_engine::Secret;
 use russh::{
     client::{AuthResult, Handle},
-    keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, agent::AgentIdentity, agent::client::AgentClient, load_secret_key},
+    keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, agent::AgentIdentity, agent::client::AgentClient, decode_secret_key, load_secret_key},
 };
 use std::{
     path::{Path, PathBuf},
@@ -12,10 +13,10 @@ use std::{
 /// OpenSSH's sshd closes the connection after six refused keys.
 const KEYS_TRIED: usize = 5;
 
-/// What we log in with. The file is read once.
+/// What we log in with. A file is read once.
 #[derive(Clone)]
 pub(crate) enum Identity {
-    File { path: String, key: Arc<PrivateKey> },
+    Key { from: String, key: Arc<PrivateKey> },
     Agent { socket: PathBuf },
 }
 
@@ -25,7 +26,7 @@ impl Identity {
         if let Some(path) = key_file {
             let path = home(path);
             return match load_secret_key(&path, None) {
-                Ok(key) => Ok(Self::File { path: path.display().to_string(), key: Arc::new(key) }),
+                Ok(key) => Ok(Self::Key { from: path.display().to_string(), key: Arc::new(key) }),
                 Err(russh::keys::Error::KeyIsEncrypted) => Err(SshError::KeyEncrypted { path: path.display().to_string() }),
                 Err(source) => Err(SshError::KeyFile { path: path.display().to_string(), source }),
             };
@@ -35,11 +36,17 @@ impl Identity {
         Ok(Self::Agent { socket })
     }
 
+    /// The private key that the secret called `name` holds.
+    pub fn of_secret(name: &str, secret: &Secret) -> Result<Self, SshError> {
+        let key = parse_private(name, secret)?;
+        Ok(Self::Key { from: format!("the secret `{name}`"), key: Arc::new(key) })
+    }
+
     /// Logs in as `user`.
     pub async fn log_in(&self, session: &mut Handle<Client>, node: &str, user: &str) -> Result<Login, SshError> {
         match self {
-            Self::File { path, key } => {
-                let tried = format!("{path} ({})", fingerprint(key.public_key()));
+            Self::Key { from, key } => {
+                let tried = format!("{from} ({})", fingerprint(key.public_key()));
                 let key = PrivateKeyWithHashAlg::new(key.clone(), hash_for(key.public_key()));
                 Ok(match session.authenticate_publickey(user, key).await {
                     Ok(AuthResult::Success) => Login::Done,
@@ -51,6 +58,16 @@ impl Identity {
             Self::Agent { socket } => log_in_by_agent(socket, session, node, user).await,
         }
     }
+}
+
+/// The private key in a secret.
+pub(crate) fn parse_private(name: &str, secret: &Secret) -> Result<PrivateKey, SshError> {
+    // Exposed: it is read into a key, and errors do not quote it.
+    decode_secret_key(secret.expose(), None).map_err(|error| {
+        let encrypted = matches!(error, russh::keys::Error::KeyIsEncrypted);
+        let reason = if encrypted { "it is encrypted with a passphrase; the secrets file encrypts it already" } else { "it is no private key" };
+        SshError::KeySecret { name: name.into(), reason: reason.into() }
+    })
 }
 
 /// How logging in ended.

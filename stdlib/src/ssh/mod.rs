@@ -28,6 +28,7 @@ mod directory;
 mod error;
 mod file;
 mod identity;
+mod key_pair;
 mod kernel_module;
 mod known_hosts;
 mod line;
@@ -49,6 +50,7 @@ mod sysctl;
 mod testing;
 
 pub use error::SshError;
+pub use key_pair::{KeyLogin, public_half};
 pub use kernel_module::MODULES_QUERY;
 pub use known_hosts::{KnownHosts, KnownHostsError, Verdict};
 pub use node::LOCK_HOLDERS;
@@ -74,7 +76,8 @@ pub fn module() -> Module {
         .combine(exported_module!(sysctl::api))
         .combine(exported_module!(swap::api))
         .combine(exported_module!(command::api))
-        .combine(exported_module!(script::api));
+        .combine(exported_module!(script::api))
+        .combine(exported_module!(key_pair::api));
     module
 }
 

@@ -3,12 +3,13 @@ use super::{
     connection::{Answer, Connection, Target},
     error::SshError,
     identity::Identity,
+    key_pair::KeyLogin,
     known_hosts::KnownHosts,
     shell::{Batch, Ended, Malformed, Mark, Privilege, Query, Sections},
 };
-use crate::workspace::Workspace;
+use crate::{sops::Secrets, workspace::Workspace};
 use kthw_engine::{
-    BoxFuture, Error, Permit, Result,
+    BoxFuture, Error, Permit, Result, Secret,
     node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
 };
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
@@ -28,6 +29,7 @@ pub struct SshNodes {
     known: KnownHosts,
     agent_socket: Option<PathBuf>,
     identity: OnceCell<Identity>,
+    secrets: Option<Secrets>,
     jump: Mutex<Option<Arc<Connection>>>,
     open: std::sync::Mutex<HashMap<String, Slot>>,
 }
@@ -44,9 +46,17 @@ impl SshNodes {
             known: known_hosts,
             agent_socket: std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from),
             identity: OnceCell::new(),
+            secrets: None,
             jump: Mutex::new(None),
             open: std::sync::Mutex::default(),
         }
+    }
+
+    /// The same nodes, whose private key may be in `secrets`, where the workspace's `ssh.key_secret` names it.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: Secrets) -> Self {
+        self.secrets = Some(secrets);
+        self
     }
 
     /// The same nodes, with the agent at another socket.
@@ -72,15 +82,21 @@ impl SshNodes {
             return Ok(connection.clone());
         }
         let identity = self.identity(node).await?;
-        let through = self.jump_host(node, identity).await?;
-        let connection = Arc::new(Connection::open(self.target(node)?, identity, &self.known, through).await?);
+        let through = self.jump_host(node, &identity).await?;
+        let connection = Arc::new(Connection::open(self.target(node)?, &identity, &self.known, through).await?);
         *slot = Some(connection.clone());
         Ok(connection)
     }
 
-    async fn identity(&self, node: &str) -> Ssh<&Identity> {
+    /// What to log in with. A key among the secrets is looked up each time: it may have been rotated in this run.
+    async fn identity(&self, node: &str) -> Ssh<Identity> {
+        if let Some(name) = &self.workspace.ssh.key_secret {
+            let missing = |reason: String| SshError::KeySecret { name: name.clone(), reason };
+            let secrets = self.secrets.as_ref().ok_or_else(|| missing("this run has no secrets".into()))?;
+            return Identity::of_secret(name, &secrets.get(name).map_err(|error| missing(error.to_string()))?);
+        }
         let find = || async { Identity::find(node, self.workspace.ssh.key_file.as_deref(), self.agent_socket.clone()) };
-        self.identity.get_or_try_init(find).await
+        self.identity.get_or_try_init(find).await.cloned()
     }
 
     fn target(&self, node: &str) -> Ssh<Target> {
@@ -99,16 +115,19 @@ impl SshNodes {
     }
 
     async fn jump_host(&self, node: &str, identity: &Identity) -> Ssh<Option<Arc<Connection>>> {
-        let Some(text) = &self.workspace.ssh.jump_host else { return Ok(None) };
         let mut jump = self.jump.lock().await;
         if let Some(open) = jump.as_ref().filter(|open| !open.is_closed()) {
             return Ok(Some(open.clone()));
         }
+        jump.clone_from(&self.open_jump_host(node, identity).await?);
+        Ok(jump.clone())
+    }
+
+    async fn open_jump_host(&self, node: &str, identity: &Identity) -> Ssh<Option<Arc<Connection>>> {
+        let Some(text) = &self.workspace.ssh.jump_host else { return Ok(None) };
         let target = jump_target(text, &self.workspace.ssh.user).ok_or_else(|| SshError::JumpHost { text: text.clone() })?;
         let target = Target { node: format!("{text} (the way to {node})"), ..target };
-        let open = Arc::new(Connection::open(target, identity, &self.known, None).await?);
-        *jump = Some(open.clone());
-        Ok(Some(open))
+        Ok(Some(Arc::new(Connection::open(target, identity, &self.known, None).await?)))
     }
 
     fn privilege(&self) -> Privilege {
@@ -202,6 +221,23 @@ impl Nodes for SshNodes {
 
     fn act<'a>(&'a self, node: &'a str, action: &'a Action, _permit: &'a Permit) -> BoxFuture<'a, Result<Output>> {
         Box::pin(async move { self.act_once(node, action).await.map_err(Error::peer) })
+    }
+}
+
+impl KeyLogin for SshNodes {
+    fn try_key<'a>(&'a self, node: &'a str, key: &'a Secret) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let attempt = async {
+                let identity = Identity::of_secret("the new key", key)?;
+                // A key that is to be the workspace's own is needed on the way too.
+                let through = match &self.workspace.ssh.key_secret {
+                    Some(_) => self.open_jump_host(node, &identity).await?,
+                    None => self.jump_host(node, &self.identity(node).await?).await?,
+                };
+                Connection::open(self.target(node)?, &identity, &self.known, through).await.map(drop)
+            };
+            attempt.await.map_err(Error::peer)
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::proxmox::{
     task::retry_locked,
     template::Template,
 };
-use crate::{ssh::KnownHosts, workspace::CloneMode};
+use crate::{sops::Secrets, ssh::KnownHosts, workspace::CloneMode};
 use kthw_engine::{Error, Limit, Peers, Permit, Result, progress};
 use miette::Diagnostic;
 use std::time::Duration;
@@ -26,7 +26,7 @@ impl Vm {
         let client = peers.get::<Client>()?;
         let Some(found) = self.find_ours(client, peers).await? else { return Ok(None) };
         self.pin_unknown(&found, client, peers).await?;
-        Ok(Some(Live { found, keys: self.keys.read().await? }))
+        Ok(Some(Live { found, keys: self.keys.read(peers.get::<Secrets>()?).await? }))
     }
 
     async fn find_ours(&self, client: &Client, peers: &Peers) -> Result<Option<Found>> {
@@ -40,7 +40,7 @@ impl Vm {
 
     pub(super) async fn make_so(&self, live: Option<Live>, peers: &Peers, permit: &Permit) -> Result<()> {
         let client = peers.get::<Client>()?;
-        let keys = self.keys.read().await?;
+        let keys = self.keys.read(peers.get::<Secrets>()?).await?;
         if keys.is_empty() && live.is_none() {
             return Err(Error::usage(NoPublicKey { node: self.node.clone() }));
         }

@@ -1,5 +1,5 @@
-//! The public keys that a machine is made with: those of the workspace, and the public half of the operator's key file.
-use crate::workspace::Ssh;
+//! The public keys that a machine is made with: those of the workspace, and the public half of the operator's key.
+use crate::{sops::Secrets, ssh::public_half, workspace::Ssh};
 use kthw_engine::{Error, Result};
 use miette::Diagnostic;
 use std::path::PathBuf;
@@ -9,21 +9,25 @@ use std::path::PathBuf;
 pub struct Keys {
     listed: Vec<String>,
     file: Option<PathBuf>,
+    secret: Option<String>,
 }
 
 impl Keys {
     /// The keys that a workspace names.
     pub fn of(ssh: &Ssh) -> Self {
         let listed = ssh.authorized_keys.iter().map(|key| key.trim().to_owned()).filter(|key| !key.is_empty()).collect();
-        Self { listed, file: ssh.key_file.as_deref().map(public_half) }
+        Self { listed, file: ssh.key_file.as_deref().map(public_file), secret: ssh.key_secret.clone() }
     }
 
     /// Reads them.
     ///
     /// # Errors
-    /// When the public half of the key file cannot be read.
-    pub async fn read(&self) -> Result<Vec<String>> {
+    /// When the public half of the key file cannot be read, or the secret holds no private key.
+    pub async fn read(&self, secrets: &Secrets) -> Result<Vec<String>> {
         let mut keys = self.listed.clone();
+        if let Some(name) = &self.secret {
+            keys.push(public_half(name, &secrets.get(name)?)?);
+        }
         if let Some(file) = &self.file {
             let text = tokio::fs::read_to_string(file)
                 .await
@@ -41,7 +45,7 @@ impl Keys {
     }
 }
 
-fn public_half(key_file: &str) -> PathBuf {
+fn public_file(key_file: &str) -> PathBuf {
     let file = match (key_file.strip_prefix("~/"), etcetera::home_dir()) {
         (Some(rest), Ok(home)) => home.join(rest),
         _ => PathBuf::from(key_file),
@@ -79,6 +83,7 @@ mod tests {
     #[tokio::test]
     async fn keys_of_list_and_file_come_once() {
         let folder = tempfile::tempdir().expect("a folder");
+        let secrets = Secrets::from_values("secrets.sops.yaml", std::iter::empty::<(String, kthw_engine::Secret)>());
         let key_file = folder.path().join("id");
         std::fs::write(folder.path().join("id.pub"), "ssh-ed25519 AAAA me\n").expect("a file");
         let ssh = Ssh {
@@ -86,9 +91,9 @@ mod tests {
             authorized_keys: vec!["ssh-ed25519 BBBB you".into(), "ssh-ed25519 AAAA me".into()],
             ..Ssh::default()
         };
-        assert_eq!(Keys::of(&ssh).read().await.expect("keys"), ["ssh-ed25519 BBBB you", "ssh-ed25519 AAAA me"]);
+        assert_eq!(Keys::of(&ssh).read(&secrets).await.expect("keys"), ["ssh-ed25519 BBBB you", "ssh-ed25519 AAAA me"]);
         let missing = Ssh { key_file: Some("/nonexistent/id".into()), ..Ssh::default() };
-        let error = Keys::of(&missing).read().await.expect_err("no such file").to_string();
+        let error = Keys::of(&missing).read(&secrets).await.expect_err("no such file").to_string();
         assert!(error.starts_with("cannot read the public key `/nonexistent/id.pub`"), "{error}");
     }
 
