@@ -42,6 +42,8 @@ pub enum Trigger {
         /// The node's name.
         node: String,
     },
+    /// Writing the secrets file.
+    Secrets,
     /// A request to the Kubernetes API: method, and a piece of its path.
     Kubernetes {
         /// Such as `PATCH`.

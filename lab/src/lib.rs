@@ -17,6 +17,6 @@ pub use fault::{Fault, Outcome, Trigger};
 pub use kubernetes::{Cluster, LabKubernetes, Member, Object, Token};
 pub use node::{Entry, Files, Kind, LabNodes, Machine, Package, Unit};
 pub use peers::{PUBLIC_KEY, peers, stand_in_secrets};
-pub use proxmox::{ENDPOINT, LabHttp, Pve, Storage, Task, Vm, Volume, Work};
+pub use proxmox::{ENDPOINT, Grant, LabHttp, Pve, Storage, Task, Token as ApiToken, Vm, Volume, Work};
 pub use state::State;
 pub use world::World;

@@ -1,5 +1,9 @@
 //! The peers of a run in the lab: the same clients as in the real world, over the lab's seams.
-use crate::{ENDPOINT, World};
+use crate::{
+    ENDPOINT, World,
+    fault::{Outcome, Trigger},
+    proxmox::FIRST_TOKEN,
+};
 use bytes::Bytes;
 use kthw_engine::{BoxFuture, Clock, Error, Peers, Result, Secret};
 use kthw_stdlib::{
@@ -7,7 +11,7 @@ use kthw_stdlib::{
     http::Trust,
     proxmox::{Client, Credentials, Endpoint, Settings},
     sops::Secrets,
-    ssh::KnownHosts,
+    ssh::{KeyLogin, KnownHosts},
     workspace::Workspace,
     world::KubernetesAccess,
 };
@@ -15,9 +19,6 @@ use std::sync::Arc;
 
 /// The public key of lab machines whose workspace names none. Its private half was never kept: the lab asks for no proof.
 pub const PUBLIC_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGxhYi1vbmx5LWtleS1uby1wcml2YXRlLWhhbGYtMDAwMDAw the-lab";
-
-/// The token that the lab's Proxmox knows; it opens nothing anywhere else.
-const TOKEN: &str = "root@pam!kthw=00000000-0000-0000-0000-000000000000";
 
 /// Made-up values for secrets with these names. The lab gets no others: its world is kept in a file as plain text, and a recipe is tried
 /// there by people who hold no key.
@@ -33,19 +34,77 @@ pub fn stand_in_secrets(names: impl IntoIterator<Item = String>) -> Secrets {
 /// When the lab's own settings are refused, which would be a mistake in kthw.
 pub fn peers(world: &World, workspace: &Workspace, known_hosts: KnownHosts, secrets: Secrets) -> Result<Peers> {
     let clock: Arc<dyn Clock> = Arc::new(world.clock());
+    let secrets = lab_secrets(world, workspace, &secrets)?;
     let settings = Settings {
         endpoints: vec![Endpoint::parse(ENDPOINT).map_err(Error::usage)?],
-        credentials: Credentials::token(&Secret::new(TOKEN)).map_err(Error::usage)?,
+        credentials: Credentials::token(&secrets.get(TOKEN_NAME)?).map_err(Error::usage)?,
         trust: Trust::System,
     };
     let access: Arc<dyn KubernetesAccess> = Arc::new(world.kubernetes(workspace));
-    let nodes = world.nodes(workspace).with_known_hosts(known_hosts.clone());
+    let nodes = world.nodes(workspace).with_known_hosts(known_hosts.clone()).with_secrets(secrets.clone());
+    let login: Arc<dyn KeyLogin> = Arc::new(nodes.clone());
     Ok(Peers::new(Arc::new(nodes), clock.clone())
+        .with(login)
         .with(known_hosts)
         .with(Client::over(Arc::new(world.http(workspace)), settings, clock))
         .with(access)
         .with(Artifacts::new(StandIns))
         .with(secrets))
+}
+
+/// The secret with the token that the lab's client uses; it opens nothing anywhere else.
+const TOKEN_NAME: &str = "proxmox.token";
+
+/// The secrets of a run in the lab: those that the lab has written itself, stand-ins in the form that their use asks for, and `given`.
+fn lab_secrets(world: &World, workspace: &Workspace, given: &Secrets) -> Result<Secrets> {
+    let written = world.with_state(|state| state.secrets.clone());
+    let mut names = given.names();
+    names.extend(written.keys().cloned().chain([TOKEN_NAME.to_owned()]).chain(workspace.ssh.key_secret.clone()));
+    names.sort();
+    names.dedup();
+    let mut first = Vec::new();
+    for name in names {
+        let value = match name.as_str() {
+            TOKEN_NAME => Secret::new(format!("root@pam!kthw={FIRST_TOKEN}")),
+            key if workspace.ssh.key_secret.as_deref() == Some(key) || key.ends_with("private_key") => stand_in_key(key)?,
+            _ => given.get(&name)?,
+        };
+        first.push((name, value));
+    }
+    let now: Vec<(String, Secret)> = first
+        .iter()
+        .map(|(name, value)| (name.clone(), written.get(name).map_or_else(|| value.clone(), |text| Secret::new(text.as_str()))))
+        .collect();
+    let world = world.clone();
+    Ok(Secrets::kept_by("secrets.sops.yaml", now, move |values| {
+        let is_new = |name: &str, value: &Secret| first.iter().all(|(known, old)| known != name || old.disclose() != value.disclose());
+        world.with_state(|state| -> Result<()> {
+            if let Some(Outcome::Refused { text, .. }) = state.strike(|on| *on == Trigger::Secrets) {
+                return Err(Error::usage(NotKept { text }));
+            }
+            // Only what was made up in the lab is new, so nothing of a person's comes into the lab's file.
+            state.secrets = values
+                .iter()
+                .filter(|(name, value)| is_new(name, value))
+                .map(|(name, value)| (name.clone(), value.disclose().to_owned()))
+                .collect();
+            state.writes += 1;
+            Ok(())
+        })
+    }))
+}
+
+/// A private key that is the same in every lab, and opens nothing anywhere else.
+pub(crate) fn stand_in_key(name: &str) -> Result<Secret> {
+    use sha2::Digest;
+    kthw_stdlib::ssh::private_key(&sha2::Sha256::digest(format!("the lab's key {name}")).into(), "the-lab")
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("cannot write secrets.sops.yaml: {text}")]
+#[diagnostic(code(kthw::lab::secrets), help("this is one of the lab's faults"))]
+struct NotKept {
+    text: String,
 }
 
 /// What stands in for Calico's operator manifest.

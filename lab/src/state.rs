@@ -19,6 +19,9 @@ pub struct State {
     pub machines: BTreeMap<String, Machine>,
     /// Kubernetes clusters, in the order in which they were initialised.
     pub clusters: Vec<Cluster>,
+    /// Secrets that were written in the lab, by name; all of them made up by it.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
     /// Faults that are still to happen.
     pub faults: Vec<Fault>,
     /// Requests and commands that may have changed something, since the world began.
@@ -45,6 +48,7 @@ impl Default for State {
             pve: Pve::default(),
             machines: BTreeMap::new(),
             clusters: Vec::new(),
+            secrets: BTreeMap::new(),
             faults: Vec::new(),
             writes: 0,
             unknown: Vec::new(),

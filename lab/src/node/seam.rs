@@ -12,11 +12,12 @@ use crate::{
     world::World,
 };
 use kthw_engine::{
-    BoxFuture, Error, Permit, Result,
+    BoxFuture, Error, Permit, Result, Secret,
     node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
 };
 use kthw_stdlib::{
-    ssh::{KnownHosts, SshError},
+    sops::Secrets,
+    ssh::{KeyLogin, KnownHosts, SshError, public_half},
     workspace::Workspace,
 };
 use std::{collections::BTreeMap, io, sync::Arc};
@@ -30,6 +31,9 @@ pub struct LabNodes {
     /// Whether the workspace says which keys machines are made with; without that the lab logs in all the same.
     keys_are_known: bool,
     known_hosts: Option<KnownHosts>,
+    /// The name of the secret with the key to log in with, where the workspace names one.
+    key_secret: Option<Arc<str>>,
+    secrets: Option<Secrets>,
 }
 
 impl LabNodes {
@@ -48,7 +52,15 @@ impl LabNodes {
             user: workspace.ssh.user.as_str().into(),
             keys_are_known: !workspace.ssh.authorized_keys.is_empty(),
             known_hosts: None,
+            key_secret: workspace.ssh.key_secret.as_deref().map(Into::into),
+            secrets: None,
         }
+    }
+
+    /// The same machines, where the key to log in with may be one of `secrets`.
+    #[must_use]
+    pub fn with_secrets(self, secrets: Secrets) -> Self {
+        Self { secrets: Some(secrets), ..self }
     }
 
     /// The same machines, whose host keys must be those that are pinned.
@@ -90,6 +102,13 @@ impl LabNodes {
         if machine.user != *self.user || (self.keys_are_known && !machine.has_keys) {
             let (node, address, user) = (node.to_owned(), address.clone(), self.user.to_string());
             return Err(Error::peer(SshError::Refused { node, address, user, tried: "the lab's key".into() }));
+        }
+        if let (Some(name), Some(secrets)) = (&self.key_secret, &self.secrets) {
+            let line = public_half(name, &secrets.get(name)?)?;
+            if !holds(machine, &line) {
+                let (node, address, user) = (node.to_owned(), address.clone(), self.user.to_string());
+                return Err(Error::peer(SshError::Refused { node, address, user, tried: format!("the secret `{name}`") }));
+            }
         }
         Ok(key)
     }
@@ -139,6 +158,32 @@ impl Nodes for LabNodes {
     }
 }
 
+impl KeyLogin for LabNodes {
+    fn try_key<'a>(&'a self, node: &'a str, key: &'a Secret) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let line = public_half("the new key", key)?;
+            let state = &mut *self.world.lock();
+            let found = self.reach(state, node)?;
+            if state.strike(|on| matches!(on, Trigger::Node { node: wanted } if wanted == node)).is_some() {
+                return Err(broken(node));
+            }
+            state.journal.push(format!("{node} login"));
+            if holds(&state.machines[&found], &line) {
+                return Ok(());
+            }
+            let (address, user) = (self.addresses[node].clone(), self.user.to_string());
+            Err(Error::peer(SshError::Refused { node: node.to_owned(), address, user, tried: "the new key".into() }))
+        })
+    }
+}
+
+/// Whether a machine's user may log in with the key of this line of `authorized_keys`.
+fn holds(machine: &Machine, line: &str) -> bool {
+    let home = if machine.user == "root" { "/root".to_owned() } else { format!("/home/{}", machine.user) };
+    let data = line.split(' ').nth(1).unwrap_or_default();
+    machine.files.text(&format!("{home}/.ssh/authorized_keys")).lines().any(|known| known.split(' ').any(|word| word == data))
+}
+
 /// The key of the running machine with this address.
 pub(crate) fn key_of(state: &State, address: &str) -> Option<String> {
     state.machines.iter().find(|(_, machine)| machine.running && machine.ip() == address).map(|(key, _)| key.clone())
@@ -154,11 +199,13 @@ pub(crate) fn run_by_agent(state: &mut State, key: &str, argv: &[String], stdin:
 }
 
 fn provide_all(state: &mut State, workspace: &Workspace) {
+    let key = workspace.ssh.key_secret.as_deref().and_then(|name| public_half(name, &crate::peers::stand_in_key(name).ok()?).ok());
+    let key = key.unwrap_or_else(|| "ssh-ed25519 the-lab-has-no-keys".into());
     for node in &workspace.nodes {
         let seed = Seed {
             name: workspace.fqdn(node),
             user: workspace.ssh.user.clone(),
-            keys: "ssh-ed25519 the-lab-has-no-keys\n".into(),
+            keys: format!("{key}\n"),
             address: format!("{}/{}", node.address, workspace.network.nodes.prefix_len()),
             gateway: workspace.network.gateway.to_string(),
             cores: node.cores.unwrap_or(workspace.machine.cores),

@@ -28,39 +28,6 @@ pub(crate) fn ticket(state: &mut State, request: &Request) -> Answer {
     }))
 }
 
-/// `GET /access/permissions`: everything is allowed in the lab.
-pub(crate) fn permissions() -> Answer {
-    const ALL: &[&str] = &[
-        "Datastore.Allocate",
-        "Datastore.AllocateSpace",
-        "Datastore.AllocateTemplate",
-        "Datastore.Audit",
-        "Pool.Allocate",
-        "Pool.Audit",
-        "SDN.Use",
-        "Sys.AccessNetwork",
-        "Sys.Audit",
-        "Sys.Modify",
-        "VM.Allocate",
-        "VM.Audit",
-        "VM.Clone",
-        "VM.Config.CDROM",
-        "VM.Config.CPU",
-        "VM.Config.Cloudinit",
-        "VM.Config.Disk",
-        "VM.Config.HWType",
-        "VM.Config.Memory",
-        "VM.Config.Network",
-        "VM.Config.Options",
-        "VM.GuestAgent.Audit",
-        "VM.GuestAgent.FileRead",
-        "VM.GuestAgent.Unrestricted",
-        "VM.PowerMgmt",
-    ];
-    let all: BTreeMap<&str, u8> = ALL.iter().map(|name| (*name, 1)).collect();
-    Ok(json!({ "/": all, "/vms": all, "/storage": all, "/nodes": all, "/pool": all, "/sdn": all }))
-}
-
 /// `GET /cluster/nextid`: the next free VM id, or whether this one is free.
 pub(crate) fn next_id(state: &State, request: &Request) -> Answer {
     match request.number("vmid") {

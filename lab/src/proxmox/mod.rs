@@ -1,4 +1,5 @@
 //! A Proxmox VE cluster that answers only what the official API allows, behind the seam for HTTP.
+mod access;
 mod agent;
 mod answer;
 mod check;
@@ -18,11 +19,13 @@ mod task;
 mod tests;
 mod vm;
 
+pub(crate) use access::FIRST_TOKEN;
+pub use access::{Grant, Token};
 pub use model::{Pve, Storage, Vm, Volume};
 pub(crate) use power::percent_decoded;
 pub use route::LabHttp;
 pub(crate) use task::end_due_tasks;
 pub use task::{Task, Work};
 
-/// Where the lab's Proxmox VE answers; a client needs no other setting but any token or password.
+/// Where the lab's Proxmox VE answers; a client needs no other setting but a token that it knows, or any password.
 pub const ENDPOINT: &str = "https://pve.lab:8006/api2/json";

@@ -1,5 +1,8 @@
 //! What the lab's Proxmox VE cluster consists of: nodes, storages, pools, virtual machines, tasks.
-use super::task::Task;
+use super::{
+    access::{Grant, Token},
+    task::Task,
+};
 use kthw_stdlib::workspace::{CloneMode, Workspace};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +27,12 @@ pub struct Pve {
     pub vms: BTreeMap<u32, Vm>,
     /// Tasks by UPID, also the ended ones.
     pub tasks: BTreeMap<String, Task>,
+    /// API tokens by user and name.
+    #[serde(default = "super::access::first_users")]
+    pub users: BTreeMap<String, BTreeMap<String, Token>>,
+    /// The access control list.
+    #[serde(default)]
+    pub acl: Vec<Grant>,
 }
 
 /// A storage.
@@ -86,6 +95,8 @@ impl Default for Pve {
             pools: BTreeMap::new(),
             vms: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            users: super::access::first_users(),
+            acl: Vec::new(),
         }
     }
 }

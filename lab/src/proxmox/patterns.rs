@@ -7,6 +7,9 @@ pub(crate) type Pattern = (&'static str, &'static str, fn(&str) -> bool);
 /// A pattern as the table names it, as the official schema spells it, and as code.
 pub(crate) const PATTERNS: &[Pattern] = &[
     ("size", r"\+?\d+(\.\d+)?[KMGT]?", is_size),
+    ("user-or-token", r"(?^:^(?^:[^\s:/]+)\@(?^:[A-Za-z][A-Za-z0-9\.\-_]+)(?:!(?^:[A-Za-z][A-Za-z0-9\.\-_]+))?$)", |text| {
+        text.contains('@') && !text.contains([' ', ':', '/'])
+    }),
     ("url", "https?://.*", |text| text.starts_with("http://") || text.starts_with("https://")),
     ("serial", r"(/dev/[^,]+|socket)", |text| text == "socket" || text.starts_with("/dev/")),
 ];

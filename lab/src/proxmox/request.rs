@@ -13,6 +13,8 @@ pub(crate) struct Request {
     pub path: &'static str,
     /// Values in the path and parameters.
     pub values: Parameters,
+    /// Who sends it: `user@realm`, or `user@realm!token`.
+    pub who: String,
 }
 
 impl Request {

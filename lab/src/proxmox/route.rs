@@ -1,7 +1,7 @@
 //! The HTTP side of the lab's Proxmox VE: host, sign-in, parameters, faults, and which handler answers.
 use super::{
-    ENDPOINT, agent,
-    answer::{Answer, Refusal, refuse, response, wrong_parameters},
+    ENDPOINT, access, agent,
+    answer::{Answer, refuse, response, wrong_parameters},
     check::{Parameters, check},
     cluster, config, power,
     request::Request,
@@ -63,9 +63,7 @@ fn answer(state: &mut State, request: &http::Request<Bytes>, method: &str, path:
         state.cannot_play(format!("pve {method} {path}"));
         return refuse(501, format!("Method '{method} {path}' not implemented"));
     };
-    if call.path != "/access/ticket" {
-        signed_in(request)?;
-    }
+    let who = if call.path == "/access/ticket" { String::new() } else { access::signed_in(state, request)? };
     let given = parameters(request);
     let errors = check(call, &given);
     if !errors.is_empty() {
@@ -73,7 +71,7 @@ fn answer(state: &mut State, request: &http::Request<Bytes>, method: &str, path:
     }
     let mut values = given;
     values.extend(in_path.iter().map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()])));
-    let request = Request { method: method.to_owned(), path: call.path, values };
+    let request = Request { method: method.to_owned(), path: call.path, values, who };
     if let Some(node) = request.given("node").filter(|node| !state.pve.nodes.contains(*node)) {
         return refuse(500, format!("hostname lookup '{node}' failed - failed to get address info for: {node}: Name or service not known"));
     }
@@ -85,7 +83,13 @@ fn handle(state: &mut State, request: &Request) -> Answer {
     match (request.method.as_str(), request.path) {
         (_, "/version") => cluster::version(state),
         (_, "/access/ticket") => cluster::ticket(state, request),
-        (_, "/access/permissions") => cluster::permissions(),
+        (_, "/access/permissions") => access::permissions(state, request),
+        ("GET", "/access/acl") => access::acl(state),
+        (_, "/access/acl") => access::change_acl(state, request),
+        (_, "/access/users/{userid}/token") => access::tokens(state, request),
+        ("GET", "/access/users/{userid}/token/{tokenid}") => access::token(state, request),
+        ("POST", "/access/users/{userid}/token/{tokenid}") => access::make_token(state, request),
+        ("DELETE", "/access/users/{userid}/token/{tokenid}") => access::remove_token(state, request),
         (_, "/cluster/nextid") => cluster::next_id(state, request),
         (_, "/cluster/resources") => cluster::resources(state, request),
         (_, "/cluster/status") => cluster::status(state),
@@ -121,24 +125,6 @@ fn handle(state: &mut State, request: &Request) -> Answer {
         (_, path) if path.contains("/agent/") => agent::answer(state, request, last),
         (method, path) => refuse(501, format!("Method '{method} {path}' not implemented")),
     }
-}
-
-/// A token or a ticket must be there; a ticket needs its CSRF token to write. The lab believes any of them.
-fn signed_in(request: &http::Request<Bytes>) -> Result<(), Refusal> {
-    let text = |name: header::HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let token = text(header::AUTHORIZATION);
-    if let Some(rest) = token.strip_prefix("PVEAPIToken=") {
-        let well_formed = rest.split_once('=').is_some_and(|(id, secret)| id.contains('@') && id.contains('!') && !secret.is_empty());
-        return if well_formed { Ok(()) } else { refuse(401, "no such token") };
-    }
-    if !text(header::COOKIE).contains("PVEAuthCookie=") {
-        return refuse(401, "No ticket");
-    }
-    let writes = request.method() != http::Method::GET;
-    if writes && !request.headers().contains_key("CSRFPreventionToken") {
-        return refuse(401, "Permission denied - invalid csrf token");
-    }
-    Ok(())
 }
 
 fn parameters(request: &http::Request<Bytes>) -> Parameters {

@@ -7,7 +7,7 @@ use crate::{
 };
 use jiff::civil::Date;
 use kthw_engine::{
-    BoxFuture, Change, Error, Field, Id, Options, Peers, Permit, Resource, Result, Rhai, Secret, SecretRef, field,
+    BoxFuture, Change, Error, Field, Id, Peers, Permit, Resource, Result, Rhai, Secret, SecretRef, field,
     node::{Action, Block, BlockOutcome, Content, Finding, Output, PathState, Probe},
     progress,
 };
@@ -316,7 +316,15 @@ impl KeyPair {
 fn new_private_key(comment: &str) -> Result<Secret> {
     let mut seed = zeroize::Zeroizing::new([0; 32]);
     getrandom::fill(&mut *seed).expect("the system has random numbers");
-    let pair = KeypairData::from(Ed25519Keypair::from_seed(&seed));
+    private_key(&seed, comment)
+}
+
+/// The ed25519 private key that belongs to a seed, as OpenSSH writes it, without a passphrase.
+///
+/// # Errors
+/// Never for a comment of one line.
+pub fn private_key(seed: &[u8; 32], comment: &str) -> Result<Secret> {
+    let pair = KeypairData::from(Ed25519Keypair::from_seed(seed));
     let key = PrivateKey::new(pair, comment).and_then(|key| key.to_openssh(LineEnding::LF));
     key.map(|text| Secret::new(text.as_str())).map_err(|error| Error::peer(NoNewKey { reason: error.to_string() }))
 }

@@ -50,7 +50,7 @@ mod sysctl;
 mod testing;
 
 pub use error::SshError;
-pub use key_pair::{KeyLogin, public_half};
+pub use key_pair::{KeyLogin, private_key, public_half};
 pub use kernel_module::MODULES_QUERY;
 pub use known_hosts::{KnownHosts, KnownHostsError, Verdict};
 pub use node::LOCK_HOLDERS;
