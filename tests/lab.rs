@@ -21,16 +21,22 @@ fn every_recipe_plans_without_writing_applies_and_settles() {
         let world = sandbox.path().join("store").join(workspace).join("lab.json");
         let kthw = |more: &[&str]| sandbox.kthw(&[&["run", &recipe, "-w", workspace, "--lab"], more].concat());
 
+        // Operations work on a cluster that is there.
+        let operation = recipe.starts_with("recipes/operations/");
+        if operation {
+            sandbox.kthw(&["run", "recipes/ubuntu/full.rhai", "-w", workspace, "--lab", "--yes"]).ended_with(0);
+        }
+        let before = if operation { writes(&world) } else { 0 };
         let planned = kthw(&["--dry-run"]).ended_with(0);
-        assert!(planned.stdout.contains("to create"), "{recipe}\n{}", planned.stdout);
-        let untouched = writes(&world);
-        assert_eq!(untouched, 0, "{recipe}: a dry run wrote");
+        let announced = if operation { "to update" } else { "to create" };
+        assert!(planned.stdout.contains(announced), "{recipe}\n{}", planned.stdout);
+        assert_eq!(writes(&world), before, "{recipe}: a dry run wrote");
         assert_eq!(kthw(&["--dry-run", "--exit-code"]).code, 10, "{recipe}");
 
         let applied = kthw(&["--yes"]).ended_with(0);
         assert!(applied.stdout.contains("0 failed, 0 skipped"), "{recipe}\n{}", applied.stdout);
         let after = writes(&world);
-        assert!(after > 0, "{recipe}: nothing was written");
+        assert!(after > before, "{recipe}: nothing was written");
 
         let settled = kthw(&["--yes"]).ended_with(0);
         assert!(settled.stdout.contains("Nothing to change"), "{recipe}\n{}", settled.stdout);
@@ -117,6 +123,27 @@ fn stage(sandbox: &Sandbox, example: &str) -> String {
         assert!(checked.stderr.contains("declared twice"), "{example}\n{}", checked.stderr);
     }
     panic!("declares something twice by itself:\n{example}");
+}
+
+#[test]
+fn rotation_says_what_it_does_and_what_it_leaves_to_a_person() {
+    let sandbox = Sandbox::new();
+    sandbox.kthw(&["run", "recipes/phases/machines.rhai", "-w", "ubuntu", "--lab"]).ended_with(0);
+    let rotate =
+        |more: &[&str]| sandbox.kthw(&[&["run", "operations/rotate-secrets", "-w", "ubuntu", "--lab"], more].concat()).ended_with(0);
+    let first = rotate(&[]);
+    let wanted = "token: kthw, not made by kthw -> generation 1";
+    assert!(first.stdout.contains(wanted) && first.stderr.contains("the SSH key is not rotated"), "{}{}", first.stdout, first.stderr);
+    assert!(first.stderr.contains("pveum user token remove root@pam kthw"), "{}", first.stderr);
+    let second = rotate(&["--set", "rotation.generation=2"]);
+    assert!(second.stdout.contains("token: generation 1, made today -> generation 2"), "{}", second.stdout);
+    assert!(rotate(&[]).stdout.contains("Nothing to change"));
+    let world = std::fs::read_to_string(sandbox.path().join("store/ubuntu/lab.json")).unwrap();
+    let token = state(&sandbox.path().join("store/ubuntu/lab.json"))["secrets"]["proxmox.token"].as_str().unwrap().to_owned();
+    assert!(token.starts_with("root@pam!kthw-ubuntu-2=") && world.contains(token.split('=').nth(1).unwrap()));
+    for said in [&first, &second] {
+        assert!(!said.stdout.contains("-0000-") && !said.stderr.contains(token.split('=').nth(1).unwrap()), "a token was shown");
+    }
 }
 
 #[test]
