@@ -3,6 +3,7 @@ mod changing;
 mod desk;
 mod edit;
 mod guide;
+mod import;
 mod kill;
 mod reading;
 mod recipients;

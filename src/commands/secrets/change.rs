@@ -1,11 +1,8 @@
 //! What the changing verbs share: sealing a plain text again for the same recipients, or for those of the creation rules.
-use super::{
-    replace::Mode,
-    target::{Target, Unlocked},
-};
+use super::target::{Target, Unlocked};
 use crate::ui::Ui;
 use kthw_engine::{Error, Result};
-use kthw_stdlib::sops::{self, DataKey, KeyServices, Metadata, Opened, SopsError};
+use kthw_stdlib::sops::{self, DataKey, KeyServices, Metadata, Mode, Opened, SopsError};
 
 /// The key services over the environment; they ask for passphrases on the terminal.
 pub fn services(ui: &Ui) -> KeyServices {

@@ -1,12 +1,12 @@
 //! `kthw secrets decrypt`: the plain text, on standard output.
 use super::{
     change::services,
-    replace::Mode,
     target::{Place, Target},
 };
 use crate::ui::Ui;
 use clap::Args;
 use kthw_engine::Result;
+use kthw_stdlib::sops::Mode;
 use std::path::PathBuf;
 
 /// Print the plain text

@@ -2,14 +2,13 @@
 use super::{
     change::{new_key, seal, services},
     editor,
-    replace::Mode,
     shelter::{self, Shelter},
     target::{Config, Place, Target, Unlocked},
 };
 use crate::ui::Ui;
 use clap::Args;
 use kthw_engine::{Error, Result};
-use kthw_stdlib::sops::{DataKey, Format, Metadata};
+use kthw_stdlib::sops::{DataKey, Format, Metadata, Mode};
 use std::{fs, path::PathBuf};
 use zeroize::Zeroizing;
 

@@ -1,12 +1,12 @@
 //! `kthw secrets encrypt`: a plain file becomes one that only the recipients of `.sops.yaml` can read.
 use super::{
     change::{new_key, seal, services},
-    replace::{self, Mode},
     target::{Config, Place, Target},
 };
 use crate::ui::Ui;
 use clap::Args;
-use kthw_engine::Result;
+use kthw_engine::{Error, Result};
+use kthw_stdlib::sops::{self, Mode};
 use std::path::PathBuf;
 
 /// Encrypt a plain file
@@ -34,7 +34,7 @@ impl Encrypt {
             ui.raw(text.as_bytes());
             return Ok(0);
         }
-        replace::replace(&target.path, &target.name, Some(&plain), text.as_bytes(), Mode::Keep)?;
+        sops::replace(&target.path, &target.name, Some(&plain), text.as_bytes(), Mode::Keep).map_err(Error::usage)?;
         ui.note(&format!("Encrypted {}. If its plain text was ever committed or copied, change the secrets in it.", target.name));
         Ok(0)
     }

@@ -10,7 +10,7 @@ mod edit;
 mod editor;
 mod encrypt;
 mod get;
-mod replace;
+mod import;
 mod rotate;
 mod set;
 mod shelter;
@@ -45,6 +45,8 @@ enum Verb {
     Updatekeys(updatekeys::UpdateKeys),
     /// Check that a workspace's secrets file holds what recipes use
     Check(check::Check),
+    /// Make a secrets file from that of the system before kthw
+    Import(import::Import),
 }
 
 impl Secrets {
@@ -59,6 +61,7 @@ impl Secrets {
             Verb::Rotate(verb) => verb.run(ui),
             Verb::Updatekeys(verb) => verb.run(ui),
             Verb::Check(verb) => verb.run(ui),
+            Verb::Import(verb) => verb.run(ui),
         }
     }
 }

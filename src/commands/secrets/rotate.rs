@@ -1,12 +1,12 @@
 //! `kthw secrets rotate`: a new data key, and everything encrypted with it.
 use super::{
     change::{new_key, seal, services},
-    replace::Mode,
     target::{Place, Target},
 };
 use crate::ui::Ui;
 use clap::Args;
 use kthw_engine::Result;
+use kthw_stdlib::sops::Mode;
 use std::path::PathBuf;
 
 /// Encrypt everything with a new data key, for the same recipients

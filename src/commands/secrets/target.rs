@@ -1,9 +1,8 @@
 //! Which file a verb works on, and the file read, opened and written again.
-use super::replace::{self, Mode};
 use crate::session;
 use clap::Args;
 use kthw_engine::{Error, Result, nearest};
-use kthw_stdlib::sops::{DataKey, File, Format, KeyServices, Metadata, Opened, SopsError, creation_metadata};
+use kthw_stdlib::sops::{self, DataKey, File, Format, KeyServices, Metadata, Mode, Opened, SopsError, creation_metadata};
 use std::{
     fs,
     io::ErrorKind,
@@ -17,7 +16,7 @@ const NAME: &str = "secrets.sops.yaml";
 const MAX_BYTES: u64 = 256 << 20;
 
 /// The workspace and the format, for all verbs.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Place {
     /// Use the `secrets.sops.yaml` of this workspace: a name below `workspaces/`, or a folder, or a file
     #[arg(short, long, value_name = "NAME|PATH")]
@@ -62,15 +61,38 @@ pub struct Unlocked {
 impl Target {
     /// The file named on the command line, or the workspace's, or `secrets.sops.yaml` in the working folder.
     pub fn of(file: Option<PathBuf>, place: &Place) -> Result<Self> {
+        let target = Self::named(file, place)?;
+        if target.is_none() && !Path::new(NAME).is_file() {
+            return Err(Error::usage(Which));
+        }
+        Ok(target.unwrap_or_else(|| Self::at(PathBuf::from(NAME), place)))
+    }
+
+    /// As [`Target::of`], for a file that is to be made.
+    ///
+    /// # Errors
+    /// When there is one already.
+    pub fn new_file(file: Option<PathBuf>, place: &Place) -> Result<Self> {
+        let target = Self::named(file, place)?.unwrap_or_else(|| Self::at(PathBuf::from(NAME), place));
+        if target.path.symlink_metadata().is_ok() {
+            return Err(Error::usage(Exists { file: target.name }));
+        }
+        Ok(target)
+    }
+
+    fn named(file: Option<PathBuf>, place: &Place) -> Result<Option<Self>> {
         let path = match (file, &place.workspace) {
             (Some(_), Some(_)) => return Err(Error::usage(Both)),
             (Some(file), None) => file,
             (None, Some(asked)) => session::folder_of_workspace(asked)?.join(NAME),
-            (None, None) if Path::new(NAME).is_file() => PathBuf::from(NAME),
-            (None, None) => return Err(Error::usage(Which)),
+            (None, None) => return Ok(None),
         };
+        Ok(Some(Self::at(path, place)))
+    }
+
+    fn at(path: PathBuf, place: &Place) -> Self {
         let format = place.input_type.unwrap_or_else(|| Format::of(&path));
-        Ok(Self { name: path.display().to_string(), path, format })
+        Self { name: path.display().to_string(), path, format }
     }
 
     /// The bytes of the file.
@@ -120,7 +142,7 @@ impl Target {
 
     /// Writes a file that was not there before.
     pub fn create(&self, text: &str) -> Result<()> {
-        replace::replace(&self.path, &self.name, None, text.as_bytes(), Mode::Keep)
+        sops::replace(&self.path, &self.name, None, text.as_bytes(), Mode::Keep).map_err(Error::usage)
     }
 }
 
@@ -140,7 +162,7 @@ impl Encrypted {
     /// # Errors
     /// When somebody else changed the file meanwhile, or it cannot be written: it is as it was then.
     pub fn replace(&self, target: &Target, text: &[u8], mode: Mode) -> Result<()> {
-        replace::replace(&target.path, &target.name, Some(&self.bytes), text, mode)
+        sops::replace(&target.path, &target.name, Some(&self.bytes), text, mode).map_err(Error::usage)
     }
 }
 
@@ -170,6 +192,13 @@ struct Which;
 #[error("a file and a workspace are named, and only one of them can be meant")]
 #[diagnostic(code(kthw::secrets::both), help("leave out the file or `--workspace`"))]
 struct Both;
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("{file} is there already")]
+#[diagnostic(code(kthw::secrets::exists), help("it is as it was; name another new file with `--file`, or move this one away"))]
+struct Exists {
+    file: String,
+}
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("there is no file {file}")]

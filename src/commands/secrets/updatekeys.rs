@@ -1,13 +1,12 @@
 //! `kthw secrets updatekeys`: the file gets the recipients that `.sops.yaml` names now.
 use super::{
     change::services,
-    replace::Mode,
     target::{Config, Place, Target},
 };
 use crate::ui::Ui;
 use clap::Args;
 use kthw_engine::{Error, Result};
-use kthw_stdlib::sops::{Group, MasterKey, Metadata, Recipient};
+use kthw_stdlib::sops::{Group, MasterKey, Metadata, Mode, Recipient};
 use std::path::PathBuf;
 
 /// Give the file the recipients of `.sops.yaml`

@@ -21,6 +21,13 @@ pub enum SopsError {
         /// What the system said.
         reason: String,
     },
+    /// Another process wrote the file since it was read.
+    #[error("{file} was changed by somebody else meanwhile")]
+    #[diagnostic(code(kthw::sops::changed), help("it is as they left it; look at their change, then do yours again"))]
+    Changed {
+        /// The file.
+        file: String,
+    },
     /// There is no file that a secret could be written into.
     #[error("no file {file} to write a secret into")]
     #[diagnostic(

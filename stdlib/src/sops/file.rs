@@ -49,6 +49,11 @@ impl File {
         &self.name
     }
 
+    /// All of it, encrypted.
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
     /// Its format.
     pub fn format(&self) -> Format {
         self.format

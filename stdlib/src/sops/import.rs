@@ -3,82 +3,17 @@ use super::{
     Format, SopsError,
     file::File,
     keys::KeyServices,
-    text::{Step, What, dotted},
+    set::set,
+    text::{What, dotted},
 };
 use kthw_engine::Secret;
 use serde_json::Value;
 use std::fmt::Write;
 use zeroize::{Zeroize, Zeroizing};
 
-/// One secret as kthw names it.
-#[derive(Debug)]
-pub struct Known {
-    /// Its dotted name.
-    pub name: &'static str,
-    /// What it is.
-    pub meaning: &'static str,
-    /// Who uses it.
-    pub used_by: &'static str,
-    /// Whether it is a list, each of whose items is a secret.
-    pub list: bool,
-    /// Its names in the files of the system before.
-    pub old: &'static [&'static str],
-}
+mod known;
 
-const fn known(name: &'static str, meaning: &'static str, used_by: &'static str, old: &'static [&'static str]) -> Known {
-    Known { name, meaning, used_by, list: false, old }
-}
-
-/// For what kthw has no module yet: recipes of one's own can use it.
-const RECIPES: &str = "recipes, by `sops::secret`";
-
-/// All secrets that kthw knows by name. The old names are those of the loader (`global`, `default`), of the top level, of the host name
-/// scripts (`virtual_environment_…`, `proxmox_…`) and of the object storage script (`minio_…`).
-pub const KNOWN: &[Known] = &[
-    known(
-        "proxmox.endpoint",
-        "URL of a Proxmox host",
-        "module proxmox",
-        &["default.proxmox.endpoint", "proxmox_endpoint", "virtual_environment_endpoint"],
-    ),
-    known("proxmox.token", "API token, `user@realm!id=uuid`", "module proxmox", &["virtual_environment_api_token"]),
-    known(
-        "proxmox.username",
-        "user with its realm, where there is no token",
-        "module proxmox",
-        &["default.proxmox.username", "proxmox_username", "virtual_environment_username"],
-    ),
-    known(
-        "proxmox.password",
-        "that user's password",
-        "module proxmox",
-        &["default.proxmox.password", "proxmox_password", "virtual_environment_password"],
-    ),
-    known("ssh.private_key", "key that nodes are logged in to with", "`ssh.key_secret` of the workspace", &[]),
-    known("vm.username", "user of the machines; `ssh.user` of the workspace is what counts", RECIPES, &["global.vm_username", "vm_username"]),
-    known("vm.password", "that user's password; kthw logs in with keys alone", RECIPES, &["global.vm_password", "vm_password"]),
-    Known {
-        name: "vm.ssh_keys",
-        meaning: "public keys of the machines; `ssh.authorized_keys` of the workspace is what counts",
-        used_by: RECIPES,
-        list: true,
-        old: &["global.vm_ssh_keys", "vm_ssh_keys"],
-    },
-    known("cloudflare.api_token", "token for DNS", RECIPES, &["global.cloudflare_dns_api_token"]),
-    known("cloudflare.email", "account of that token", RECIPES, &["global.cloudflare_email"]),
-    known("docker_hub.username", "account of the image registry", RECIPES, &["global.docker_hub_username"]),
-    known("docker_hub.password", "its password", RECIPES, &["global.docker_hub_password"]),
-    known("s3.bucket", "bucket of the object storage", RECIPES, &["default.s3_backend.bucket", "minio_bucket"]),
-    known("s3.region", "its region", RECIPES, &["default.s3_backend.region", "minio_region"]),
-    known("s3.endpoint", "its URL", RECIPES, &["default.s3_backend.endpoint", "minio_endpoint"]),
-    known("s3.access_key", "access key", RECIPES, &["default.s3_backend.access_key", "minio_access_key"]),
-    known("s3.secret_key", "secret key", RECIPES, &["default.s3_backend.secret_key", "minio_secret_key"]),
-    known("pihole.password", "password of the name server's web interface", RECIPES, &["default.pihole.web_password"]),
-    known("pihole.address", "its address", RECIPES, &["default.pihole.ip_address"]),
-    known("harbor.hostname", "host name of the registry", RECIPES, &["default.harbor.hostname"]),
-    known("harbor.robot_username", "its robot account", RECIPES, &["default.harbor.robot_username", "default.harbor.robot_user"]),
-    known("harbor.robot_token", "the token of that account", RECIPES, &["default.harbor.robot_token"]),
-];
+pub use known::{KNOWN, Known};
 
 /// What an old file becomes.
 pub struct Import {
@@ -92,7 +27,14 @@ pub struct Import {
     pub conflicting: Vec<(&'static str, Vec<String>)>,
     /// What a person should know.
     pub notes: Vec<String>,
-    values: Vec<(String, Secret)>,
+    values: Vec<(&'static Known, Values)>,
+}
+
+/// One value, or those of a list.
+#[derive(Clone)]
+enum Values {
+    One(Secret),
+    List(Vec<Secret>),
 }
 
 /// The values of an old file, encrypted by sops or plain YAML, by their dotted names.
@@ -119,31 +61,26 @@ impl Import {
     pub fn of(old: &[(String, Secret)], prefer: &[String]) -> Self {
         let mut import =
             Self { taken: Vec::new(), unused: Vec::new(), missing: Vec::new(), conflicting: Vec::new(), notes: Vec::new(), values: Vec::new() };
-        let present = |name: &str| old.iter().any(|(found, secret)| is_at(found, name) && !secret.is_blank());
         let mut used: Vec<&str> = Vec::new();
         for known in KNOWN {
             // A file that was imported already has the new name.
-            let found: Vec<&str> = std::iter::once(known.name).chain(known.old.iter().copied()).filter(|name| present(name)).collect();
-            used.extend(&found);
-            let values = |name: &str| values_at(old, name, known.list);
-            let differ = found.iter().any(|name| !same(&values(name), &values(found[0])));
-            let chosen = match found.iter().find(|name| prefer.iter().any(|one| one == **name)) {
-                Some(preferred) => preferred,
-                None if differ => {
-                    import.conflicting.push((known.name, found.iter().map(ToString::to_string).collect()));
-                    continue;
-                }
-                None => match found.first() {
-                    Some(first) => first,
-                    None => continue,
-                },
-            };
+            let names = std::iter::once(known.name).chain(known.old.iter().copied());
+            let found: Vec<(&str, Values)> = names.filter_map(|name| Some((name, values_at(old, name)?))).collect();
+            used.extend(found.iter().map(|(name, _)| name));
+            let Some(first) = found.first() else { continue };
+            let differ = found.iter().any(|(_, values)| values.all() != first.1.all());
+            let preferred = found.iter().find(|(name, _)| prefer.iter().any(|one| one == name));
+            if differ && preferred.is_none() {
+                import.conflicting.push((known.name, found.iter().map(|(name, _)| (*name).to_owned()).collect()));
+                continue;
+            }
+            let (chosen, values) = preferred.unwrap_or(first);
             import.taken.push(((*chosen).to_owned(), known.name.to_owned()));
-            for name in found.iter().filter(|name| *name != chosen) {
+            for (name, _) in found.iter().filter(|(name, _)| name != chosen) {
                 let why = if differ { "another value, not preferred" } else { "the same value" };
                 import.notes.push(format!("{name} holds {why}; {chosen} was taken"));
             }
-            import.values.extend(values(chosen).into_iter().map(|(below, secret)| (format!("{}{below}", known.name), secret)));
+            import.values.push((known, values.clone().as_list(known.list)));
         }
         import.unused = old.iter().filter(|(name, _)| !used.iter().any(|used| is_at(name, used))).map(|(name, _)| name.clone()).collect();
         import.look();
@@ -152,7 +89,7 @@ impl Import {
 
     /// Notes what is missing and what will not work as it is.
     fn look(&mut self) {
-        let value = |name: &str| self.values.iter().find(|(found, _)| found == name).map(|(_, secret)| secret);
+        let value = |name: &str| self.values.iter().find(|(known, _)| known.name == name).map(|(_, values)| values);
         let conflicting = |name: &str| self.conflicting.iter().any(|(found, _)| *found == name);
         let has = |name: &str| value(name).is_some() || conflicting(name);
         if !has("proxmox.endpoint") {
@@ -161,16 +98,15 @@ impl Import {
         if !has("proxmox.token") && !(has("proxmox.username") && has("proxmox.password")) {
             self.missing.push("proxmox.token (or proxmox.username and proxmox.password)");
         }
-        let user = value("proxmox.username").filter(|user| !user.disclose().contains('@'));
-        if user.is_some() {
+        let user = value("proxmox.username").map(Values::all);
+        if user.is_some_and(|user| user.iter().any(|user| !user.contains('@'))) {
             self.notes.push("proxmox.username has no realm; add the one that it is in, such as `@pam` or `@pve`".into());
         }
         if value("proxmox.password").is_some() && value("proxmox.token").is_none() {
             self.notes.push("`kthw run operations/rotate-secrets` makes an API token, and the password is no longer needed".into());
         }
-        for (name, field) in [("vm.username", "ssh.user"), ("vm.ssh_keys.0", "ssh.authorized_keys")] {
+        for (name, field) in [("vm.username", "ssh.user"), ("vm.ssh_keys", "ssh.authorized_keys")] {
             if value(name).is_some() {
-                let name = name.trim_end_matches(".0");
                 self.notes.push(format!("{name} is no secret: write it into workspace.yaml as `{field}`"));
             }
         }
@@ -201,19 +137,47 @@ impl Import {
     ///
     /// # Errors
     /// Never for values that were read from a file.
-    pub fn plain(&self, file: &str) -> Result<Zeroizing<String>, SopsError> {
-        let mut text = Zeroizing::new(String::new());
-        for (name, secret) in &self.values {
-            let path: Vec<Step> = name.split('.').map(|step| step.parse().map_or_else(|_| Step::Key(step.into()), Step::Index)).collect();
-            // Disclosed: it goes into a text that is wiped, to be encrypted next.
-            let mut value = Value::String(secret.disclose().to_owned());
-            let set = Format::Yaml.layout().set(file, &text, &path, &value);
-            if let Value::String(text) = &mut value {
-                text.zeroize();
-            }
-            text = set?;
+    pub fn plain(&self, file: &str) -> Result<Zeroizing<Vec<u8>>, SopsError> {
+        let mut text = Zeroizing::new(Vec::new());
+        for (known, values) in &self.values {
+            let mut value = values.to_json();
+            let changed = set(file, Format::Yaml, &text, known.name, &value);
+            wipe(&mut value);
+            text = changed?;
         }
         Ok(text)
+    }
+}
+
+impl Values {
+    fn all(&self) -> Vec<&str> {
+        match self {
+            Self::One(secret) => vec![secret.expose()],
+            Self::List(secrets) => secrets.iter().map(Secret::expose).collect(),
+        }
+    }
+
+    /// A list may be written as a value when there is one of it.
+    fn as_list(self, list: bool) -> Self {
+        match self {
+            Self::One(secret) if list => Self::List(vec![secret]),
+            values => values,
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        match self {
+            Self::One(secret) => secret.expose().into(),
+            Self::List(_) => self.all().into(),
+        }
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        _ => {}
     }
 }
 
@@ -222,15 +186,14 @@ fn is_at(found: &str, name: &str) -> bool {
     found.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// The values of `name` with what stands behind its name: nothing, or `.0`, `.1` in a list. A list of one may be written as a value.
-fn values_at(old: &[(String, Secret)], name: &str, list: bool) -> Vec<(String, Secret)> {
-    let found = old.iter().filter(|(found, secret)| is_at(found, name) && !secret.is_blank());
-    let values = found.map(|(found, secret)| (found[name.len()..].to_owned(), secret.clone()));
-    values.map(|(below, secret)| if list && below.is_empty() { (".0".into(), secret) } else { (below, secret) }).collect()
-}
-
-fn same(one: &[(String, Secret)], other: &[(String, Secret)]) -> bool {
-    one.len() == other.len() && one.iter().zip(other).all(|(a, b)| a.0 == b.0 && a.1.disclose() == b.1.disclose())
+/// What stands at `name`, if that is not blank: a value, or a list of values.
+fn values_at(old: &[(String, Secret)], name: &str) -> Option<Values> {
+    let at = |wanted: &str| old.iter().find(|(found, _)| found == wanted).map(|(_, secret)| secret.clone());
+    if let Some(secret) = at(name) {
+        return (!secret.is_blank()).then_some(Values::One(secret));
+    }
+    let items: Vec<Secret> = (0..).map_while(|index| at(&format!("{name}.{index}"))).filter(|item| !item.is_blank()).collect();
+    (!items.is_empty()).then_some(Values::List(items))
 }
 
 #[cfg(test)]

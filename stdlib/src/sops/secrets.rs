@@ -1,6 +1,15 @@
 //! The secrets of a workspace: read lazily, from a file that sops or kthw encrypted.
-use super::{SopsError, file::File, format::Format, keys::KeyServices, store};
+use super::{
+    SopsError,
+    encrypt::encrypt,
+    file::File,
+    format::Format,
+    keys::KeyServices,
+    replace::{Mode, replace},
+    set::set,
+};
 use kthw_engine::{Error, Permit, Result, Secret, SecretRef, nearest};
+use serde_json::Value;
 use std::{
     ffi::OsString,
     fmt, fs,
@@ -8,6 +17,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
+use zeroize::{Zeroize, Zeroizing};
 
 /// A file with secrets is never near this size.
 const MAX_BYTES: u64 = 16 << 20;
@@ -154,10 +164,9 @@ impl Secrets {
             Keeper::File(path) => {
                 let document = read(path, file).map_err(Error::recipe)?;
                 let document = document.ok_or_else(|| Error::usage(SopsError::NoFile { file: file.clone() }))?;
-                let text = store::with_values(&document, &self.0.services, &changes).map_err(Error::recipe)?;
+                let text = with_values(&document, &self.0.services, &changes).map_err(Error::recipe)?;
                 let written = File::parse(file, document.format(), &text).map_err(Error::recipe)?;
-                store::replace_file(path, text.as_bytes())
-                    .map_err(|error| Error::usage(SopsError::Write { file: file.clone(), reason: error.to_string() }))?;
+                replace(path, file, Some(document.source().as_bytes()), text.as_bytes(), Mode::Keep).map_err(Error::usage)?;
                 *state = State { document: Some(Arc::new(written)), values: None };
             }
         }
@@ -191,6 +200,24 @@ impl Secrets {
         };
         SopsError::Missing { name: name.into(), file: self.file().to_owned(), help }
     }
+}
+
+/// `document` with `values` set by their dotted names, encrypted to the same recipients by the same rules. What does not change keeps its
+/// encrypted text.
+fn with_values(document: &File, services: &KeyServices, values: &Values) -> std::result::Result<String, SopsError> {
+    let name = document.name();
+    let key = services.data_key(name, document.metadata())?;
+    let opened = document.open(&key)?;
+    let mut plain = Zeroizing::new(opened.plain().to_vec());
+    for (path, secret) in values {
+        let mut value = Value::String(secret.expose().to_owned());
+        let changed = set(name, document.format(), &plain, path, &value);
+        if let Value::String(text) = &mut value {
+            text.zeroize();
+        }
+        plain = changed?;
+    }
+    encrypt(name, document.format(), &plain, document.metadata(), &key, Some(&opened))
 }
 
 /// The file at `path`, known to people as `file`, if there is one.

@@ -1,5 +1,5 @@
 //! Writing a file so that it is the old one or the new one, whatever happens, and only if it still is the one that was read.
-use kthw_engine::{Error, Result};
+use super::SopsError;
 use std::{
     fs::{self, File, Permissions},
     io::{self, ErrorKind, Write},
@@ -29,8 +29,8 @@ pub enum Mode {
 ///
 /// # Errors
 /// When something else stands there than `before`, or it cannot be written. The file is as it was then.
-pub fn replace(path: &Path, name: &str, before: Option<&[u8]>, text: &[u8], mode: Mode) -> Result<()> {
-    let failed = |error: io::Error| Error::usage(WriteFile { file: name.into(), reason: error.to_string() });
+pub fn replace(path: &Path, name: &str, before: Option<&[u8]>, text: &[u8], mode: Mode) -> Result<(), SopsError> {
+    let failed = |error: io::Error| SopsError::Write { file: name.into(), reason: error.to_string() };
     let real = if path.symlink_metadata().is_ok() { fs::canonicalize(path).map_err(failed)? } else { path.to_owned() };
     let folder = real.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let stem = format!(".{}.", real.file_name().unwrap_or_default().to_string_lossy());
@@ -43,7 +43,7 @@ pub fn replace(path: &Path, name: &str, before: Option<&[u8]>, text: &[u8], mode
     }
     temporary.write_all(text).map_err(failed)?;
     temporary.as_file().sync_all().map_err(failed)?;
-    let changed = || Error::usage(Changed { file: name.into() });
+    let changed = || SopsError::Changed { file: name.into() };
     match before {
         Some(before) => {
             if fs::read(&real).map_err(failed)? != before {
@@ -71,21 +71,6 @@ fn sweep(folder: &Path, stem: &str) {
             let _ = fs::remove_file(path);
         }
     }
-}
-
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("cannot write {file}: {reason}")]
-#[diagnostic(code(kthw::secrets::write), help("it is as it was; its folder must be writable and have space"))]
-struct WriteFile {
-    file: String,
-    reason: String,
-}
-
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("{file} was changed by somebody else meanwhile")]
-#[diagnostic(code(kthw::secrets::changed), help("it is as they left it; look at their change, then do yours again"))]
-struct Changed {
-    file: String,
 }
 
 #[cfg(test)]
