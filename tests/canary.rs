@@ -169,7 +169,7 @@ fn a_proxmox_that_says_everything_back_gives_nothing_away() {
     let secrets = |canary: &Canary, more: &[(&str, &str)]| {
         home.encrypt(&[Canary { name: canary.name.clone(), value: canary.value.clone(), cores: vec![] }], more);
     };
-    for answer in 0..ANSWERS.len() {
+    for (answer, (how, _)) in ANSWERS.iter().enumerate() {
         *echo.answer.lock().unwrap() = answer;
         for turn in 0..6 {
             let canary = next.next().unwrap();
@@ -182,7 +182,7 @@ fn a_proxmox_that_says_everything_back_gives_nothing_away() {
             }
             secrets(canary, &more);
             let said = run(if turn > 3 { &["--json"] } else { &[] });
-            assert_eq!(said.code, 3, "{}: {}\n{}{}", ANSWERS[answer].0, canary.name, said.stdout, said.stderr);
+            assert_eq!(said.code, 3, "{}: {}\n{}{}", how, canary.name, said.stdout, said.stderr);
         }
     }
     let heard = echo.heard.lock().unwrap().clone();

@@ -137,7 +137,11 @@ fn wanted_type(message: &str) -> Option<String> {
 pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
-        .map(|name| (strsim::jaro_winkler(wrong, name), name))
+        .map(|name| {
+            // Two letters that changed places in a short name look unlike to Jaro and Winkler.
+            let is_slip = wrong.len() > 2 && strsim::osa_distance(wrong, name) == 1;
+            (if is_slip { 1.0 } else { strsim::jaro_winkler(wrong, name) }, name)
+        })
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)

@@ -167,12 +167,12 @@ fn percent(piece: &str, space: &str, plain: impl Fn(u8) -> bool) -> String {
 
 /// `%2F` as `%2f`, and letters as they are.
 fn lower_escapes(percent: &str) -> String {
-    let mut parts = percent.split('%');
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| {
-        let (escape, rest) = part.split_at_checked(2).unwrap_or((part, ""));
-        format!("{text}%{}{rest}", escape.to_ascii_lowercase())
-    })
+    let mut since = usize::MAX;
+    let lower = |c: char| {
+        since = if c == '%' { 0 } else { since.saturating_add(1) };
+        if (1..=2).contains(&since) { c.to_ascii_lowercase() } else { c }
+    };
+    percent.chars().map(lower).collect()
 }
 
 #[cfg(test)]

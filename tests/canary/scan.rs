@@ -6,15 +6,18 @@ use std::{collections::HashMap, path::Path};
 /// Half a core is unguessable too, and tells of a value that was cut before it was hidden.
 const PIECE: usize = 12;
 
+/// What to look for, the canary that it tells of, and how it is spelled.
+type Needle = (Vec<u8>, String, &'static str);
+
 /// Finds canaries.
 pub struct Scanner {
-    /// What to look for, the canary that it tells of, and how it is spelled; by its first bytes.
-    needles: HashMap<[u8; PIECE], Vec<(Vec<u8>, String, &'static str)>>,
+    /// By their first bytes.
+    needles: HashMap<[u8; PIECE], Vec<Needle>>,
 }
 
 impl Scanner {
     pub fn new(canaries: &[Canary]) -> Self {
-        let mut needles: Vec<(Vec<u8>, String, &'static str)> = Vec::new();
+        let mut needles: Vec<Needle> = Vec::new();
         for canary in canaries {
             for core in &canary.cores {
                 for piece in [&core[..PIECE], &core[PIECE..]] {

@@ -160,7 +160,7 @@ fn a_change_by_somebody_else_stays() {
     let said = desk.edit("printf 'a: mine\\n' > \"$1\"; printf theirs > secrets.sops.yaml", &[]);
     let place = kept(&said.stderr);
     expect![[r#"
-        kthw::secrets::changed
+        kthw::sops::changed
 
           × secrets.sops.yaml was changed by somebody else meanwhile
           help: it is as they left it; look at their change, then do yours again
@@ -182,7 +182,7 @@ fn a_change_by_somebody_else_stays() {
 
     let desk = Desk::new();
     let said = desk.edit("printf 'a: mine\\n' > \"$1\"; printf theirs > secrets.sops.yaml", &["secrets.sops.yaml"]).ended_with(2);
-    assert!(said.stderr.contains("kthw::secrets::changed"), "{}", said.stderr);
+    assert!(said.stderr.contains("kthw::sops::changed"), "{}", said.stderr);
     std::fs::remove_dir_all(kept(&said.stderr).parent().unwrap()).unwrap();
     assert_eq!(desk.read("secrets.sops.yaml"), "theirs");
 }

@@ -8,7 +8,10 @@ const OLD: &str = "global:\n  vm_password: made-up-1\n  cloudflare_email: me@sit
 fn an_old_file_becomes_a_new_one_and_stays() {
     let desk = Desk::with("old.yaml", OLD);
     let before = desk.read("old.yaml");
-    check(&desk, &[(&["import", "old.yaml", "--dry-run"], "")], expect![[r#"
+    check(
+        &desk,
+        &[(&["import", "old.yaml", "--dry-run"], "")],
+        expect![[r#"
         $ kthw secrets import old.yaml --dry-run
         Taken:
           default.proxmox.endpoint -> proxmox.endpoint (module proxmox)
@@ -22,9 +25,13 @@ fn an_old_file_becomes_a_new_one_and_stays() {
         Notes:
           `kthw run operations/rotate-secrets` makes an API token, and the password is no longer needed
         Nothing was written. Without `--dry-run`, secrets.sops.yaml is made of this.
-    "#]]);
+    "#]],
+    );
     assert!(!desk.file("secrets.sops.yaml").exists());
-    check(&desk, &[(&["import", "old.yaml"], ""), (&["decrypt"], ""), (&["import", "old.yaml"], "")], expect![[r#"
+    check(
+        &desk,
+        &[(&["import", "old.yaml"], ""), (&["decrypt"], ""), (&["import", "old.yaml"], "")],
+        expect![[r#"
         $ kthw secrets import old.yaml
         Taken:
           default.proxmox.endpoint -> proxmox.endpoint (module proxmox)
@@ -56,7 +63,8 @@ fn an_old_file_becomes_a_new_one_and_stays() {
           help: it is as it was; name another new file with `--file`, or move this one away
 
         (ended with 2)
-    "#]]);
+    "#]],
+    );
     assert_eq!(desk.read("old.yaml"), before);
 }
 
@@ -74,7 +82,10 @@ fn what_cannot_be_taken_over_is_said_and_nothing_is_written() {
         (&["import", "none.yaml"], ""),
         (&["import", "two.yaml", "--file", "new.json"], ""),
     ];
-    check(&desk, calls, expect![[r#"
+    check(
+        &desk,
+        calls,
+        expect![[r#"
         $ kthw secrets import two.yaml
         Taken:
           default.proxmox.endpoint -> proxmox.endpoint (module proxmox)
@@ -132,7 +143,8 @@ fn what_cannot_be_taken_over_is_said_and_nothing_is_written() {
           help: name a file that ends in `.yaml`
 
         (ended with 2)
-    "#]]);
+    "#]],
+    );
     assert!(!desk.file("secrets.sops.yaml").exists());
     let said = desk.kthw(&["import", "two.yaml", "--prefer", "proxmox_password"], "");
     said.ended_with(0);

@@ -106,10 +106,9 @@ fn compare(file: &str, names: &[String], uses: Uses, in_environment: impl Fn(&st
     }
     if uses.proxmox {
         let signed_in = there("proxmox.token") || there("proxmox.username") && there("proxmox.password");
-        for name in [(!there("proxmox.endpoint")).then_some("proxmox.endpoint"), (!signed_in).then_some("proxmox.token")] {
-            if let Some(name) = name {
-                by.entry(name.into()).or_default().push(PROXMOX.into());
-            }
+        let lacking = [(!there("proxmox.endpoint")).then_some("proxmox.endpoint"), (!signed_in).then_some("proxmox.token")];
+        for name in lacking.into_iter().flatten() {
+            by.entry(name.into()).or_default().push(PROXMOX.into());
         }
     }
     let used: Vec<Used> = by

@@ -80,7 +80,7 @@ impl Import {
                 let why = if differ { "another value, not preferred" } else { "the same value" };
                 import.notes.push(format!("{name} holds {why}; {chosen} was taken"));
             }
-            import.values.push((known, values.clone().as_list(known.list)));
+            import.values.push((known, values.clone().in_list(known.list)));
         }
         import.unused = old.iter().filter(|(name, _)| !used.iter().any(|used| is_at(name, used))).map(|(name, _)| name.clone()).collect();
         import.look();
@@ -95,7 +95,7 @@ impl Import {
         if !has("proxmox.endpoint") {
             self.missing.push("proxmox.endpoint");
         }
-        if !has("proxmox.token") && !(has("proxmox.username") && has("proxmox.password")) {
+        if !(has("proxmox.token") || has("proxmox.username") && has("proxmox.password")) {
             self.missing.push("proxmox.token (or proxmox.username and proxmox.password)");
         }
         let user = value("proxmox.username").map(Values::all);
@@ -158,7 +158,7 @@ impl Values {
     }
 
     /// A list may be written as a value when there is one of it.
-    fn as_list(self, list: bool) -> Self {
+    fn in_list(self, list: bool) -> Self {
         match self {
             Self::One(secret) if list => Self::List(vec![secret]),
             values => values,

@@ -1,5 +1,5 @@
 //! Reading what the real sops wrote: kept files always, and the program itself where `KTHW_SOPS` names it.
-use super::Secrets;
+use super::{Secrets, keys::peer_tests::program};
 use std::{
     ffi::{OsStr, OsString},
     fs,
@@ -234,17 +234,13 @@ const SHAPES: &[Shape] = &[
 
 #[test]
 fn the_real_sops_writes_what_is_read() {
-    let Some(sops) = std::env::var_os("KTHW_SOPS") else {
-        assert!(std::env::var_os("KTHW_REQUIRE_PEERS").is_none(), "a peer test would be skipped");
-        eprintln!("SKIPPED: set KTHW_SOPS to a sops binary to read files that it makes on the spot");
-        return;
-    };
+    let Some(sops) = program("KTHW_SOPS") else { return };
     let recipient = ENCRYPTED.split("recipient: ").nth(1).and_then(|rest| rest.lines().next()).expect("the fixture has it");
     for (text, arguments, expected) in SHAPES {
         let folder = folder();
         let plain = folder.path().join("plain.yaml");
         fs::write(&plain, text).expect("the folder is ours");
-        let encrypted = encrypt(Path::new(&sops), recipient, arguments, &plain);
+        let encrypted = encrypt(&sops, recipient, arguments, &plain);
         let secrets = open(&folder, &encrypted).unwrap_or_else(|error| panic!("{text}: {error}\n{encrypted}"));
         for (name, value) in *expected {
             let secret = secrets.get(name).unwrap_or_else(|error| panic!("{text}: {error}\n{encrypted}"));
@@ -255,7 +251,7 @@ fn the_real_sops_writes_what_is_read() {
 
 #[test]
 fn a_mac_over_encrypted_values_only_is_checked_too() {
-    let Some(sops) = std::env::var_os("KTHW_SOPS") else { return };
+    let Some(sops) = program("KTHW_SOPS") else { return };
     let folder = folder();
     let recipient = ENCRYPTED.split("recipient: ").nth(1).and_then(|rest| rest.lines().next()).expect("the fixture has it");
     let rules = folder.path().join("rules.yaml");
@@ -263,7 +259,7 @@ fn a_mac_over_encrypted_values_only_is_checked_too() {
     fs::write(&rules, rule).expect("the folder is ours");
     let plain = folder.path().join("plain.yaml");
     fs::write(&plain, "a: x\nb: old\n").expect("the folder is ours");
-    let output = sops_encrypt(Path::new(&sops), &["--config".as_ref(), rules.as_os_str(), "encrypt".as_ref()], &plain);
+    let output = sops_encrypt(&sops, &["--config".as_ref(), rules.as_os_str(), "encrypt".as_ref()], &plain);
     let output = output.replace("b: old", "b: new");
     assert!(output.contains("b: new") && output.contains("mac_only_encrypted: true"), "{output}");
     let secrets = open(&folder, &output).expect("its form is right");
@@ -272,7 +268,7 @@ fn a_mac_over_encrypted_values_only_is_checked_too() {
 
 #[test]
 fn ssh_keys_open_files_too() {
-    let Some(sops) = std::env::var_os("KTHW_SOPS") else { return };
+    let Some(sops) = program("KTHW_SOPS") else { return };
     let folder = folder();
     let key = folder.path().join("id_ed25519");
     let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().expect("ssh-keygen runs");
@@ -280,7 +276,7 @@ fn ssh_keys_open_files_too() {
     let public = fs::read_to_string(key.with_extension("pub")).expect("ssh-keygen wrote it");
     let plain = folder.path().join("plain.yaml");
     fs::write(&plain, "a: x\n").expect("the folder is ours");
-    let encrypted = encrypt(Path::new(&sops), public.trim(), &[], &plain);
+    let encrypted = encrypt(&sops, public.trim(), &[], &plain);
     let secrets = Secrets::open_with(write(&folder, &encrypted), move |name| {
         (name == "SOPS_AGE_SSH_PRIVATE_KEY_FILE").then(|| key.clone().into_os_string())
     });

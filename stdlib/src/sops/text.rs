@@ -160,9 +160,9 @@ pub(super) fn dotted(path: &[Step]) -> String {
 }
 
 /// The keys of a path, without its positions.
-pub(super) fn keys(path: &[Step]) -> Vec<&str> {
-    let key = |step| match step {
-        &Step::Key(ref key) => Some(key.as_str()),
+pub(super) fn keys<'p>(path: &'p [Step]) -> Vec<&'p str> {
+    let key = |step: &'p Step| match step {
+        Step::Key(key) => Some(key.as_str()),
         Step::Index(_) => None,
     };
     path.iter().filter_map(key).collect()

@@ -3,6 +3,7 @@ use super::{
     error::SshError,
     identity::{Identity, Login},
     known_hosts::{KnownHosts, Verdict, fingerprint},
+    shell::tail,
     stream::Quick,
 };
 use kthw_engine::progress;
@@ -233,7 +234,7 @@ async fn converse(
         std::future::pending::<()>().await;
     };
     tokio::pin!(sending);
-    let (mut answer, mut ended_output) = (Answer::default(), false);
+    let (mut answer, mut stderr, mut ended_output) = (Answer::default(), Vec::new(), false);
     loop {
         let pause = if answer.status.is_some() { AFTER_EXIT } else { Duration::from_secs(u64::from(u32::MAX)) };
         let message = tokio::select! {
@@ -252,12 +253,8 @@ async fn converse(
                 answer.stdout.extend_from_slice(&data);
             }
             Ok(Some(ChannelMsg::ExtendedData { data, .. })) => {
-                answer.stderr.push_str(&String::from_utf8_lossy(&data));
-                let mut cut = answer.stderr.len().saturating_sub(STDERR_LIMIT);
-                while !answer.stderr.is_char_boundary(cut) {
-                    cut += 1;
-                }
-                answer.stderr.drain(..cut);
+                stderr.extend_from_slice(&data);
+                stderr.drain(..stderr.len().saturating_sub(STDERR_LIMIT));
             }
             Ok(Some(ChannelMsg::ExitStatus { exit_status })) => answer.status = Some(exit_status),
             Ok(Some(ChannelMsg::ExitSignal { .. })) => answer.status = Some(128),
@@ -270,6 +267,7 @@ async fn converse(
         }
     }
     let _ = outgoing.close().await;
+    answer.stderr = tail(&stderr, STDERR_LIMIT);
     Ok(answer)
 }
 

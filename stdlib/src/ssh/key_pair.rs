@@ -1,5 +1,5 @@
 //! `ssh.key_pair`: a key pair whose private half is in the secrets file and whose public half is on every node, made anew in time.
-use super::{identity::parse_private, known_hosts::fingerprint};
+use super::known_hosts::fingerprint;
 use crate::{
     rotation::{Stamp, today, wanted_generation},
     sops::Secrets,
@@ -8,17 +8,19 @@ use crate::{
 use jiff::civil::Date;
 use kthw_engine::{
     BoxFuture, Change, Error, Field, Id, Peers, Permit, Resource, Result, Rhai, Secret, SecretRef, field,
-    node::{Action, Block, BlockOutcome, Content, Finding, Output, PathState, Probe},
+    node::{Action, Block, BlockOutcome, Content, Finding, Output, Probe},
     progress,
 };
 use miette::Diagnostic;
 use rhai::plugin::*;
-use russh::keys::{
-    PrivateKey, PublicKey,
-    ssh_key::{LineEnding, authorized_keys::Entry, private::{Ed25519Keypair, KeypairData}},
-};
+use russh::keys::ssh_key::authorized_keys::Entry;
 use serde::Deserialize;
 use std::sync::Arc;
+
+mod halves;
+
+use halves::{Authorized, Current, Keys, new_private_key};
+pub use halves::{private_key, public_half};
 
 /// Logs in to nodes with a key that is not in use yet. The lab implements it too.
 pub trait KeyLogin: Send + Sync {
@@ -27,19 +29,6 @@ pub trait KeyLogin: Send + Sync {
     /// # Errors
     /// When the node is not reachable or refuses the key.
     fn try_key<'a>(&'a self, node: &'a str, key: &'a Secret) -> BoxFuture<'a, Result<()>>;
-}
-
-/// The public half of the private key that the secret `name` holds, as a line of `authorized_keys`.
-///
-/// # Errors
-/// When it holds no private key that can be used.
-pub fn public_half(name: &str, secret: &Secret) -> Result<String> {
-    let key = parse_private(name, secret).map_err(Error::recipe)?;
-    Ok(line_of(key.public_key()))
-}
-
-fn line_of(key: &PublicKey) -> String {
-    key.to_openssh().expect("a key that was read can be written")
 }
 
 #[export_module]
@@ -99,82 +88,6 @@ pub struct Live {
     current: Option<Current>,
     nodes: Vec<Keys>,
     today: Date,
-}
-
-/// The public half of the key in the secrets file.
-#[derive(Clone, Debug)]
-struct Current {
-    line: String,
-    fingerprint: String,
-    stamp: Option<Stamp>,
-    /// The fingerprint of the key that it took the place of, if kthw did not make that.
-    replaces: Option<String>,
-}
-
-/// The `authorized_keys` of one node.
-#[derive(Debug)]
-struct Keys {
-    node: String,
-    /// What was asked and answered, to write only what was seen.
-    seen: (Probe, Finding),
-    state: Option<PathState>,
-    text: String,
-}
-
-/// A line of `authorized_keys` that holds a key.
-struct Authorized<'t> {
-    line: &'t str,
-    fingerprint: String,
-    comment: String,
-}
-
-impl Keys {
-    fn of(node: &str, probe: Probe, finding: Finding, path: &str) -> Result<Self> {
-        let state = match &finding {
-            Finding::Path(state) => state.clone(),
-            _ => None,
-        };
-        let text = match &state {
-            None => String::new(),
-            Some(state) => {
-                let text = state.content.clone().and_then(|bytes| String::from_utf8(bytes).ok());
-                text.ok_or_else(|| Error::peer(Unreadable { node: node.into(), path: path.into() }))?
-            }
-        };
-        Ok(Self { node: node.into(), seen: (probe, finding), state, text })
-    }
-
-    fn entries(&self) -> impl Iterator<Item = Authorized<'_>> {
-        self.text.lines().filter_map(|line| {
-            let entry: Entry = line.trim().parse().ok()?;
-            let key = entry.public_key();
-            Some(Authorized { line, fingerprint: fingerprint(key), comment: key.comment().to_string() })
-        })
-    }
-
-    fn holds(&self, fingerprint: &str) -> bool {
-        self.entries().any(|entry| entry.fingerprint == fingerprint)
-    }
-}
-
-impl Current {
-    fn of(name: &str, secret: &Secret, ours: impl Fn(&Stamp) -> bool) -> Result<Self> {
-        let key = parse_private(name, secret).map_err(Error::recipe)?;
-        let comment = key.public_key().comment().to_string();
-        Ok(Self {
-            line: line_of(key.public_key()),
-            fingerprint: fingerprint(key.public_key()),
-            stamp: Stamp::find(&comment).filter(ours),
-            replaces: comment.split_once(" replaces ").map(|(_, fingerprint)| fingerprint.trim().to_owned()),
-        })
-    }
-
-    fn shown(&self, today: Date) -> String {
-        match &self.stamp {
-            Some(stamp) => format!("generation {}", stamp.shown(today)),
-            None => format!("{}, not made by kthw", self.fingerprint),
-        }
-    }
 }
 
 impl KeyPair {
@@ -313,22 +226,6 @@ impl KeyPair {
     }
 }
 
-fn new_private_key(comment: &str) -> Result<Secret> {
-    let mut seed = zeroize::Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *seed).expect("the system has random numbers");
-    private_key(&seed, comment)
-}
-
-/// The ed25519 private key that belongs to a seed, as OpenSSH writes it, without a passphrase.
-///
-/// # Errors
-/// Never for a comment of one line.
-pub fn private_key(seed: &[u8; 32], comment: &str) -> Result<Secret> {
-    let pair = KeypairData::from(Ed25519Keypair::from_seed(seed));
-    let key = PrivateKey::new(pair, comment).and_then(|key| key.to_openssh(LineEnding::LF));
-    key.map(|text| Secret::new(text.as_str())).map_err(|error| Error::peer(NoNewKey { reason: error.to_string() }))
-}
-
 impl Resource for KeyPair {
     type Live = Live;
 
@@ -408,14 +305,6 @@ struct NotAccepted {
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("cannot read {path} on {node} as text of at most 64 KiB")]
-#[diagnostic(code(kthw::ssh::authorized_keys), help("look at it on the node; it should hold one public key a line"))]
-struct Unreadable {
-    node: String,
-    path: String,
-}
-
-#[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("cannot write {path} on {node}: {said}")]
 #[diagnostic(code(kthw::ssh::authorized_keys), help("the key in the secrets file stays in use; look at the file and its folder on the node"))]
 struct NotWritten {
@@ -430,13 +319,6 @@ struct NotWritten {
 struct Moved {
     node: String,
     path: String,
-}
-
-#[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("cannot make an SSH key: {reason}")]
-#[diagnostic(code(kthw::ssh::new_key), help("this is a mistake in kthw; please report it"))]
-struct NoNewKey {
-    reason: String,
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use kthw_stdlib::{
     http::{HttpClient, Trust},
     proxmox::{Client, Credentials, Endpoint, Settings, settings_from},
     script_engine,
+    sops::Secrets,
     ssh::KnownHosts,
     workspace::{Cluster, Workspace},
     world::Http,
@@ -86,7 +87,7 @@ impl FakePve {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let secret = move |name: &str| Ok(secrets.get(name).and_then(Value::as_str).map(Secret::new));
         let client = Client::new(move || settings_from(&secret, |_| None), clock.clone());
-        Peers::new(Arc::new(NoNodes), clock).with(client).with(self.known.clone())
+        Peers::new(Arc::new(NoNodes), clock).with(client).with(self.known.clone()).with(no_secrets())
     }
 
     /// Peers that reach it through `wrap`, which may change requests and answers.
@@ -97,7 +98,7 @@ impl FakePve {
         let endpoints = vec![Endpoint::parse(&self.values["PVE_ENDPOINT"]).unwrap()];
         let credentials = Credentials::token(&Secret::new(&self.values["PVE_TOKEN"])).unwrap();
         let client = Client::over(http, Settings { endpoints, credentials, trust }, clock.clone());
-        Peers::new(Arc::new(NoNodes), clock).with(client).with(self.known.clone())
+        Peers::new(Arc::new(NoNodes), clock).with(client).with(self.known.clone()).with(no_secrets())
     }
 
     /// How many of the machines have a pinned host key.
@@ -230,4 +231,9 @@ impl Nodes for NoNodes {
     fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Permit) -> BoxFuture<'a, kthw_engine::Result<Output>> {
         unreachable!("no test here has nodes")
     }
+}
+
+/// A workspace without a secrets file.
+fn no_secrets() -> Secrets {
+    Secrets::from_values::<String>("secrets.sops.yaml", [])
 }

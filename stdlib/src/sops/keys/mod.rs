@@ -9,7 +9,7 @@ mod aws;
 mod identities;
 mod kms;
 #[cfg(test)]
-mod peers;
+pub(super) mod peer_tests;
 mod pgp;
 mod program;
 mod services;

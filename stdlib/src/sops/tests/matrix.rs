@@ -1,9 +1,14 @@
 //! Both ways between kthw and the real sops: every format with every kind of key, and every format with every feature.
 //!
 //! A cell passes when what one writes opens in the other with a valid MAC, both see the same tree (each by its own reader, and once more
-//! as the JSON that sops makes of it), and both encrypted the same names. `KTHW_SOPS` names the real program; gpg, ssh-keygen and
-//! `moto_server` are taken from PATH, or from `KTHW_MOTO`.
-use super::super::{File, Format, KeyServices, Metadata, Rules, encrypt, new_data_key, text::What, text::dotted};
+//! as the JSON that sops makes of it), and both encrypted the same names. `KTHW_SOPS`, `KTHW_GPG` and `KTHW_MOTO` name the real
+//! programs.
+use super::super::{
+    File, Format, KeyServices, Metadata, Rules, encrypt,
+    keys::peer_tests::program,
+    new_data_key,
+    text::{What, dotted},
+};
 use super::samples::{FEATURES, Feature, SAMPLES};
 use super::{flips::tree, kinds::Kinds};
 use serde_json::Value;
@@ -25,13 +30,9 @@ type Cell = Result<&'static str, String>;
 
 #[test]
 fn kthw_and_the_real_sops_read_each_other() {
-    let Some(sops) = std::env::var_os("KTHW_SOPS") else {
-        assert!(std::env::var_os("KTHW_REQUIRE_PEERS").is_none(), "a peer test would be skipped");
-        eprintln!("SKIPPED: set KTHW_SOPS to a sops binary to compare kthw with it");
-        return;
-    };
+    let Some(sops) = program("KTHW_SOPS") else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let kinds = Kinds::start(folder.path());
+    let Some(kinds) = Kinds::start(folder.path()) else { return };
     let peer = |format, ending| Peer { sops: &sops, format, ending, folder: tempfile::tempdir().expect("a temporary folder") };
     let columns: Vec<Vec<(String, Cell)>> = thread::scope(|scope| {
         let column = |(format, ending): (Format, &'static str)| {
@@ -79,7 +80,7 @@ fn print(columns: &[Vec<(String, Cell)>]) {
 
 /// The real sops, with one format.
 struct Peer<'a> {
-    sops: &'a OsString,
+    sops: &'a Path,
     format: Format,
     ending: &'static str,
     folder: TempDir,

@@ -18,9 +18,9 @@ fn pair(generation: u32, max_age_days: Option<u32>) -> KeyPair {
 fn key(comment: &str) -> (Secret, String) {
     let mut seed = [7; 32];
     comment.bytes().enumerate().for_each(|(at, byte)| seed[at % 32] ^= byte);
-    let key = PrivateKey::new(KeypairData::from(Ed25519Keypair::from_seed(&seed)), comment).expect("a key");
-    let public = line_of(key.public_key());
-    (Secret::new(key.to_openssh(LineEnding::LF).expect("text").as_str()), public)
+    let secret = private_key(&seed, comment).expect("a key");
+    let public = public_half("seed", &secret).expect("a key");
+    (secret, public)
 }
 
 fn check(pair: &KeyPair, current: Option<&str>, on_node: &[&str], expected: Expect) {
@@ -43,7 +43,7 @@ fn what_is_due_missing_or_left_over_shows() {
     "#]]);
     check(&pair(1, None), Some("me@home"), &["me@home"], expect![[r#"
         ~
-            key: SHA256:H3s8+xwEiPzpPGzt6oHk9+2D+8S6eWPIBBAPWgtPLDY, not made by kthw -> generation 1
+            key: SHA256:2P/CiMkvstM5p8kw//c646ti0oJVM2wGoIMoDuwe6+c, not made by kthw -> generation 1
     "#]]);
     check(&pair(1, Some(30)), Some(one), &["me@home", one], expect![[r#"
         =
@@ -54,8 +54,8 @@ fn what_is_due_missing_or_left_over_shows() {
     "#]]);
     check(&pair(1, None), Some(two), &[one, "me@home", "kthw:other:ssh-key/ssh.private_key:1:2026-08-01"], expect![[r#"
         ~
-            key on cu1: missing -> SHA256:x
-            unused key on cu1: SHA256:y -> removed
+            key on cu1: missing -> SHA256:WJ5CXlQBaMJnxzmQoRCSUz7jLaQzqEV+qIJEr7YFUZg
+            unused key on cu1: SHA256:k160NvvxibhAVEW9CHe/tOAQ0jzd9PiuXFtgLaYAblY -> removed
     "#]]);
 }
 

@@ -17,6 +17,19 @@ impl Malformed {
     }
 }
 
+/// The end of what a program printed, of which the last `limit` bytes are kept at most. When the beginning may be missing it starts with the
+/// first whole line: half a secret is no longer found.
+pub(crate) fn tail(printed: &[u8], limit: usize) -> String {
+    if printed.len() < limit {
+        return String::from_utf8_lossy(printed).into_owned();
+    }
+    let kept = &printed[printed.len() - limit..];
+    match kept.iter().position(|byte| *byte == b'\n') {
+        Some(end) => String::from_utf8_lossy(&kept[end + 1..]).into_owned(),
+        None => format!("(a line of more than {} KiB)", limit >> 10),
+    }
+}
+
 /// The marked sections of an answer, in order: name and content.
 #[derive(Debug, Default)]
 pub(crate) struct Sections {
@@ -61,5 +74,18 @@ impl Sections {
     /// All sections.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.all.iter().map(|(name, content)| (name.as_str(), content.as_slice()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tail;
+
+    #[test]
+    fn what_may_be_cut_begins_with_a_whole_line() {
+        assert_eq!(tail(b"one\ntwo\n", 9), "one\ntwo\n");
+        assert_eq!(tail(b"one\ntwo\n", 8), "two\n");
+        assert_eq!(tail(b"one\ntwo\nthree\n", 8), "three\n");
+        assert_eq!(tail(b"one", 3), "(a line of more than 0 KiB)");
     }
 }

@@ -4,7 +4,7 @@
 //! changed before the comparison and the last byte of input, so a connection that breaks early leaves the node as it was.
 use super::{
     COMMAND_LIMIT, Mark, Privilege, Query,
-    answer::{Malformed, Sections},
+    answer::{Malformed, Sections, tail},
     prologue, quote, words,
 };
 use kthw_engine::node::{Action, Block, BlockOutcome, Content, Finding, Output, Probe};
@@ -117,7 +117,7 @@ impl Batch {
             if moved {
                 return Ok(BlockOutcome::Moved(findings));
             }
-            if let Some((action, output)) = failure(&sections, position)? {
+            if let Some((action, output)) = failure(&sections, position, FAILURE_STDOUT)? {
                 return Ok(BlockOutcome::Failed { action, output });
             }
             let begun = sections.get(&format!("begin {position}")).is_some();
@@ -132,7 +132,7 @@ impl Batch {
         if sections.get("short").is_some() {
             return Ok(None);
         }
-        failure(&sections, 0)?.map(|(_, output)| Some(output)).ok_or_else(|| Malformed::new("the output of a program", "it is missing"))
+        failure(&sections, 0, ACT_LIMIT)?.map(|(_, output)| Some(output)).ok_or_else(|| Malformed::new("the output of a program", "it is missing"))
     }
 
     /// The position of the block whose beginning this line of the answer tells.
@@ -263,14 +263,15 @@ fn guard(blocks: &[Block]) -> Option<(String, String)> {
     (!look.is_empty()).then(|| (look, query.expected(&findings)))
 }
 
-/// The action that ended a block and its output, if the answer tells of one.
-fn failure(sections: &Sections, block: usize) -> Result<Option<(usize, Output)>, Malformed> {
+/// The action that ended a block and its output, of which the last `limit` bytes came, if the answer tells of one.
+fn failure(sections: &Sections, block: usize, limit: usize) -> Result<Option<(usize, Output)>, Malformed> {
     let prefix = format!("ended {block} ");
     let Some((name, stdout)) = sections.iter().find(|(name, _)| name.starts_with(&prefix)) else { return Ok(None) };
     let stderr = sections.after(name, "stderr").map(|(_, content)| content).unwrap_or_default();
     let bad = || Malformed::new("how a block ended", name);
     let (action, status) = name[prefix.len()..].split_once(' ').ok_or_else(bad)?;
-    let plain = |bytes: &[u8]| String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or(bytes)).into_owned();
-    let output = Output { status: status.parse().map_err(|_| bad())?, stdout: plain(stdout), stderr: plain(stderr) };
+    let plain = |bytes: &[u8], limit| tail(bytes.strip_suffix(b"\n").unwrap_or(bytes), limit);
+    let output =
+        Output { status: status.parse().map_err(|_| bad())?, stdout: plain(stdout, limit), stderr: plain(stderr, FAILURE_STDERR) };
     Ok(Some((action.parse().map_err(|_| bad())?, output)))
 }

@@ -7,7 +7,7 @@ mod answer;
 mod batch;
 mod query;
 
-pub(crate) use answer::{Malformed, Sections};
+pub(crate) use answer::{Malformed, Sections, tail};
 pub(crate) use batch::{Batch, Ended};
 pub(crate) use query::Query;
 

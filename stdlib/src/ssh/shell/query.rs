@@ -1,7 +1,7 @@
 //! Compiles a query (many probes) to one piece of shell, and understands what it prints.
 use super::{
     COMMAND_LIMIT, Mark,
-    answer::{Malformed, Sections},
+    answer::{Malformed, Sections, tail},
     prologue, quote, words,
 };
 use base64::Engine as _;
@@ -283,11 +283,10 @@ fn output(sections: &Sections, position: usize) -> Result<Output, Malformed> {
     let stdout = sections.get(&format!("run {position}")).ok_or_else(missing)?;
     let (status, stderr) = sections.after(&format!("run {position}"), "status ").ok_or_else(missing)?;
     let stderr = stderr.strip_suffix(b"\n").unwrap_or(stderr);
-    let stderr = &stderr[stderr.len().saturating_sub(STDERR_LIMIT)..];
     Ok(Output {
         status: status.parse().map_err(|_| Malformed::new("a status", status))?,
         stdout: String::from_utf8_lossy(stdout.strip_suffix(b"\n").unwrap_or(stdout)).into_owned(),
-        stderr: String::from_utf8_lossy(stderr).into_owned(),
+        stderr: tail(stderr, STDERR_LIMIT),
     })
 }
 

@@ -1,4 +1,4 @@
-//! The services over the variables of a test. Nothing here leaves the process; the real programs are in `peers.rs`.
+//! The services over the variables of a test. Nothing here leaves the process; the real programs are in `peer_tests`.
 mod groups;
 mod places;
 

@@ -5,8 +5,8 @@
 mod age;
 mod groups;
 mod kms;
-mod moto;
-mod pgp;
+pub(in crate::sops) mod moto;
+pub(in crate::sops) mod pgp;
 
 use super::{super::*, tests::metadata, *};
 use std::{
@@ -19,13 +19,13 @@ use tempfile::TempDir;
 const PLAIN: &str = "a: secret ü\nlist: [1, x]\n";
 
 /// A person's home with keys, and the environment in which both programs look for them.
-struct Home {
+pub(in crate::sops) struct Home {
     folder: TempDir,
-    variables: Vec<(String, OsString)>,
+    pub variables: Vec<(String, OsString)>,
 }
 
 /// The program that a variable names.
-fn program(variable: &str) -> Option<PathBuf> {
+pub(in crate::sops) fn program(variable: &str) -> Option<PathBuf> {
     let program = std::env::var_os(variable).map(PathBuf::from);
     if program.is_none() {
         assert!(std::env::var_os("KTHW_REQUIRE_PEERS").is_none(), "a peer test would be skipped: {variable} is not set");
@@ -35,7 +35,7 @@ fn program(variable: &str) -> Option<PathBuf> {
 }
 
 impl Home {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let home = Self { folder, variables: Vec::new() };
         let (path, gnupg) = (home.path().to_owned(), home.path().join("gnupg"));
@@ -45,7 +45,7 @@ impl Home {
     }
 
     /// With a variable set, or set otherwise.
-    fn with(mut self, name: &str, value: impl Into<OsString>) -> Self {
+    pub fn with(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.variables.retain(|known| known.0 != name);
         self.variables.push((name.into(), value.into()));
         self
@@ -56,7 +56,7 @@ impl Home {
         self.variables.iter().filter(|known| !names.contains(&known.0.as_str())).cloned().collect()
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 

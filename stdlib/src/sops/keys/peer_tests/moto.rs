@@ -10,10 +10,10 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-pub(super) const REGION: &str = "eu-central-1";
+pub(in crate::sops) const REGION: &str = "eu-central-1";
 
 /// Ends with the value.
-pub(super) struct Moto {
+pub(in crate::sops) struct Moto {
     server: Child,
     port: u16,
 }
@@ -88,11 +88,11 @@ fn call(home: &Home, call: aws::Call<'_>) -> String {
 }
 
 /// The text of an element of an answer in XML.
-pub(super) fn field<'a>(xml: &'a str, name: &str) -> &'a str {
+pub(in crate::sops) fn field<'a>(xml: &'a str, name: &str) -> &'a str {
     let (_, rest) = xml.split_once(&format!("<{name}>")).expect("the field is there");
     rest.split_once('<').expect("the element ends").0
 }
 
-pub(super) fn recipient(arn: &str) -> Recipient {
+pub(in crate::sops) fn recipient(arn: &str) -> Recipient {
     Recipient::AwsKms { arn: arn.into(), role: None, context: BTreeMap::new(), profile: None }
 }

@@ -4,7 +4,7 @@ use miette::Diagnostic;
 use std::os::unix::fs::PermissionsExt;
 
 /// A home whose gpg has a key; its agent ends with it.
-pub(super) struct Keys {
+pub(in crate::sops) struct Keys {
     pub home: Home,
     pub fingerprint: String,
     gpg: PathBuf,
