@@ -38,5 +38,5 @@ fn main() -> ExitCode {
         }
     };
     kthw_engine::forget_secrets();
-    ExitCode::from(code)
+    ExitCode::from(ui.end(code))
 }

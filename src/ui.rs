@@ -5,8 +5,8 @@ use kthw_engine::{Error, Event, Events, Outcome, Plan, Report, Secret};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use std::{
     collections::BTreeMap,
-    io::{IsTerminal, Write},
-    sync::Arc,
+    io::{ErrorKind, IsTerminal, StdoutLock, Write},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -16,6 +16,8 @@ pub struct Ui {
     json: bool,
     colour: bool,
     live: bool,
+    /// Why a part of the answer was not printed.
+    lost: Arc<OnceLock<String>>,
 }
 
 impl Ui {
@@ -23,7 +25,7 @@ impl Ui {
     pub fn new(json: bool, plain: bool) -> Self {
         let colour = !plain && std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal();
         let live = !json && !plain && std::io::stderr().is_terminal();
-        Self { json, colour, live }
+        Self { json, colour, live, lost: Arc::default() }
     }
 
     /// Whether events are printed instead of text.
@@ -33,15 +35,28 @@ impl Ui {
 
     /// A line of the answer.
     pub fn line(&self, text: &str) {
-        let mut out = std::io::stdout().lock();
-        // A closed pipe (`kthw … | head`) ends the output, not the run.
-        let _ = writeln!(out, "{text}");
+        self.answer(|out| writeln!(out, "{text}"));
     }
 
     /// A part of the answer that must not gain a line ending: nothing is printed but these bytes.
     pub fn raw(&self, bytes: &[u8]) {
-        let mut out = std::io::stdout().lock();
-        let _ = out.write_all(bytes).and_then(|()| out.flush());
+        self.answer(|out| out.write_all(bytes).and_then(|()| out.flush()));
+    }
+
+    fn answer(&self, print: impl FnOnce(&mut StdoutLock<'_>) -> std::io::Result<()>) {
+        let printed = print(&mut std::io::stdout().lock());
+        // A closed pipe (`kthw … | head`) ends the output, not the run.
+        if let Err(error) = printed.or_else(|error| if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }) {
+            let _ = self.lost.set(error.to_string());
+        }
+    }
+
+    /// The exit code of a call that ends with `code`: not 0 when a part of its answer could not be printed, which is said.
+    pub fn end(&self, code: u8) -> u8 {
+        self.answer(|out| out.flush());
+        let Some(reason) = self.lost.get() else { return code };
+        self.note(&format!("kthw: cannot write to standard output: {reason}. Its answer is not complete."));
+        code.max(1)
     }
 
     /// A value, raw; on a terminal a line ending follows, so that the prompt has its own line.
@@ -68,7 +83,7 @@ impl Ui {
         }
     }
 
-    /// A mistake in kthw itself. Secrets that were used are taken out of its message too, and no values are captured from the stack.
+    /// A mistake in kthw itself: its place, and its message when that is the same in every call. Nothing is captured from the stack.
     pub fn panic(&self, panic: &std::panic::PanicHookInfo<'_>) {
         self.note(&panicked(panic));
     }
@@ -193,9 +208,9 @@ impl Ui {
 
 fn panicked(panic: &std::panic::PanicHookInfo<'_>) -> String {
     let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();
-    let message = panic.payload_as_str().unwrap_or("no message");
-    let message = kthw_engine::blank(message);
-    format!("kthw: this is a mistake in kthw{place}: {message}\nPlease report it with the command that you ran.")
+    // A message that was made on the spot may quote what kthw was working on.
+    let message = panic.payload().downcast_ref::<&'static str>().map(|message| format!(": {}", kthw_engine::blank(message)));
+    format!("kthw: this is a mistake in kthw{place}{}\nPlease report it with the command that you ran.", message.unwrap_or_default())
 }
 
 fn spinner() -> ProgressBar {
@@ -232,8 +247,10 @@ mod tests {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(|panic| *SHOWN.lock().unwrap() = panicked(panic)));
         let _ = std::panic::catch_unwind(|| panic!("no room for {}", secret.expose()));
+        let of_secret = SHOWN.lock().unwrap().clone();
+        let _ = std::panic::catch_unwind(|| panic!("no room"));
         std::panic::set_hook(before);
-        let shown = SHOWN.lock().unwrap();
-        assert!(shown.contains("src/ui.rs:") && shown.contains("no room for <secret>"), "{shown}");
+        assert!(of_secret.contains("src/ui.rs:") && !of_secret.contains("no room"), "{of_secret}");
+        assert!(SHOWN.lock().unwrap().contains(": no room\n"));
     }
 }

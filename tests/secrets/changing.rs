@@ -176,3 +176,45 @@ fn rotate_makes_a_new_data_key() {
         "everything is encrypted anew"
     );
 }
+
+#[test]
+fn an_answer_that_cannot_be_printed_is_no_success() {
+    let desk = Desk::with("secrets.sops.yaml", PLAIN);
+    for arguments in [&["decrypt"][..], &["get", "proxmox.token"], &["show"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let Ok(full) = full else { return };
+        let output = desk.command(arguments).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write to standard output"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn nothing_is_set_from_a_pipe_that_failed_or_from_the_command_line() {
+    let desk = Desk::with("secrets.sops.yaml", PLAIN);
+    let before = desk.read("secrets.sops.yaml");
+    let said = desk.kthw(&["set", "proxmox.token"], "").ended_with(2);
+    assert!(said.stderr.contains("nothing came over standard input"), "{}", said.stderr);
+    let said = desk.kthw(&["set", "nginx.password=hunter2"], "x").ended_with(2);
+    assert!(said.stderr.contains("`nginx.password` must not stand on the command line"), "{}", said.stderr);
+    assert_eq!(desk.read("secrets.sops.yaml"), before);
+    desk.kthw(&["set", "proxmox.token"], "\n").ended_with(0);
+    assert_eq!(desk.kthw(&["get", "proxmox.token"], "").stdout, "");
+}
+
+#[test]
+fn of_changes_at_the_same_time_none_is_lost() {
+    let desk = Desk::with("secrets.sops.yaml", PLAIN);
+    let done: Vec<String> = std::thread::scope(|scope| {
+        let set = |at: usize| {
+            let (desk, name) = (&desk, format!("new.k{at}"));
+            scope.spawn(move || (desk.kthw(&["set", &name], "v").code == 0).then_some(name))
+        };
+        let running: Vec<_> = (0..8).map(set).collect();
+        running.into_iter().filter_map(|one| one.join().unwrap()).collect()
+    });
+    assert!(!done.is_empty());
+    for name in done {
+        desk.kthw(&["get", &name], "").ended_with(0);
+    }
+}

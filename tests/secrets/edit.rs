@@ -10,7 +10,8 @@ const PLAIN: &str = "a: one\nb: two\n";
 
 /// The file that a message says is kept.
 fn kept(text: &str) -> PathBuf {
-    PathBuf::from(text.split_once(" --from ").expect(text).1.lines().next().expect(text))
+    let place = text.split_once(" --from ").or_else(|| text.split_once("| diff - ")).expect(text).1;
+    PathBuf::from(place.lines().next().expect(text))
 }
 
 #[test]
@@ -104,8 +105,8 @@ fn an_invalid_text_is_kept_and_taken_up_again() {
         kthw::secrets::not_saved
 
           × the edit of secrets.sops.yaml is not saved, and secrets.sops.yaml is as it was
-          help: the edit is kept in memory until the next restart: take it up again as said above, or remove the
-                folder named there
+          help: the edit is kept in memory until the next restart: go on as said above, or remove the folder named
+                there
 
         (ended with 2)
     "#]]
@@ -165,14 +166,14 @@ fn a_change_by_somebody_else_stays() {
           × secrets.sops.yaml was changed by somebody else meanwhile
           help: it is as they left it; look at their change, then do yours again
 
-        Take the edit up again with:
-          kthw secrets edit secrets.sops.yaml --from /dev/shm/kthw-kept-XXXXXX/secrets.sops.yaml
+        Compare the two, then edit secrets.sops.yaml again:
+          kthw secrets decrypt secrets.sops.yaml | diff - /dev/shm/kthw-kept-XXXXXX/secrets.sops.yaml
 
         kthw::secrets::not_saved
 
           × the edit of secrets.sops.yaml is not saved, and secrets.sops.yaml is as it was
-          help: the edit is kept in memory until the next restart: take it up again as said above, or remove the
-                folder named there
+          help: the edit is kept in memory until the next restart: go on as said above, or remove the folder named
+                there
 
         (ended with 2)
     "#]]
@@ -230,4 +231,45 @@ fn vim_keeps_nothing_of_the_text() {
     assert!(shown.contains("Saved secrets.sops.yaml."), "{shown}");
     assert_eq!(desk.kthw(&["decrypt"], "").stdout, "b: two\na: canary-7d\n");
     assert_eq!(holding(desk.path(), "canary-7d"), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_kept_edit_does_not_undo_what_came_later() {
+    let desk = Desk::with("secrets.sops.yaml", PLAIN);
+    let said = desk.edit("printf 'a: [' > \"$1\"", &[]).ended_with(2);
+    let place = kept(&said.stderr);
+    std::fs::write(&place, "a: mine\n").unwrap();
+    desk.kthw(&["set", "proxmox.token"], "theirs").ended_with(0);
+    let said = desk.edit("true", &["--from", place.to_str().unwrap()]).ended_with(2);
+    assert!(said.stderr.contains("was changed after the kept edit was begun"), "{}", said.stderr);
+    assert_eq!(desk.kthw(&["get", "proxmox.token"], "").stdout, "theirs");
+    std::fs::remove_dir_all(place.parent().unwrap()).unwrap();
+}
+
+/// kthw ends while its editor does not: what the editor writes afterwards is in the kept text.
+#[test]
+fn an_editor_that_outlives_kthw_keeps_its_file() {
+    let desk = Desk::with("secrets.sops.yaml", PLAIN);
+    let editor = "trap '' TERM; kill -TERM $PPID; i=0; while kill -0 $PPID 2>/dev/null && [ $i -lt 150 ]; do sleep 0.1; i=$((i+1)); done; \
+                  printf 'a: late\\n' > \"$1\"";
+    let said = desk.edit(editor, &[]).ended_with(2);
+    let place = kept(&said.stderr);
+    let written = (0..200).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::fs::read_to_string(&place).is_ok_and(|text| text == "a: late\n")
+    });
+    assert!(written, "{:?}", std::fs::read_to_string(&place));
+    std::fs::remove_dir_all(place.parent().unwrap()).unwrap();
+    let link = place.parent().unwrap().to_string_lossy().replace("kthw-kept-", "kthw-edit-");
+    std::fs::remove_file(link).unwrap();
+}
+
+/// At the question what to do with a text that is not valid, every signal ends kthw, and the text is kept.
+#[test]
+fn a_signal_at_the_question_keeps_the_edit() {
+    let desk = Desk::with("secrets.sops.yaml", PLAIN);
+    let Some(seen) = desk.on_terminal(&["edit"], &[("EDITOR", "printf 'a: [' >")], &["\u{3}"]) else { return };
+    let place = kept(&seen);
+    assert_eq!(std::fs::read_to_string(&place).unwrap(), "a: [");
+    std::fs::remove_dir_all(place.parent().unwrap()).unwrap();
 }

@@ -129,6 +129,9 @@ fn advice(file: &str, name: &str, names: &[String]) -> String {
     if !below.is_empty() {
         return format!("it is a group; name one of its secrets: {}", below.join(", "));
     }
+    if !std::path::Path::new(file).is_file() {
+        return format!("there is no such file yet: `kthw secrets edit {file}` makes it; put `{name}` into it");
+    }
     match (variable, nearest(name, names.iter().map(String::as_str))) {
         (Some((_, variable)), _) => format!("add it with `kthw secrets set {name} --file {file}`, or set {variable}"),
         (None, Some(near)) => format!("did you mean `{near}`?"),

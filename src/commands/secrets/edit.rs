@@ -1,7 +1,7 @@
 //! `kthw secrets edit`: the plain text in the user's editor, in memory only; an edit is saved or kept, never lost.
 use super::{
     change::{new_key, seal, services},
-    editor,
+    editor::{Editor, Ended},
     shelter::{self, Shelter},
     target::{Config, Place, Target, Unlocked},
 };
@@ -9,7 +9,11 @@ use crate::ui::Ui;
 use clap::Args;
 use kthw_engine::{Error, Result};
 use kthw_stdlib::sops::{DataKey, Format, Metadata, Mode};
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+};
 use zeroize::Zeroizing;
 
 /// What a new YAML file begins with in the editor.
@@ -47,9 +51,14 @@ impl Edit {
                 Draft { metadata, key, start: Zeroizing::new(template(target.format).into()), unlocked: None }
             }
         };
+        let base = draft.unlocked.as_ref().map(|unlocked| unlocked.encrypted.digest()).unwrap_or_default();
         let from = self.from.as_ref().map(read_kept).transpose()?;
+        if let Some(kept) = self.from.as_ref().filter(|kept| shelter::base_of_kept(kept).is_some_and(|of_kept| of_kept != base)) {
+            return Err(Error::usage(Outdated { file: target.name, kept: kept.display().to_string() }));
+        }
         let shelter = Shelter::make(&target.path, self.allow_disk)?;
         shelter.write(from.as_ref().unwrap_or(&draft.start))?;
+        shelter.note_base(&base)?;
         let code = draft.edit(&target, shelter, ui)?;
         if let (0, Some(from)) = (code, &self.from) {
             shelter::forget_kept(from);
@@ -76,29 +85,42 @@ impl Draft {
 
     /// Edits until the text is saved, unchanged or given up.
     fn edit(&self, target: &Target, shelter: Shelter, ui: &Ui) -> Result<u8> {
+        let editor = Editor::new()?;
         loop {
-            let ended = editor::run(&shelter);
+            let ended = editor.run(&shelter);
             let edited = shelter.read()?;
             let unchanged = *edited == *self.start;
             match ended {
-                Err(error) if unchanged => return Err(error),
-                Err(error) => {
+                Ended::Failed(error) if unchanged => return Err(error),
+                Ended::Failed(error) => {
                     ui.error(&error);
-                    return Err(kept(shelter, target, ui));
+                    return Err(kept(shelter.keep(), target, ui));
                 }
-                Ok(()) if unchanged => {
+                // What the editor writes later must have a place.
+                Ended::StillOpen(error) => {
+                    ui.error(&error);
+                    return Err(kept(shelter.keep_open(), target, ui));
+                }
+                Ended::Well if unchanged => {
                     ui.note(&format!("Nothing changed in {}.", target.name));
                     return Ok(0);
                 }
-                Ok(()) => {}
+                Ended::Well => {}
             }
-            let Err(error) = self.save(target, &edited) else {
+            // A mistake in kthw must not cost the edit either; it was told already.
+            let Ok(saved) = catch_unwind(AssertUnwindSafe(|| self.save(target, &edited))) else {
+                return Err(kept(shelter.keep(), target, ui));
+            };
+            let Err(error) = saved else {
                 ui.note(&format!("Saved {}.", target.name));
                 return Ok(0);
             };
             ui.error(&error);
-            match ui.ask("Press Enter to edit it again, or type `drop` to throw the edit away: ") {
-                None => return Err(kept(shelter, target, ui)),
+            if error.diagnostic().code().is_some_and(|code| code.to_string() == "kthw::sops::changed") {
+                return Err(kept_aside(shelter.keep(), target, ui));
+            }
+            match editor.ask(ui, "Press Enter to edit it again, or type `drop` to throw the edit away: ") {
+                None => return Err(kept(shelter.keep(), target, ui)),
                 Some(answer) if answer == "drop" => {
                     ui.note(&format!("{} is as it was.", target.name));
                     return Ok(1);
@@ -131,11 +153,23 @@ fn read_kept(from: &PathBuf) -> Result<Zeroizing<Vec<u8>>> {
 }
 
 /// The edit stays in memory. Where, is said on a line of its own, so that it can be copied.
-fn kept(shelter: Shelter, target: &Target, ui: &Ui) -> Error {
-    match shelter.keep() {
+fn kept(place: Result<PathBuf>, target: &Target, ui: &Ui) -> Error {
+    match place {
         Ok(place) => {
             ui.note(&format!("Take the edit up again with:\n  kthw secrets edit {} --from {}\n", target.name, place.display()));
             Error::usage(NotSaved { file: target.name.clone() })
+        }
+        Err(lost) => lost,
+    }
+}
+
+/// The edit stays in memory, to be compared with what somebody else did: saving it as it is would undo that.
+fn kept_aside(place: Result<PathBuf>, target: &Target, ui: &Ui) -> Error {
+    match place {
+        Ok(place) => {
+            let (file, place) = (&target.name, place.display());
+            ui.note(&format!("Compare the two, then edit {file} again:\n  kthw secrets decrypt {file} | diff - {place}\n"));
+            Error::usage(NotSaved { file: file.clone() })
         }
         Err(lost) => lost,
     }
@@ -145,10 +179,23 @@ fn kept(shelter: Shelter, target: &Target, ui: &Ui) -> Error {
 #[error("the edit of {file} is not saved, and {file} is as it was")]
 #[diagnostic(
     code(kthw::secrets::not_saved),
-    help("the edit is kept in memory until the next restart: take it up again as said above, or remove the folder named there")
+    help("the edit is kept in memory until the next restart: go on as said above, or remove the folder named there")
 )]
 struct NotSaved {
     file: String,
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("{file} was changed after the kept edit was begun")]
+#[diagnostic(
+    code(kthw::secrets::outdated),
+    help(
+        "saving the kept edit would undo that change. Compare them: `kthw secrets decrypt {file} | diff - {kept}`; then take over what is yours with `kthw secrets edit {file}`, and remove the folder of the kept edit"
+    )
+)]
+struct Outdated {
+    file: String,
+    kept: String,
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

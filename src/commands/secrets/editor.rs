@@ -1,5 +1,6 @@
-//! Runs the user's editor on the sheltered file.
+//! Runs the user's editor on the sheltered file, and asks what to do next; meanwhile no signal ends kthw with the text lost.
 use super::shelter::Shelter;
+use crate::ui::Ui;
 use kthw_engine::{Error, Result};
 use std::{
     ffi::{OsStr, OsString},
@@ -9,6 +10,7 @@ use std::{
 };
 use tokio::{
     process::Command,
+    runtime::Runtime,
     signal::unix::{SignalKind, signal},
     time::timeout,
 };
@@ -16,30 +18,94 @@ use tokio::{
 /// An editor whose terminal went away gets this long to end.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Waits until the editor has ended. Ctrl-C is the editor's own affair meanwhile.
-///
-/// # Errors
-/// When it cannot be started, ends with an error, or kthw is asked to end.
-pub fn run(shelter: &Shelter) -> Result<()> {
-    let (variable, editor) = editor();
-    let name = editor.to_string_lossy().into_owned();
-    let failed = |error: io::Error| Error::usage(EditorFailed { name: name.clone(), reason: error.to_string(), variable });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    shelter.share_lock(true)?;
-    let ended = runtime.block_on(wait(&editor, shelter));
-    shelter.share_lock(false)?;
-    match ended.map_err(failed)? {
-        Some(status) if status.success() => Ok(()),
-        Some(status) if status.code() == Some(127) => {
-            Err(Error::usage(EditorFailed { name, reason: "there is no such program".into(), variable }))
+/// The editor that the environment names, and the signals that kthw gets while it is open.
+#[derive(Debug)]
+pub struct Editor {
+    variable: &'static str,
+    command: OsString,
+    runtime: Runtime,
+}
+
+/// How the editor ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// As it should.
+    Well,
+    /// With an error, or not at all.
+    Failed(Error),
+    /// It still runs, and kthw was asked to end.
+    StillOpen(Error),
+}
+
+impl Editor {
+    /// # Errors
+    /// When the system has no room for it.
+    pub fn new() -> Result<Self> {
+        let (variable, command) = editor();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| {
+            Error::usage(EditorFailed { name: command.to_string_lossy().into_owned(), reason: error.to_string(), variable })
+        })?;
+        Ok(Self { variable, command, runtime })
+    }
+
+    /// Waits until the editor has ended. Ctrl-C is the editor's own affair meanwhile.
+    pub fn run(&self, shelter: &Shelter) -> Ended {
+        let failed = |reason: String| {
+            Ended::Failed(Error::usage(EditorFailed { name: self.command.to_string_lossy().into_owned(), reason, variable: self.variable }))
+        };
+        if let Err(error) = shelter.share_lock(true) {
+            return Ended::Failed(error);
         }
-        Some(status) => Err(Error::usage(EditorFailed { name, reason: format!("it ended with {status}"), variable })),
-        None => Err(Error::usage(Ended)),
+        let ended = self.runtime.block_on(wait(&self.command, shelter));
+        if let Err(error) = shelter.share_lock(false) {
+            return Ended::Failed(error);
+        }
+        match ended {
+            Err(error) => failed(error.to_string()),
+            Ok(Waited::Ended(status)) if status.success() => Ended::Well,
+            Ok(Waited::Ended(status)) if status.code() == Some(127) => failed("there is no such program".into()),
+            Ok(Waited::Ended(status)) => failed(format!("it ended with {status}")),
+            Ok(Waited::Asked) => Ended::Failed(Error::usage(Asked)),
+            Ok(Waited::StillOpen) => Ended::StillOpen(Error::usage(Asked)),
+        }
+    }
+
+    /// Asks a question. `None` when there is nobody to ask, or kthw is asked to end.
+    pub fn ask(&self, ui: &Ui, question: &'static str) -> Option<String> {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let ui = ui.clone();
+        // Left behind when a signal comes first: nothing ends a read from a terminal.
+        std::thread::spawn(move || answer.send(ui.ask(question)));
+        let told = async {
+            let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()].map(signal);
+            let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup), Ok(mut quit)] = signals else { return std::future::pending().await };
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+                _ = quit.recv() => {}
+            }
+        };
+        self.runtime.block_on(async {
+            tokio::select! {
+                answer = answered => answer.ok().flatten(),
+                () = told => None,
+            }
+        })
     }
 }
 
-/// The editor's exit status; `None` when kthw was asked to end.
-async fn wait(editor: &OsStr, shelter: &Shelter) -> io::Result<Option<ExitStatus>> {
+/// How a wait for the editor ended.
+enum Waited {
+    Ended(ExitStatus),
+    /// kthw was asked to end, and the editor ended too.
+    Asked,
+    /// kthw was asked to end, and the editor runs on.
+    StillOpen,
+}
+
+async fn wait(editor: &OsStr, shelter: &Shelter) -> io::Result<Waited> {
     // As git and sops do, the variable may hold arguments and quotes.
     let mut script = editor.to_owned();
     script.push(" \"$@\"");
@@ -55,12 +121,11 @@ async fn wait(editor: &OsStr, shelter: &Shelter) -> io::Result<Option<ExitStatus
         .env("TMPDIR", shelter.folder())
         .spawn()?;
     tokio::select! {
-        status = child.wait() => return status.map(Some),
+        status = child.wait() => return status.map(Waited::Ended),
         _ = hangup.recv() => {}
         _ = terminate.recv() => {}
     }
-    let _ = timeout(GRACE, child.wait()).await;
-    Ok(None)
+    Ok(if timeout(GRACE, child.wait()).await.is_ok() { Waited::Asked } else { Waited::StillOpen })
 }
 
 /// What an editor must be told so that it writes no plain text elsewhere: Vim keeps deleted lines in `~/.viminfo`, and swap, backup and
@@ -95,4 +160,4 @@ struct EditorFailed {
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("kthw was asked to end while the editor was open")]
 #[diagnostic(code(kthw::secrets::ended), help("the file is as it was"))]
-struct Ended;
+struct Asked;

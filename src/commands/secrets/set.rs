@@ -45,6 +45,10 @@ impl Set {
         let target = Target::of(self.file, &self.place)?;
         // The file is opened first: whoever cannot change it is not asked for a value.
         let unlocked = target.load()?.unlock(&services(ui))?;
+        // `set name=value` would write the value into the name, and names are not encrypted.
+        if self.name.contains('=') && !unlocked.encrypted.file.names().contains(&self.name) {
+            return Err(Error::usage(InArgument { name: self.name.split('=').next().unwrap_or_default().into() }));
+        }
         let text = value_of(&self.name, ui)?;
         let value = if self.json_value {
             serde_json::from_str(&text)
@@ -74,6 +78,9 @@ fn value_of(name: &str, ui: &Ui) -> Result<Zeroizing<String>> {
     let read = std::io::stdin().lock().take(MAX_BYTES + 1).read_to_string(&mut text);
     if read.is_err() || text.len() as u64 > MAX_BYTES {
         return Err(Error::usage(NotText { max_mib: MAX_BYTES >> 20 }));
+    }
+    if text.is_empty() {
+        return Err(Error::usage(NothingSent));
     }
     let line = text.strip_suffix('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
     if let Some(line) = line.filter(|line| !line.contains('\n')) {
@@ -117,6 +124,14 @@ struct NotJson {
 #[error("no value was entered")]
 #[diagnostic(code(kthw::secrets::no_value), help("enter it at the prompt, or send it in over standard input"))]
 struct NoValue;
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("nothing came over standard input")]
+#[diagnostic(
+    code(kthw::secrets::nothing_sent),
+    help("the program before the pipe may have failed; an empty line (`echo | …`) sets an empty value")
+)]
+struct NothingSent;
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("standard input is not a text of at most {max_mib} MiB")]

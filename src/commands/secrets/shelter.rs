@@ -19,6 +19,9 @@ const EDITING: &str = "kthw-edit-";
 /// A folder with an edit that could not be saved; it stays until it is taken up again or removed by hand.
 const KEPT: &str = "kthw-kept-";
 
+/// Beside the text: a digest of the encrypted file that it was made from.
+const BASE: &str = ".kthw-base";
+
 /// The folder, `0700`, with the one file that is edited.
 #[derive(Debug)]
 pub struct Shelter {
@@ -78,7 +81,22 @@ impl Shelter {
         fcntl_setfd(&self.lock, flags).map_err(|error| self.failed(&error.into()))
     }
 
-    /// Leaves the text where it is, beyond this process, and says where.
+    /// Notes which file the text was made from.
+    pub fn note_base(&self, base: &str) -> Result<()> {
+        fs::write(self.folder.path().join(BASE), base).map_err(|error| self.failed(&error))
+    }
+
+    /// As [`Shelter::keep`], for an editor that is still open: what it writes goes to the kept text.
+    pub fn keep_open(self) -> Result<PathBuf> {
+        let before = self.folder.path().to_owned();
+        let file = self.keep()?;
+        if let Some(kept) = file.parent() {
+            let _ = std::os::unix::fs::symlink(kept, before);
+        }
+        Ok(file)
+    }
+
+    /// Leaves the text in memory, beyond this process, and says where.
     pub fn keep(self) -> Result<PathBuf> {
         let name = self.folder.path().file_name().unwrap_or_default().to_string_lossy().replacen(EDITING, KEPT, 1);
         let kept = self.folder.path().with_file_name(name);
@@ -91,6 +109,11 @@ impl Shelter {
     fn failed(&self, error: &io::Error) -> Error {
         Error::usage(NoShelter { place: self.file.display().to_string(), reason: error.to_string() })
     }
+}
+
+/// What [`Shelter::note_base`] noted beside a kept edit.
+pub fn base_of_kept(file: &Path) -> Option<String> {
+    fs::read_to_string(file.with_file_name(BASE)).ok()
 }
 
 /// Removes the folder of a kept edit that was taken up again.

@@ -3,6 +3,7 @@ use crate::session;
 use clap::Args;
 use kthw_engine::{Error, Result, nearest};
 use kthw_stdlib::sops::{self, DataKey, File, Format, KeyServices, Metadata, Mode, Opened, SopsError, creation_metadata};
+use sha2::{Digest, Sha256};
 use std::{
     fs,
     io::ErrorKind,
@@ -155,6 +156,11 @@ impl Encrypted {
         let key = services.data_key(self.file.name(), self.file.metadata()).map_err(Error::recipe)?;
         let opened = self.file.open(&key).map_err(Error::recipe)?;
         Ok(Unlocked { encrypted: self, key, opened })
+    }
+
+    /// A digest of its bytes.
+    pub fn digest(&self) -> String {
+        hex::encode(Sha256::digest(&self.bytes))
     }
 
     /// Puts `text` in the place of what was read.

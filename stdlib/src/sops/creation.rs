@@ -5,14 +5,13 @@
 mod recipient;
 mod rule;
 
-use super::{Metadata, SopsError};
+use super::{Metadata, Pattern, SopsError};
 use crate::{
     workspace::Problem,
     yaml::{self, Node},
 };
 use kthw_engine::nearest;
 use miette::NamedSource;
-use regex::Regex;
 use rule::Fields;
 use std::{
     fs,
@@ -102,7 +101,7 @@ impl CreationRules {
 
     fn matches(&self, rule: &Fields<'_>, path: &str) -> Result<bool, SopsError> {
         let Some((text, node)) = rule.text("path_regex")? else { return Ok(true) };
-        let regex = Regex::new(&text).map_err(|error| {
+        let regex = Pattern::new(&text).map_err(|error| {
             let message = format!("`path_regex` is not a regular expression: {}", last_line(&error));
             self.problem("kthw::sops::bad_regex", message, "escape what is meant literally with `\\`, such as `\\.yaml$`")
                 .at(node.span.clone(), "this one")

@@ -2,14 +2,14 @@
 use super::{
     cipher,
     error::SopsError,
-    file::Opened,
+    file::{File, Opened},
     format::Format,
     keys::DataKey,
     metadata::Metadata,
     plain::Plain,
     rules::CommentsAbove,
     shape::Shape,
-    text::{What, edited},
+    text::{Leaf, Text, What, dotted, edited},
     walk::{Mac, Rule, held},
 };
 use zeroize::Zeroizing;
@@ -19,7 +19,8 @@ use zeroize::Zeroizing;
 /// What did not change since `before` keeps its encrypted text, so that a diff shows only what changed.
 ///
 /// # Errors
-/// When the text is not of that format, is encrypted already, or holds what sops cannot encrypt.
+/// When the text is not of that format, is encrypted already, or holds what sops cannot encrypt; or, by a mistake in kthw, when the
+/// result would not read back as the same.
 pub fn encrypt(
     name: &str,
     format: Format,
@@ -68,5 +69,31 @@ pub fn encrypt(
     let nonce = shape.nonce(&text, &mac, &last_modified);
     let mac = cipher::seal_with(key, nonce, mac.as_bytes(), &last_modified, "str");
     let metadata = Metadata { mac, last_modified, ..metadata.clone() };
-    layout.with_block(&edited(&source, edits), &metadata.to_block())
+    let sealed = layout.with_block(&edited(&source, edits), &metadata.to_block())?;
+    check(name, format, key, &text, &sealed)?;
+    Ok(sealed)
+}
+
+/// Reads `sealed` back before it takes the place of anything: it must hold what `plain` does, at the same names.
+fn check(name: &str, format: Format, key: &DataKey, plain: &Text, sealed: &str) -> Result<(), SopsError> {
+    let lost = |what: String| SopsError::NotKept { file: name.into(), what };
+    let opened = File::parse(name, format, sealed).and_then(|file| file.open(key)).map_err(|error| lost(error.to_string()))?;
+    let (_, again) = format.layout().read_plain(name, opened.plain()).map_err(|error| lost(error.to_string()))?;
+    let values = |text: &Text| -> Vec<(usize, String, Option<&'static str>, Option<Zeroizing<Vec<u8>>>)> {
+        let value = |leaf: &Leaf| match &leaf.what {
+            // 1.0 is 1 to sops in JSON, and a number all the same.
+            What::Value(value) => {
+                let kind = value.kind().map(|kind| if kind == "float" { "int" } else { kind });
+                Some((leaf.document, dotted(&leaf.path), kind, value.bytes()))
+            }
+            What::Comment(_) => None,
+        };
+        text.leaves.iter().filter_map(value).collect()
+    };
+    let (wanted, found) = (values(plain), values(&again));
+    match wanted.iter().zip(&found).find(|(wanted, found)| wanted != found) {
+        Some((wanted, _)) => Err(lost(format!("`{}` would read back otherwise", wanted.1))),
+        None if wanted.len() != found.len() => Err(lost(format!("{} values would read back as {}", wanted.len(), found.len()))),
+        None => Ok(()),
+    }
 }

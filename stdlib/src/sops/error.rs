@@ -64,6 +64,18 @@ pub enum SopsError {
         /// The file.
         file: String,
     },
+    /// A mistake in kthw, noticed in time.
+    #[error("{file} would not be the same after encryption: {what}")]
+    #[diagnostic(
+        code(kthw::sops::not_kept),
+        help("nothing was written. This is a mistake in kthw: please report the file's layout, with other values; quotes around the value may help until then")
+    )]
+    NotKept {
+        /// The file.
+        file: String,
+        /// What would differ: a name, never a value.
+        what: String,
+    },
     /// A value cannot be put where it should go.
     #[error("cannot set `{name}` in {file}: {reason}")]
     #[diagnostic(code(kthw::sops::cannot_set), help("`kthw secrets show {file}` shows its names"))]

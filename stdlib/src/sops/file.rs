@@ -9,7 +9,7 @@ use super::{
     rules::CommentsAbove,
     shape::Shape,
     text::{Edit, Step, Text, What, dotted, edited},
-    walk::{Mac, Rule, Sealings, aad, comment_items, held, is_comment_item, without_comments},
+    walk::{Mac, Rule, Sealings, aad, comment_items, comments_alone, held, is_comment_item, without_comments},
 };
 use kthw_engine::Secret;
 use std::{collections::BTreeSet, fmt};
@@ -109,7 +109,8 @@ impl File {
                             let (_, comment) = self
                                 .open_comment(&sealed, &rule, key)
                                 .ok_or_else(|| tampered(format!("a comment in `{}` does not decrypt", dotted(&leaf.path))))?;
-                            edits.push(layout.comment_item(&self.source, leaf, &comment));
+                            let alone = comments_alone(&self.text, &comments, leaf);
+                            edits.push(layout.comment_item(&self.source, leaf, &comment, alone));
                             continue;
                         }
                         let opened = sealed.open(key, &rule.aad).ok_or_else(|| tampered(format!("`{}` does not decrypt", name())))?;
@@ -157,7 +158,8 @@ impl File {
     /// Where a comment counts as standing is go-yaml's decision, which layout alone does not always tell; so what it stands in comes
     /// first, and every other place is tried after that. The cipher tells which one is right.
     fn open_comment(&self, sealed: &Sealed, rule: &Rule, key: &DataKey) -> Option<(String, Zeroizing<String>)> {
-        let others = self.text.leaves.iter().flat_map(|leaf| (0..=leaf.path.len()).map(|depth| aad(&leaf.path[..depth])));
+        let paths = self.text.leaves.iter().map(|leaf| &leaf.path).chain(self.text.empty.iter().map(|empty| &empty.path));
+        let others = paths.flat_map(|path| (0..=path.len()).map(|depth| aad(&path[..depth])));
         let mut tried = BTreeSet::new();
         for place in std::iter::once(rule.aad.clone()).chain(others) {
             if !tried.insert(place.clone()) {

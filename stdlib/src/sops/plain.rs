@@ -134,6 +134,10 @@ fn float(text: &str) -> Option<f64> {
     if !bare.starts_with(|first: char| first.is_ascii_digit() || first == '.') || !bare.contains(|c: char| c.is_ascii_digit()) {
         return None;
     }
+    // Go takes underscores out of numbers that begin with a digit or a sign only.
+    if text.starts_with('.') && text.contains('_') {
+        return None;
+    }
     text.replace('_', "").parse::<f64>().ok().filter(|number| number.is_finite())
 }
 
@@ -147,9 +151,9 @@ fn time(text: &str) -> Option<String> {
         Some(at) => (&text[..at], Some((&text[at..=at], &text[at + 1..]))),
         None => (text, None),
     };
-    let date = date.splitn(3, '-').map(number).collect::<Option<Vec<u32>>>()?;
-    let [year, month, day] = date[..] else { return None };
-    let date = jiff::civil::Date::new(i16::try_from(year).ok()?, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
+    let (month, day) = date[5..].split_once('-')?;
+    let (year, month, day) = (date[..4].parse::<i16>().ok()?, number(month)?, number(day)?);
+    let date = jiff::civil::Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
     let Some((mark, rest)) = rest else { return Some(format!("{date}T00:00:00Z")) };
     let zone = rest.find(['Z', '+', '-']);
     let (clock, zone) = match (mark, zone) {
@@ -157,10 +161,15 @@ fn time(text: &str) -> Option<String> {
         ("T" | "t", Some(at)) => (&rest[..at], &rest[at..]),
         _ => return None,
     };
-    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, ""));
+    let (clock, fraction) = clock.split_once(['.', ',']).map_or((clock, None), |(clock, fraction)| (clock, Some(fraction)));
     let clock = clock.split(':').map(number).collect::<Option<Vec<u32>>>()?;
     let [hour, minute, second] = clock[..] else { return None };
-    let fits = hour < 24 && minute < 60 && second < 60 && fraction.len() <= 9 && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let fits = hour < 24
+        && minute < 60
+        && second < 60
+        && fraction.is_none_or(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
+    // Go takes more digits than nanoseconds have, and drops them.
+    let fraction = fraction.map_or("", |digits| &digits[..digits.len().min(9)]);
     let zoned = zone == "Z" || zone.len() == 6 && zone.as_bytes()[3] == b':' && number(&zone[1..3])? < 24 && number(&zone[4..])? < 60;
     let fraction = fraction.trim_end_matches('0');
     let point = if fraction.is_empty() { "" } else { "." };
@@ -168,8 +177,9 @@ fn time(text: &str) -> Option<String> {
     (fits && zoned).then(|| format!("{date}T{hour:02}:{minute:02}:{second:02}{point}{fraction}{zone}"))
 }
 
+/// A month, day, hour and so on: one or two digits.
 fn number(digits: &str) -> Option<u32> {
-    let fits = !digits.is_empty() && digits.len() <= 4 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let fits = matches!(digits.len(), 1 | 2) && digits.bytes().all(|byte| byte.is_ascii_digit());
     if fits { digits.parse().ok() } else { None }
 }
 

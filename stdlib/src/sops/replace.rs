@@ -1,17 +1,20 @@
 //! Writing a file so that it is the old one or the new one, whatever happens, and only if it still is the one that was read.
 use super::SopsError;
 use std::{
-    fs::{self, File, Permissions},
+    fs::{self, File, Permissions, TryLockError},
     io::{self, ErrorKind, Write},
     os::unix::fs::{MetadataExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 /// What a temporary file beside the real one ends with.
 const SUFFIX: &str = ".kthw-new";
 /// A temporary file that is older than this was left behind by a process that was killed.
 const LEFT_BEHIND: Duration = Duration::from_secs(3600);
+/// How long somebody else may take to replace a file in the same folder.
+const TURN: Duration = Duration::from_secs(10);
 
 /// Who may read the file afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,9 @@ pub fn replace(path: &Path, name: &str, before: Option<&[u8]>, text: &[u8], mode
     temporary.write_all(text).map_err(failed)?;
     temporary.as_file().sync_all().map_err(failed)?;
     let changed = || SopsError::Changed { file: name.into() };
+    // Two that replace it at the same time take turns, so that the second one sees what the first one did.
+    let turn = File::open(folder).map_err(failed)?;
+    wait_for_turn(&turn).map_err(failed)?;
     match before {
         Some(before) => {
             if fs::read(&real).map_err(failed)? != before {
@@ -56,10 +62,26 @@ pub fn replace(path: &Path, name: &str, before: Option<&[u8]>, text: &[u8], mode
             made.map_err(|error| if error.error.kind() == ErrorKind::AlreadyExists { changed() } else { failed(error.error) })?;
         }
     }
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    turn.sync_all().map_err(failed)
 }
 
-/// Removes what killed processes left beside the file. It is encrypted, so there is no hurry.
+/// Locks the folder until it is closed. Where the file system knows no locks, everybody goes ahead.
+fn wait_for_turn(folder: &File) -> io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < TURN => thread::sleep(Duration::from_millis(10)),
+            Err(TryLockError::WouldBlock) => {
+                let reason = format!("another program has kept the folder locked for {} s", TURN.as_secs());
+                return Err(io::Error::new(ErrorKind::TimedOut, reason));
+            }
+            Err(TryLockError::Error(_)) => return Ok(()),
+        }
+    }
+}
+
+/// Removes what killed processes left beside the file. It is as private as the file itself; only a younger one may still be in use.
 fn sweep(folder: &Path, stem: &str) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     let ours = |path: &PathBuf| {

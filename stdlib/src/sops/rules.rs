@@ -1,8 +1,7 @@
 //! Which values of a file are encrypted, decided by the keys on the way to them or by the comments above them.
 //!
 //! <https://github.com/getsops/sops/blob/v3.11.0/sops.go> (`shouldBeEncrypted`) is the reference.
-use super::text::Step;
-use regex::Regex;
+use super::{pattern::Pattern, text::Step};
 
 /// The default of sops: everything is encrypted but what is below a key with this ending.
 pub(super) const UNENCRYPTED_SUFFIX: &str = "_unencrypted";
@@ -15,13 +14,13 @@ pub enum Rules {
     /// Encrypts what is below a key with this ending.
     EncryptedSuffix(String),
     /// Encrypts all but what is below a key that this matches.
-    UnencryptedRegex(Regex),
+    UnencryptedRegex(Pattern),
     /// Encrypts what is below a key that this matches.
-    EncryptedRegex(Regex),
+    EncryptedRegex(Pattern),
     /// Encrypts all but what follows a comment that this matches.
-    UnencryptedCommentRegex(Regex),
+    UnencryptedCommentRegex(Pattern),
     /// Encrypts what follows a comment that this matches.
-    EncryptedCommentRegex(Regex),
+    EncryptedCommentRegex(Pattern),
 }
 
 impl Default for Rules {
@@ -46,7 +45,7 @@ impl Rules {
     /// # Errors
     /// In words, when the text is not a regular expression, or the field holds no rule.
     pub(super) fn of_field(field: &str, text: &str) -> Result<Self, String> {
-        let regex = || Regex::new(text).map_err(|_| format!("`{field}` is not a regular expression that kthw understands"));
+        let regex = || Pattern::new(text).map_err(|_| format!("`{field}` is not a regular expression that kthw understands"));
         Ok(match field {
             "unencrypted_suffix" => Self::UnencryptedSuffix(text.into()),
             "encrypted_suffix" => Self::EncryptedSuffix(text.into()),

@@ -36,8 +36,12 @@ impl Shape {
     pub fn add(&mut self, document: usize, path: &[Step], value: &Plain, encrypted: bool) {
         if encrypted || !self.only_encrypted {
             self.path(document, path);
-            // The empty text has no type in the file.
-            let kind = if *value == Plain::Null { "null" } else { value.kind().unwrap_or("str") };
+            // The empty text has no type in the file, and sops writes an unencrypted 1.0 as 1.
+            let kind = match value {
+                Plain::Null => "null",
+                Plain::Int(_) | Plain::Float(_) if !encrypted => "number",
+                value => value.kind().unwrap_or("str"),
+            };
             self.part(kind.as_bytes());
             self.part(value.bytes().as_deref().map_or(&[], Vec::as_slice));
         }

@@ -109,7 +109,8 @@ pub(super) trait Layout: Sync {
     }
 
     /// The edit for a list item that is an encrypted comment (sops makes such): the comment as text, or nothing where there are none.
-    fn comment_item(&self, text: &str, leaf: &Leaf, comment: &str) -> Edit;
+    /// `alone` says that the list holds nothing but comments.
+    fn comment_item(&self, text: &str, leaf: &Leaf, comment: &str, alone: bool) -> Edit;
 
     /// `text` (which has no block) with the `sops` block.
     fn with_block(&self, text: &str, block: &Value) -> Result<String, SopsError>;
@@ -142,11 +143,13 @@ pub(super) fn edited(text: &str, mut edits: Vec<Edit>) -> Zeroizing<String> {
     let mut out = Zeroizing::new(String::with_capacity(text.len() + grown));
     let mut at = 0;
     for (span, by) in &edits {
-        out.push_str(&text[at..span.start]);
+        debug_assert!(at <= span.start, "edits overlap");
+        // A slice that panicked would print its text.
+        out.push_str(text.get(at..span.start).unwrap_or_default());
         out.push_str(by);
         at = span.end;
     }
-    out.push_str(&text[at..]);
+    out.push_str(text.get(at..).unwrap_or_default());
     out
 }
 

@@ -74,6 +74,18 @@ pub(super) fn comment_items(text: &Text) -> CommentItems {
     items
 }
 
+/// Whether the list of an item that is a comment holds nothing else.
+pub(super) fn comments_alone(text: &Text, comments: &CommentItems, item: &Leaf) -> bool {
+    let Some((_, list)) = item.path.split_last() else { return false };
+    let here = comments.get(&(item.document, list.to_vec()));
+    let is_other = |path: &[Step]| {
+        path.len() > list.len() && path.starts_with(list) && !matches!(&path[list.len()], Step::Index(index) if here.is_some_and(|here| here.contains(index)))
+    };
+    let in_document = text.leaves.iter().filter(|leaf| leaf.document == item.document && matches!(leaf.what, What::Value(_)));
+    let empties = text.empty.iter().filter(|empty| empty.document == item.document);
+    !in_document.map(|leaf| &leaf.path).chain(empties.map(|empty| &empty.path)).any(|path| is_other(path))
+}
+
 pub(super) fn is_comment_item(leaf: &Leaf) -> bool {
     let What::Value(Plain::Text(text)) = &leaf.what else { return false };
     matches!(leaf.path.last(), Some(Step::Index(_))) && Sealed::parse(text).is_some_and(|sealed| sealed.kind == "comment")

@@ -1,7 +1,7 @@
 //! One creation rule, and one key group in it: which fields they have, of which types, and what they come to.
 use super::{CreationRules, last_line, recipient, start_of};
 use crate::{
-    sops::{Metadata, Rules, SopsError, keys::Group, keys::MasterKey, keys::Recipient},
+    sops::{Metadata, Pattern, Rules, SopsError, keys::Group, keys::MasterKey, keys::Recipient},
     workspace::Problem,
     yaml::{Entry, Node, Value},
 };
@@ -133,7 +133,7 @@ impl<'a> Fields<'a> {
             found = Some((field, text, node));
         }
         let Some((field, text, node)) = found else { return Ok(Rules::default()) };
-        if let Err(error) = regex::Regex::new(&text).map_err(|error| last_line(&error))
+        if let Err(error) = Pattern::new(&text).map_err(|error| last_line(&error))
             && field.ends_with("_regex")
         {
             let message = format!("`{field}` is not a regular expression: {error}");

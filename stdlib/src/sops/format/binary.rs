@@ -54,8 +54,8 @@ impl Layout for Binary {
         Json.spell_sealed(leaf, sealed)
     }
 
-    fn comment_item(&self, text: &str, leaf: &Leaf, comment: &str) -> Edit {
-        Json.comment_item(text, leaf, comment)
+    fn comment_item(&self, text: &str, leaf: &Leaf, comment: &str, alone: bool) -> Edit {
+        Json.comment_item(text, leaf, comment, alone)
     }
 
     fn with_block(&self, text: &str, block: &Value) -> Result<String, SopsError> {

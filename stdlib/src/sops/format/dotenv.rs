@@ -82,7 +82,7 @@ impl Layout for Dotenv {
         !comment.contains('\n')
     }
 
-    fn comment_item(&self, _text: &str, leaf: &Leaf, _comment: &str) -> Edit {
+    fn comment_item(&self, _text: &str, leaf: &Leaf, _comment: &str, _alone: bool) -> Edit {
         // There are no lists.
         (leaf.span.clone(), Zeroizing::default())
     }

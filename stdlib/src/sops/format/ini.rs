@@ -80,7 +80,7 @@ impl Layout for Ini {
         comment.lines().skip(1).all(|line| line.starts_with(['#', ';'])) && !comment.is_empty() && !comment.starts_with('\n')
     }
 
-    fn comment_item(&self, _text: &str, leaf: &Leaf, _comment: &str) -> Edit {
+    fn comment_item(&self, _text: &str, leaf: &Leaf, _comment: &str, _alone: bool) -> Edit {
         // There are no lists.
         (leaf.span.clone(), Zeroizing::default())
     }

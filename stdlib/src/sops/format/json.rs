@@ -62,7 +62,7 @@ impl Layout for Json {
         quoted(sealed).to_string()
     }
 
-    fn comment_item(&self, text: &str, leaf: &Leaf, _comment: &str) -> Edit {
+    fn comment_item(&self, text: &str, leaf: &Leaf, _comment: &str, _alone: bool) -> Edit {
         (item_with_comma(text, leaf.span.clone()), Zeroizing::default())
     }
 

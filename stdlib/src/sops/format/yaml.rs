@@ -39,6 +39,7 @@ impl Layout for Yaml {
     fn read_plain(&self, file: &str, plain: &[u8]) -> Result<(Zeroizing<String>, Text), SopsError> {
         let source = utf8(file, plain)?;
         let source = aliases::written_out(source).map_err(|error| error.placed(file, source))?;
+        let source = headers_freed(&source).map_err(|error| error.placed(file, &source))?.unwrap_or(source);
         let text = self.read(file, &source)?;
         Ok((source, text))
     }
@@ -55,11 +56,13 @@ impl Layout for Yaml {
         }
     }
 
-    fn comment_item(&self, text: &str, leaf: &Leaf, comment: &str) -> Edit {
+    fn comment_item(&self, text: &str, leaf: &Leaf, comment: &str, alone: bool) -> Edit {
         // `- ENC[…]` on a line of its own becomes `#…` there; the dash stands in the column of the list.
         let line = text[..leaf.span.start].rfind('\n').map_or(0, |at| at + 1);
         let dash = text[line..leaf.span.start].rfind('-').map_or(leaf.span.start, |at| line + at);
-        (dash..leaf.span.end, Zeroizing::new(format!("#{comment}")))
+        // A list of comments only is empty. The brackets stand deeper than the key, wherever the dash stood.
+        let brackets = if alone && matches!(leaf.path.last(), Some(Step::Index(0))) { "  [] " } else { "" };
+        (dash..leaf.span.end, Zeroizing::new(format!("{brackets}#{comment}")))
     }
 
     fn with_block(&self, text: &str, block: &Value) -> Result<String, SopsError> {
@@ -130,6 +133,23 @@ impl Layout for Yaml {
         };
         Ok(edited(text, vec![(at..at, Zeroizing::new(new))]))
     }
+}
+
+/// The text with each comment that stands beside a `|` or `>` on a line of its own above, since the mark goes when its lines are
+/// encrypted; `None` when there is none.
+fn headers_freed(text: &str) -> Result<Option<Zeroizing<String>>, NotYaml> {
+    let may_have = |line: &str| line.rfind('#').is_some_and(|at| line[..at].contains(['|', '>']));
+    if !text.lines().any(may_have) {
+        return Ok(None);
+    }
+    let read = Reader::read(text)?;
+    let edits = read.headers.iter().flat_map(|header| {
+        let comment = &text[header.comment.clone()];
+        let indent = &text[header.line..][..text[header.line..].len() - text[header.line..].trim_start_matches(' ').len()];
+        let above = Zeroizing::new(format!("{indent}{}\n", comment.trim_start()));
+        [(header.line..header.line, above), (header.comment.clone(), Zeroizing::default())]
+    });
+    Ok(Some(edited(text, edits.collect())).filter(|_| !read.headers.is_empty()))
 }
 
 fn line_end(text: &str, offset: usize) -> usize {

@@ -96,7 +96,7 @@ fn comments_of_a_list_go_with_their_commas() {
         let text = format!("{{\"a\": [{}]}}", items.join(",\n"));
         let read = Json.read("a.json", &text).unwrap();
         let comments = read.leaves.iter().filter(|leaf| text[leaf.span.clone()].contains("type:comment"));
-        let edits = comments.map(|leaf| Json.comment_item(&text, leaf, "")).collect();
+        let edits = comments.map(|leaf| Json.comment_item(&text, leaf, "", false)).collect();
         assert_eq!(*edited(&text, edits), expected, "{text}");
     }
 }

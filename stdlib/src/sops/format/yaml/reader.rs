@@ -5,7 +5,9 @@ use crate::sops::{
     text::{Leaf, Step, Style, What},
 };
 use serde_saphyr::granit_parser::{Event, Parser, Placement, ScalarStyle, Span, StrInput, StructureStyle, Tag};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use std::{collections::HashSet, ops::Range};
+use zeroize::Zeroizing;
 
 /// A file with more nodes than this is refused.
 const MAX_NODES: usize = 100_000;
@@ -54,6 +56,15 @@ pub(super) struct FlowRoot {
     pub empty: bool,
 }
 
+/// A comment beside the `|` or `>` of a block of lines.
+#[derive(Debug)]
+pub(super) struct Header {
+    /// With its `#` and the spaces before it.
+    pub comment: Range<usize>,
+    /// The line of its key or dash begins here.
+    pub line: usize,
+}
+
 /// What a text holds, in its order.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
@@ -63,6 +74,7 @@ pub(super) struct Reading {
     /// Where keys begin.
     pub keys: Vec<usize>,
     pub ends: Vec<End>,
+    pub headers: Vec<Header>,
     pub block_spans: Vec<Range<usize>>,
 }
 
@@ -82,6 +94,9 @@ impl<'a> Reader<'a> {
     pub fn read(text: &'a str) -> Result<Reading, NotYaml> {
         let mut reader =
             Self { text, parser: Parser::new_from_str(text), reading: Reading::default(), document: 0, nodes: 0, path: Vec::new(), last: 0 };
+        if let Some(at) = directive(text) {
+            return Err(NotYaml::new("a directive (`%…`), which sops does not keep; leave it out", at));
+        }
         while let Some((event, span)) = reader.next()? {
             match event {
                 Event::DocumentStart(..) => reader.document()?,
@@ -138,9 +153,7 @@ impl<'a> Reader<'a> {
         };
         let (event, span) = self.inside()?;
         debug_assert!(matches!(event, Event::DocumentEnd));
-        let offset = self.text[span.start..].find(|c: char| !c.is_whitespace()).map_or(self.text.len(), |at| span.start + at);
-        // Comments at the end of the text still belong to the document.
-        let offset = if matches!(self.text.get(offset..offset + 3), Some("---" | "...")) { offset } else { self.text.len() };
+        let offset = self.behind_comments(span.start);
         self.reading.ends.push(End { offset, flow_root: flow });
         for block in self.reading.block_spans.iter_mut().filter(|block| block.end == usize::MAX) {
             block.end = offset;
@@ -164,9 +177,17 @@ impl<'a> Reader<'a> {
                     ScalarStyle::DoubleQuoted => Some('"'),
                     _ => None,
                 };
-                let value = scalar(&text, style, tag.as_deref()).map_err(|reason| NotYaml::new(reason, span.start))?;
                 let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
-                let start = if block { self.block_header(span.start) } else { span.start };
+                let mut start = if block { self.block_header(span.start) } else { span.start };
+                // The last line of a text that has no end has none in Go's value either.
+                let endless = block && span.end == self.text.len() && !self.text.ends_with('\n');
+                let text = if endless { text.trim_end_matches('\n') } else { &text };
+                let value = scalar(text, style, tag.as_deref()).map_err(|reason| NotYaml::new(reason, span.start))?;
+                if tag.as_deref().and_then(yaml_tag) == Some("binary") {
+                    // The tag goes with the value: what is encrypted is no base64.
+                    start = self.text[self.last..start].rfind('!').map_or(start, |at| self.last + at);
+                    start = self.text[self.last..start].trim_end_matches(['!', '<']).len() + self.last;
+                }
                 let span = trimmed(self.text, start..span.end);
                 let line_end = self.text[span.end..].find('\n').map_or(self.text.len(), |at| span.end + at);
                 let tail = !self.text[span.end..line_end].trim().is_empty();
@@ -199,7 +220,7 @@ impl<'a> Reader<'a> {
                 }
                 Event::Scalar(key, style, _, tag) => {
                     let plain = scalar(&key, style, tag.as_deref());
-                    if !matches!(&plain, Ok(Plain::Text(_))) {
+                    if !matches!(&plain, Ok(Plain::Text(text)) if text.as_str() == key) {
                         return Err(NotYaml::new(format!("the key `{key}` is not text; write it in quotes"), span.start));
                     }
                     if !keys.insert(key.to_string()) {
@@ -294,13 +315,47 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Where the `|` or `>` of a block of lines stands, whose first line begins at `offset`.
-    fn block_header(&self, offset: usize) -> usize {
-        let above = self.text[..offset].trim_end();
-        let line = above.rfind('\n').map_or(0, |end| end + 1);
-        // A comment may follow it, and quoted keys may hold one of the two marks before it.
-        let header = above[line..].find(" #").map_or(above, |at| &above[..line + at]).trim_end();
-        header.rfind(['|', '>']).filter(|at| *at >= line).unwrap_or(offset)
+    /// Where the `|` or `>` of a block of lines stands, whose first line begins at `offset`: behind the key or the item before, and in no
+    /// comment. Notes a comment beside it.
+    fn block_header(&mut self, offset: usize) -> usize {
+        let (mut before, mut in_comment, mut header) = (b'\n', false, None);
+        for (at, byte) in self.text.bytes().enumerate().take(offset).skip(self.last) {
+            match byte {
+                b'\n' if header.is_some() => break,
+                b'\n' => in_comment = false,
+                b'#' if before.is_ascii_whitespace() && !in_comment => {
+                    in_comment = true;
+                    if let Some(header) = header {
+                        self.note_header(header, at);
+                    }
+                }
+                b'|' | b'>' if before.is_ascii_whitespace() && !in_comment && header.is_none() => header = Some(at),
+                _ => {}
+            }
+            before = byte;
+        }
+        header.unwrap_or(offset)
+    }
+
+    fn note_header(&mut self, header: usize, mark: usize) {
+        let from = self.text[..mark].trim_end().len();
+        let end = self.text[mark..].find(['\r', '\n']).map_or(self.text.len(), |at| mark + at);
+        let owner = if matches!(self.path.last(), Some(Step::Key(_))) { self.last } else { header };
+        let line = self.text[..owner].rfind('\n').map_or(0, |at| at + 1);
+        self.reading.headers.push(Header { comment: from..end, line });
+    }
+
+    /// Where the document ends that has nothing but comments from `offset` on.
+    fn behind_comments(&self, offset: usize) -> usize {
+        let mut at = offset;
+        for line in self.text[offset..].split_inclusive('\n') {
+            let begins = at == 0 || self.text[..at].ends_with('\n');
+            if begins && (line.starts_with("---") || line.starts_with("...")) {
+                return at;
+            }
+            at += line.len();
+        }
+        at
     }
 
     fn column(&self, offset: usize) -> usize {
@@ -311,12 +366,44 @@ impl<'a> Reader<'a> {
 
 /// What a scalar is: quoted and block text is text, and so is what a tag of one's own marks.
 pub(super) fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Plain, String> {
-    match tag {
-        None if style == ScalarStyle::Plain => Plain::of_yaml(text).map_err(str::to_owned),
-        None => Ok(Plain::text(text)),
-        Some(tag) if !tag.is_yaml_core_schema() || tag.suffix() == "str" => Ok(Plain::text(text)),
-        Some(tag) => Err(format!("the tag `!!{}` is nothing that kthw encrypts; leave it out", tag.suffix())),
+    let Some(tag) = tag else {
+        return if style == ScalarStyle::Plain { Plain::of_yaml(text).map_err(str::to_owned) } else { Ok(Plain::text(text)) };
+    };
+    match yaml_tag(tag) {
+        Some("binary") => {
+            let compact = Zeroizing::new(text.split_ascii_whitespace().collect::<String>());
+            let bytes = STANDARD.decode(compact.as_bytes()).map(Zeroizing::new).map_err(|_| "`!!binary` is not base64".to_owned())?;
+            Ok(std::str::from_utf8(&bytes).map(Plain::text).unwrap_or(Plain::Bytes(bytes)))
+        }
+        None if tag.parts() == ("", "!") => Err("the tag `!`, which readers take differently; leave it out, or write quotes".into()),
+        // `!!merge <<` is how sops writes a merge key that it wrote out.
+        None | Some("str" | "merge") => Ok(Plain::text(text)),
+        Some(name) => Err(format!("the tag `!!{name}` is nothing that kthw encrypts; leave it out")),
     }
+}
+
+/// The name of one of YAML's own tags, such as `str` of `!!str`.
+fn yaml_tag(tag: &Tag) -> Option<&str> {
+    const OWN: &str = "tag:yaml.org,2002:";
+    match tag.parts() {
+        (OWN, name) => Some(name),
+        ("", whole) => whole.strip_prefix(OWN),
+        _ => None,
+    }
+}
+
+/// Where a directive stands: a line that begins with `%` and is not inside a document.
+fn directive(text: &str) -> Option<usize> {
+    let (mut at, mut outside) = (0, true);
+    for line in text.split_inclusive('\n') {
+        if outside && line.starts_with('%') {
+            return Some(at);
+        }
+        let bare = line.trim_start_matches('\u{feff}').trim();
+        outside = line.starts_with("...") || outside && (bare.is_empty() || bare.starts_with('#'));
+        at += line.len();
+    }
+    None
 }
 
 fn range(span: &Span) -> Range<usize> {

@@ -154,7 +154,7 @@ pub(super) fn flow_entry(path: &[Step], value: &Value) -> String {
 fn key_text(key: &str) -> Zeroizing<String> {
     let as_key = Zeroizing::new(format!("{key}: 1\n"));
     let reads = Reader::read(&as_key).is_ok_and(|read| matches!(&read.leaves[..], [one] if one.path == [Step::Key(key.into())]));
-    if reads && plain(key).is_some() { Zeroizing::new(key.to_owned()) } else { double(key) }
+    if reads && key != "<<" && plain(key).is_some() { Zeroizing::new(key.to_owned()) } else { double(key) }
 }
 
 /// The `sops` block as sops lays it out: four columns a level.
