@@ -89,3 +89,30 @@ fn the_same_rule_counts_for_both() {
         assert_eq!(fed(desk.command(&["decrypt", name]), "").ended_with(0).stdout, plain);
     }
 }
+
+#[test]
+fn what_sops_writes_anew_is_not_taken_for_tampering() {
+    let Some(sops) = sops() else { return };
+    let desk = Desk::new();
+    // sops writes 1.0 as 1, and keeps the MAC.
+    for (name, plain) in
+        [("f.yaml", "a: x\nb_unencrypted: 1.0\nc_unencrypted: [1e3, 089]\n"), ("f.json", "{\"a\": \"x\", \"b_unencrypted\": 1.0}\n")]
+    {
+        desk.write(name, plain);
+        desk.write(".sops.yaml", &format!("creation_rules:\n  - age: {}\n", desk.alice.public));
+        desk.kthw(&["encrypt", "-i", name], "").ended_with(0);
+        desk.write(".sops.yaml", &format!("creation_rules:\n  - age: [{}, {}]\n", desk.bob.public, desk.alice.public));
+        run(&desk, &sops, &["updatekeys", "-y", name]);
+        desk.kthw(&["rotate", name], "").ended_with(0);
+        assert!(run(&desk, &sops, &["decrypt", name]).contains("unencrypted"), "{name}");
+    }
+}
+
+#[test]
+fn a_document_of_comments_only_has_its_own_block() {
+    let Some(sops) = sops() else { return };
+    let plain = "---\n# only\n---\npw: x\n";
+    let desk = Desk::with("f.yaml", plain);
+    assert!(run(&desk, &sops, &["decrypt", "f.yaml"]).ends_with("---\npw: x\n"));
+    assert_eq!(desk.kthw(&["decrypt", "f.yaml"], "").ended_with(0).stdout, plain);
+}

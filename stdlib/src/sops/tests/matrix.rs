@@ -4,7 +4,7 @@
 //! as the JSON that sops makes of it), and both encrypted the same names. `KTHW_SOPS`, `KTHW_GPG` and `KTHW_MOTO` name the real
 //! programs.
 use super::super::{
-    File, Format, KeyServices, Metadata, Rules, encrypt,
+    File, Format, KeyServices, Metadata, Rules, SopsError, encrypt,
     keys::peer_tests::program,
     new_data_key,
     text::{What, dotted},
@@ -59,6 +59,45 @@ fn kthw_and_the_real_sops_read_each_other() {
         .flat_map(|(cells, (_, ending))| cells.iter().filter_map(move |(name, cell)| Some(format!("{ending}, {name}: {}", cell.as_ref().err()?))))
         .collect();
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+}
+
+/// Layouts that people write, and that a reader of lines trips over.
+const ODD: &[&str] = &[
+    "password: | # note\n  hunter2\n  line2\nother: x\n",
+    "a: >- # c | d\n  folded\n  text\nlist:\n  - |  # of the item\n    x\n  - b: | # b\n      y\n    c: z\n",
+    "a:\n  | # own line\n  x\nb: 1\n",
+    "\"a #b\": >-\n  y\n'c | #d': |\n  z\ne: # f | g\n  |\n  h\n",
+    "cert: !!binary //79\ntext: !!binary aGVsbG8=\nlines: !!binary |\n  //79\n  //79\npw: x\n",
+    "list:\n  - !!binary //79\n  - &anchor !!binary //79\n  - !!str 1\n  - !own 2\n",
+    "a: {} # x\nb: [] # y\nc:\n  d: {} # z\ne: f\n",
+    "a: x\nb_unencrypted: 1.0\nc_unencrypted: [1e3, 5., 089]\n",
+    "x_unencrypted: 2020-01-01T00:00:00,5Z\ny_unencrypted: 2020-01-01 00:00:00.1234567891\nz_unencrypted: 2020-001-1\n",
+    "w_unencrypted: ._1\nv_unencrypted: .5\nu_unencrypted: 1_0.5\na: x\n",
+    "k: |\n  x",
+    "k: |+\n  x\n\n",
+    "k: >\n  x\n  y",
+];
+
+/// What sops would not keep, or reads otherwise.
+const REFUSED: &[&str] = &["%YAML 1.2\n---\na: b\n", "a: ! 1\n", "a: !!timestamp 2020-01-01\n", "a: !!binary %\n", "a: !!int 1\n"];
+
+#[test]
+fn odd_layouts_read_back_in_both() {
+    let Some(sops) = program("KTHW_SOPS") else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let Some(kinds) = Kinds::start(folder.path()) else { return };
+    let peer = Peer { sops: &sops, format: Format::Yaml, ending: "yaml", folder };
+    let age = &kinds.all[0];
+    let metadata = age.metadata(Rules::default(), false);
+    let failed: Vec<String> = ODD
+        .iter()
+        .filter_map(|text| Some(format!("{text}{}", peer.cell(text.as_bytes(), &age.creation, &metadata, &age.variables).err()?)))
+        .collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+    for text in REFUSED {
+        let sealed = encrypt("f", Format::Yaml, text.as_bytes(), &metadata, &new_data_key(), None);
+        assert!(matches!(sealed, Err(SopsError::Malformed { .. })), "{text}: {sealed:?}");
+    }
 }
 
 fn print(columns: &[Vec<(String, Cell)>]) {
@@ -130,6 +169,11 @@ impl Peer<'_> {
         let tree_of = |plain: &[u8]| tree(self.format, plain).map_err(said("kthw reads a plain file"));
         same("tree of sops's file", &tree_of(opened.plain())?, &tree_of(&decrypted)?)?;
 
+        // kthw writes it again, sops reads.
+        let again = encrypt("sops's file", self.format, opened.plain(), file.metadata(), &key, Some(&opened)).map_err(said("kthw writes sops's file"))?;
+        let decrypted = self.decrypt(&again, variables, None).map_err(|error| format!("sops's file again: {error}\n{again}"))?;
+        same("tree of sops's file written again", &tree_of(opened.plain())?, &tree_of(&decrypted)?)?;
+
         // kthw writes, sops reads.
         let key = new_data_key();
         let mut metadata = metadata.clone();
@@ -142,8 +186,8 @@ impl Peer<'_> {
         same("tree of kthw's own file", &tree_of(opened.plain())?, &tree_of(plain)?)?;
         same("encrypted names", &sealed_names(self.format, &by_kthw), &sealed_names(self.format, &by_sops))?;
 
-        // What sops itself sees, without any reader of kthw's. JSON has one document, no infinity and no repeated sections.
-        let beyond_json = ["\n---\n", ".inf\n", "\n[Peer]\n"];
+        // What sops itself sees, without any reader of kthw's. JSON has one document, no infinity, no bytes and no repeated sections.
+        let beyond_json = ["\n---\n", ".inf\n", "\n[Peer]\n", "!!binary"];
         if self.format != Format::Binary && !beyond_json.iter().any(|part| String::from_utf8_lossy(plain).contains(part)) {
             let by_value = |text| self.decrypt(text, variables, Some("json")).and_then(|json| serde_json::from_slice::<Value>(&json).map_err(|error| error.to_string()));
             let seen = by_value(&by_kthw)?;
