@@ -37,7 +37,7 @@ pub struct CreationRules {
 }
 
 impl CreationRules {
-    /// Finds the rules for `file`: in its folder or the nearest one above it, or else from the working folder upwards, as sops does.
+    /// Finds the rules for `file`: in its folder or the nearest one above it, or else from the working folder upwards, where sops begins.
     ///
     /// # Errors
     /// When the file is there and cannot be read, or is wrong.

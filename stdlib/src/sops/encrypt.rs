@@ -79,14 +79,17 @@ fn check(name: &str, format: Format, key: &DataKey, plain: &Text, sealed: &str) 
     let lost = |what: String| SopsError::NotKept { file: name.into(), what };
     let opened = File::parse(name, format, sealed).and_then(|file| file.open(key)).map_err(|error| lost(error.to_string()))?;
     let (_, again) = format.layout().read_plain(name, opened.plain()).map_err(|error| lost(error.to_string()))?;
-    let values = |text: &Text| -> Vec<(usize, String, Option<&'static str>, Option<Zeroizing<Vec<u8>>>)> {
-        let value = |leaf: &Leaf| match &leaf.what {
-            // 1.0 is 1 to sops in JSON, and a number all the same.
-            What::Value(value) => {
-                let kind = value.kind().map(|kind| if kind == "float" { "int" } else { kind });
-                Some((leaf.document, dotted(&leaf.path), kind, value.bytes()))
-            }
-            What::Comment(_) => None,
+    // A name and a digest of what stands there.
+    let values = |text: &Text| -> Vec<(usize, String, [u8; 32])> {
+        let value = |leaf: &Leaf| {
+            let What::Value(value) = &leaf.what else { return None };
+            let kind = match value {
+                Plain::Null => "null",
+                // 1.0 is 1 to sops in JSON, and a number all the same.
+                Plain::Int(_) | Plain::Float(_) => "number",
+                value => value.kind().unwrap_or("str"),
+            };
+            Some((leaf.document, dotted(&leaf.path), held("", kind, &value.bytes().unwrap_or_default())))
         };
         text.leaves.iter().filter_map(value).collect()
     };

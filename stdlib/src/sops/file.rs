@@ -149,10 +149,15 @@ impl File {
     /// The same values under another `sops` block: other recipients of the same data key.
     ///
     /// # Errors
-    /// When the format cannot hold the block.
+    /// When the format cannot hold the block; or, by a mistake in kthw, when the result would not read back.
     pub fn with_metadata(&self, metadata: &Metadata) -> Result<String, SopsError> {
         let cut = self.text.block_spans.iter().map(|span| (span.clone(), Zeroizing::default())).collect();
-        self.format.layout().with_block(&edited(&self.source, cut), &metadata.to_block())
+        let text = self.format.layout().with_block(&edited(&self.source, cut), &metadata.to_block())?;
+        let again = Self::parse(&self.name, self.format, &text);
+        if again.is_ok_and(|again| again.names() == self.names() && again.metadata.mac == metadata.mac) {
+            return Ok(text);
+        }
+        Err(SopsError::NotKept { file: self.name.clone(), what: "it would not read back with its new recipients".into() })
     }
 
     /// Where a comment counts as standing is go-yaml's decision, which layout alone does not always tell; so what it stands in comes
