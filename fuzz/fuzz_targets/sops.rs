@@ -50,5 +50,5 @@ fn round(format: Format, plain: &[u8], key: &DataKey) {
 }
 
 fn values(opened: &Opened) -> Vec<(&str, &str)> {
-    opened.values().iter().map(|(name, value)| (name.as_str(), value.expose())).collect()
+    opened.values().iter().map(|(name, value)| (name.as_str(), value.disclose())).collect()
 }

@@ -76,7 +76,9 @@ impl Layout for Yaml {
             }
             None => {
                 let newline = if end.offset == 0 || text[..end.offset].ends_with('\n') { "" } else { "\n" };
-                (end.offset..end.offset, Zeroizing::new(format!("{newline}{written}")))
+                let indent = " ".repeat(end.column);
+                let lines: String = written.split_inclusive('\n').map(|line| format!("{indent}{line}")).collect();
+                (end.offset..end.offset, Zeroizing::new(format!("{newline}{lines}")))
             }
         });
         Ok(edited(text, edits.collect()).to_string())

@@ -74,6 +74,8 @@ const ODD: &[&str] = &[
     "x_unencrypted: 2020-01-01T00:00:00,5Z\ny_unencrypted: 2020-01-01 00:00:00.1234567891\nz_unencrypted: 2020-001-1\n",
     "w_unencrypted: ._1\nv_unencrypted: .5\nu_unencrypted: 1_0.5\na: x\n",
     "k: |\n  x",
+    "# c\n    a: b\n    c:\n      d: |\n        e\n# f\n",
+    "---\n  a: b\n---\n c: d\n",
     "k: |+\n  x\n\n",
     "k: >\n  x\n  y",
 ];

@@ -46,6 +46,8 @@ pub(super) struct Comment {
 #[derive(Debug)]
 pub(super) struct End {
     pub offset: usize,
+    /// The column of the keys of its map.
+    pub column: usize,
     pub flow_root: Option<FlowRoot>,
 }
 
@@ -106,7 +108,7 @@ impl<'a> Reader<'a> {
         }
         if reader.reading.ends.is_empty() {
             // Nothing, or nothing but comments.
-            reader.reading.ends.push(End { offset: text.len(), flow_root: None });
+            reader.reading.ends.push(End { offset: text.len(), column: 0, flow_root: None });
         }
         Ok(reader.reading)
     }
@@ -154,7 +156,9 @@ impl<'a> Reader<'a> {
         let (event, span) = self.inside()?;
         debug_assert!(matches!(event, Event::DocumentEnd));
         let offset = self.behind_comments(span.start);
-        self.reading.ends.push(End { offset, flow_root: flow });
+        let root = self.reading.collections.iter().rfind(|one| one.document == self.document && one.path.is_empty());
+        let column = root.map_or(0, |root| root.column);
+        self.reading.ends.push(End { offset, column, flow_root: flow });
         for block in self.reading.block_spans.iter_mut().filter(|block| block.end == usize::MAX) {
             block.end = offset;
         }
