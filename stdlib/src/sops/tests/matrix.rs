@@ -76,6 +76,8 @@ const ODD: &[&str] = &[
     "k: |\n  x",
     "# c\n    a: b\n    c:\n      d: |\n        e\n# f\n",
     "---\n  a: b\n---\n c: d\n",
+    "? a\n: b\n? c\n: - d\n",
+    "&x a: b\nc: {d: e}\n!!str f: g\nh:\n  &y i: j\n  k: [*y]\n",
     "k: |+\n  x\n\n",
     "k: >\n  x\n  y",
 ];

@@ -231,7 +231,8 @@ impl<'a> Reader<'a> {
                         return Err(NotYaml::new(format!("the key `{key}` stands here twice"), span.start));
                     }
                     if keys.len() == 1 && !flow {
-                        (from, column) = (span.start, self.column(span.start));
+                        from = self.entry_start(span.start);
+                        column = self.column(from);
                     }
                     self.reading.keys.push(span.start);
                     let is_block = self.path.is_empty() && key == BLOCK;
@@ -360,6 +361,20 @@ impl<'a> Reader<'a> {
             at += line.len();
         }
         at
+    }
+
+    /// Where an entry begins whose key begins at `key`: anchors, tags and a `?` stand before it on its line.
+    fn entry_start(&self, key: usize) -> usize {
+        let line = self.text[..key].rfind('\n').map_or(0, |end| end + 1);
+        let mut start = key;
+        loop {
+            let before = self.text[line..start].trim_end();
+            let word = before.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+            if !(before[word..].starts_with(['&', '!']) || &before[word..] == "?") {
+                return start;
+            }
+            start = line + word;
+        }
     }
 
     fn column(&self, offset: usize) -> usize {
