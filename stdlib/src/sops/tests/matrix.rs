@@ -79,6 +79,7 @@ const ODD: &[&str] = &[
     "? a\n: b\n? c\n: - d\n",
     "&x a: b\nc: {d: e}\n!!str f: g\nh:\n  &y i: j\n  k: [*y]\n",
     "k: |+\n  x\n\n",
+    "k: |\n  x \n     \n\nl: |\n  two\n  lines ",
     "k: >\n  x\n  y",
 ];
 

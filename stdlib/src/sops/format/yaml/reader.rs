@@ -192,7 +192,7 @@ impl<'a> Reader<'a> {
                     start = self.text[self.last..start].rfind('!').map_or(start, |at| self.last + at);
                     start = self.text[self.last..start].trim_end_matches(['!', '<']).len() + self.last;
                 }
-                let span = trimmed(self.text, start..span.end);
+                let span = if block { self.lines(start..span.end) } else { trimmed(self.text, start..span.end) };
                 let line_end = self.text[span.end..].find('\n').map_or(self.text.len(), |at| span.end + at);
                 let tail = !self.text[span.end..line_end].trim().is_empty();
                 self.last = span.end;
@@ -340,6 +340,13 @@ impl<'a> Reader<'a> {
             before = byte;
         }
         header.unwrap_or(offset)
+    }
+
+    /// A block of lines: spaces at the end of its last line belong to it, and those before what follows do not.
+    fn lines(&self, span: Range<usize>) -> Range<usize> {
+        let text = &self.text[span.clone()];
+        let whole = if span.end == self.text.len() { text.len() } else { text.rfind('\n').map_or(text.len(), |at| at + 1) };
+        span.start..span.start + text[..whole].trim_end_matches(['\n', '\r']).len()
     }
 
     fn note_header(&mut self, header: usize, mark: usize) {
