@@ -41,14 +41,8 @@ def build(name, folder, *arguments):
     return os.path.join(json.loads(described.stdout)["target_directory"], "release", name)
 
 
-def pyinfra_venv(scratch):
-    """A Python environment with pyinfra: the test peers' one, else one made here."""
+def pyinfra_venv():
+    """A Python environment with pyinfra: the one that KTHW_BENCH_VENV names, else the test peers' one; None where neither has it."""
     peers = os.environ.get("KTHW_PEERS", "/var/cache/kthw-peers")
-    for venv in (os.environ.get("KTHW_BENCH_VENV", ""), f"{peers}/venv", f"{scratch}/venv"):
-        if venv and os.path.exists(f"{venv}/bin/pyinfra"):
-            return venv
-    # The distribution's Python is built with optimisation; one that a person built often is not, and pyinfra pays for it.
-    python = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else "python3"
-    subprocess.run([python, "-m", "venv", f"{scratch}/venv"], check=True)
-    subprocess.run([f"{scratch}/venv/bin/pip", "install", "--quiet", "--disable-pip-version-check", "pyinfra==3.10.0"], check=True)
-    return f"{scratch}/venv"
+    places = (os.environ.get("KTHW_BENCH_VENV", ""), f"{peers}/venv")
+    return next((venv for venv in places if venv and os.path.exists(f"{venv}/bin/pyinfra")), None)
