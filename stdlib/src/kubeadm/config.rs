@@ -5,15 +5,13 @@ use kthw_engine::node::Action;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// The socket of containerd.
-const CRI_SOCKET: &str = "/run/containerd/containerd.sock";
+/// The socket of containerd. The scheme belongs to it: without one, kubeadm and the kubelet warn.
+const CRI_SOCKET: &str = "unix:///run/containerd/containerd.sock";
 
 /// The configuration APIs of kubeadm, oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConfigApi {
-    /// Read by Kubernetes up to 1.21.
-    V1Beta2,
-    /// Read from 1.22; deprecated since 1.31.
+    /// Written for Kubernetes up to 1.30; deprecated since 1.31, and not read any more by 1.37.
     V1Beta3,
     /// Read from 1.31: arguments are lists of name and value.
     V1Beta4,
@@ -23,29 +21,22 @@ impl ConfigApi {
     /// The newest API that this Kubernetes version reads.
     pub fn of(version: &semver::Version) -> Self {
         match (version.major, version.minor) {
-            (0, _) | (1, ..=21) => Self::V1Beta2,
-            (1, ..=30) => Self::V1Beta3,
+            (0, _) | (1, ..=30) => Self::V1Beta3,
             _ => Self::V1Beta4,
         }
     }
 
     fn name(self) -> &'static str {
         match self {
-            Self::V1Beta2 => "kubeadm.k8s.io/v1beta2",
             Self::V1Beta3 => "kubeadm.k8s.io/v1beta3",
             Self::V1Beta4 => "kubeadm.k8s.io/v1beta4",
         }
     }
 
-    /// Older kubelets take a plain path; newer ones warn about one.
-    fn cri_socket(self) -> String {
-        if self == Self::V1Beta2 { CRI_SOCKET.into() } else { format!("unix://{CRI_SOCKET}") }
-    }
-
     fn arguments(self, arguments: &BTreeMap<String, String>) -> Value {
         match self {
             Self::V1Beta4 => arguments.iter().map(|(name, value)| json!({"name": name, "value": value})).collect(),
-            _ => json!(arguments),
+            Self::V1Beta3 => json!(arguments),
         }
     }
 }
@@ -148,7 +139,7 @@ pub fn join(workspace: &Workspace, node: &NodeSpec, version: &semver::Version, t
 fn registration(api: ConfigApi, workspace: &Workspace, node: &NodeSpec) -> Value {
     let mut arguments = BTreeMap::from([("node-ip".to_owned(), node.address.to_string())]);
     arguments.extend(workspace.kubeadm.kubelet_extra_args.clone());
-    json!({"name": node.name, "criSocket": api.cri_socket(), "kubeletExtraArgs": api.arguments(&arguments)})
+    json!({"name": node.name, "criSocket": CRI_SOCKET, "kubeletExtraArgs": api.arguments(&arguments)})
 }
 
 fn cgroup_driver(driver: CgroupDriver) -> &'static str {

@@ -29,14 +29,13 @@ fn worker(workspace: &Workspace) -> &NodeSpec {
 }
 
 #[test]
-fn init_for_1_20_is_v1beta2() {
-    let more = "kubeadm: {image_repository: 'registry.lab:5000', cgroup_driver: cgroupfs, fail_swap_on: false, \
-                kubelet_extra_args: {cgroups-per-qos: 'false', enforce-node-allocatable: ''}, cert_sans: [api.bevz.net]}\n";
+fn init_for_1_30_is_v1beta3() {
     check_init(
-        "1.20.2",
-        more,
+        "1.30.5",
+        "kubeadm: {image_repository: 'registry.lab:5000', cgroup_driver: cgroupfs, fail_swap_on: false, \
+         kubelet_extra_args: {v: '2', register-with-taints: ''}, cert_sans: [api.bevz.net]}\n",
         &expect![[r#"
-        apiVersion: kubeadm.k8s.io/v1beta2
+        apiVersion: kubeadm.k8s.io/v1beta3
         kind: InitConfiguration
         bootstrapTokens:
         - ttl: 1m0s
@@ -46,16 +45,16 @@ fn init_for_1_20_is_v1beta2() {
           bindPort: 6443
         nodeRegistration:
           name: cu1
-          criSocket: /run/containerd/containerd.sock
+          criSocket: unix:///run/containerd/containerd.sock
           kubeletExtraArgs:
-            cgroups-per-qos: "false"
-            enforce-node-allocatable: ""
             node-ip: "10.10.10.116"
+            register-with-taints: ""
+            v: "2"
         ---
-        apiVersion: kubeadm.k8s.io/v1beta2
+        apiVersion: kubeadm.k8s.io/v1beta3
         kind: ClusterConfiguration
         clusterName: ubuntu
-        kubernetesVersion: v1.20.2
+        kubernetesVersion: v1.30.5
         controlPlaneEndpoint: cu1.bevz.net:6443
         imageRepository: registry.lab:5000
         networking:
@@ -75,51 +74,6 @@ fn init_for_1_20_is_v1beta2() {
         kind: KubeletConfiguration
         cgroupDriver: cgroupfs
         failSwapOn: false
-    "#]],
-    );
-}
-
-#[test]
-fn init_for_1_30_is_v1beta3() {
-    check_init(
-        "1.30.5",
-        "",
-        &expect![[r#"
-        apiVersion: kubeadm.k8s.io/v1beta3
-        kind: InitConfiguration
-        bootstrapTokens:
-        - ttl: 1m0s
-          description: made by kubeadm init, not used
-        localAPIEndpoint:
-          advertiseAddress: "10.10.10.116"
-          bindPort: 6443
-        nodeRegistration:
-          name: cu1
-          criSocket: unix:///run/containerd/containerd.sock
-          kubeletExtraArgs:
-            node-ip: "10.10.10.116"
-        ---
-        apiVersion: kubeadm.k8s.io/v1beta3
-        kind: ClusterConfiguration
-        clusterName: ubuntu
-        kubernetesVersion: v1.30.5
-        controlPlaneEndpoint: cu1.bevz.net:6443
-        networking:
-          dnsDomain: cluster.local
-          podSubnet: 192.168.0.0/16
-          serviceSubnet: 10.96.0.0/12
-        apiServer:
-          certSANs:
-          - "10.10.10.116"
-          - cu1
-          - cu1.bevz.net
-          - localhost
-          - "127.0.0.1"
-        ---
-        apiVersion: kubelet.config.k8s.io/v1beta1
-        kind: KubeletConfiguration
-        cgroupDriver: systemd
-        failSwapOn: true
     "#]],
     );
 }
@@ -174,11 +128,11 @@ fn init_for_1_31_is_v1beta4() {
 }
 
 #[test]
-fn join_for_1_20_and_1_31() {
+fn join_for_1_30_and_1_31() {
     let token = "abcdef.0123456789abcdef";
-    let old = workspace("1.20.2", "");
+    let old = workspace("1.30.5", "");
     expect![[r#"
-        apiVersion: kubeadm.k8s.io/v1beta2
+        apiVersion: kubeadm.k8s.io/v1beta3
         kind: JoinConfiguration
         discovery:
           bootstrapToken:
@@ -188,7 +142,7 @@ fn join_for_1_20_and_1_31() {
             - sha256:00
         nodeRegistration:
           name: wu1
-          criSocket: /run/containerd/containerd.sock
+          criSocket: unix:///run/containerd/containerd.sock
           kubeletExtraArgs:
             node-ip: "10.10.10.121"
     "#]]
@@ -216,12 +170,11 @@ fn join_for_1_20_and_1_31() {
 #[test]
 fn each_version_gets_the_newest_api_that_it_reads() {
     for (version, api) in [
-        ("1.20.2", ConfigApi::V1Beta2),
-        ("1.21.14", ConfigApi::V1Beta2),
-        ("1.22.0", ConfigApi::V1Beta3),
+        ("1.26.0", ConfigApi::V1Beta3),
         ("1.30.14", ConfigApi::V1Beta3),
         ("1.31.0", ConfigApi::V1Beta4),
-        ("1.36.1", ConfigApi::V1Beta4),
+        ("1.36.3", ConfigApi::V1Beta4),
+        ("1.37.2", ConfigApi::V1Beta4),
     ] {
         assert_eq!(ConfigApi::of(&version.parse().expect("a version")), api, "{version}");
     }

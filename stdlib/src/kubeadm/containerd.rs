@@ -101,8 +101,8 @@ mod tests {
               config_path = "/etc/containerd/certs.d"
         "##]]
         .assert_eq(&config(&workspace("1.31.9", "")));
-        let old = config(&workspace("1.20.2", "kubeadm: {cgroup_driver: cgroupfs}\n"));
-        assert!(old.contains("sandbox_image = \"k8s.gcr.io/pause:3.2\"") && old.contains("SystemdCgroup = false"), "{old}");
+        let old = config(&workspace("1.30.5", "kubeadm: {cgroup_driver: cgroupfs}\n"));
+        assert!(old.contains("sandbox_image = \"registry.k8s.io/pause:3.9\"") && old.contains("SystemdCgroup = false"), "{old}");
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! Which packages and which pause image belong to a Kubernetes version, and where they come from.
-use crate::workspace::{Distribution, Repository, Workspace};
+use crate::workspace::{Distribution, Repository, Workspace, compatibility};
 
-/// The pause image of each minor version, as kubeadm's own constants have it: from this minor on, this tag.
-const PAUSE: &[(u64, &str)] =
-    &[(20, "3.2"), (21, "3.4.1"), (22, "3.5"), (23, "3.6"), (24, "3.7"), (25, "3.8"), (26, "3.9"), (31, "3.10"), (34, "3.10.1")];
+/// The registry of Kubernetes' images when the workspace names none.
+const REGISTRY: &str = "registry.k8s.io";
 
 /// The digest of the key that signs every minor version of `pkgs.k8s.io`: fingerprint DE15B14486CD377B9E876E1A234654DA9A296436,
 /// valid until 2026-12-29.
@@ -11,15 +10,8 @@ const COMMUNITY_KEY_SHA256: &str = "7627818cf7bae52f9008c93e8b1f961f53dea11d4089
 
 /// The pause image, which the kubelet and containerd must agree on.
 pub fn pause_image(workspace: &Workspace) -> String {
-    let version = &workspace.versions.kubernetes;
-    let tag = PAUSE.iter().rev().find(|(from, _)| version.minor >= *from).map_or(PAUSE[0].1, |(_, tag)| tag);
-    let registry = workspace.kubeadm.image_repository.as_deref();
-    format!("{}/pause:{tag}", registry.unwrap_or_else(|| default_registry(version)))
-}
-
-/// kubeadm moved to the community's registry in 1.25.
-fn default_registry(version: &semver::Version) -> &'static str {
-    if version.minor < 25 { "k8s.gcr.io" } else { "registry.k8s.io" }
+    let release = compatibility::release(&workspace.versions.kubernetes);
+    format!("{}/pause:{}", workspace.kubeadm.image_repository.as_deref().unwrap_or(REGISTRY), release.pause)
 }
 
 /// The version of kubelet, kubeadm and kubectl as the distribution's package manager spells it.
@@ -46,6 +38,8 @@ pub fn repository(workspace: &Workspace) -> Repository {
             key: None,
             key_url: Some(format!("{minor}/deb/Release.key")),
             key_sha256: Some(COMMUNITY_KEY_SHA256.into()),
+            suite: None,
+            components: Vec::new(),
         }
     })
 }
@@ -57,10 +51,7 @@ mod tests {
     #[test]
     fn the_pause_image_follows_the_version() {
         for (version, image) in [
-            ("1.20.2", "k8s.gcr.io/pause:3.2"),
-            ("1.24.17", "k8s.gcr.io/pause:3.7"),
-            ("1.25.16", "registry.k8s.io/pause:3.8"),
-            ("1.30.6", "registry.k8s.io/pause:3.9"),
+            ("1.26.15", "registry.k8s.io/pause:3.9"),
             ("1.31.9", "registry.k8s.io/pause:3.10"),
             ("1.34.1", "registry.k8s.io/pause:3.10.1"),
         ] {
@@ -72,7 +63,7 @@ mod tests {
     #[test]
     fn packages_are_named_as_the_distribution_does() {
         assert_eq!(package_version(&workspace("1.31.9", "")), "1.31.9-1.1");
-        assert_eq!(package_version(&workspace("1.20.2", "packages: {kubernetes_revision: '00'}\n")), "1.20.2-00");
+        assert_eq!(package_version(&workspace("1.36.3", "packages: {kubernetes_revision: '2.1'}\n")), "1.36.3-2.1");
     }
 
     #[test]

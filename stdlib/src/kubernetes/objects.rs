@@ -200,7 +200,7 @@ async fn kinds_of_all(peers: &Peers, client: &Client, documents: &[Arc<Document>
 
 /// What the server serves of the API versions that a manifest uses.
 ///
-/// Each version is asked for by itself: aggregated discovery answers with nothing before Kubernetes 1.26.
+/// Each version is asked for by itself: that is less than what the server says of everything that it serves.
 struct Kinds(HashMap<(String, String), (ApiResource, bool)>);
 
 impl Kinds {

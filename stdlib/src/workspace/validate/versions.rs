@@ -1,17 +1,17 @@
 //! Rules about versions: known to kthw, and tested with each other upstream.
 use super::Check;
-use crate::workspace::compatibility::{CALICO, KUBERNETES, Minor, calico_kubernetes};
+use crate::workspace::compatibility::{CALICO, Minor, calico_kubernetes, kubernetes_minors};
 
 pub(super) fn known(check: &mut Check<'_>) {
     let versions = &check.workspace.versions;
     let kubernetes = Minor::of(&versions.kubernetes);
-    if !KUBERNETES.contains(&kubernetes) {
+    if !kubernetes_minors().contains(&kubernetes) {
         check.add(
             "kthw::workspace::unknown_version",
             "versions.kubernetes",
             "not known",
             format!("kthw does not know Kubernetes {kubernetes}"),
-            format!("it knows {}", Minor::list(&KUBERNETES[1..])),
+            format!("it knows {}", Minor::list(&kubernetes_minors())),
         );
     }
     let calico = Minor::of(&versions.calico);
@@ -31,7 +31,7 @@ pub(super) fn fit(check: &mut Check<'_>) {
     let versions = &check.workspace.versions;
     let (kubernetes, calico) = (Minor::of(&versions.kubernetes), Minor::of(&versions.calico));
     let Some(tested) = calico_kubernetes(calico) else { return };
-    if versions.unsupported || tested.contains(&kubernetes) || !KUBERNETES.contains(&kubernetes) {
+    if versions.unsupported || tested.contains(&kubernetes) || !kubernetes_minors().contains(&kubernetes) {
         return;
     }
     let (path, calico, tested) = ("versions.calico", versions.calico.clone(), Minor::list(tested));

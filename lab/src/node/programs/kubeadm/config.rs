@@ -18,10 +18,9 @@ impl Documents {
             let version = document["apiVersion"].as_str().unwrap_or_default();
             let Some(schema) = version.strip_prefix("kubeadm.k8s.io/") else { continue };
             let (_, minor, _) = numbers(kubeadm);
-            // v1beta2 was last read by 1.26 (upgrade paths aside), v1beta3 came with 1.22, v1beta4 with 1.31.
+            // v1beta3 was last read by 1.36, v1beta4 came with 1.31.
             let reads = match schema {
-                "v1beta2" => (15..=26).contains(&minor),
-                "v1beta3" => minor >= 22,
+                "v1beta3" => minor <= 36,
                 "v1beta4" => minor >= 31,
                 _ => false,
             };
@@ -63,9 +62,14 @@ mod tests {
 
     #[test]
     fn an_api_version_that_kubeadm_does_not_read_is_refused() {
-        for (schema, kubeadm, reads) in
-            [("v1beta4", "1.30.1", false), ("v1beta3", "1.30.1", true), ("v1beta2", "1.20.2", true), ("v1beta2", "1.31.9", false)]
-        {
+        for (schema, kubeadm, reads) in [
+            ("v1beta4", "1.30.1", false),
+            ("v1beta4", "1.37.2", true),
+            ("v1beta3", "1.30.1", true),
+            ("v1beta3", "1.36.3", true),
+            ("v1beta3", "1.37.2", false),
+            ("v1beta1", "1.30.1", false),
+        ] {
             assert_eq!(Documents::parse(&TEXT.replace("v1beta4", schema), kubeadm).is_ok(), reads, "{schema} {kubeadm}");
         }
     }
