@@ -54,6 +54,7 @@ mod tests {
             ("1.26.15", "registry.k8s.io/pause:3.9"),
             ("1.31.9", "registry.k8s.io/pause:3.10"),
             ("1.34.1", "registry.k8s.io/pause:3.10.1"),
+            ("1.37.2", "registry.k8s.io/pause:3.10.2"),
         ] {
             assert_eq!(pause_image(&workspace(version, "")), image);
         }

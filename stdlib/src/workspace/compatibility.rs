@@ -59,6 +59,9 @@ pub const KUBERNETES: &[Release] = &[
     row(32, "3.10", "3.5.16-0", "v1.11.3"),  // https://github.com/kubernetes/kubernetes/tree/v1.32.0
     row(33, "3.10", "3.5.21-0", "v1.12.0"),  // https://github.com/kubernetes/kubernetes/tree/v1.33.0
     row(34, "3.10.1", "3.6.4-0", "v1.12.1"), // https://github.com/kubernetes/kubernetes/tree/v1.34.0
+    row(35, "3.10.1", "3.6.6-0", "v1.13.1"), // https://github.com/kubernetes/kubernetes/tree/v1.35.0
+    row(36, "3.10.2", "3.6.8-0", "v1.14.2"), // https://github.com/kubernetes/kubernetes/tree/v1.36.0
+    row(37, "3.10.2", "3.7.0-0", "v1.14.6"), // https://github.com/kubernetes/kubernetes/tree/v1.37.0
 ];
 
 const fn row(minor: u64, pause: &'static str, etcd: &'static str, coredns: &'static str) -> Release {
@@ -102,6 +105,9 @@ mod tests {
             ("1.30.14", 30, "3.9"),
             ("1.31.9", 31, "3.10"),
             ("1.34.1", 34, "3.10.1"),
+            ("1.35.0", 35, "3.10.1"),
+            ("1.36.3", 36, "3.10.2"),
+            ("1.37.2", 37, "3.10.2"),
             ("1.99.0", KUBERNETES[KUBERNETES.len() - 1].minor.1, KUBERNETES[KUBERNETES.len() - 1].pause),
             ("1.3.0", 26, "3.9"),
         ] {
