@@ -13,6 +13,14 @@ die() {
     exit 1
 }
 
+# skip REASON: ends a section of `install` that this machine cannot have; the others go on.
+SKIP=77
+skip() {
+    echo "SKIPPED section ${section:-}: $1" >&2
+    [ -z "${KTHW_SKIPPED:-}" ] || echo "SKIPPED section ${section:-}: $1" >>"$KTHW_SKIPPED"
+    exit $SKIP
+}
+
 # The Debian mirror that apt is configured with (KTHW_DEBIAN_MIRROR overrides it).
 debian_mirror() {
     local mirror=${KTHW_DEBIAN_MIRROR:-}

@@ -1,9 +1,8 @@
-"""Writes one OCI image with a single layer into a registry folder. Usage: image.py FOLDER ROOT NAME:TAG -- COMMAND..."""
+"""Writes one OCI image with a single layer into a registry folder."""
 import hashlib
 import io
 import json
 import os
-import sys
 import tarfile
 
 
@@ -37,7 +36,8 @@ def put(folder, data):
     return {"digest": "sha256:" + digest, "size": len(data)}
 
 
-def main(folder, root, reference, command):
+def write(folder, root, reference, command):
+    """Makes `root` the image `NAME:TAG` whose entry point is `command`."""
     name, tag = reference.rsplit(":", 1)
     content = put(folder, layer(root))
     config = {
@@ -57,7 +57,3 @@ def main(folder, root, reference, command):
     with open(os.path.join(tags, tag), "w", encoding="utf-8") as file:
         file.write(described["digest"])
 
-
-if __name__ == "__main__":
-    split = sys.argv.index("--")
-    main(*sys.argv[1:split], command=sys.argv[split + 1:])

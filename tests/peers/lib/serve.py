@@ -100,12 +100,14 @@ class Relay(Handler):
 
 
 class Files(Handler):
-    """Plain files: /kubernetes/ (also /core:/stable:/v1.20/deb/) is the apt repository, /upstream/ is KTHW_TEST_DATA."""
+    """Plain files: /kubernetes/ is the apt repository of everything, /core:/stable:/vX.Y/deb/ that of one minor, /upstream/ is KTHW_TEST_DATA."""
 
     def do_GET(self):
         path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
         apt = self.world.peer("kubernetes", "apt")
-        roots = {"/kubernetes/": apt, "/core:/stable:/v1.20/deb/": apt}
+        roots = {"/kubernetes/": os.path.join(apt, "all")}
+        for minor in (name for name in os.listdir(apt) if name.startswith("v")) if os.path.isdir(apt) else ():
+            roots[f"/core:/stable:/{minor}/deb/"] = os.path.join(apt, minor)
         if self.world.data:
             roots["/upstream/"] = os.path.abspath(self.world.data)
         for prefix, root in roots.items():
