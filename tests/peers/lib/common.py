@@ -9,7 +9,6 @@ import time
 
 GATEWAY = "10.77.0.1"
 PREFIX = "10.77.0."
-PODS = "10.244."  # pods of host N are in 10.244.N.0/24: a bridge stands in for Calico's data plane
 FIRST_HOST = 10  # host N has the address 10.77.0.(10+N)
 LAST_HOST = 200
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -59,12 +58,16 @@ def run(*argv, check=True, **options):
 def inside_netns(name):
     """Moves this thread into a network namespace and back; os.setns exists only from Python 3.12."""
     libc = ctypes.CDLL(None, use_errno=True)
+    def enter(file):
+        if libc.setns(file.fileno(), CLONE_NEWNET) != 0:
+            raise Failure(f"setns {name}: {os.strerror(ctypes.get_errno())}")
+
     with open("/proc/thread-self/ns/net", "rb") as own, open(f"/run/netns/{name}", "rb") as other:
-        for file in (other, own):
-            if libc.setns(file.fileno(), CLONE_NEWNET) != 0:
-                raise Failure(f"setns {name}: {os.strerror(ctypes.get_errno())}")
-            if file is other:
-                yield
+        enter(other)
+        try:
+            yield
+        finally:
+            enter(own)
 
 
 def started_at(pid):
@@ -116,13 +119,16 @@ def daemon(argv, log, pid_file, env=None):
     return child.pid
 
 
-def wait(seconds, what, ready):
-    """Waits until ready() is true; raises Failure naming what did not happen."""
+def wait(seconds, what, ready, every=0.05):
+    """Waits until ready() is true; raises Failure naming what did not happen. A text means "not yet", and says what was seen instead."""
     deadline = time.monotonic() + seconds
-    while not ready():
+    while True:
+        seen = ready()
+        if seen and not isinstance(seen, str):
+            return
         if time.monotonic() > deadline:
-            raise Failure(f"waited {seconds} s for {what}")
-        time.sleep(0.05)
+            raise Failure(f"waited {seconds} s for {what}" + (f"; last seen: {seen}" if isinstance(seen, str) else ""))
+        time.sleep(every)
 
 
 def mounts_below(folder):

@@ -1,7 +1,6 @@
 """A test host: an overlay over the base image, booted by systemd-nspawn in its own network namespace, with real systemd and sshd."""
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 import signal
@@ -11,10 +10,16 @@ import time
 import uuid
 
 import common
-from common import FIRST_HOST, GATEWAY, HERE, LAST_HOST, PODS, PREFIX, Failure, run
+from common import FIRST_HOST, GATEWAY, HERE, LAST_HOST, PREFIX, Failure, run
 
 # systemd-nspawn's exit status when the host asked to be rebooted.
 REBOOT = 133
+
+# systemd-nspawn sizes these by the machine's memory; a host remounts them with the options that it finds here. /tmp is on disk.
+FSTAB = """\
+tmpfs /run tmpfs nosuid,nodev,mode=755,size=128m 0 0
+tmpfs /dev/shm tmpfs nosuid,nodev,size=64m 0 0
+"""
 
 
 class Host:
@@ -25,7 +30,6 @@ class Host:
             raise Failure(f"host {number}: the number must be between 1 and {LAST_HOST}")
         self.world, self.number = world, number
         self.address = f"{PREFIX}{FIRST_HOST + number}"
-        self.pods = f"{PODS}{number}.0/24"
         self.netns = f"{world.name}-h{number}"
         self.folder = world.path("hosts", str(number))
         self.root = os.path.join(self.folder, "root")
@@ -87,23 +91,23 @@ class Host:
             run("mount", "-t", "overlay", "overlay", "-o",
                 f"lowerdir={self.world.peer('base')},upperdir={self.path('upper')},workdir={self.path('work')}", self.root)
             if fresh:
-                self._write("etc/hostname", name.split(".")[0] + "\n")
-                self._write("etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {name} {name.split('.')[0]}\n")
-                self._write("etc/cni/net.d/10-bridge.conflist", json.dumps({
-                    "cniVersion": "0.4.0", "name": "bridge", "plugins": [
-                        {"type": "bridge", "bridge": "cni0", "isGateway": True, "hairpinMode": True,
-                         "ipam": {"type": "host-local", "ranges": [[{"subnet": self.pods}]], "routes": [{"dst": "0.0.0.0/0"}]}},
-                        {"type": "portmap", "capabilities": {"portMappings": True}}]}, indent=1))
+                self.write("etc/hostname", name.split(".")[0] + "\n")
+                self.write("etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {name} {name.split('.')[0]}\n")
+                self.write("etc/fstab", FSTAB)
+                self.write("etc/systemd/logind.conf.d/sizes.conf", "[Login]\nRuntimeDirectorySize=16M\n")
                 with open(self.path("machine.uuid"), "w", encoding="utf-8") as file:
                     file.write(str(uuid.uuid4()))
+            with open(self.path("name"), "w", encoding="utf-8") as file:
+                file.write(name)
             for part, text in seed.items():
-                self._write(f"var/lib/cloud/seed/nocloud/{part}", text)
+                self.write(f"var/lib/cloud/seed/nocloud/{part}", text)
             self._network(mac)
             os.makedirs(self.cgroup, exist_ok=True)
             common.daemon([sys.executable, os.path.join(HERE, "lib", "host.py"), str(self.number), name],
                           self.path("console.log"), self.path("supervisor.pid"), env=self.world.environment())
 
-    def _write(self, path, text):
+    def write(self, path, text):
+        """Writes a file of the host, as seen by the host itself; the path has no slash in front."""
         full = os.path.join(self.root, path)
         os.makedirs(os.path.dirname(full), exist_ok=True)
         with open(full, "w", encoding="utf-8") as file:
@@ -123,8 +127,6 @@ class Host:
         run(*ours, "addr", "add", f"{self.address}/24", "dev", "eth0")
         run(*ours, "link", "set", "eth0", "up")
         run(*ours, "route", "add", "default", "via", GATEWAY)
-        # Pods of other hosts are reached through the world's namespace.
-        run("ip", "-n", self.world.netns, "route", "replace", self.pods, "via", self.address)
 
     def supervise(self, name):
         """Boots the host, and again each time that it asks for a reboot. Returns when it powered off."""
@@ -133,7 +135,8 @@ class Host:
         argv = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "-D", self.root, "-M", name, f"--uuid={machine}",
                 f"--network-namespace-path=/run/netns/{self.netns}", "--capability=all", "--system-call-filter=add_key keyctl bpf",
                 f"--bind={self.path('containerd')}:/var/lib/containerd", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--boot"]
-        env = dict(os.environ, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY="1", SYSTEMD_NSPAWN_API_VFS_WRITABLE="network")
+        env = dict(os.environ, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY="1", SYSTEMD_NSPAWN_API_VFS_WRITABLE="network",
+                   SYSTEMD_NSPAWN_TMPFS_TMP="0")
         status = REBOOT
         while status == REBOOT:
             # Each host has a cgroup of its own, or all of them would share one `payload`.
@@ -163,6 +166,7 @@ class Host:
                 file.write("1")
         common.end(self.path("nspawn.pid"), signal.SIGKILL)
         self._remove_cgroups()
+        self._remove_traces()
         for point in common.mounts_below(self.folder):
             if subprocess.run(["umount", point], stderr=subprocess.DEVNULL, check=False).returncode != 0:
                 run("umount", "--lazy", point)
@@ -170,6 +174,14 @@ class Host:
             run("ip", "netns", "del", self.netns)
             # The namespace, and with it our end of the cable, goes in the background: take it away now.
             run("ip", "-n", self.world.netns, "link", "del", f"h{self.number}", check=False)
+
+    def _remove_traces(self):
+        """Deletes what systemd-nspawn keeps outside of the host and forgets when it is killed: a lock on the root, an exchange folder."""
+        with contextlib.suppress(OSError):
+            root = os.stat(self.root)
+            os.unlink(f"/run/systemd/nspawn/locks/inode-{root.st_dev}:{root.st_ino}")
+        with contextlib.suppress(OSError), open(self.path("name"), encoding="utf-8") as file:
+            os.rmdir(f"/run/systemd/nspawn/propagate/{file.read()}")
 
     def _remove_cgroups(self):
         deadline = time.monotonic() + 5

@@ -1,0 +1,107 @@
+"""What runs on a cluster: an address of MetalLB answered by ARP, Traefik behind it with TLS of cert-manager, metrics of metrics-server."""
+import base64
+import json
+import os
+import subprocess
+
+import checks
+import cluster_add_ons
+import steps
+from common import Failure, run
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+NAME = "web.example.net"
+ADD_ONS = ("metallb", "traefik", "cert-manager", "metrics-server")
+
+
+def prove(test):
+    cluster = test.cluster("up", "--control-planes", "1", "--workers", "1", "--version", "1.36.3", "--add-ons", ",".join(ADD_ONS))
+    checks.web(cluster)
+    test.say("pods, CoreDNS, a service, exec")
+    address = traefik_address(cluster)
+    answered = who_answers(cluster, address)
+    test.say(f"MetalLB gave Traefik {address}; ARP is answered by {answered}")
+    steps.wait(60, "Traefik's /ping", lambda: curl(cluster, f"http://{address}/ping") == "OK")
+    cluster_add_ons.apply(cluster, os.path.join(HERE, "ingress.yaml"))
+    authority = certificate_authority(cluster)
+    test.say("Traefik answers /ping; cert-manager issued a certificate of a CA of its own")
+    through_tls(cluster, address, authority)
+    test.say(f"https://{NAME}/ through Ingress, the certificate verified with that CA; both pods answered")
+    steps.wait(120, "metrics of both nodes", lambda: metrics(cluster), 2)
+    test.say("metrics-server knows both nodes")
+    checks.sizes_of_tmpfs(cluster)
+
+
+def curl(cluster, *arguments):
+    """The answer's body; on a failure a text that begins with `curl:`."""
+    done = subprocess.run(cluster.inside("curl", "-sS", "--fail", "--max-time", "5", *arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return done.stdout
+
+
+def traefik_address(cluster):
+    """The address of the only service of type LoadBalancer."""
+    found = ""
+
+    def given():
+        nonlocal found
+        services = cluster.objects("services", "-A") or []
+        given = [entry.get("ip") for service in services if service["spec"]["type"] == "LoadBalancer" for entry in service["status"]["loadBalancer"].get("ingress", [])]
+        found = given[0] if len(given) == 1 else ""
+        return bool(found) or f"addresses {given}"
+    steps.wait(60, "MetalLB to give Traefik an address", given)
+    return found
+
+
+def who_answers(cluster, address):
+    """The node whose network card answers ARP requests for the address, as the world's namespace sees it."""
+    world = cluster.world
+    cards = {json.loads(run("ip", "-n", node.host.netns, "-j", "link", "show", "eth0"))[0]["address"]: node.name for node in cluster.nodes}
+    name = ""
+
+    def answered():
+        nonlocal name
+        run("ip", "-n", world.netns, "neighbour", "flush", "to", address, check=False)
+        curl(cluster, f"http://{address}/")
+        entries = json.loads(run("ip", "-n", world.netns, "-j", "neighbour", "show", "to", address) or "[]")
+        name = next((cards.get(entry.get("lladdr"), "") for entry in entries), "")
+        return bool(name) or f"neighbours {entries}"
+    steps.wait(60, f"a node to answer ARP for {address}", answered)
+    return name
+
+
+def certificate_authority(cluster):
+    """The file of the CA that cert-manager made, once the certificate for the name is there."""
+    found = ""
+
+    def issued():
+        nonlocal found
+        text = cluster.kubectl("get", "secret", "web-tls", "-n", "default", "-o", "json", check=False)
+        found = json.loads(text)["data"].get("ca.crt", "") if text else ""
+        return bool(found)
+    steps.wait(90, f"cert-manager to issue a certificate for {NAME}", issued, 1)
+    path = cluster.world.path("cluster", "authority.pem")
+    with open(path, "wb") as file:
+        file.write(base64.b64decode(found))
+    return path
+
+
+def through_tls(cluster, address, authority):
+    """Both web servers answer through Traefik under their name, and nothing answers under another."""
+    pods = {pod["metadata"]["name"] for pod in cluster.objects("pods", "-n", "default", "-l", "app=web")}
+    seen = set()
+
+    def both():
+        seen.add(curl(cluster, "--cacert", authority, "--resolve", f"{NAME}:443:{address}", f"https://{NAME}/").strip())
+        return pods <= seen or f"answers {seen}"
+    steps.wait(60, f"both pods to answer at https://{NAME}/", both)
+    other = curl(cluster, "--insecure", "--resolve", f"other.example.net:443:{address}", "https://other.example.net/")
+    if "404" not in other:
+        raise Failure(f"https://other.example.net/ should be unknown to Traefik, but it answered {other!r}")
+
+
+def metrics(cluster):
+    text = cluster.kubectl("get", "--raw", "/apis/metrics.k8s.io/v1beta1/nodes", check=False)
+    if not text:
+        return "the metrics API does not answer"
+    known = {item["metadata"]["name"] for item in json.loads(text)["items"] if item["usage"]}
+    return {node.name for node in cluster.nodes} == known or f"metrics of {sorted(known)}"
