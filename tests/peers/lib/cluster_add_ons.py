@@ -1,41 +1,53 @@
-"""Add-ons of a cluster: the manifests of tests/peers/add-ons, applied and waited for. MetalLB also gets addresses of the world's network."""
+"""Add-ons of a cluster: manifests of tests/peers/add-ons, and upstream's own out of the Go module that the program was built from."""
 import json
 import os
 
 import steps
+import versions
 from common import HERE, Failure
 
 FOLDER = os.path.join(HERE, "add-ons")
-# What MetalLB gives out: above the hosts, which end at 10.77.0.210.
-POOL = "10.77.0.220-10.77.0.229"
-UPSTREAM_METALLB = "manifests/metallb/v0.14.8/metallb-native.yaml"
+# What is applied, in this order. MODULE:PATH is a file or folder of that module of tests/peers/go, the rest lies in tests/peers/add-ons.
+MANIFESTS = {
+    "metallb": ("metallb-0.14.8:config/manifests/metallb-native.yaml", "metallb-pool.yaml"),
+    "traefik": ("traefik.yaml",),
+    "cert-manager": ("cert-manager:deploy/crds", "cert-manager.yaml"),
+    "metrics-server": ("metrics-server.yaml",),
+    "local-path": ("local-path.yaml",),
+}
+GO_MODULES = {"metallb-0.14.8": "go.universe.tf/metallb", "cert-manager": "github.com/cert-manager/cert-manager"}
 
 
-def names():
-    """The add-ons that there are."""
-    found = {entry[:-len(".yaml")] for entry in os.listdir(FOLDER) if entry.endswith(".yaml")} if os.path.isdir(FOLDER) else set()
-    return sorted(found | {"metallb"})
+def manifests(world, name):
+    """The paths of an add-on's manifests, all of which exist."""
+    if name not in MANIFESTS:
+        raise Failure(f"no add-on `{name}`: use {', '.join(MANIFESTS)}")
+    found = []
+    for manifest in MANIFESTS[name]:
+        module, colon, inner = manifest.partition(":")
+        if colon:
+            path = world.peer("go", "mod", f"{GO_MODULES[module]}@v{versions.version_of(module)}", inner)
+            missing = f"{path} is missing: run tests/peers/build {module}, which fetches the module that it lies in"
+        else:
+            path = own(manifest)
+            missing = f"{path} is missing"
+        if not os.path.exists(path):
+            raise Failure(f"add-on {name}: {missing}")
+        found.append(path)
+    return found
 
 
-def manifest(world, name):
-    """The add-on's manifest: one of ours, or upstream's own from KTHW_TEST_DATA."""
-    candidates = [os.path.join(FOLDER, f"{name}.yaml")]
-    if name == "metallb" and world.data:
-        candidates.insert(0, os.path.join(world.data, UPSTREAM_METALLB))
-    for path in candidates:
-        if os.path.exists(path):
-            return path
-    raise Failure(f"no manifest for the add-on `{name}`: looked for {', '.join(candidates)}; there are {', '.join(names())}")
+def own(name):
+    """A manifest of tests/peers/add-ons."""
+    return os.path.join(FOLDER, name)
 
 
 def bring(cluster, wanted, say):
     """Applies the add-ons one after the other and waits until their pods run; `say` is told after each."""
     for name in wanted:
-        path = manifest(cluster.world, name)
-        apply(cluster, path)
-        wait_for_workloads(cluster, path)
-        if name == "metallb":
-            give_addresses(cluster)
+        for path in manifests(cluster.world, name):
+            apply(cluster, path)
+            wait_for_workloads(cluster, path)
         if name not in cluster.add_ons:
             cluster.add_ons.append(name)
             cluster.save()
@@ -43,7 +55,7 @@ def bring(cluster, wanted, say):
 
 
 def apply(cluster, path):
-    """Applies a manifest. Its first objects may be the kinds of its last ones, so it is tried again for a while."""
+    """Applies a manifest or a folder of them. Kinds are known, and webhooks answer, a little after they were made: so it is tried for a while."""
     last = ""
 
     def applied():
@@ -59,9 +71,10 @@ def apply(cluster, path):
 
 def wait_for_workloads(cluster, path, seconds=180):
     """Waits until every Deployment and DaemonSet of a manifest has its pods ready."""
+    if os.path.isdir(path):
+        return
     found = json.loads(cluster.kubectl("get", "-f", path, "-o", "json"))
-    items = found["items"] if found["kind"] == "List" else [found]
-    for item in items:
+    for item in found["items"] if found["kind"] == "List" else [found]:
         if item["kind"] in ("Deployment", "DaemonSet"):
             name, namespace = item["metadata"]["name"], item["metadata"]["namespace"]
             steps.wait(seconds, f"{item['kind']} {namespace}/{name} to run", lambda item=item: rolled_out(cluster, item), 1)
@@ -81,14 +94,3 @@ def rolled_out(cluster, item):
         ready, wanted = status.get("readyReplicas", 0), now["spec"].get("replicas", 1)
     seen = status.get("observedGeneration", 0) >= now["metadata"]["generation"]
     return True if seen and wanted and ready == wanted else f"{ready} of {wanted} pods ready"
-
-
-def give_addresses(cluster):
-    """A pool and layer 2; MetalLB's webhook answers a little after its pod is ready."""
-    meta = {"name": "world", "namespace": "metallb-system"}
-    objects = [{"apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": meta, "spec": {"addresses": [POOL]}},
-               {"apiVersion": "metallb.io/v1beta1", "kind": "L2Advertisement", "metadata": meta, "spec": {"ipAddressPools": ["world"]}}]
-    path = cluster.world.path("cluster", "pool.json")
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump({"apiVersion": "v1", "kind": "List", "items": objects}, file)
-    apply(cluster, path)

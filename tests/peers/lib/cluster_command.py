@@ -15,7 +15,7 @@ def up(world, options):
     """Makes a cluster of new hosts with kubeadm"""
     add_ons = [name for name in options.add_ons.split(",") if name]
     for name in add_ons:
-        cluster_add_ons.manifest(world, name)
+        cluster_add_ons.manifests(world, name)
     cluster = Cluster(world, options.control_planes, options.workers, options.version, options.containerd)
     with measured(world) as step:
         cluster.up(step.say)
@@ -81,7 +81,7 @@ def add_arguments(verbs):
     make.add_argument("--workers", type=int, default=1)
     make.add_argument("--version", default="1.36.3", help="1.36.3 or 1.37.2")
     make.add_argument("--containerd", choices=sorted(CONTAINERD), default="io", help="io: containerd.io from the world's repository; debian: Debian's own")
-    make.add_argument("--add-ons", default="", metavar="NAME,…", help=f"any of {', '.join(cluster_add_ons.names())}")
+    make.add_argument("--add-ons", default="", metavar="NAME,…", help=f"any of {', '.join(cluster_add_ons.MANIFESTS)}")
     make.set_defaults(deed=up)
     step = parts.add_parser("upgrade", help=to_version.__doc__)
     step.add_argument("--version", required=True)

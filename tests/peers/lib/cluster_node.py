@@ -3,7 +3,6 @@ import os
 import shlex
 import subprocess
 
-import common
 import host as hosts
 from common import GATEWAY, Failure
 from steps import wait

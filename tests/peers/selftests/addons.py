@@ -1,7 +1,6 @@
 """What runs on a cluster: an address of MetalLB answered by ARP, Traefik behind it with TLS of cert-manager, metrics of metrics-server."""
 import base64
 import json
-import os
 import subprocess
 
 import checks
@@ -9,7 +8,6 @@ import cluster_add_ons
 import steps
 from common import Failure, run
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 NAME = "web.example.net"
 ADD_ONS = ("metallb", "traefik", "cert-manager", "metrics-server")
 
@@ -22,7 +20,7 @@ def prove(test):
     answered = who_answers(cluster, address)
     test.say(f"MetalLB gave Traefik {address}; ARP is answered by {answered}")
     steps.wait(60, "Traefik's /ping", lambda: curl(cluster, f"http://{address}/ping") == "OK")
-    cluster_add_ons.apply(cluster, os.path.join(HERE, "ingress.yaml"))
+    cluster_add_ons.apply(cluster, cluster_add_ons.own("issuer.yaml"))
     authority = certificate_authority(cluster)
     test.say("Traefik answers /ping; cert-manager issued a certificate of a CA of its own")
     through_tls(cluster, address, authority)
@@ -75,7 +73,7 @@ def certificate_authority(cluster):
 
     def issued():
         nonlocal found
-        text = cluster.kubectl("get", "secret", "web-tls", "-n", "default", "-o", "json", check=False)
+        text = cluster.kubectl("get", "secret", "web-tls", "-n", "web", "-o", "json", check=False)
         found = json.loads(text)["data"].get("ca.crt", "") if text else ""
         return bool(found)
     steps.wait(90, f"cert-manager to issue a certificate for {NAME}", issued, 1)
@@ -87,7 +85,7 @@ def certificate_authority(cluster):
 
 def through_tls(cluster, address, authority):
     """Both web servers answer through Traefik under their name, and nothing answers under another."""
-    pods = {pod["metadata"]["name"] for pod in cluster.objects("pods", "-n", "default", "-l", "app=web")}
+    pods = {pod["metadata"]["name"] for pod in cluster.objects("pods", "-n", "web", "-l", "app=web")}
     seen = set()
 
     def both():

@@ -1,11 +1,9 @@
 """What every cluster of the self-test must do: run pods, resolve names in them, balance a service, execute commands."""
 import json
-import os
 
 import cluster_add_ons
 from common import Failure
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 # The first address of the service network is the API server's own.
 API_SERVICE = "10.96.0.1"
 
@@ -38,14 +36,14 @@ def sizes_of_tmpfs(cluster):
 
 def web(cluster):
     """Two web servers run; one of them resolves names, reaches both through their service, and answers exec."""
-    path = os.path.join(HERE, "web.yaml")
+    path = cluster_add_ons.own("web.yaml")
     cluster_add_ons.apply(cluster, path)
     cluster_add_ons.wait_for_workloads(cluster, path)
-    pods = sorted(pod["metadata"]["name"] for pod in cluster.objects("pods", "-n", "default", "-l", "app=web"))
-    inside = ("exec", "-n", "default", pods[0], "--")
+    pods = sorted(pod["metadata"]["name"] for pod in cluster.objects("pods", "-n", "web", "-l", "app=web"))
+    inside = ("exec", "-n", "web", pods[0], "--")
     want("exec", cluster.kubectl(*inside, "busybox", "hostname").strip(), pods[0])
     said = cluster.kubectl(*inside, "busybox", "nslookup", "kubernetes.default.svc.cluster.local")
     if API_SERVICE not in said:
         raise Failure(f"CoreDNS does not resolve the API server's name from a pod: {said}")
-    script = "for i in $(busybox seq 40); do busybox wget -q -T 3 -O - http://web.default.svc.cluster.local/; done"
+    script = "for i in $(busybox seq 40); do busybox wget -q -T 3 -O - http://web.web.svc.cluster.local/; done"
     want("pods that answered behind their service", sorted(set(cluster.kubectl(*inside, "sh", "-c", script).split())), pods)
