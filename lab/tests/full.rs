@@ -207,3 +207,71 @@ async fn linked_clones_settle_too() {
     assert_eq!(failures(&lab.apply("phases/machines").await), "");
     assert_eq!(changes(&lab.plan("phases/machines").await), Vec::<String>::new());
 }
+
+/// The format that containerd's configuration has on `cu1`.
+fn containerd_format(lab: &Lab) -> String {
+    let text = lab.world.with_state(|state| state.machines["vm/401"].files.text("/etc/containerd/config.toml"));
+    text.lines().find(|line| line.starts_with("version")).unwrap_or("none").to_owned()
+}
+
+#[tokio::test]
+async fn containerd_gets_the_format_of_its_installed_version() {
+    const PHASE: &str = "phases/containerd";
+    let old = Lab::changed("containerd-1", World::default(), &["packages.containerd=1.7.27-0ubuntu1~24.04.1"]);
+    assert_eq!(failures(&old.apply(PHASE).await), "");
+    assert_eq!(containerd_format(&old), "version = 2");
+    let crictl = old.world.with_state(|state| state.machines["vm/401"].files.text("/etc/crictl.yaml"));
+    let socket = "unix:///run/containerd/containerd.sock";
+    assert_eq!(crictl, format!("runtime-endpoint: {socket}\nimage-endpoint: {socket}\n"));
+    assert_eq!(changes(&old.plan(PHASE).await), Vec::<String>::new());
+
+    let new = Lab::changed("containerd-2", old.world.clone(), &["packages.containerd=2.2.1-0ubuntu1~24.04.2"]);
+    let planned = changes(&new.plan(PHASE).await);
+    assert_eq!(
+        planned[..3],
+        [
+            "update ssh.package/cu1/containerd version: 1.7.27-0ubuntu1~24.04.1 -> 2.2.1-0ubuntu1~24.04.2",
+            "update ssh.file/cu1/etc/containerd/config.toml refreshed by: ssh.package/cu1/containerd",
+            "update ssh.service/cu1/containerd refreshed by: ssh.file/cu1/etc/containerd/config.toml",
+        ]
+    );
+    assert_eq!(failures(&new.apply(PHASE).await), "");
+    assert_eq!(containerd_format(&new), "version = 3");
+    assert_eq!(changes(&new.plan(PHASE).await), Vec::<String>::new());
+
+    // Somebody installs a newer one by hand.
+    let any = Lab::changed("containerd-any", old.world.clone(), &[]);
+    any.world.with_state(|state| {
+        state.machines.get_mut("vm/401").unwrap().packages.get_mut("containerd").unwrap().version = "2.4.2-1".into();
+    });
+    let planned = changes(&any.plan(PHASE).await);
+    assert_eq!(planned.len(), 2, "{planned:?}");
+    assert!(planned[0].contains("-version = 3") && planned[0].contains("+version = 4"), "{planned:?}");
+    assert_eq!(failures(&any.apply(PHASE).await), "");
+    assert_eq!(containerd_format(&any), "version = 4");
+    assert_eq!(changes(&any.plan(PHASE).await), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn each_configuration_api_of_kubeadm_makes_a_cluster() {
+    for version in ["1.26.3", "1.30.14", "1.31.0", "1.37.2"] {
+        let lab = Lab::changed(version, World::default(), &[&format!("versions.kubernetes={version}")]);
+        assert_eq!(failures(&lab.apply(FULL).await), "", "{version}");
+        assert_eq!(lab.world.unknown(), Vec::<String>::new(), "{version}");
+        assert_eq!(changes(&lab.plan(FULL).await), Vec::<String>::new(), "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_server_that_just_started_is_not_its_last_word() {
+    let lab = Lab::new("refused");
+    assert_eq!(failures(&lab.apply("phases/control-plane").await), "");
+    let refused = |times| Fault::kubernetes("PATCH", "/installations/", 403, "forbidden: not yours").times(times);
+    // The server is ready by now, so one refusal is a moment of its start, and two are meant.
+    lab.world.add_fault(refused(2));
+    let report = lab.apply("phases/network").await;
+    assert!(failures(&report).contains("forbidden: not yours"), "{}", failures(&report));
+    lab.world.add_fault(refused(1));
+    assert_eq!(failures(&lab.apply("phases/network").await), "");
+    assert!(lab.world.with_state(|state| state.faults.is_empty()));
+}

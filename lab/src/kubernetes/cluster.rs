@@ -1,6 +1,6 @@
 //! What a Kubernetes cluster consists of: objects, members, bootstrap tokens.
 use crate::{
-    node::Machine,
+    node::{Machine, containerd_version},
     state::{fingerprint, rfc3339},
 };
 use serde::{Deserialize, Serialize};
@@ -119,7 +119,7 @@ impl Cluster {
         let addresses = json!([{ "type": "InternalIP", "address": machine.ip() }, { "type": "Hostname", "address": name }]);
         let info = json!({
             "kubeletVersion": format!("v{}", kubelet.unwrap_or_default()), "osImage": "Ubuntu 24.04.3 LTS", "kernelVersion": crate::node::KERNEL,
-            "containerRuntimeVersion": "containerd://1.7.27", "architecture": "amd64", "operatingSystem": "linux",
+            "containerRuntimeVersion": format!("containerd://{}", containerd_version(machine).unwrap_or_default()), "architecture": "amd64", "operatingSystem": "linux",
             "machineID": machine.files.text("/etc/machine-id").trim(),
         });
         let capacity =

@@ -192,6 +192,10 @@ fn an_unknown_program_is_remembered() {
     assert_eq!(state.unknown, ["cu1 $ frobnicate --now"]);
 }
 
+/// As much of a containerd configuration as kubeadm minds.
+const SYSTEMD_CGROUP: &str =
+    "version = 3\n[plugins.\"io.containerd.cri.v1.runtime\".containerd.runtimes.runc.options]\n  SystemdCgroup = true\n";
+
 #[test]
 fn kubeadm_checks_what_it_finds() {
     let mut state = a_world();
@@ -226,7 +230,7 @@ fn kubeadm_checks_what_it_finds() {
     let early = run(&mut state, "kubeadm init");
     assert!(early.stderr.contains("disagree about the cgroup driver"), "{}", early.stderr);
     run(&mut state, "kubeadm reset -f");
-    on(&mut state, |host| host.machine.files.put("/etc/containerd/config.toml", "SystemdCgroup = true\n", 0o644, 0));
+    on(&mut state, |host| host.machine.files.put("/etc/containerd/config.toml", SYSTEMD_CGROUP, 0o644, 0));
     run(&mut state, "systemctl restart containerd");
     assert_eq!(run(&mut state, "kubeadm init").status, 0);
     check(

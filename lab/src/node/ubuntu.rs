@@ -82,7 +82,7 @@ const PACKAGES: &[(&str, &str)] = &[
 pub(crate) const ARCHIVE: &[(&str, &[&str])] = &[
     ("chrony", &["4.5-1ubuntu4.2"]),
     ("conntrack", &["1:1.4.8-1ubuntu1"]),
-    ("containerd", &["1.7.12-0ubuntu4", "1.7.27-0ubuntu1~24.04.1"]),
+    ("containerd", &["1.7.12-0ubuntu4", "1.7.27-0ubuntu1~24.04.1", "2.2.1-0ubuntu1~24.04.2"]),
     ("cri-tools", &[]),
     ("ebtables", &["2.0.11-6build1"]),
     ("ethtool", &["1:6.7-1build1"]),

@@ -1,136 +1,140 @@
-//! containerd's configuration as Kubernetes needs it. Pure.
+//! containerd's configuration as Kubernetes needs it, in each of containerd's formats. Pure.
 use super::packages::pause_image;
 use crate::workspace::{CgroupDriver, Workspace};
-use miette::Diagnostic;
-use url::Url;
+use kthw_engine::node::Action;
 
-/// `/etc/containerd/config.toml` in format 2, which containerd 1.6, 1.7 and 2 read.
+/// The file.
+pub const PATH: &str = "/etc/containerd/config.toml";
+
+/// Writes the file in the newest format that the installed containerd reads.
 ///
-/// It is always written whole: some packages ship a file that turns the CRI plugin off.
-pub fn config(workspace: &Workspace) -> String {
-    let systemd = workspace.kubeadm.cgroup_driver == CgroupDriver::Systemd;
-    format!(
-        r#"# Kept by kthw: changes here are undone by the next run.
-version = 2
+/// `$1` is the file; then three words for each format, oldest first: the major and the minor version that have it, and the text. Only
+/// the node knows the version, because the package may have come in the same batch just before.
+pub const WRITE_CONFIG: &str = r#"path=$1; shift; text=
+said=$(containerd --version) || exit
+version=${said#* * }; version=${version#v}
+major=${version%%.*}; minor=${version#*.}; minor=${minor%%[!0-9]*}
+case $major:$minor in :*|*:|*[!0-9:]*) echo "this is no version of containerd: $said" >&2; exit 1;; esac
+while [ $# -ge 3 ]; do
+  if [ "$major" -gt "$1" ] || { [ "$major" -eq "$1" ] && [ "$minor" -ge "$2" ]; }; then text=$3; fi
+  shift 3
+done
+[ -n "$text" ] || { echo "containerd $major.$minor is older than every format of its configuration that kthw writes" >&2; exit 1; }
+new=$(mktemp "$path.XXXXXX") || exit
+printf '%s' "$text" > "$new" && chmod 644 "$new" && mv -fT "$new" "$path" || { rm -f "$new"; exit 1; }"#;
+
+/// The formats of containerd's configuration that kthw writes, oldest first.
+///
+/// Each containerd reads the older ones too, but says at every start that it had to migrate them. Which version has which is in
+/// <https://github.com/containerd/containerd/blob/main/RELEASES.md> under "Daemon Configuration". From 2 to 3 the CRI plugin became
+/// two; from 3 to 4 the servers (`grpc`, `ttrpc`, `debug`, `metrics`) became plugins, and kthw leaves those at their defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Of containerd 1.
+    Two,
+    /// Of containerd 2.0 to 2.2.
+    Three,
+    /// From containerd 2.3 on.
+    Four,
+}
+
+impl Format {
+    /// All of them, oldest first.
+    pub const ALL: [Self; 3] = [Self::Two, Self::Three, Self::Four];
+
+    /// What stands behind `version =`.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Two => 2,
+            Self::Three => 3,
+            Self::Four => 4,
+        }
+    }
+
+    /// The first containerd that has it. Format 2 is older than 1.6, but that is the oldest one that Kubernetes still works with.
+    fn since(self) -> Version {
+        match self {
+            Self::Two => Version { major: 1, minor: 6 },
+            Self::Three => Version { major: 2, minor: 0 },
+            Self::Four => Version { major: 2, minor: 3 },
+        }
+    }
+
+    /// The newest format that this containerd reads; `None` for one that is too old for all of them.
+    pub fn of(installed: Version) -> Option<Self> {
+        Self::ALL.into_iter().rev().find(|format| format.since() <= installed)
+    }
+
+    /// The whole file. Nothing of a file that was there before stays: some packages ship one that turns the CRI plugin off.
+    pub fn text(self, workspace: &Workspace) -> String {
+        let (number, pause) = (self.number(), pause_image(workspace));
+        let systemd = workspace.kubeadm.cgroup_driver == CgroupDriver::Systemd;
+        let (images, runtime) = match self {
+            Self::Two => (
+                format!("[plugins.\"io.containerd.grpc.v1.cri\"]\n  sandbox_image = \"{pause}\"\n"),
+                "io.containerd.grpc.v1.cri",
+            ),
+            Self::Three | Self::Four => (
+                format!("[plugins.\"io.containerd.cri.v1.images\".pinned_images]\n  sandbox = \"{pause}\"\n"),
+                "io.containerd.cri.v1.runtime",
+            ),
+        };
+        let registry = if self == Self::Two { runtime } else { "io.containerd.cri.v1.images" };
+        format!(
+            r#"# Kept by kthw: changes here are undone by the next run.
+version = {number}
 disabled_plugins = []
 
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{pause}"
+{images}
+[plugins."{registry}".registry]
+  config_path = "/etc/containerd/certs.d"
 
-[plugins."io.containerd.grpc.v1.cri".containerd]
+[plugins."{runtime}".containerd]
   default_runtime_name = "runc"
 
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+[plugins."{runtime}".containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
 
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+[plugins."{runtime}".containerd.runtimes.runc.options]
   SystemdCgroup = {systemd}
-
-[plugins."io.containerd.grpc.v1.cri".registry]
-  config_path = "/etc/containerd/certs.d"
-"#,
-        pause = pause_image(workspace)
-    )
+"#
+        )
+    }
 }
 
-/// `/etc/containerd/certs.d/<host>/hosts.toml`: `url` serves the images of the registry `host`.
-///
-/// # Errors
-/// A host or URL that is none.
-pub fn registry_mirror(host: &str, url: &str) -> Result<String, BadMirror> {
-    let bad = |reason: String| BadMirror { host: host.to_owned(), url: url.to_owned(), reason };
-    if host.is_empty() || !host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:_".contains(c)) {
-        return Err(bad("the registry is a host name, with a port if it has one".into()));
-    }
-    let parsed = Url::parse(url).map_err(|error| bad(error.to_string()))?;
-    if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
-        return Err(bad("the mirror is an `http://` or `https://` address".into()));
-    }
-    if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(bad("credentials do not belong into a workspace".into()));
-    }
-    let address = parsed.as_str().trim_end_matches('/');
-    let mirror_host = address.split_once("://").map_or(address, |(_, rest)| rest);
-    // What the mirror does not have comes from the registry itself; Docker Hub's is not where its name says.
-    let server = match host {
-        "_default" => String::new(),
-        _ if host == mirror_host => format!("server = \"{address}\"\n\n"),
-        "docker.io" => "server = \"https://registry-1.docker.io\"\n\n".into(),
-        _ => format!("server = \"https://{host}\"\n\n"),
-    };
-    // A mirror below a path (a proxy project) is asked at that path and nowhere else.
-    let below_a_path = if parsed.path().trim_end_matches('/').is_empty() { "" } else { "  override_path = true\n" };
-    Ok(format!("{server}[host.\"{address}\"]\n  capabilities = [\"pull\", \"resolve\"]\n{below_a_path}"))
+/// A version of containerd, as far as its configuration depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    major: u64,
+    minor: u64,
 }
 
-/// A mirror that cannot be one.
-#[derive(Clone, Debug, thiserror::Error, Diagnostic)]
-#[error("`{url}` cannot be a mirror of `{host}`: {reason}")]
-#[diagnostic(code(kthw::kubeadm::registry_mirror), help("see `containerd.mirrors` in the workspace"))]
-pub struct BadMirror {
-    host: String,
-    url: String,
-    reason: String,
+impl Version {
+    /// Reads what `containerd --version` prints: the program, its source, its version and more.
+    pub fn parse(said: &str) -> Option<Self> {
+        let word = said.split_whitespace().nth(2)?;
+        let (major, rest) = word.strip_prefix('v').unwrap_or(word).split_once('.')?;
+        let minor = rest.split(|sign: char| !sign.is_ascii_digit()).next()?;
+        Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? })
+    }
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// Writes the file on a node, in the format of the containerd that is installed there by then.
+pub fn write(workspace: &Workspace) -> Action {
+    let mut argv: Vec<String> = ["sh", "-c", WRITE_CONFIG, "kthw-containerd-config", PATH].map(String::from).into();
+    for format in Format::ALL {
+        let since = format.since();
+        argv.extend([since.major.to_string(), since.minor.to_string(), format.text(workspace)]);
+    }
+    Action::run_for(60, argv)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{super::config_tests::workspace, *};
-    use expect_test::expect;
-
-    #[test]
-    fn the_configuration_follows_version_and_cgroup_driver() {
-        expect![[r##"
-            # Kept by kthw: changes here are undone by the next run.
-            version = 2
-            disabled_plugins = []
-
-            [plugins."io.containerd.grpc.v1.cri"]
-              sandbox_image = "registry.k8s.io/pause:3.10"
-
-            [plugins."io.containerd.grpc.v1.cri".containerd]
-              default_runtime_name = "runc"
-
-            [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-              runtime_type = "io.containerd.runc.v2"
-
-            [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-              SystemdCgroup = true
-
-            [plugins."io.containerd.grpc.v1.cri".registry]
-              config_path = "/etc/containerd/certs.d"
-        "##]]
-        .assert_eq(&config(&workspace("1.31.9", "")));
-        let old = config(&workspace("1.30.5", "kubeadm: {cgroup_driver: cgroupfs}\n"));
-        assert!(old.contains("sandbox_image = \"registry.k8s.io/pause:3.9\"") && old.contains("SystemdCgroup = false"), "{old}");
-    }
-
-    #[test]
-    fn mirrors() {
-        expect![[r#"
-            server = "https://registry-1.docker.io"
-
-            [host."https://harbor.lab/v2/dockerhub-proxy"]
-              capabilities = ["pull", "resolve"]
-              override_path = true
-        "#]]
-        .assert_eq(&registry_mirror("docker.io", "https://harbor.lab/v2/dockerhub-proxy/").expect("a mirror"));
-        expect![[r#"
-            server = "https://registry.k8s.io"
-
-            [host."http://10.77.0.1:5000"]
-              capabilities = ["pull", "resolve"]
-        "#]]
-        .assert_eq(&registry_mirror("registry.k8s.io", "http://10.77.0.1:5000").expect("a mirror"));
-        expect![[r#"
-            server = "http://10.77.0.1:5000"
-
-            [host."http://10.77.0.1:5000"]
-              capabilities = ["pull", "resolve"]
-        "#]]
-        .assert_eq(&registry_mirror("10.77.0.1:5000", "http://10.77.0.1:5000").expect("a mirror"));
-        for (host, url) in [("docker.io", "ftp://x"), ("docker.io", "x"), ("a/b", "http://x"), ("a", "https://u:p@x")] {
-            assert!(registry_mirror(host, url).is_err(), "{host} {url}");
-        }
-    }
-}
+#[path = "containerd_tests.rs"]
+mod tests;

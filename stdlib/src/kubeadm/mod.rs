@@ -4,12 +4,16 @@ mod config;
 #[cfg(test)]
 mod config_tests;
 mod containerd;
+mod containerd_config;
 mod control_plane;
+mod mirror;
 mod packages;
 mod token;
 mod worker;
 
 pub use config::{ClusterSpec, ConfigApi, certificate_names};
+pub use containerd::WRITE_CONFIG as CONTAINERD_CONFIG;
+pub use containerd_config::{ContainerdConfig, LiveConfig};
 pub use control_plane::{ControlPlane, ControlPlanes, LiveControlPlane};
 pub use worker::{LiveWorker, Worker};
 
@@ -40,7 +44,7 @@ struct NoAnswer {
 
 #[export_module]
 mod api {
-    use super::{ClusterSpec, ControlPlane, Worker, containerd, packages};
+    use super::{ClusterSpec, ContainerdConfig, ControlPlane, Worker, mirror, packages};
     use crate::{
         kubernetes::Place,
         workspace::{Cluster, Node},
@@ -121,16 +125,38 @@ mod api {
         }
     }
 
-    /// Returns containerd's `config.toml` for the cluster: CRI on, the pause image and cgroup driver of its Kubernetes version.
+    /// Keeps containerd's configuration on a node: CRI on, the pause image and cgroup driver of the cluster's Kubernetes version.
+    ///
+    /// The file `/etc/containerd/config.toml` is kept whole, in the newest format that the containerd on the node reads, so that it has
+    /// nothing to migrate at its start. Its folder must be there; see `ssh::directory`.
     ///
     /// ```rhai
     /// for node in cluster.members {
-    ///     ssh::directory(node, "/etc/containerd");
-    ///     ssh::file(node, "/etc/containerd/config.toml", #{ content: kubeadm::containerd_config(cluster) });
+    ///     ssh::package(node, "containerd");
+    ///     let configuration = kubeadm::containerd_config(cluster, node);
+    ///     ssh::service(node, "containerd", #{ restarted_by: [configuration] });
     /// }
     /// ```
-    pub fn containerd_config(cluster: Cluster) -> String {
-        containerd::config(cluster.workspace())
+    #[rhai_fn(return_raw, volatile, name = "containerd_config")]
+    pub fn containerd_config(cx: NativeCallContext, cluster: Cluster, node: Node) -> Rhai<Id> {
+        containerd_config_with(cx, cluster, node, Map::new())
+    }
+
+    /// Keeps containerd's configuration on a node: CRI on, the pause image and cgroup driver of the cluster's Kubernetes version.
+    ///
+    /// The options map can be left out; it takes `needs` only.
+    ///
+    /// ```rhai
+    /// for node in cluster.members {
+    ///     let package = ssh::package(node, "containerd");
+    ///     kubeadm::containerd_config(cluster, node, #{ needs: [package] });
+    /// }
+    /// ```
+    #[rhai_fn(return_raw, volatile, name = "containerd_config")]
+    pub fn containerd_config_with(cx: NativeCallContext, cluster: Cluster, node: Node, options: Map) -> Rhai<Id> {
+        let options = Options::<NoSpec>::parse(&cx, "kubeadm::containerd_config", options)?;
+        let config = ContainerdConfig { workspace: cluster.workspace().clone(), node: node.name().to_owned() };
+        declare_on_node(&cx, config, options.needs)
     }
 
     /// Returns a `hosts.toml` that lets containerd pull a registry's images from a mirror.
@@ -140,7 +166,7 @@ mod api {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn registry_mirror(cx: NativeCallContext, host: &str, url: &str) -> Rhai<String> {
-        containerd::registry_mirror(host, url).or_else(|error| throw(&cx, error))
+        mirror::registry_mirror(host, url).or_else(|error| throw(&cx, error))
     }
 
     /// Returns the version of the kubelet, kubeadm and kubectl packages, such as `1.31.9-1.1`.
@@ -169,7 +195,10 @@ mod api {
             ("key", repository.key),
             ("key_url", repository.key_url),
             ("key_sha256", repository.key_sha256),
+            ("suite", repository.suite),
         ];
-        fields.into_iter().filter_map(|(name, value)| Some((name.into(), Dynamic::from(value?)))).collect()
+        let mut options: Map = fields.into_iter().filter_map(|(name, value)| Some((name.into(), Dynamic::from(value?)))).collect();
+        options.insert("components".into(), repository.components.into());
+        options
     }
 }

@@ -143,7 +143,7 @@ fn shown(state: &PathState) -> String {
 }
 
 /// Something of another kind stands there. A link is replaced by what is wanted; a directory or a device is never removed implicitly.
-pub(super) fn kind_field(live: &PathKind, want: &str) -> Option<Field> {
+pub(crate) fn kind_field(live: &PathKind, want: &str) -> Option<Field> {
     let (word, effect) = match live {
         PathKind::File => ("file".into(), Effect::Live),
         PathKind::Symlink { target } => (format!("symlink to {target}"), Effect::Live),

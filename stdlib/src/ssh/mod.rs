@@ -47,9 +47,10 @@ mod swap;
 mod symlink;
 mod sysctl;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use error::SshError;
+pub(crate) use file::kind_field;
 pub use key_pair::{KeyLogin, private_key, public_half};
 pub use kernel_module::MODULES_QUERY;
 pub use known_hosts::{KnownHosts, KnownHostsError, Verdict};

@@ -277,6 +277,8 @@ pub struct Packages {
     pub kubernetes_revision: Option<String>,
     /// Version of the containerd package as the package manager spells it; the distribution's newest when absent.
     pub containerd: Option<String>,
+    /// The repository with containerd's package, such as Docker's with `containerd.io`; the distribution's own when absent.
+    pub containerd_repository: Option<Repository>,
 }
 
 /// A package repository.
@@ -291,6 +293,11 @@ pub struct Repository {
     pub key_url: Option<String>,
     /// Lower-case hex SHA-256 of what `key_url` serves.
     pub key_sha256: Option<String>,
+    /// The suite of a repository that is not flat, such as `noble`.
+    pub suite: Option<String>,
+    /// The suite's components, such as `stable`.
+    #[serde(default)]
+    pub components: Vec<String>,
 }
 
 /// The container runtime.

@@ -16,6 +16,7 @@ const DEPENDS: &[(&str, &[&str])] = &[
 const BRINGS_UNIT: &[(&str, &str)] = &[
     ("chrony", "chrony.service"),
     ("containerd", "containerd.service"),
+    ("containerd.io", "containerd.service"),
     ("haproxy", "haproxy.service"),
     ("kubelet", "kubelet.service"),
     ("nginx", "nginx.service"),
@@ -135,7 +136,7 @@ fn install(host: &mut Host, names: &[&str], arguments: &[&str]) -> Output {
 fn lay_out(host: &mut Host, name: &str) {
     let now_s = host.state.unix_s();
     let directories: &[&str] = match name {
-        "containerd" => &["/etc/containerd", "/var/lib/containerd", "/run/containerd"],
+        "containerd" | "containerd.io" => &["/etc/containerd", "/var/lib/containerd", "/run/containerd"],
         "kubelet" => &["/etc/kubernetes/manifests", "/var/lib/kubelet", "/usr/lib/systemd/system/kubelet.service.d"],
         "kubernetes-cni" => &["/opt/cni/bin"],
         "nginx" => &["/etc/nginx/conf.d", "/etc/nginx/modules-enabled", "/var/log/nginx"],

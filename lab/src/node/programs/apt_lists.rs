@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 
 /// Packages of the Kubernetes repository besides the three of its version.
 const KUBERNETES_EXTRAS: &[(&str, &str)] = &[("cri-tools", "1.31.1-1.1"), ("kubernetes-cni", "1.5.1-1.1")];
+/// What Docker's repository offers of containerd.
+const DOCKER: &[(&str, &[&str])] =
+    &[("containerd.io", &["1.7.28-1~ubuntu.24.04~noble", "2.2.1-1~ubuntu.24.04~noble", "2.4.2-1~ubuntu.24.04~noble"])];
 /// The newest patch release in the lab of every minor version.
 const NEWEST_PATCH: u32 = 14;
 
@@ -23,8 +26,9 @@ pub(crate) fn update_lists(machine: &mut Machine, only: Option<&str>) {
                 catalog.insert(name.into(), versions.collect());
             }
             catalog.extend(KUBERNETES_EXTRAS.iter().map(|(name, version)| ((*name).to_owned(), vec![(*version).to_owned()])));
-        } else if url.contains("ubuntu.com/") {
-            let offered = ARCHIVE.iter().filter(|(_, versions)| !versions.is_empty());
+        } else if url.contains("ubuntu.com/") || url.contains("download.docker.com/") {
+            let archive = if url.contains("ubuntu.com/") { ARCHIVE } else { DOCKER };
+            let offered = archive.iter().filter(|(_, versions)| !versions.is_empty());
             catalog.extend(
                 offered.map(|(name, versions)| ((*name).to_owned(), versions.iter().map(|version| (*version).to_owned()).collect())),
             );

@@ -16,6 +16,7 @@ use super::host::{Host, failed};
 use kthw_engine::node::Output;
 
 pub(crate) use apt_lists::update_lists;
+pub(crate) use containerd::version as containerd_version;
 pub(crate) use kernel::load_at_boot;
 
 type Program = fn(&mut Host, &[&str]) -> Output;
@@ -64,14 +65,14 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("uname", system::uname),
 ];
 
-/// Programs that come with a package, and the package.
-const FROM_PACKAGE: &[(&str, &str)] = &[
-    ("containerd", "containerd"),
-    ("crictl", "cri-tools"),
-    ("ctr", "containerd"),
-    ("kubeadm", "kubeadm"),
-    ("kubectl", "kubectl"),
-    ("kubelet", "kubelet"),
+/// Programs that come with a package, and the packages that have it.
+const FROM_PACKAGE: &[(&str, &[&str])] = &[
+    ("containerd", containerd::PACKAGES),
+    ("crictl", &["cri-tools"]),
+    ("ctr", containerd::PACKAGES),
+    ("kubeadm", &["kubeadm"]),
+    ("kubectl", &["kubectl"]),
+    ("kubelet", &["kubelet"]),
 ];
 
 /// Runs `argv`. Wrappers such as `env` and `sudo` are looked through.
@@ -87,7 +88,7 @@ pub(crate) fn run(host: &mut Host, argv: &[&str]) -> Output {
     }
     let name = program.rsplit('/').next().unwrap_or(program);
     let packaged = FROM_PACKAGE.iter().find(|(known, _)| *known == name);
-    if packaged.is_some_and(|(_, package)| !host.machine.packages.contains_key(*package)) {
+    if packaged.is_some_and(|(_, packages)| !packages.iter().any(|package| host.machine.packages.contains_key(*package))) {
         return failed(127, format!("{name}: command not found"));
     }
     match PROGRAMS.iter().find(|(known, _)| *known == name) {

@@ -1,8 +1,11 @@
 //! The few shell texts that kthw's own resources run, and a stand-in for everybody else's.
 use super::super::host::{Host, failed, printed};
-use super::files::content;
+use super::{containerd::write_config, files::content};
 use kthw_engine::node::Output;
-use kthw_stdlib::ssh::{APT_INSTALL, LOCK_HOLDERS, MODULES_QUERY};
+use kthw_stdlib::{
+    kubeadm::CONTAINERD_CONFIG,
+    ssh::{APT_INSTALL, LOCK_HOLDERS, MODULES_QUERY},
+};
 
 /// Runs `sh -c TEXT NAME ARGUMENT…`.
 pub(crate) fn sh(host: &mut Host, arguments: &[&str]) -> Output {
@@ -12,6 +15,7 @@ pub(crate) fn sh(host: &mut Host, arguments: &[&str]) -> Output {
         LOCK_HOLDERS => printed(""),
         MODULES_QUERY => printed(String::from_utf8_lossy(&content(host, "/proc/modules").unwrap_or_default()).into_owned()),
         APT_INSTALL => install(host, &arguments[(at + 3).min(arguments.len())..]),
+        CONTAINERD_CONFIG => write_config(host, &arguments[(at + 3).min(arguments.len())..]),
         text => somebody_elses(host, text),
     }
 }

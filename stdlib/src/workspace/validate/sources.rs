@@ -1,5 +1,6 @@
 //! Rules about what is downloaded, and from where.
 use super::Check;
+use crate::workspace::Repository;
 use url::Url;
 
 /// What Proxmox VE can import a disk from.
@@ -30,8 +31,16 @@ pub(super) fn image(check: &mut Check<'_>) {
 }
 
 pub(super) fn packages(check: &mut Check<'_>) {
-    let Some(repository) = &check.workspace.packages.kubernetes else { return };
-    let path = |field: &str| format!("packages.kubernetes.{field}");
+    let packages = &check.workspace.packages;
+    for (name, given) in [("kubernetes", &packages.kubernetes), ("containerd_repository", &packages.containerd_repository)] {
+        if let Some(given) = given {
+            repository(check, name, given);
+        }
+    }
+}
+
+fn repository(check: &mut Check<'_>, name: &str, repository: &Repository) {
+    let path = |field: &str| format!("packages.{name}.{field}");
     web(check, &path("url"), &repository.url);
     if let Some(key_url) = &repository.key_url {
         web(check, &path("key_url"), key_url);

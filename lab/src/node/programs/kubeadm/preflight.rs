@@ -1,6 +1,9 @@
 //! kubeadm's checks before it changes anything, in its own words.
 use super::{config::Documents, numbers, without_revision};
-use crate::node::host::Host;
+use crate::node::{
+    host::Host,
+    programs::containerd::{understands_its_file, uses_systemd},
+};
 use kthw_engine::node::Output;
 
 /// What kubeadm is about to do.
@@ -42,7 +45,7 @@ fn problems(host: &Host, deed: Deed, documents: &Documents) -> Vec<(String, Stri
     if control_plane && machine.memory_mib < 1700 {
         problem("Mem", format!("the system RAM ({} MB) is less than the minimum 1700 MB", machine.memory_mib));
     }
-    if !machine.runs("containerd.service") {
+    if !machine.runs("containerd.service") || !understands_its_file(machine) {
         problem("CRI", "container runtime is not running: connect: no such file or directory \"/run/containerd/containerd.sock\"".into());
     }
     for (path, name) in [
@@ -104,7 +107,7 @@ fn problems(host: &Host, deed: Deed, documents: &Documents) -> Vec<(String, Stri
 pub(super) fn cgroups_agree(host: &Host, documents: &Documents) -> bool {
     let loaded = host.machine.units.get("containerd.service").map(|unit| unit.configuration.clone()).unwrap_or_default();
     let is_current = loaded == host.machine.configuration_of("containerd.service");
-    let systemd = is_current && host.machine.files.text("/etc/containerd/config.toml").contains("SystemdCgroup = true");
+    let systemd = is_current && uses_systemd(&host.machine);
     let wanted = documents.text("KubeletConfiguration", "/cgroupDriver");
     systemd == (wanted != "cgroupfs")
 }
