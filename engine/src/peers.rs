@@ -52,6 +52,11 @@ impl Peers {
     pub fn clock(&self) -> &dyn Clock {
         &*self.clock
     }
+
+    /// The same clock, for what outlives a look at the peers.
+    pub fn shared_clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

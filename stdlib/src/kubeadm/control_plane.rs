@@ -6,7 +6,7 @@ use super::{
 use crate::workspace::{NodeSpec, Role, Workspace};
 use kthw_engine::{
     Change, Error, Field, Id, Limit, NodeResource, Peers, Permit, Poll, Result, Work, field,
-    node::{Action, Content, Finding, PathState, Probe},
+    node::{Action, Content, Finding, Output, PathState, Probe},
     wait,
 };
 use miette::Diagnostic;
@@ -148,7 +148,7 @@ impl NodeResource for ControlPlane {
             let version = manifest.as_ref().and_then(|file| version_in(file.content.as_deref()?));
             return Ok(Some(LiveControlPlane::Running { names: names_in(&names.stdout), version }));
         }
-        let reason = if there(admin) { last_line(&ready.stderr, &ready.stdout) } else { format!("there is no {ADMIN_CONF}") };
+        let reason = if there(admin) { told(ready) } else { format!("there is no {ADMIN_CONF}") };
         Ok(Some(LiveControlPlane::Silent { reason }))
     }
 
@@ -202,7 +202,7 @@ impl NodeResource for ControlPlane {
         wait(peers, Limit::minutes(2), &format!("the API server on {node} to answer"), &help, || async move {
             match peers.nodes().read(node, probes).await?.first() {
                 Some(Finding::Run(output)) if output.status == 0 => Ok(Poll::Ready(())),
-                Some(Finding::Run(output)) => Ok(Poll::Pending(last_line(&output.stderr, &output.stdout))),
+                Some(Finding::Run(output)) => Ok(Poll::Pending(told(output))),
                 _ => Err(Error::peer(super::NoAnswer { node: node.clone() })),
             }
         })
@@ -230,13 +230,17 @@ fn version_in(manifest: &[u8]) -> Option<String> {
     version.parse::<semver::Version>().ok().map(|version| version.to_string())
 }
 
-fn last_line(stderr: &str, stdout: &str) -> String {
-    [stderr, stdout]
+/// The last line of a refusal. The server opens its port before it knows anybody's rights, so who is refused then is not the point.
+fn told(output: &Output) -> String {
+    let lines = [&output.stderr, &output.stdout];
+    let last = lines.iter().find_map(|text| text.lines().rev().find(|line| !line.trim().is_empty())).unwrap_or("no answer").trim();
+    match [("(Forbidden)", "403 while it starts: RBAC is not loaded yet"), ("(Unauthorized)", "401 while it starts: it does not know anybody yet")]
         .iter()
-        .find_map(|text| text.lines().rev().find(|line| !line.trim().is_empty()))
-        .unwrap_or("no answer")
-        .trim()
-        .to_owned()
+        .find(|(sign, _)| last.contains(sign))
+    {
+        Some((_, why)) => format!("it answers {why}"),
+        None => last.to_owned(),
+    }
 }
 
 /// A number of control planes that cannot be built yet.

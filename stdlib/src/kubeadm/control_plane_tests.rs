@@ -1,7 +1,7 @@
 //! A control plane's states, before and after.
 use super::{super::config_tests::workspace, *};
 use expect_test::{Expect, expect};
-use kthw_engine::node::{Output, PathKind};
+use kthw_engine::node::PathKind;
 
 fn control_plane(more: &str) -> ControlPlane {
     let workspace = Arc::new(workspace("1.31.9", more));
@@ -130,6 +130,17 @@ fn a_silent_one_is_waited_for() {
                 API server: silent (there is no /etc/kubernetes/admin.conf) -> answering
             just in time"#]],
     );
+}
+
+#[test]
+fn a_refusal_of_one_that_starts_is_explained() {
+    for (line, want) in [
+        ("Error from server (Forbidden): User \"kubernetes-admin\" cannot get path \"/readyz\"", "403 while it starts: RBAC is not loaded yet"),
+        ("error: You must be logged in to the server (Unauthorized)", "401 while it starts: it does not know anybody yet"),
+    ] {
+        let live = control_plane("").live(&findings([true; 3], NAMES, (1, line))).expect("understood");
+        assert_eq!(live, Some(LiveControlPlane::Silent { reason: format!("it answers {want}") }));
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod manifest;
 mod node_ready;
 pub(crate) mod objects;
 mod place;
+mod starting;
 
 pub use access::{Duplex, FileAccess, NodeAccess, Tunnel, admin_kubeconfig};
 pub use compare::APPLIED;

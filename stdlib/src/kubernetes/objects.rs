@@ -3,6 +3,7 @@ use super::{
     compare::{APPLIED, compare},
     document::{Document, Tier},
     error::{ApplyObject, NoSuchKind, ReadObject, in_words, is_not_found, is_passing},
+    starting::patient,
 };
 use crate::world::KubernetesAccess;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -59,12 +60,14 @@ pub fn create<'a>(documents: impl IntoIterator<Item = &'a Document>) -> Change {
     Change::create(documents.into_iter().map(|document| Field::new(document.to_string(), "present")))
 }
 
-/// The client for the API of the cluster whose control-plane node is `node`.
+/// The client for the API of the cluster whose control-plane node is `node`. Every request of kthw comes from here, so a server that
+/// is still starting refuses none of them.
 ///
 /// # Errors
 /// When the API cannot be reached.
 pub async fn client(peers: &Peers, node: &str) -> Result<Client> {
-    peers.get::<Arc<dyn KubernetesAccess>>()?.open(node).await
+    let client = peers.get::<Arc<dyn KubernetesAccess>>()?.open(node).await?;
+    Ok(patient(client, peers.shared_clock()))
 }
 
 /// Reads every declared object, with nothing but GET requests.

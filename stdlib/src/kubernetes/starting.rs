@@ -1,0 +1,105 @@
+//! Refusals of an API server that is still starting: it opens its port before it knows anybody's rights, so 401 and 403 mean nothing
+//! until `/readyz` says yes. They are waited for, with a limit and in words; from a server that is ready they are final.
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, request::Parts};
+use kthw_engine::{Clock, progress};
+use kube::{Client, client::Body};
+use std::{sync::Arc, time::Duration};
+
+/// How long a server that is not ready may refuse.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The pause before a refused request is sent again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What becomes of an answer.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// It counts.
+    Final,
+    /// The server is ready by now; the same request tells whether the refusal was meant.
+    AskAgain,
+    /// The server is not ready: the same request after a pause. The text says why.
+    Wait(String),
+    /// The limit is over.
+    GiveUp(String),
+}
+
+/// Decides about an answer with `status`. `was_ready` is set when the server was known to be ready before the request, `readyz` is what
+/// `/readyz` says after a refusal, and `waited` is the time since the first one.
+fn next(status: StatusCode, was_ready: bool, readyz: &Readiness, waited: Duration) -> Next {
+    if !is_refusal(status) || was_ready {
+        return Next::Final;
+    }
+    let Readiness::NotYet(readyz) = readyz else { return Next::AskAgain };
+    let why = match status {
+        StatusCode::FORBIDDEN => "RBAC is not loaded yet",
+        _ => "it does not know anybody yet",
+    };
+    let code = status.as_u16();
+    if waited < LIMIT {
+        return Next::Wait(format!("the API server answers {code} while it starts: {why} (/readyz: {readyz})"));
+    }
+    let waited = waited.as_secs();
+    Next::GiveUp(format!(
+        "the API server has answered {code} for {waited} s and is not ready (/readyz: {readyz}): its log says why it does not become ready"
+    ))
+}
+
+fn is_refusal(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+/// What `/readyz` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Readiness {
+    Ready,
+    /// The status, or what broke.
+    NotYet(String),
+}
+
+/// The same client, which takes no refusal from a server that is still starting.
+pub(super) fn patient(client: Client, clock: Arc<dyn Clock>) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    let service = tower::service_fn(move |request| send(client.clone(), clock.clone(), request));
+    Client::new(service, namespace)
+}
+
+async fn send(client: Client, clock: Arc<dyn Clock>, request: Request<Body>) -> Result<Response<Body>, tower::BoxError> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect_bytes().await?;
+    let (begun, mut was_ready) = (clock.now(), false);
+    loop {
+        let response = client.send(again(&parts, &body)).await?;
+        let readyz = match is_refusal(response.status()) && !was_ready {
+            true => ask_readiness(&client).await,
+            false => Readiness::Ready,
+        };
+        match next(response.status(), was_ready, &readyz, clock.now().saturating_sub(begun)) {
+            Next::Final => return Ok(response),
+            Next::AskAgain => was_ready = true,
+            Next::Wait(seen) => progress(format!("waiting for the API server to be ready: {seen}")),
+            Next::GiveUp(why) => return Err(why.into()),
+        }
+        // Also before the request that decides: the server reads its rules a moment after it has said that they are there.
+        clock.sleep(PAUSE).await;
+    }
+}
+
+/// The request once more; its body was read into memory.
+fn again(parts: &Parts, body: &Bytes) -> Request<Body> {
+    Request::from_parts(parts.clone(), Body::from(body.to_vec()))
+}
+
+async fn ask_readiness(client: &Client) -> Readiness {
+    let request = Request::get("/readyz").body(Body::empty()).expect("a path alone is a request");
+    match client.send(request).await {
+        Ok(response) if response.status().is_success() => Readiness::Ready,
+        Ok(response) => Readiness::NotYet(response.status().as_u16().to_string()),
+        Err(error) => Readiness::NotYet(super::in_words(&error)),
+    }
+}
+
+#[cfg(test)]
+#[path = "starting_tests.rs"]
+mod tests;
