@@ -165,6 +165,8 @@ class Cluster:
     def wait_until_settled(self, seconds=180):
         """Waits until every node runs this version and is Ready, and every pod of kube-system too."""
         steps.wait(seconds, f"{len(self.nodes)} nodes to be Ready with {self.version}", lambda: nodes_settled(self.objects("nodes"), len(self.nodes), self.version), 1)
+        # CoreDNS comes last, and a list of pods without it looks complete.
+        steps.wait(seconds, "CoreDNS to run", lambda: self.kubectl("get", "deployment", "coredns", "-n", "kube-system", "-o", "jsonpath={.status.readyReplicas}", check=False) == "2", 1)
         steps.wait(seconds, "the pods of kube-system to be Ready", lambda: pods_ready(self.objects("pods", "-n", "kube-system")), 1)
 
     def wait_for_pods(self, namespace, seconds, selector=None):

@@ -23,7 +23,8 @@ def prove(test):
         network(last, "up")
     test.say(f"reads and writes through NGINX without {last.name}")
     cluster.wait_until_settled()
-    test.say(f"{last.name} is back")
+    checks.versions(cluster, "1.36.3", "3.6")
+    test.say(f"{last.name} is back, its etcd answers")
 
 
 def network(node, state):
