@@ -14,6 +14,7 @@ ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 USER = "kthw"
 CONTAINERD = {"io": "containerd.io", "debian": "containerd"}
 
+APT_INSTALL = "apt-get install -y -qq --no-install-recommends -o APT::Keep-Downloaded-Packages=false"
 REPOSITORY = f"""
 install -d -m 755 /etc/apt/keyrings
 curl -fsS http://{GATEWAY}:8080/kubernetes/Release.key | gpg --batch --yes --dearmor -o /etc/apt/keyrings/kubernetes.gpg
@@ -27,10 +28,13 @@ modprobe overlay
 modprobe br_netfilter
 sysctl --quiet --system
 """
-# The configuration's version follows the program's; 1.6 keeps everything of the CRI in one section.
+# Neither a package nor a layer is kept once it is unpacked: a world's hosts have one disk. A configuration's version follows
+# the program's; 1.6 keeps everything of the CRI in one section.
 CONTAINERD_1 = """version = 2
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{pause}"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    discard_unpacked_layers = true
   [plugins."io.containerd.grpc.v1.cri".registry]
     config_path = "/etc/containerd/certs.d"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
@@ -39,6 +43,8 @@ CONTAINERD_1 = """version = 2
       SystemdCgroup = true
 """
 CONTAINERD_2 = """version = {version}
+[plugins."io.containerd.cri.v1.images"]
+  discard_unpacked_layers = true
 [plugins."io.containerd.cri.v1.images".pinned_images]
   sandbox = "{pause}"
 [plugins."io.containerd.cri.v1.images".registry]
@@ -87,7 +93,7 @@ class Node:
         """Installs containerd and the packages, and configures what a node needs before kubeadm."""
         self.run(REPOSITORY + KERNEL, 120, "add the package repository")
         names = " ".join(map(shlex.quote, [CONTAINERD[containerd], *packages]))
-        self.run(f"apt-get install -y -qq --no-install-recommends {names}", 300, f"install {names}")
+        self.run(f"{APT_INSTALL} {names}", 300, f"install {names}")
         for registry in MIRRORED:
             self.host.write(f"etc/containerd/certs.d/{registry}/hosts.toml",
                             f'server = "http://{REGISTRY}"\n\n[host."http://{REGISTRY}"]\n  capabilities = ["pull", "resolve"]\n')

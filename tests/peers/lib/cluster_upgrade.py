@@ -3,10 +3,10 @@ import time
 
 import steps
 from cluster import nodes_settled
-from cluster_node import kubernetes_packages
+from cluster_node import APT_INSTALL, kubernetes_packages
 from common import Failure
 
-INSTALL = "apt-get update -qq\napt-get install -y -qq --no-install-recommends {packages}\n"
+INSTALL = f"apt-get update -qq\n{APT_INSTALL} {{packages}}\n"
 RESTART = "systemctl daemon-reload\nsystemctl restart kubelet\n"
 # Why SystemVerification is left out: see kubeadm.py.
 IGNORE = "--ignore-preflight-errors=SystemVerification"

@@ -38,14 +38,20 @@ def init_configuration(node, version, control_plane_endpoint, made_up):
          "bootstrapTokens": [{"token": made_up["token"], "ttl": "24h0m0s"}], "certificateKey": made_up["certificate_key"]},
         {"apiVersion": API, "kind": "ClusterConfiguration", "kubernetesVersion": f"v{version}", "imageRepository": REGISTRY,
          "controlPlaneEndpoint": f"{control_plane_endpoint}:6443", "networking": {"podSubnet": PODS, "serviceSubnet": SERVICES}},
-        {"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", "cgroupDriver": "systemd", "systemReserved": {"memory": not_its_own()}})
+        kubelet_configuration())
 
 
-def not_its_own():
-    """The part of the machine's memory that is not a node's. The kubelet sizes the tmpfs of its pods by what is left."""
+def kubelet_configuration():
+    """Keeps a node from judging by the machine, which is not its own: how full the disk is, and how much memory there is.
+
+    By itself the kubelet evicts every pod where less than 15 % of the disk is free, and allows the tmpfs of a pod to be as large as the memory.
+    """
     with open("/proc/meminfo", encoding="utf-8") as file:
-        whole = int(next(line for line in file if line.startswith("MemTotal:")).split()[1])
-    return f"{max(0, whole - NODE_MEMORY_KIB)}Ki"
+        machine = int(next(line for line in file if line.startswith("MemTotal:")).split()[1])
+    return {"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", "cgroupDriver": "systemd",
+            "systemReserved": {"memory": f"{max(0, machine - NODE_MEMORY_KIB)}Ki"},
+            "evictionHard": {"memory.available": "100Mi", "nodefs.available": "500Mi", "imagefs.available": "500Mi", "nodefs.inodesFree": "1%"},
+            "imageGCHighThresholdPercent": 100, "imageGCLowThresholdPercent": 99}
 
 
 def join_configuration(node, control_plane_endpoint, made_up, control_plane):

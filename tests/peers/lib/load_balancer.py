@@ -1,7 +1,7 @@
 """NGINX on a host of its own, which passes connections on to the API servers of several control planes."""
 import textwrap
 
-from cluster_node import Node
+from cluster_node import APT_INSTALL, Node
 
 NUMBER = 9  # 10.77.0.19
 
@@ -31,7 +31,7 @@ def bring_up(world, addresses):
     """Boots the host and starts NGINX on it; the servers need not be there yet. Returns the address to use."""
     node = Node(world, "lb", NUMBER)
     node.boot()
-    node.run("apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx libnginx-mod-stream", 180, "install nginx")
+    node.run(f"apt-get update -qq && {APT_INSTALL} nginx libnginx-mod-stream", 180, "install nginx")
     node.host.write("etc/nginx/kubernetes.conf", configuration(addresses))
     node.run("rm -f /etc/nginx/sites-enabled/default\n"
              "grep -q kubernetes.conf /etc/nginx/nginx.conf || echo 'include /etc/nginx/kubernetes.conf;' >>/etc/nginx/nginx.conf\n"

@@ -10,6 +10,7 @@ import threading
 import time
 
 import common
+import steps
 from common import Failure
 
 NAME = "kthw-writer"
@@ -80,11 +81,20 @@ class Writer:
         self.thread.join()
         if self.broken:
             raise Failure(f"the writer broke: {self.broken!r}")
-        with common.inside_netns(self.world.netns):
-            status, said = self._request("GET", PATH, None, "application/json")
-        kept = int(json.loads(said)["data"]["number"]) if status == 200 else -1
+        kept = None
+
+        def read():
+            nonlocal kept
+            try:
+                with common.inside_netns(self.world.netns):
+                    status, said = self._request("GET", PATH, None, "application/json")
+            except (OSError, http.client.HTTPException) as error:
+                return repr(error)
+            kept = int(json.loads(said)["data"]["number"]) if status == 200 else None
+            return kept is not None or f"HTTP {status}"
+        steps.wait(60, "the API server to say what was written last", read)
         if not self.acknowledged <= kept <= self.tried:
-            raise Failure(f"write {self.acknowledged} was acknowledged, but the cluster holds {kept} ({status})")
+            raise Failure(f"write {self.acknowledged} of {self.tried} was acknowledged, but the cluster holds {kept}")
 
     def report(self):
         odd = ", ".join(f"{count} x {what}" for what, count in sorted(self.refusals.items())) or "none"
