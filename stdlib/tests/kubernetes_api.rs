@@ -1,17 +1,14 @@
 //! Objects kept in a real API server: the law (plan writes nothing; apply; plan again is all `=`), drift, and what it looks like.
-//!
-//! Needs `KTHW_PEER_KUBECONFIG` (a kubeconfig of a kube-apiserver, whose host name its certificate holds), `KTHW_PEER_API` (the
-//! `address:port` where it listens) and `KTHW_PEER_ARTIFACTS` (a folder with `calico/v3.28.0/tigera-operator.yaml`).
-#![allow(clippy::print_stderr)] // a skipped peer is said aloud
 mod support;
 
 use kthw_engine::{BoxFuture, Peers, Plan, Result, SystemClock};
+use kthw_peers::{ApiServer, TEST_DATA, ask};
 use kthw_stdlib::{
     artifact::{Artifacts, PinnedSource},
     kubernetes::{Duplex, FileAccess, NodeAccess, Tunnel},
     world::{Http, KubernetesAccess, Unreachable},
 };
-use std::{env, sync::Arc};
+use std::{path::Path, sync::Arc};
 use support::{OneNode, planned, ran, shown};
 
 /// Connects to the peer, whatever address it is asked for.
@@ -34,24 +31,31 @@ impl Http for NoWeb {
 struct World {
     peers: Peers,
     _cache: tempfile::TempDir,
+    /// Last, so that it ends after what talks to it.
+    _server: ApiServer,
 }
 
 /// The world around the peer; `None`, said aloud, when it is not there.
+#[track_caller]
 fn world() -> Option<World> {
-    let (Ok(kubeconfig), Ok(api), Ok(artifacts)) =
-        (env::var("KTHW_PEER_KUBECONFIG"), env::var("KTHW_PEER_API"), env::var("KTHW_PEER_ARTIFACTS"))
-    else {
-        assert!(std::env::var_os("KTHW_REQUIRE_PEERS").is_none(), "a peer test would be skipped");
-        eprintln!("SKIPPED: no Kubernetes API: set KTHW_PEER_KUBECONFIG, KTHW_PEER_API and KTHW_PEER_ARTIFACTS");
-        return None;
-    };
+    Some(world_with(ApiServer::ask()?, None))
+}
+
+/// The same, with upstream's manifests.
+#[track_caller]
+fn world_with_artifacts() -> Option<World> {
+    let [data] = ask([&TEST_DATA])?;
+    Some(world_with(ApiServer::ask()?, Some(&data.join("manifests"))))
+}
+
+fn world_with(server: ApiServer, artifacts: Option<&Path>) -> World {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let nodes = Arc::new(OneNode { kubeconfig: std::fs::read_to_string(kubeconfig).expect("a kubeconfig") });
-    let access: Arc<dyn KubernetesAccess> = Arc::new(NodeAccess::new(nodes.clone(), Arc::new(ToPeer(api))));
+    let nodes = Arc::new(OneNode { kubeconfig: std::fs::read_to_string(&server.kubeconfig).expect("a kubeconfig") });
+    let access: Arc<dyn KubernetesAccess> = Arc::new(NodeAccess::new(nodes.clone(), Arc::new(ToPeer(server.address.clone()))));
     let cache = tempfile::tempdir().expect("a folder");
-    let source = PinnedSource::new(cache.path(), Some(artifacts), Arc::new(NoWeb));
+    let source = PinnedSource::new(cache.path(), artifacts.map(|folder| folder.display().to_string()), Arc::new(NoWeb));
     let peers = Peers::new(nodes, Arc::new(SystemClock::default())).with(access).with(Artifacts::new(source));
-    Some(World { peers, _cache: cache })
+    World { peers, _cache: cache, _server: server }
 }
 
 impl World {
@@ -94,7 +98,7 @@ async fn a_manifest_is_kept_and_its_drift_shown() {
 
 #[tokio::test]
 async fn calico_is_kept() {
-    let Some(world) = world() else { return };
+    let Some(world) = world_with_artifacts() else { return };
     let script = r#"let operator = calico::operator(cluster, #{ version: "3.28.0" });
         calico::installation(cluster, #{ pod_subnet: cluster.network.pods, needs: [operator] });"#;
     world.run(script).await;
@@ -139,27 +143,29 @@ async fn a_node_is_waited_for_until_it_is_ready() {
 }
 
 /// The peer's kubeconfig with another address of the API server.
-fn kubeconfig_for(address: &str) -> tempfile::NamedTempFile {
-    let text = std::fs::read_to_string(env::var("KTHW_PEER_KUBECONFIG").expect("checked before")).expect("a kubeconfig");
-    let server = text.split("https://").nth(1).and_then(|rest| rest.split(['"', '\n', '}']).next()).expect("a server").to_owned();
+fn kubeconfig_for(server: &ApiServer, address: &str) -> tempfile::NamedTempFile {
+    let text = std::fs::read_to_string(&server.kubeconfig).expect("a kubeconfig");
+    let known = text.split("https://").nth(1).and_then(|rest| rest.split(['"', '\n', '}']).next()).expect("a server").to_owned();
     let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(file.path(), text.replace(&server, address)).expect("written");
+    std::fs::write(file.path(), text.replace(&known, address)).expect("written");
     file
 }
 
 #[tokio::test]
 async fn a_kubeconfig_file_leads_there_directly() {
-    let Some(_) = world() else { return };
-    let file = kubeconfig_for(&env::var("KTHW_PEER_API").expect("checked before"));
+    let Some(server) = ApiServer::ask() else { return };
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let file = kubeconfig_for(&server, &server.address);
     let client = FileAccess::new(file.path()).open("any").await.expect("a client");
     client.apiserver_version().await.expect("an answer");
 }
 
 #[tokio::test]
 async fn a_server_whose_certificate_has_another_name_is_refused() {
-    let Some(_) = world() else { return };
-    let kubeconfig = std::fs::read_to_string(kubeconfig_for("someone-else.example:6443").path()).expect("read");
-    let access = NodeAccess::new(Arc::new(OneNode { kubeconfig }), Arc::new(ToPeer(env::var("KTHW_PEER_API").expect("checked before"))));
+    let Some(server) = ApiServer::ask() else { return };
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let kubeconfig = std::fs::read_to_string(kubeconfig_for(&server, "someone-else.example:6443").path()).expect("read");
+    let access = NodeAccess::new(Arc::new(OneNode { kubeconfig }), Arc::new(ToPeer(server.address.clone())));
     let client = access.open("cu1").await.expect("a client");
     let error = client.apiserver_version().await.expect_err("refused");
     assert!(format!("{error:?}").contains("NotValidForName"), "{error:?}");

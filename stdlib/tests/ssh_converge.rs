@@ -1,6 +1,6 @@
-//! The law of resources against a real sshd: plan writes nothing; run; plan again is all `=`. Skipped, aloud, where there is no sshd.
-#![allow(clippy::print_stderr)]
+//! The law of resources against a real sshd: plan writes nothing; run; plan again is all `=`.
 use kthw_engine::{Evaluated, Peers, Plan, Recipe, Report, RunOptions, Source, SystemClock, evaluate, plan, run, silent};
+use kthw_peers::{SSH_KEYGEN, SSHD, ask, make_key, start_sshd};
 use kthw_stdlib::{
     Dynamic, script_engine,
     sops::Secrets,
@@ -9,15 +9,12 @@ use kthw_stdlib::{
 };
 use std::{
     fs,
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpListener},
     os::unix::fs::PermissionsExt,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     sync::Arc,
-    time::{Duration, Instant},
 };
-
-const SSHD: &str = "/usr/sbin/sshd";
 
 /// A server on this machine, a workspace whose one node it is, and a folder for what recipes make.
 struct World {
@@ -27,35 +24,20 @@ struct World {
 }
 
 impl World {
+    /// `None`, said aloud, where there is no sshd.
+    #[track_caller]
     fn start(address: &str) -> Option<Self> {
-        if !Path::new(SSHD).exists() {
-            eprintln!("skipped: {SSHD} is not installed");
-            return None;
-        }
+        let [sshd, ssh_keygen] = ask([&SSHD, &SSH_KEYGEN])?;
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         for key in ["host", "user"] {
-            let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(at(key)).status();
-            assert!(made.expect("ssh-keygen runs").success());
+            make_key(&ssh_keygen, &at(key), "ed25519", "");
         }
         fs::create_dir(at("made")).expect("a folder");
         let address: Ipv4Addr = address.parse().expect("an address");
         let port = TcpListener::bind((address, 0)).and_then(|listener| listener.local_addr()).expect("a port").port();
-        // Where no init system has made it, sshd wants its empty folder.
-        let _ = fs::create_dir_all("/run/sshd");
-        let config = format!(
-            "ListenAddress {address}:{port}\nHostKey {0}/host\nAuthorizedKeysFile {0}/user.pub\nPidFile none\nUsePAM no\nStrictModes no\nLogLevel VERBOSE\n",
-            folder.path().display()
-        );
-        fs::write(at("config"), config).expect("a file");
-        let log = fs::File::create(at("log")).expect("a file");
-        let server = Command::new(SSHD).args(["-D", "-e", "-f"]).arg(at("config")).stdin(Stdio::null()).stderr(log).spawn();
-        let server = server.expect("sshd runs");
-        let begun = Instant::now();
-        while TcpStream::connect((address, port)).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "sshd does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let more = format!("AuthorizedKeysFile {}/user.pub\nLogLevel VERBOSE\n", folder.path().display());
+        let server = start_sshd(&sshd, folder.path(), (address, port).into(), &more);
         let mut workspace: Workspace =
             serde_saphyr::from_str(include_str!("../../workspaces/ubuntu/workspace.yaml")).expect("the shipped workspace");
         workspace.nodes.truncate(1);

@@ -1,5 +1,6 @@
 //! A Proxmox that says everything back: over real TLS, on this machine, with statuses and bodies of all kinds.
 use base64::{Engine, engine::general_purpose::STANDARD};
+use kthw_peers::{OPENSSL, ask};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use std::{
     io::{Read, Write},
@@ -40,11 +41,14 @@ pub struct Echo {
 }
 
 impl Echo {
-    pub fn start(address: &str, folder: &Path) -> Self {
+    /// `None`, said aloud, where there is nothing to make its certificate.
+    #[track_caller]
+    pub fn start(address: &str, folder: &Path) -> Option<Self> {
+        let [program] = ask([&OPENSSL])?;
         let file = |name: &str| folder.join(name).display().to_string();
         let (key, certificate) = (file("key.pem"), file("certificate.pem"));
         let openssl = |arguments: &[&str]| {
-            let output = Command::new("openssl").args(arguments).output().unwrap();
+            let output = Command::new(&program).args(arguments).output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             String::from_utf8(output.stdout).unwrap()
         };
@@ -72,7 +76,7 @@ impl Echo {
                 }
             }
         });
-        Self { endpoint, fingerprint, answer, heard, ends, thread: Some(thread) }
+        Some(Self { endpoint, fingerprint, answer, heard, ends, thread: Some(thread) })
     }
 }
 

@@ -4,6 +4,7 @@ use super::{
     kill::holding,
 };
 use expect_test::expect;
+use kthw_peers::{VIM, ask};
 use std::path::{Path, PathBuf};
 
 const PLAIN: &str = "a: one\nb: two\n";
@@ -221,13 +222,11 @@ fn a_person_is_asked_whether_to_edit_an_invalid_text_again() {
 /// Vim would keep what is deleted or copied in ~/.viminfo, and its swap and undo files where the user's settings say.
 #[test]
 fn vim_keeps_nothing_of_the_text() {
-    if !std::process::Command::new("vim").arg("--version").output().is_ok_and(|output| output.status.success()) {
-        return eprintln!("SKIPPED: there is no vim");
-    }
+    let Some([vim]) = ask([&VIM]) else { return };
     let desk = Desk::with("secrets.sops.yaml", "a: canary-7d\nb: two\n");
     desk.write(".vimrc", "set directory=~/keep// backupdir=~/keep// undodir=~/keep// undofile backup swapfile viminfo='100,<50\n");
     desk.write("keep/.keep", "");
-    let Some(shown) = desk.on_terminal(&["edit"], &[("EDITOR", "vim")], &["ggddp", ":wq\n"]) else { return };
+    let Some(shown) = desk.on_terminal(&["edit"], &[("EDITOR", vim.to_str().unwrap())], &["ggddp", ":wq\n"]) else { return };
     assert!(shown.contains("Saved secrets.sops.yaml."), "{shown}");
     assert_eq!(desk.kthw(&["decrypt"], "").stdout, "b: two\na: canary-7d\n");
     assert_eq!(holding(desk.path(), "canary-7d"), Vec::<PathBuf>::new());

@@ -1,19 +1,10 @@
-//! The verbs beside the real sops, where `KTHW_SOPS` names it: each reads and changes what the other wrote.
+//! The verbs beside the real sops: each reads and changes what the other wrote.
 use super::desk::{Desk, fed};
 use crate::support::said;
-use std::{ffi::OsString, process::Command};
+use kthw_peers::{SOPS, ask};
+use std::{path::Path, process::Command};
 
-/// The real sops, or a word that the test is skipped.
-fn sops() -> Option<OsString> {
-    let sops = std::env::var_os("KTHW_SOPS");
-    if sops.is_none() {
-        assert!(std::env::var_os("KTHW_REQUIRE_PEERS").is_none(), "a peer test would be skipped");
-        eprintln!("SKIPPED: set KTHW_SOPS to a sops binary to compare with it");
-    }
-    sops
-}
-
-fn run(desk: &Desk, sops: &OsString, arguments: &[&str]) -> String {
+fn run(desk: &Desk, sops: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new(sops);
     command.args(arguments).current_dir(desk.path()).env_clear().env("HOME", desk.path()).env("SOPS_DISABLE_VERSION_CHECK", "1");
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("SOPS_AGE_KEY", &desk.alice.private);
@@ -29,7 +20,7 @@ const FILES: [(&str, &str); 4] = [
 
 #[test]
 fn each_verb_leaves_what_sops_opens() {
-    let Some(sops) = sops() else { return };
+    let Some([sops]) = ask([&SOPS]) else { return };
     for (name, plain) in FILES {
         let desk = Desk::new();
         desk.write(name, plain);
@@ -58,7 +49,7 @@ fn each_verb_leaves_what_sops_opens() {
 
 #[test]
 fn the_same_rule_counts_for_both() {
-    let Some(sops) = sops() else { return };
+    let Some([sops]) = ask([&SOPS]) else { return };
     let desk = Desk::new();
     let (alice, bob) = (&desk.alice.public, &desk.bob.public);
     desk.write(
@@ -92,7 +83,7 @@ fn the_same_rule_counts_for_both() {
 
 #[test]
 fn what_sops_writes_anew_is_not_taken_for_tampering() {
-    let Some(sops) = sops() else { return };
+    let Some([sops]) = ask([&SOPS]) else { return };
     let desk = Desk::new();
     // sops writes 1.0 as 1, and keeps the MAC.
     for (name, plain) in
@@ -110,7 +101,7 @@ fn what_sops_writes_anew_is_not_taken_for_tampering() {
 
 #[test]
 fn a_document_of_comments_only_has_its_own_block() {
-    let Some(sops) = sops() else { return };
+    let Some([sops]) = ask([&SOPS]) else { return };
     let plain = "---\n# only\n---\npw: x\n";
     let desk = Desk::with("f.yaml", plain);
     assert!(run(&desk, &sops, &["decrypt", "f.yaml"]).ends_with("---\npw: x\n"));

@@ -1,5 +1,6 @@
-//! Reading what the real sops wrote: kept files always, and the program itself where `KTHW_SOPS` names it.
-use super::{Secrets, keys::peer_tests::program};
+//! Reading what the real sops wrote: kept files, and the program itself.
+use super::Secrets;
+use kthw_peers::{SOPS, SSH_KEYGEN, ask, make_key};
 use std::{
     ffi::{OsStr, OsString},
     fs,
@@ -234,7 +235,7 @@ const SHAPES: &[Shape] = &[
 
 #[test]
 fn the_real_sops_writes_what_is_read() {
-    let Some(sops) = program("KTHW_SOPS") else { return };
+    let Some([sops]) = ask([&SOPS]) else { return };
     let recipient = ENCRYPTED.split("recipient: ").nth(1).and_then(|rest| rest.lines().next()).expect("the fixture has it");
     for (text, arguments, expected) in SHAPES {
         let folder = folder();
@@ -251,7 +252,7 @@ fn the_real_sops_writes_what_is_read() {
 
 #[test]
 fn a_mac_over_encrypted_values_only_is_checked_too() {
-    let Some(sops) = program("KTHW_SOPS") else { return };
+    let Some([sops]) = ask([&SOPS]) else { return };
     let folder = folder();
     let recipient = ENCRYPTED.split("recipient: ").nth(1).and_then(|rest| rest.lines().next()).expect("the fixture has it");
     let rules = folder.path().join("rules.yaml");
@@ -268,11 +269,10 @@ fn a_mac_over_encrypted_values_only_is_checked_too() {
 
 #[test]
 fn ssh_keys_open_files_too() {
-    let Some(sops) = program("KTHW_SOPS") else { return };
+    let Some([sops, ssh_keygen]) = ask([&SOPS, &SSH_KEYGEN]) else { return };
     let folder = folder();
     let key = folder.path().join("id_ed25519");
-    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().expect("ssh-keygen runs");
-    assert!(made.success());
+    make_key(&ssh_keygen, &key, "ed25519", "");
     let public = fs::read_to_string(key.with_extension("pub")).expect("ssh-keygen wrote it");
     let plain = folder.path().join("plain.yaml");
     fs::write(&plain, "a: x\n").expect("the folder is ours");

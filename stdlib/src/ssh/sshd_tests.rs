@@ -1,14 +1,14 @@
-//! The transport against a real sshd on a loopback address, with keys of its own. Skipped, aloud, where there is no sshd.
-#![allow(clippy::print_stderr)]
+//! The transport against a real sshd on a loopback address, with keys of its own.
 use super::*;
 use crate::workspace::{NodeSpec, Role, Ssh, Workspace};
 use kthw_engine::{
     Kind,
     node::{Finding, Nodes, PathKind, Probe},
 };
+use kthw_peers::{PS, SSH_ADD, SSH_AGENT, SSH_KEYGEN, SSHD, ask, make_key, start_sshd};
 use std::{
     fs,
-    net::{IpAddr, TcpListener, TcpStream},
+    net::{IpAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -16,10 +16,10 @@ use std::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-const SSHD: &str = "/usr/sbin/sshd";
-
 /// A server and the key that it lets in; it is stopped when dropped.
 struct Sshd {
+    program: PathBuf,
+    ssh_keygen: PathBuf,
     folder: tempfile::TempDir,
     address: IpAddr,
     port: u16,
@@ -27,24 +27,28 @@ struct Sshd {
 }
 
 impl Sshd {
+    /// Starts one; `None`, said aloud, where there is none.
+    #[track_caller]
     fn start(address: &str) -> Option<Self> {
-        Self::start_with(address, "")
-    }
-
-    fn start_with(address: &str, extra: &str) -> Option<Self> {
-        if !Path::new(SSHD).exists() {
-            eprintln!("skipped: {SSHD} is not installed");
-            return None;
-        }
+        let [program, ssh_keygen] = ask([&SSHD, &SSH_KEYGEN])?;
         let folder = tempfile::tempdir().unwrap();
-        keygen(&folder.path().join("host"), "ed25519", "");
-        keygen(&folder.path().join("user"), "ed25519", "");
+        make_key(&ssh_keygen, &folder.path().join("host"), "ed25519", "");
+        make_key(&ssh_keygen, &folder.path().join("user"), "ed25519", "");
         fs::copy(folder.path().join("user.pub"), folder.path().join("authorized_keys")).unwrap();
         let address: IpAddr = address.parse().unwrap();
         let port = TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port();
-        fs::write(folder.path().join("extra"), extra).unwrap();
-        let child = run_sshd(folder.path(), address, port);
-        Some(Self { folder, address, port, child })
+        let child = run_sshd(&program, &folder, address, port, "");
+        Some(Self { program, ssh_keygen, folder, address, port, child })
+    }
+
+    /// Starts the server again, with more lines of configuration.
+    fn start_again(&mut self, more: &str) {
+        self.stop();
+        self.child = run_sshd(&self.program, &self.folder, self.address, self.port, more);
+    }
+
+    fn make_key(&self, name: &str, kind: &str, passphrase: &str) {
+        make_key(&self.ssh_keygen, &self.at(name), kind, passphrase);
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -57,10 +61,8 @@ impl Sshd {
 
     /// Gives the server another host key, as a machine that was made anew would have.
     fn swap_host_key(&mut self) {
-        self.stop();
-        fs::remove_file(self.at("host")).unwrap();
-        keygen(&self.at("host"), "ed25519", "");
-        self.child = run_sshd(self.folder.path(), self.address, self.port);
+        self.make_key("host", "ed25519", "");
+        self.start_again("");
     }
 
     fn stop(&mut self) {
@@ -94,31 +96,12 @@ impl Drop for Sshd {
     }
 }
 
-fn keygen(path: &Path, kind: &str, passphrase: &str) {
-    let _ = fs::remove_file(path);
-    let done = Command::new("ssh-keygen").args(["-q", "-t", kind, "-N", passphrase, "-C", "test", "-f"]).arg(path).status().unwrap();
-    assert!(done.success());
-}
-
-fn run_sshd(folder: &Path, address: IpAddr, port: u16) -> Child {
-    // Where no init system has made it, sshd wants its empty folder.
-    let _ = fs::create_dir_all("/run/sshd");
-    let config = format!(
-        "ListenAddress {address}:{port}\nHostKey {0}/host\nAuthorizedKeysFile {0}/authorized_keys\nPidFile none\nUsePAM no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\nStrictModes no\n{1}\n",
-        folder.display(),
-        fs::read_to_string(folder.join("extra")).unwrap(),
+fn run_sshd(program: &Path, folder: &tempfile::TempDir, address: IpAddr, port: u16, more: &str) -> Child {
+    let more = format!(
+        "AuthorizedKeysFile {}/authorized_keys\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n{more}",
+        folder.path().display()
     );
-    fs::write(folder.join("config"), config).unwrap();
-    let log = fs::File::create(folder.join("log")).unwrap();
-    let mut child =
-        Command::new(SSHD).args(["-D", "-e", "-f"]).arg(folder.join("config")).stdin(Stdio::null()).stderr(log).spawn().unwrap();
-    let begun = Instant::now();
-    while TcpStream::connect((address, port)).is_err() {
-        assert!(child.try_wait().unwrap().is_none(), "sshd ended: {}", fs::read_to_string(folder.join("log")).unwrap());
-        assert!(begun.elapsed() < Duration::from_secs(20), "sshd does not listen");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    child
+    start_sshd(program, folder.path(), (address, port).into(), &more)
 }
 
 fn workspace() -> Workspace {
@@ -205,10 +188,8 @@ async fn machines_that_kthw_does_not_make_are_trusted_at_first_and_then_held_to_
 #[tokio::test]
 async fn of_several_host_keys_the_pinned_one_is_asked_for() {
     let Some(mut sshd) = Sshd::start("127.0.0.45") else { return };
-    keygen(&sshd.at("ecdsa"), "ecdsa", "");
-    fs::write(sshd.at("extra"), format!("HostKey {}", sshd.at("ecdsa").display())).unwrap();
-    sshd.stop();
-    sshd.child = run_sshd(sshd.folder.path(), sshd.address, sshd.port);
+    sshd.make_key("ecdsa", "ecdsa", "");
+    sshd.start_again(&format!("HostKey {}", sshd.at("ecdsa").display()));
     let known = KnownHosts::open(sshd.at("only ecdsa")).unwrap();
     known.pin("cu1", sshd.address, sshd.port, &fs::read_to_string(sshd.at("ecdsa.pub")).unwrap()).unwrap();
     SshNodes::new(Arc::new(sshd.workspace()), known).read("cu1", &[Probe::path("/")]).await.unwrap();
@@ -223,7 +204,7 @@ async fn what_does_not_let_in_says_why() {
         told(&error.unwrap_err())
     };
     let with_key = |name: &str, passphrase: &str| {
-        keygen(&sshd.at(name), "ed25519", passphrase);
+        sshd.make_key(name, "ed25519", passphrase);
         let mut workspace = sshd.workspace();
         workspace.ssh.key_file = Some(sshd.at(name).to_str().unwrap().into());
         workspace
@@ -246,16 +227,17 @@ async fn what_does_not_let_in_says_why() {
 
 #[tokio::test]
 async fn an_agent_logs_in() {
+    let Some([ssh_agent, ssh_add]) = ask([&SSH_AGENT, &SSH_ADD]) else { return };
     let Some(sshd) = Sshd::start("127.0.0.47") else { return };
     let socket = sshd.at("agent");
-    let mut agent = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
+    let mut agent = Command::new(ssh_agent).arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
     let begun = Instant::now();
     while !socket.exists() && begun.elapsed() < Duration::from_secs(10) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    keygen(&sshd.at("other"), "rsa", "");
+    sshd.make_key("other", "rsa", "");
     for key in ["other", "user"] {
-        let added = Command::new("ssh-add").arg("-q").arg(sshd.at(key)).env("SSH_AUTH_SOCK", &socket).status().unwrap();
+        let added = Command::new(&ssh_add).arg("-q").arg(sshd.at(key)).env("SSH_AUTH_SOCK", &socket).status().unwrap();
         assert!(added.success());
     }
     let mut workspace = sshd.workspace();
@@ -268,7 +250,8 @@ async fn an_agent_logs_in() {
 
 #[tokio::test]
 async fn a_jump_host_leads_on_and_is_checked_too() {
-    let (Some(gate), Some(sshd)) = (Sshd::start("127.0.0.48"), Sshd::start("127.0.0.49")) else { return };
+    let Some(gate) = Sshd::start("127.0.0.48") else { return };
+    let Some(sshd) = Sshd::start("127.0.0.49") else { return };
     fs::copy(sshd.at("user.pub"), gate.at("authorized_keys")).unwrap();
     let mut workspace = sshd.workspace();
     workspace.ssh.jump_host = Some(format!("root@{}:{}", gate.address, gate.port));
@@ -305,12 +288,14 @@ async fn a_tunnel_carries_bytes_both_ways() {
 
 #[tokio::test]
 async fn a_connection_that_broke_is_opened_again_for_reading() {
+    let Some([ps]) = ask([&PS]) else { return };
     let Some(mut sshd) = Sshd::start("127.0.0.51") else { return };
     let nodes = sshd.nodes();
     nodes.read("cu1", &[Probe::path("/")]).await.unwrap();
     sshd.stop();
     // The process of our session outlives the server; it is the parent of the shell that runs the query.
-    let _ = nodes.read("cu1", &[Probe::run(["sh", "-c", "kill -9 $(ps -o ppid= -p $PPID)"])]).await;
-    sshd.child = run_sshd(sshd.folder.path(), sshd.address, sshd.port);
+    let kill = format!("kill -9 $({} -o ppid= -p $PPID)", ps.display());
+    let _ = nodes.read("cu1", &[Probe::run(["sh", "-c", &kill])]).await;
+    sshd.start_again("");
     nodes.read("cu1", &[Probe::path("/")]).await.unwrap();
 }

@@ -1,13 +1,13 @@
 //! A fake Proxmox VE of our own for one test, and what a test does with it.
 //!
-//! It runs in the Python that `tests/peers/install pve` made, or in the one that KTHW_FAKEPVE names; without either the test says that it is
-//! skipped.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says why it is skipped")]
+//! It runs in the Python that `tests/peers/install pve` made, or in the one that KTHW_FAKEPVE names.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 use kthw_engine::{
     BoxFuture, Clock, Error, Events, Kind, Peers, Permit, Plan, Recipe, Report, RunOptions, Secret, Source, SystemClock, evaluate,
     node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
     plan, run,
 };
+use kthw_peers::{FAKEPVE, ask};
 use kthw_stdlib::{
     Dynamic,
     http::{HttpClient, Trust},
@@ -21,7 +21,7 @@ use kthw_stdlib::{
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -45,14 +45,9 @@ impl Drop for FakePve {
 }
 
 /// Starts one at `address` (a loopback address of the test's own), or says why not.
+#[track_caller]
 pub fn start(address: &str) -> Option<FakePve> {
-    let peers = std::env::var_os("KTHW_PEERS").map_or_else(|| "/var/cache/kthw-peers".into(), PathBuf::from);
-    let python = std::env::var_os("KTHW_FAKEPVE").map_or_else(|| peers.join("venv/bin/python"), PathBuf::from);
-    if !python.exists() {
-        assert!(std::env::var_os("KTHW_REQUIRE_PEERS").is_none(), "a peer test would be skipped");
-        eprintln!("SKIPPED: no fakepve; run `tests/peers/install pve`, or set KTHW_FAKEPVE to a Python that has it");
-        return None;
-    }
+    let [python] = ask([&FAKEPVE])?;
     let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("pve")).unwrap();
@@ -67,7 +62,7 @@ pub fn start(address: &str) -> Option<FakePve> {
     let begun = Instant::now();
     while !folder.path().join("pve.ready").exists() {
         assert!(begun.elapsed() < Duration::from_secs(60), "fakepve does not start");
-        assert!(process.try_wait().unwrap().is_none(), "fakepve ended; is fakepve[crypto] installed?");
+        assert!(process.try_wait().unwrap().is_none(), "fakepve ended");
         std::thread::sleep(Duration::from_millis(50));
     }
     let text = std::fs::read_to_string(folder.path().join("pve.env")).unwrap();

@@ -1,16 +1,16 @@
 //! The kinds of keys of the matrix, made on the spot: age, SSH, PGP in a throw-away home, AWS KMS of a moto server, groups of them.
 use super::super::{
     Group, MasterKey, Metadata, Recipient, Rules,
-    keys::peer_tests::{moto::Moto, pgp, program},
+    keys::peer_tests::{moto::Moto, pgp},
 };
 use super::{ENCRYPTED, KEY};
+use kthw_peers::make_key;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     ffi::OsString,
     fs,
     path::Path,
-    process::Command,
 };
 
 /// A kind of key.
@@ -39,19 +39,16 @@ pub(super) struct Kinds {
 }
 
 impl Kinds {
-    /// `None` where a program is not named, which is said.
-    pub fn start(folder: &Path) -> Option<Self> {
-        let (moto, gpg) = (program("KTHW_MOTO")?, program("KTHW_GPG")?);
+    pub fn start(folder: &Path, [moto, gpg, ssh_keygen]: [&Path; 3]) -> Self {
         let age = ENCRYPTED.split("recipient: ").nth(1).and_then(|rest| rest.lines().next()).expect("the fixture has it").to_owned();
 
         let key = folder.join("id_ed25519");
-        let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().expect("ssh-keygen runs");
-        assert!(made.success());
+        make_key(ssh_keygen, &key, "ed25519", "");
         let ssh = fs::read_to_string(key.with_extension("pub")).expect("ssh-keygen wrote it").trim().to_owned();
 
-        let moto = Moto::start(&moto);
+        let moto = Moto::start(moto);
         let home = moto.home().with("SOPS_AGE_KEY", KEY).with("SOPS_AGE_SSH_PRIVATE_KEY_FILE", key);
-        let keys = pgp::Keys::new(home, &gpg, "");
+        let keys = pgp::Keys::new(home, gpg, "");
         let (pgp, arn) = (keys.fingerprint.clone(), moto.key(&keys.home));
         let variables: BTreeMap<String, OsString> = keys.home.variables.iter().cloned().collect();
 
@@ -83,7 +80,7 @@ impl Kinds {
             kind("groups (2 of 3)", &[&[&age], &[&pgp, &ssh], &[&kms]], Some(2)),
             kind("groups (all of 2)", &[&[&ssh], &[&kms_with_context]], None),
         ];
-        Some(Self { all, _running: (moto, keys) })
+        Self { all, _running: (moto, keys) }
     }
 }
 

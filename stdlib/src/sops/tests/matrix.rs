@@ -1,11 +1,9 @@
 //! Both ways between kthw and the real sops: every format with every feature, for every kind of key.
 //!
 //! A cell passes when what one writes opens in the other with a valid MAC, both see the same tree (each by its own reader, and once more
-//! as the JSON that sops makes of it), and both encrypted the same names. `KTHW_SOPS`, `KTHW_GPG` and `KTHW_MOTO` name the real
-//! programs.
+//! as the JSON that sops makes of it), and both encrypted the same names.
 use super::super::{
     File, Format, KeyServices, Metadata, Rules, SopsError, encrypt,
-    keys::peer_tests::program,
     new_data_key,
     text::{What, dotted},
 };
@@ -14,6 +12,7 @@ use super::{
     flips::tree,
     kinds::{Kind, Kinds},
 };
+use kthw_peers::{GPG, MOTO, SOPS, SSH_KEYGEN, ask};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,9 +32,9 @@ type Cell = Result<&'static str, String>;
 
 #[test]
 fn kthw_and_the_real_sops_read_each_other() {
-    let Some(sops) = program("KTHW_SOPS") else { return };
+    let Some([sops, moto, gpg, ssh_keygen]) = ask([&SOPS, &MOTO, &GPG, &SSH_KEYGEN]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let Some(kinds) = Kinds::start(folder.path()) else { return };
+    let kinds = Kinds::start(folder.path(), [&moto, &gpg, &ssh_keygen]);
     let peer = |format, ending| Peer { sops: &sops, format, ending, folder: tempfile::tempdir().expect("a temporary folder") };
     let columns: Vec<Vec<(String, Cell)>> = thread::scope(|scope| {
         let column = |(format, ending): (Format, &'static str)| {
@@ -88,9 +87,9 @@ const REFUSED: &[&str] = &["%YAML 1.2\n---\na: b\n", "a: ! 1\n", "a: !!timestamp
 
 #[test]
 fn odd_layouts_read_back_in_both() {
-    let Some(sops) = program("KTHW_SOPS") else { return };
+    let Some([sops, moto, gpg, ssh_keygen]) = ask([&SOPS, &MOTO, &GPG, &SSH_KEYGEN]) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let Some(kinds) = Kinds::start(folder.path()) else { return };
+    let kinds = Kinds::start(folder.path(), [&moto, &gpg, &ssh_keygen]);
     let peer = Peer { sops: &sops, format: Format::Yaml, ending: "yaml", folder };
     let age = &kinds.all[0];
     let metadata = age.metadata(Rules::default(), false);

@@ -1,6 +1,7 @@
 //! Layout, comments, aliases and setting, with and without the real sops.
-use crate::sops::keys::peer_tests::program;
 use crate::sops::{DataKey, File, Format, KeyServices, MasterKey, Metadata, Opened, Recipient, Rules, encrypt, new_data_key};
+use kthw_peers::{SOPS, ask};
+
 /// A file without recipients: tests hold the data key themselves.
 fn metadata(rules: Rules) -> Metadata {
     Metadata::new(vec![vec![MasterKey::to(Recipient::Age("age1test".into()))]], None, rules, false)
@@ -160,7 +161,7 @@ const COMMENTED: &[&str] = &[
 
 #[test]
 fn the_real_sops_reads_every_comment() {
-    let Some(sops) = program("KTHW_SOPS") else { return };
+    let Some([sops]) = ask([&SOPS]) else { return };
     let identity = include_str!("../../fixtures/age-key.txt");
     let recipient = identity.split("public key: ").nth(1).and_then(|rest| rest.lines().next()).expect("the fixture has it");
     let key = new_data_key();

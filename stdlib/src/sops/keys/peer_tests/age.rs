@@ -6,12 +6,12 @@ use std::sync::{
 };
 
 /// Makes an SSH key; gives its public key.
-fn ssh_key(home: &Home, name: &str, kind: &str, passphrase: &str) -> String {
+fn ssh_key(home: &Home, ssh_keygen: &Path, name: &str, kind: &str, passphrase: &str) -> String {
     let path = home.write(name, "");
     fs::remove_file(&path).expect("it was just made");
     let path = path.to_str().expect("UTF-8");
     let bits: &[&str] = if kind == "rsa" { &["-b", "2048"] } else { &[] };
-    text(home.run(Path::new("ssh-keygen"), &[&["-q", "-t", kind, "-N", passphrase, "-C", "me@here", "-f", path], bits].concat()));
+    text(home.run(ssh_keygen, &[&["-q", "-t", kind, "-N", passphrase, "-C", "me@here", "-f", path], bits].concat()));
     fs::read_to_string(format!("{path}.pub")).expect("ssh-keygen wrote it").trim().to_owned()
 }
 
@@ -24,7 +24,7 @@ fn age_key(home: &Home, age: &Path) -> String {
 
 #[test]
 fn keys_of_age_keygen() {
-    let (Some(sops), Some(age)) = (program("KTHW_SOPS"), program("KTHW_AGE")) else { return };
+    let Some([sops, age]) = ask([&SOPS, &AGE]) else { return };
     let home = Home::new();
     let recipient = age_key(&home, &age);
     let file = home.path().join("keys.txt");
@@ -41,10 +41,10 @@ fn keys_of_age_keygen() {
 
 #[test]
 fn keys_of_ssh_keygen() {
-    let Some(sops) = program("KTHW_SOPS") else { return };
+    let Some([sops, ssh_keygen]) = ask([&SOPS, &SSH_KEYGEN]) else { return };
     for (kind, name) in [("ed25519", ".ssh/id_ed25519"), ("rsa", ".ssh/id_rsa"), ("ed25519", "elsewhere/key")] {
         let home = Home::new();
-        let public = ssh_key(&home, name, kind, "");
+        let public = ssh_key(&home, &ssh_keygen, name, kind, "");
         let path = home.path().join(name);
         let home = if name.starts_with(".ssh") { home } else { home.with("SOPS_AGE_SSH_PRIVATE_KEY_FILE", path) };
         both_ways(&home, &sops, &["encrypt", "--age", &public], &[Recipient::Age(public.clone())]);
@@ -53,10 +53,10 @@ fn keys_of_ssh_keygen() {
 
 #[test]
 fn a_protected_ssh_key_is_asked_for_only_when_it_fits() {
-    let Some(sops) = program("KTHW_SOPS") else { return };
+    let Some([sops, ssh_keygen]) = ask([&SOPS, &SSH_KEYGEN]) else { return };
     let home = Home::new();
-    let public = ssh_key(&home, ".ssh/id_ed25519", "ed25519", "correct horse");
-    let other = ssh_key(&home, "other", "ed25519", "");
+    let public = ssh_key(&home, &ssh_keygen, ".ssh/id_ed25519", "ed25519", "correct horse");
+    let other = ssh_key(&home, &ssh_keygen, "other", "ed25519", "");
     let theirs = home.sops_encrypts(&sops, &["encrypt", "--age", &public]);
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
@@ -95,14 +95,14 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 #[test]
 fn a_file_of_keys_that_age_protects() {
-    let (Some(sops), Some(age)) = (program("KTHW_SOPS"), program("KTHW_AGE")) else { return };
+    let Some([sops, age, python]) = ask([&SOPS, &AGE, &PYTHON]) else { return };
     let home = Home::new();
     let recipient = age_key(&home, &age);
     let (plain, protected) = (home.path().join("keys.txt"), home.path().join("keys.age"));
     let [age, plain, file] = [&age, &plain, &protected].map(|path| path.to_str().expect("UTF-8"));
     for armor in [&["-a"][..], &[]] {
         let arguments = [&["-c", ON_A_TERMINAL, age, "-p"], armor, &["-o", file, plain]].concat();
-        text(home.run(Path::new("python3"), &arguments));
+        text(home.run(&python, &arguments));
         let theirs = home.sops_encrypts(&sops, &["encrypt", "--age", &recipient]);
         let variables = [home.without(&[]), vec![("SOPS_AGE_KEY_FILE".into(), protected.clone().into())]].concat();
         let services = services(variables).with_passphrase(|_| Some(Secret::new("correct horse")));

@@ -7,11 +7,11 @@ use super::{
 
 #[test]
 fn any_two_of_three_groups_open_what_either_sealed() {
-    let (Some(sops), Some(gpg), Some(moto)) = (program("KTHW_SOPS"), program("KTHW_GPG"), program("KTHW_MOTO")) else { return };
+    let Some([sops, gpg, moto, age]) = ask([&SOPS, &GPG, &MOTO, &AGE]) else { return };
     let moto = Moto::start(&moto);
     let home = moto.home();
     let arn = moto.key(&home);
-    let made = text(home.run(Path::new("age-keygen"), &[]));
+    let made = text(home.run(&age.with_file_name("age-keygen"), &[]));
     let (private, public) = (made.lines().last().expect("a key"), made.split("public key: ").nth(1).expect("a recipient"));
     let public = public.lines().next().expect("a line").to_owned();
     let keys = Keys::new(home.with("SOPS_AGE_KEY", private), &gpg, "");

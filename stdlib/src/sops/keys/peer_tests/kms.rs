@@ -7,7 +7,7 @@ use miette::Diagnostic;
 
 #[test]
 fn a_key_of_kms_with_a_context() {
-    let (Some(sops), Some(moto)) = (program("KTHW_SOPS"), program("KTHW_MOTO")) else { return };
+    let Some([sops, moto]) = ask([&SOPS, &MOTO]) else { return };
     let moto = Moto::start(&moto);
     let home = moto.home();
     let arn = moto.key(&home);
@@ -34,7 +34,7 @@ fn a_key_of_kms_with_a_context() {
 
 #[test]
 fn credentials_come_from_files_and_profiles_too() {
-    let (Some(sops), Some(moto)) = (program("KTHW_SOPS"), program("KTHW_MOTO")) else { return };
+    let Some([sops, moto]) = ask([&SOPS, &MOTO]) else { return };
     let moto = Moto::start(&moto);
     let home = moto.home();
     let arn = moto.key(&home);
@@ -75,7 +75,7 @@ fn allowing(actions: &str) -> String {
 
 #[test]
 fn signatures_are_right_and_roles_are_assumed() {
-    let (Some(sops), Some(moto)) = (program("KTHW_SOPS"), program("KTHW_MOTO")) else { return };
+    let Some([sops, moto]) = ask([&SOPS, &MOTO]) else { return };
     let moto = Moto::start(&moto);
     let home = moto.home();
     let arn = moto.key(&home);

@@ -1,7 +1,5 @@
 //! The services against the real programs: sops, gpg, age, ssh-keygen, and moto_server for AWS. Each test makes its own folder and keys.
-//!
-//! `KTHW_SOPS`, `KTHW_GPG`, `KTHW_AGE` and `KTHW_MOTO` name them; a test whose program is not named says SKIPPED, and fails when
-//! `KTHW_REQUIRE_PEERS` is set. Nothing is sent to any address but 127.0.0.1.
+//! Nothing is sent to any address but 127.0.0.1.
 mod age;
 mod groups;
 mod kms;
@@ -9,6 +7,7 @@ pub(in crate::sops) mod moto;
 pub(in crate::sops) mod pgp;
 
 use super::{super::*, tests::metadata, *};
+use kthw_peers::{AGE, GPG, MOTO, PYTHON, SOPS, SSH_KEYGEN, ask};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -22,16 +21,6 @@ const PLAIN: &str = "a: secret ü\nlist: [1, x]\n";
 pub(in crate::sops) struct Home {
     folder: TempDir,
     pub variables: Vec<(String, OsString)>,
-}
-
-/// The program that a variable names.
-pub(in crate::sops) fn program(variable: &str) -> Option<PathBuf> {
-    let program = std::env::var_os(variable).map(PathBuf::from);
-    if program.is_none() {
-        assert!(std::env::var_os("KTHW_REQUIRE_PEERS").is_none(), "a peer test would be skipped: {variable} is not set");
-        eprintln!("SKIPPED: set {variable} to run against the real program");
-    }
-    program
 }
 
 impl Home {

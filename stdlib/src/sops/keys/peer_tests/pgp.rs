@@ -39,7 +39,7 @@ impl Keys {
 
 #[test]
 fn a_key_of_gpg() {
-    let (Some(sops), Some(gpg)) = (program("KTHW_SOPS"), program("KTHW_GPG")) else { return };
+    let Some([sops, gpg]) = ask([&SOPS, &GPG]) else { return };
     let keys = Keys::new(Home::new(), &gpg, "");
     both_ways(&keys.home, &sops, &["encrypt", "--pgp", &keys.fingerprint], &[keys.recipient()]);
     let mut groups = vec![vec![MasterKey::to(keys.recipient())]];
@@ -80,7 +80,7 @@ done
 
 #[test]
 fn the_agent_of_gpg_asks_for_a_passphrase_when_nothing_else_opens() {
-    let (Some(sops), Some(gpg)) = (program("KTHW_SOPS"), program("KTHW_GPG")) else { return };
+    let Some([sops, gpg, age]) = ask([&SOPS, &GPG, &AGE]) else { return };
     let keys = Keys::new(Home::new(), &gpg, "correct horse");
     let pinentry = keys.home.write("pinentry", PINENTRY);
     fs::set_permissions(&pinentry, fs::Permissions::from_mode(0o755)).expect("the file is ours");
@@ -88,8 +88,7 @@ fn the_agent_of_gpg_asks_for_a_passphrase_when_nothing_else_opens() {
     // It has the passphrase in its memory, from when the key was made.
     keys.home.run(&gpg.with_file_name("gpgconf"), &["--kill", "gpg-agent"]);
     let asked = keys.home.path().join("asked");
-    let age = Home::new();
-    let made = text(age.run(&PathBuf::from("age-keygen"), &[]));
+    let made = text(Home::new().run(&age.with_file_name("age-keygen"), &[]));
     let (private, public) = (made.lines().last().expect("a key"), made.split("public key: ").nth(1).expect("a recipient"));
     let public = public.lines().next().expect("a line").to_owned();
     let both = encrypted_to(&keys.home.services(), &[vec![keys.recipient(), Recipient::Age(public)]], None);
