@@ -1,6 +1,7 @@
 //! Tests that share fixed addresses, ports or the machine's cores run one after the other: threads of one process, and processes.
 use std::{
     fs::{File, TryLockError},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -16,12 +17,12 @@ pub struct Turn {
 impl Turn {
     /// Waits until no other test has the turn of this name.
     pub fn take(name: &str) -> Self {
-        Self::within(name, LIMIT)
+        Self::within(&std::env::temp_dir(), name, LIMIT)
     }
 
-    fn within(name: &str, limit: Duration) -> Self {
-        // Nobody may write to another user's file there, root included.
-        let path = std::env::temp_dir().join(format!("kthw-tests-{}-{name}.lock", rustix::process::geteuid()));
+    fn within(folder: &Path, name: &str, limit: Duration) -> Self {
+        // Nobody may write to another user's file in a folder for all, root included.
+        let path = folder.join(format!("kthw-tests-{}-{name}.lock", rustix::process::geteuid()));
         // The lock is of this open file, not of the process, so that it holds between threads too.
         let lock = File::options().append(true).create(true).open(&path);
         let lock = lock.unwrap_or_else(|error| panic!("cannot open {}: {error}", path.display()));
@@ -43,18 +44,14 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// A name of this process's own.
-    fn name(test: &str) -> String {
-        format!("{test}-{}", std::process::id())
-    }
-
     #[test]
     fn one_has_it_at_a_time() {
-        let (name, inside, done) = (name("one"), AtomicUsize::new(0), AtomicUsize::new(0));
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (inside, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let _turn = Turn::take(&name);
+                    let _turn = Turn::within(folder.path(), "one", LIMIT);
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                     std::thread::sleep(Duration::from_millis(30));
                     inside.fetch_sub(1, Ordering::SeqCst);
@@ -67,10 +64,10 @@ mod tests {
 
     #[test]
     fn the_wait_ends_and_says_for_what() {
-        let name = name("limit");
-        let _turn = Turn::take(&name);
-        let waiting = std::panic::catch_unwind(|| Turn::within(&name, Duration::from_millis(250)));
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let _turn = Turn::within(folder.path(), "one", LIMIT);
+        let waiting = std::panic::catch_unwind(|| Turn::within(folder.path(), "one", Duration::from_millis(250)));
         let told = waiting.expect_err("another has it").downcast::<String>().expect("words");
-        assert!(told.starts_with(&format!("waited 250ms for the turn `{name}`")), "{told}");
+        assert!(told.starts_with("waited 250ms for the turn `one`"), "{told}");
     }
 }
