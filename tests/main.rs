@@ -3,6 +3,7 @@
 
 mod bad_recipes;
 mod canary;
+mod clusters;
 mod guide;
 mod lab;
 mod peers;

@@ -8,6 +8,8 @@ mod containerd_config;
 mod control_plane;
 mod mirror;
 mod packages;
+#[cfg(test)]
+mod peer_tests;
 mod token;
 mod worker;
 
