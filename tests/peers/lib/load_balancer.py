@@ -5,11 +5,11 @@ from cluster_node import APT_INSTALL, Node
 
 NUMBER = 9  # 10.77.0.19
 
+# One after the other, because a server that hangs has the fewest connections and least_conn would ask it again and again.
 # Taking the next server must not take NGINX's default of a minute, and a watch may be silent for long.
 STREAM = """\
 stream {{
     upstream kubernetes {{
-        least_conn;
 {servers}
     }}
     server {{

@@ -2,6 +2,7 @@
 import json
 
 import cluster_add_ons
+import steps
 from common import Failure
 
 # The first address of the service network is the API server's own.
@@ -48,5 +49,9 @@ def web(cluster):
         if address not in said.split():
             raise Failure(f"CoreDNS does not resolve {name}.svc.cluster.local to {address} from a pod: {said}")
     # Without wget's own limit of time: Debian's static busybox crashes on -T.
-    script = "for i in $(busybox seq 40); do busybox wget -q -O - http://web.web.svc.cluster.local/; done"
-    want("pods that answered behind their service", sorted(set(cluster.kubectl(*inside, "sh", "-c", script).split())), pods)
+    script = "for i in $(busybox seq 20); do busybox wget -q -O - http://web.web.svc.cluster.local/; done"
+
+    def both_answer():
+        seen = sorted(set(cluster.kubectl(*inside, "sh", "-c", script, check=False).split()))
+        return seen == pods or f"answers of {seen}"
+    steps.wait(30, f"{' and '.join(pods)} to answer behind their service", both_answer)
