@@ -9,7 +9,7 @@ import steps
 from common import Failure, run
 
 NAME = "web.example.net"
-ADD_ONS = ("metallb", "traefik", "cert-manager")
+ADD_ONS = ("metallb", "traefik", "cert-manager", "metrics-server")
 
 
 def prove(test):
