@@ -100,12 +100,12 @@ class Relay(Handler):
 
 
 class Files(Handler):
-    """Plain files: /kubernetes/ is the apt repository of everything, /core:/stable:/vX.Y/deb/ that of one minor, /upstream/ is KTHW_TEST_DATA."""
+    """Plain files: the apt repositories /kubernetes/ (everything), /core:/stable:/vX.Y/deb/ (one minor), /docker/; KTHW_TEST_DATA at /upstream/."""
 
     def do_GET(self):
         path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
         apt = self.world.peer("kubernetes", "apt")
-        roots = {"/kubernetes/": os.path.join(apt, "all")}
+        roots = {"/kubernetes/": os.path.join(apt, "all"), "/docker/": os.path.join(apt, "docker")}
         for minor in (name for name in os.listdir(apt) if name.startswith("v")) if os.path.isdir(apt) else ():
             roots[f"/core:/stable:/{minor}/deb/"] = os.path.join(apt, minor)
         if self.world.data:
