@@ -93,7 +93,8 @@ fn nothing_complains(world: &World) {
 
 /// The lines of a log that complain about a configuration: something deprecated, unknown, ignored or migrated.
 fn complaints(program: &str, log: &str) -> Vec<String> {
-    const WORDS: [&str; 7] = ["deprecated", "unknown field", "unknown flag", "unknown key", "strict decoding", "has been removed", "migrat"];
+    const WORDS: [&str; 7] =
+        ["deprecated", "unknown field", "unknown flag", "unknown key", "strict decoding", "has been removed", "migrat"];
     // What the fixtures of a test host bring about, and what every cluster of this version says (docs/TESTING.md has the reasons).
     const FIXTURES: [&str; 5] =
         ["--cgroups-per-qos", "--enforce-node-allocatable", "--fail-swap-on", "[WARNING SystemVerification]", "v1 Endpoints is deprecated"];
@@ -107,7 +108,8 @@ fn complaints(program: &str, log: &str) -> Vec<String> {
 
 /// What a run could have written on a host, with the times of change.
 fn written_files(world: &World, number: u32) -> String {
-    let list = "find /etc /usr/local /opt /root /home /var/lib/kthw -xdev -type f -printf '%p %C@ %s\\n' 2>/dev/null | grep -v '/etc/mtab' | sort";
+    let list =
+        "find /etc /usr/local /opt /root /home /var/lib/kthw -xdev -type f -printf '%p %C@ %s\\n' 2>/dev/null | grep -v '/etc/mtab' | sort";
     world.inside(number, &["sh", "-c", list]).stdout
 }
 
