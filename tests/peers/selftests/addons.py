@@ -1,4 +1,4 @@
-"""What runs on a cluster: an address of MetalLB answered by ARP, Traefik behind it with TLS of cert-manager, metrics of metrics-server."""
+"""What runs on a cluster: an address of MetalLB answered by ARP, Traefik behind it, TLS with a certificate of cert-manager's own CA."""
 import base64
 import json
 import subprocess
@@ -9,7 +9,8 @@ import steps
 from common import Failure, run
 
 NAME = "web.example.net"
-ADD_ONS = ("metallb", "traefik", "cert-manager", "metrics-server")
+# Without metrics-server: it is Ready only once it knows the memory of pods, which kubelets learn from a cgroup controller that hosts lack.
+ADD_ONS = ("metallb", "traefik", "cert-manager")
 
 
 def prove(test):
@@ -25,9 +26,8 @@ def prove(test):
     test.say("Traefik answers /ping; cert-manager issued a certificate of a CA of its own")
     through_tls(cluster, address, authority)
     test.say(f"https://{NAME}/ through Ingress, the certificate verified with that CA; both pods answered")
-    steps.wait(120, "metrics of both nodes", lambda: metrics(cluster), 2)
-    test.say("metrics-server knows both nodes")
     checks.sizes_of_tmpfs(cluster)
+    test.say("every tmpfs has a size, those of pods too")
 
 
 def curl(cluster, *arguments):
@@ -95,11 +95,3 @@ def through_tls(cluster, address, authority):
     other = curl(cluster, "--insecure", "--resolve", f"other.example.net:443:{address}", "https://other.example.net/")
     if "404" not in other:
         raise Failure(f"https://other.example.net/ should be unknown to Traefik, but it answered {other!r}")
-
-
-def metrics(cluster):
-    text = cluster.kubectl("get", "--raw", "/apis/metrics.k8s.io/v1beta1/nodes", check=False)
-    if not text:
-        return "the metrics API does not answer"
-    known = {item["metadata"]["name"] for item in json.loads(text)["items"] if item["usage"]}
-    return {node.name for node in cluster.nodes} == known or f"metrics of {sorted(known)}"
