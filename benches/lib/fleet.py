@@ -32,8 +32,8 @@ Subsystem sftp internal-sftp
 # The first process of the hosts' namespace. What tools leave in /tmp goes with it, and /root is a clean home, so that nobody's shell start-up files slow the remote shells.
 INIT = """\
 set -eu
-mount -t tmpfs none /run && mkdir /run/sshd
-mount -t tmpfs none /tmp
+mount -t tmpfs -o size=16m none /run && mkdir /run/sshd
+mount -t tmpfs -o size=512m none /tmp
 mount --bind {home} /root
 for configuration in {folder}/*.conf; do /usr/sbin/sshd -D -f "$configuration" -E "${{configuration%.conf}}.log" & done
 wait
