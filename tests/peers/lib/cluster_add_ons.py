@@ -1,6 +1,7 @@
 """Add-ons of a cluster: manifests of tests/peers/add-ons, and upstream's own out of the Go module that the program was built from."""
 import json
 import os
+import sys
 
 import steps
 import versions
@@ -48,6 +49,8 @@ def bring(cluster, wanted, say):
         for path in manifests(cluster.world, name):
             apply(cluster, path)
             wait_for_workloads(cluster, path)
+        if name == "cert-manager":
+            wait_for_injection(cluster)
         if name not in cluster.add_ons:
             cluster.add_ons.append(name)
             cluster.save()
@@ -78,6 +81,21 @@ def wait_for_workloads(cluster, path, seconds=180):
         if item["kind"] in ("Deployment", "DaemonSet"):
             name, namespace = item["metadata"]["name"], item["metadata"]["namespace"]
             steps.wait(seconds, f"{item['kind']} {namespace}/{name} to run", lambda item=item: rolled_out(cluster, item), 1)
+
+
+def wait_for_injection(cluster):
+    """Waits until the API server trusts cert-manager's webhook. The injector may miss a Secret that is made while it starts (seen once in
+    ten times), and only looks again when something changes or it starts anew: so it is started anew once."""
+    def injected():
+        text = cluster.kubectl("get", "validatingwebhookconfiguration", "cert-manager-webhook", "-o", "json", check=False)
+        return bool(text) and all(webhook["clientConfig"].get("caBundle") for webhook in json.loads(text)["webhooks"])
+    what = "cert-manager's injector to give the webhook's CA to the API server"
+    try:
+        steps.wait(15, what, injected)
+    except Failure:
+        print("        cert-manager's injector missed the webhook's CA and is started anew", file=sys.stderr, flush=True)
+        cluster.kubectl("rollout", "restart", "deployment", "cert-manager-cainjector", "-n", "cert-manager")
+        steps.wait(60, what, injected)
 
 
 def rolled_out(cluster, item):
