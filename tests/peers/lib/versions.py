@@ -12,6 +12,10 @@ IMPORT = re.compile(r'^\s*(?:import\s+)?_\s+"([^"]+)"', re.M)
 KUBERNETES = [f"{package}.{name}" for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
               for name in ("gitVersion=v{version}", "gitMajor={major}", "gitMinor={minor}", "gitTreeState=clean")]
 
+# runc is the one program that is partly in C. It is linked statically, as upstream's own builds are, so that the C library of the machine
+# that builds it need not be the hosts'; without the tag it would refuse every pod that asks for a seccomp profile.
+C_TAGS = {"runc": "seccomp netgo osusergo"}
+
 
 @dataclass(frozen=True)
 class Module:
@@ -44,11 +48,17 @@ class Module:
         return {package.rsplit("/", 1)[1]: package.rsplit("/", 1)[1] + dash + version for package in packages}
 
     def linker_flags(self):
-        return " ".join(["-s", "-w", *(f"-X {variable}" for variable in self.variables)])
+        static = ["-extldflags -static"] if self.tags else []
+        return " ".join(["-s", "-w", *(f"-X {variable}" for variable in self.variables), *static])
+
+    @property
+    def tags(self):
+        """Build tags of a program that is partly in C; none for the others."""
+        return C_TAGS.get(self.name, "")
 
     def key(self):
         """Changes whenever the programs could: version, toolchain, flags, and every file of the module."""
-        digest = hashlib.sha256(repr((self.version, self.toolchain, self.linker_flags())).encode())
+        digest = hashlib.sha256(repr((self.version, self.toolchain, self.linker_flags(), *([self.tags] if self.tags else []))).encode())
         for folder, folders, files in sorted(os.walk(self.folder)):
             folders.sort()
             for name in sorted(files):
