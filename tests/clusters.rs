@@ -41,6 +41,7 @@ fn from_nothing_to_ready(version: &str) {
     let writes = world.pve_writes();
     let files = || (1..=3).map(|number| written_files(&world, number)).collect::<Vec<_>>();
     let before = files();
+    assert!(before[0].contains("/etc/kubernetes/kthw/kubeadm.yaml "), "the list of files holds what kthw wrote: {}", before[0]);
     let again = run(&["--yes"]).ended_with(0);
     assert!(again.stdout.contains("Nothing to change"), "{}", again.stdout);
     run(&["--dry-run"]).ended_with(0);
