@@ -139,6 +139,14 @@ pub fn neighbours(workspace: &WorkspaceText) -> Vec<(String, String)> {
     found
 }
 
+/// The embedded workspaces: their labels and texts.
+pub fn embedded_workspaces() -> impl Iterator<Item = (String, &'static str)> {
+    WORKSPACES.dirs().filter_map(|folder| {
+        let path = folder.path().join("workspace.yaml");
+        Some((format!("workspaces/{}", path.display()), WORKSPACES.get_file(&path)?.contents_utf8()?))
+    })
+}
+
 /// The names of the embedded workspaces.
 pub fn workspace_names() -> Vec<String> {
     WORKSPACES.dirs().map(|folder| folder.path().to_string_lossy().into_owned()).collect()

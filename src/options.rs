@@ -14,6 +14,9 @@ pub struct WorkspaceOptions {
     /// Use the simulated world instead of real machines
     #[arg(long)]
     pub lab: bool,
+    /// With `--lab`: let time pass, so many times as fast as real time, and ask as for real machines
+    #[arg(long, requires = "lab", value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub speed: Option<u32>,
     /// Folder for what kthw remembers (known hosts, cache, lab); one folder per workspace is made in it
     #[arg(long, env = "KTHW_STORE", value_name = "FOLDER")]
     pub store: Option<PathBuf>,

@@ -7,7 +7,7 @@ use crate::{
 use kthw_engine::{Error, Evaluated, Graph, Peers, Result, Secret, nearest};
 use kthw_stdlib::{
     sops::Secrets,
-    workspace::{Cluster, Workspace, WorkspaceFile},
+    workspace::{Cluster, NodeSpec, Workspace, WorkspaceFile},
 };
 use std::{
     ops::Deref,
@@ -191,8 +191,34 @@ pub fn connect_workspace(workspace: &Loaded, options: &WorkspaceOptions) -> Resu
     if !options.lab && workspace.folder.is_none() {
         return Err(Error::usage(OnlyAnExample { name: workspace.name.clone() }));
     }
+    if !options.lab
+        && let Some(example) = example_behind(workspace)
+    {
+        return Err(Error::usage(StillAnExample { name: workspace.name.clone(), domain: workspace.domain.clone(), example }));
+    }
     let store = store_of(workspace, options)?;
-    if options.lab { Ok(World::Lab(lab::open(workspace, &store)?)) } else { Ok(World::Real(real::open(workspace, &store)?)) }
+    if options.lab { Ok(World::Lab(lab::open(workspace, &store, options.speed)?)) } else { Ok(World::Real(real::open(workspace, &store)?)) }
+}
+
+/// The embedded workspace whose domain and addresses this one still has, wherever its file lies: they belong to somebody else.
+fn example_behind(workspace: &Workspace) -> Option<String> {
+    library::embedded_workspaces().find_map(|(label, text)| {
+        let example = WorkspaceFile::parse(&label, text).ok()?.into_workspace();
+        let same = |node: &NodeSpec| example.nodes.iter().any(|theirs| theirs.address == node.address);
+        (example.domain == workspace.domain && workspace.nodes.iter().any(same)).then_some(label)
+    })
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("workspace `{name}` still has the domain {domain} and addresses of the example {example}; they are not yours")]
+#[diagnostic(
+    code(kthw::workspace::still_an_example),
+    help("write your own domain, addresses and VM ids into workspace.yaml, or look at the example with `--lab`")
+)]
+struct StillAnExample {
+    name: String,
+    domain: String,
+    example: String,
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

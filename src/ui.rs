@@ -1,7 +1,7 @@
 //! The only file that prints: plan and report on stdout, progress and errors on stderr, events as JSON when asked.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 use indicatif::{ProgressBar, ProgressStyle};
-use kthw_engine::{Error, Event, Events, Outcome, Plan, Report, Secret};
+use kthw_engine::{Error, Event, Events, Outcome, Plan, Report, RunStamp, Secret};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use std::{
     collections::BTreeMap,
@@ -112,12 +112,17 @@ impl Ui {
             self.line(&format!("Nothing to change: all {chosen} resources are as declared{rest}."));
             return;
         }
-        let parts: Vec<String> = ["create", "update", "replace", "delete"]
-            .into_iter()
-            .filter(|word| count(word) > 0)
-            .map(|word| format!("{} to {word}", count(word)))
-            .collect();
+        let parts: Vec<String> =
+            [("create", "to create"), ("update", "to update"), ("delete", "to delete"), ("unknown", "unknown"), ("refused", "refused")]
+                .into_iter()
+                .filter(|(word, _)| count(word) > 0)
+                .map(|(word, told)| format!("{} {told}", count(word)))
+                .collect();
         self.line(&format!("Plan: {}, {} unchanged.", parts.join(", "), count("none")));
+        for (id, error) in plan.failures() {
+            self.note(&format!("\n{id} could not be planned:"));
+            self.error(error);
+        }
     }
 
     /// What a run did.
@@ -140,9 +145,10 @@ impl Ui {
         }
         let unchanged = report.count(|outcome| *outcome == Outcome::Unchanged);
         let seconds = report.took.as_secs_f64();
+        let refused = if report.refused() > 0 { format!(", {} refused", report.refused()) } else { String::new() };
         self.line(&format!(
-            "{}: {} changed, {unchanged} unchanged, {} failed, {} skipped, in {seconds:.1} s.",
-            if report.failures.is_empty() && !report.stopped { "Done" } else { "Not done" },
+            "{}: {} changed, {unchanged} unchanged, {} failed, {} skipped{refused}, in {seconds:.1} s.",
+            if report.failures.is_empty() && !report.stopped && report.refused() == 0 { "Done" } else { "Not done" },
             report.changed(),
             report.failures.len(),
             report.skipped(),
@@ -182,11 +188,11 @@ impl Ui {
     }
 
     /// Where the events of a plan or run go: JSON lines, a live line on a terminal, or plain lines.
-    pub fn events(&self) -> Events {
+    pub fn events(&self, stamp: &RunStamp) -> Events {
         if self.json {
-            let ui = self.clone();
+            let (ui, stamp) = (self.clone(), stamp.clone());
             return Arc::new(move |event| {
-                if let Ok(line) = serde_json::to_string(&event) {
+                if let Ok(line) = serde_json::to_string(&stamp.on(event)) {
                     ui.line(&line);
                 }
             });
@@ -209,7 +215,7 @@ impl Ui {
 fn panicked(panic: &std::panic::PanicHookInfo<'_>) -> String {
     let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();
     // A message that was made on the spot may quote what kthw was working on.
-    let message = panic.payload().downcast_ref::<&'static str>().map(|message| format!(": {}", kthw_engine::blank(message)));
+    let message = panic.payload().downcast_ref::<&'static str>().map(|message| format!(": {}", kthw_engine::redacted(message)));
     format!("kthw: this is a mistake in kthw{place}{}\nPlease report it with the command that you ran.", message.unwrap_or_default())
 }
 

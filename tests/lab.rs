@@ -151,15 +151,41 @@ fn json_is_one_event_per_line_and_nothing_else() {
     let said = Sandbox::new().kthw(&["run", "recipes/ubuntu/full.rhai", "--lab", "--yes", "--json"]).ended_with(0);
     let events: Vec<serde_json::Value> = said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events.first().unwrap()["event"], "begun");
+    let run = events[0]["run"].as_u64().unwrap();
+    assert!(events.iter().all(|event| event["run"].as_u64() == Some(run) && event["time_ms"].as_u64() >= Some(run)));
+    assert!(events.windows(2).all(|pair| pair[0]["time_ms"].as_u64() <= pair[1]["time_ms"].as_u64()), "time went back");
     assert_eq!(events.last().unwrap()["event"], "finished");
     assert_eq!(events.last().unwrap()["failed"], 0);
 }
 
 #[test]
 fn without_an_endpoint_the_lab_is_named() {
-    let said = Sandbox::new().kthw(&["run", "recipes/phases/template.rhai", "-w", "ubuntu", "--dry-run"]);
+    let said = Sandbox::new().kthw(&["run", "recipes/phases/template.rhai", "-w", "ubuntu", "--set", "domain=home.example", "--dry-run"]);
     assert_ne!(said.code, 0);
     assert!(said.stderr.contains("PROXMOX_VE_ENDPOINT") && said.stderr.contains("--lab"), "{}", said.stderr);
+}
+
+#[test]
+fn the_shipped_addresses_are_an_example_wherever_the_file_lies() {
+    let sandbox = Sandbox::new();
+    let copy = sandbox.path().join("mine");
+    std::fs::create_dir(&copy).unwrap();
+    let text = std::fs::read_to_string(root().join("workspaces/ubuntu/workspace.yaml")).unwrap();
+    std::fs::write(copy.join("workspace.yaml"), text.replace("name: ubuntu", "name: mine")).unwrap();
+    let workspace = copy.to_str().unwrap();
+    for command in [&["run", "recipes/ubuntu/full.rhai", "--dry-run"][..], &["exec", "all"], &["kubeconfig"]] {
+        let tail: &[&str] = if command[0] == "exec" { &["--", "hostname"] } else { &[] };
+        let said = sandbox.kthw(&[command, &["-w", workspace], tail].concat()).ended_with(2);
+        assert!(said.stderr.contains("still has the domain bevz.net") && said.stderr.contains("--lab"), "{command:?} {}", said.stderr);
+    }
+}
+
+#[test]
+fn a_part_of_a_run_is_chosen_by_node() {
+    let sandbox = Sandbox::new();
+    let planned = sandbox.kthw(&["run", "recipes/phases/machines.rhai", "-w", "ubuntu", "--lab", "--dry-run", "--node", "wu1"]);
+    let shown: Vec<String> = planned.ended_with(0).stdout.lines().filter(|line| line.starts_with("  +")).map(str::to_owned).collect();
+    assert_eq!(shown, ["  + proxmox.vm/wu1", "  + ssh.node/wu1"]);
 }
 
 #[test]
@@ -202,6 +228,16 @@ fn the_lab_can_start_over() {
     kthw(&["--yes"]).ended_with(0);
     sandbox.kthw(&["lab", "reset", "-w", "ubuntu"]).ended_with(0);
     assert_eq!(kthw(&["--dry-run", "--exit-code"]).code, 10);
+}
+
+#[test]
+fn time_in_the_lab_can_be_watched() {
+    let kthw = |more: &[&str]| {
+        Sandbox::new().kthw(&[&["run", "recipes/phases/template.rhai", "-w", "ubuntu", "--lab", "--speed", "500"], more].concat())
+    };
+    let asked = kthw(&[]).ended_with(2);
+    assert!(asked.stderr.contains("nobody to ask"), "{}", asked.stderr);
+    assert!(kthw(&["--yes"]).ended_with(0).stdout.contains("Done: 1 changed"));
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! What has to happen to one resource: the result of comparing what is wanted with what was found.
-use crate::watch::blank;
-use serde::Serialize;
-use std::{borrow::Cow, fmt};
+use crate::{
+    field::{Cost, Field},
+    redact::presentable,
+};
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+use std::borrow::Cow;
 
 /// The difference between what a recipe declares and what reading found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "change", content = "fields")]
+///
+/// Replacing is none of them: nothing is ever destroyed because a field of it differs. Such a difference is [refused](Change::Refused).
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Nothing to change.
     None,
@@ -13,68 +17,36 @@ pub enum Change {
     Create(Vec<Field>),
     /// It is there and differs in these fields.
     Update(Vec<Field>),
-    /// It is there, and a field differs that can only be changed by making it anew. Never done implicitly.
-    Replace(Vec<Field>),
     /// It is there and has to go.
     Delete,
+    /// It could not be looked at, for this reason. It is looked at again at its turn.
+    Unknown(String),
+    /// What is declared is never done as asked.
+    Refused(Refusal),
 }
 
-/// One field that differs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Field {
-    /// The field's name, as the recipe or the peer spells it.
-    pub name: Cow<'static, str>,
-    /// What was found, as text; `None` where there was nothing.
-    pub live: Option<String>,
-    /// What is wanted, as text.
-    pub want: String,
-    /// What making it so costs.
-    pub effect: Effect,
-}
-
-/// What changing a field costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Effect {
-    /// Takes effect at once.
-    Live,
-    /// Takes effect after the machine was restarted.
-    Reboot,
-    /// Needs the thing to be made anew.
-    Replace,
-}
-
-/// Compares one field; `None` when it is as wanted.
-pub fn field<T: PartialEq + fmt::Display>(name: impl Into<Cow<'static, str>>, live: T, want: T) -> Option<Field> {
-    (live != want).then(|| Field { name: name.into(), live: Some(live.to_string()), want: want.to_string(), effect: Effect::Live })
-}
-
-/// A field whose values must not be shown, only that they differ.
-pub fn secret_field(name: impl Into<Cow<'static, str>>, differs: bool) -> Option<Field> {
-    differs.then(|| Field { name: name.into(), live: Some("<secret>".into()), want: "<secret>".into(), effect: Effect::Live })
-}
-
-impl Field {
-    /// A field of something that does not exist yet.
-    pub fn new(name: impl Into<Cow<'static, str>>, want: impl fmt::Display) -> Self {
-        Self { name: name.into(), live: None, want: want.to_string(), effect: Effect::Live }
-    }
-
-    /// The same field with another effect.
-    #[must_use]
-    pub fn with_effect(mut self, effect: Effect) -> Self {
-        self.effect = effect;
-        self
-    }
+/// Why something is never done as asked, and what to do instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why, in one line.
+    pub why: String,
+    /// What a person can do about it.
+    pub next: String,
+    /// The fields that are the reason, if it is about fields.
+    pub fields: Vec<Field>,
 }
 
 impl Change {
-    /// None, update or replace, whatever the costliest of the differing fields asks for.
+    /// None or update; refused when one of the differing fields can only be right in another thing.
     pub fn between(fields: impl IntoIterator<Item = Option<Field>>) -> Self {
         let fields: Vec<Field> = fields.into_iter().flatten().collect();
-        match fields.iter().map(|field| field.effect).max() {
+        match fields.iter().map(|field| field.cost).max() {
             None => Self::None,
-            Some(Effect::Replace) => Self::Replace(fields),
+            Some(Cost::Replacement) => Self::Refused(Refusal {
+                why: "it would have to be replaced, which is never done on its own".into(),
+                next: "set the field back, or remove the old one yourself and run again".into(),
+                fields,
+            }),
             Some(_) => Self::Update(fields),
         }
     }
@@ -84,17 +56,24 @@ impl Change {
         Self::Create(fields.into_iter().collect())
     }
 
-    /// The same change, with every value of a used secret taken out of its fields: what is live now may hold one.
+    /// The same change as a person may see it: what is live now may hold the value of a secret, or control a terminal.
     #[must_use]
-    pub(crate) fn blanked(mut self) -> Self {
-        if let Self::Create(fields) | Self::Update(fields) | Self::Replace(fields) = &mut self {
-            for field in fields {
-                for text in field.live.iter_mut().chain([&mut field.want]) {
-                    if let Cow::Owned(without) = blank(text) {
-                        *text = without;
-                    }
-                }
+    pub(crate) fn presentable(mut self) -> Self {
+        let clean = |text: &mut String| {
+            if let Cow::Owned(without) = presentable(text) {
+                *text = without;
             }
+        };
+        match &mut self {
+            Self::Unknown(why) => clean(why),
+            Self::Refused(refusal) => {
+                clean(&mut refusal.why);
+                clean(&mut refusal.next);
+            }
+            _ => {}
+        }
+        if let Self::Create(fields) | Self::Update(fields) | Self::Refused(Refusal { fields, .. }) = &mut self {
+            fields.iter_mut().flat_map(|field| field.live.iter_mut().chain([&mut field.want])).for_each(clean);
         }
         self
     }
@@ -104,14 +83,15 @@ impl Change {
         matches!(self, Self::None)
     }
 
-    /// The plan's mark for this change: `=`, `+`, `~`, `±` or `-`.
+    /// The plan's mark for this change: `=`, `+`, `~`, `-`, `?` (unknown) or `!` (refused).
     pub fn mark(&self) -> char {
         match self {
             Self::None => '=',
             Self::Create(_) => '+',
             Self::Update(_) => '~',
-            Self::Replace(_) => '±',
             Self::Delete => '-',
+            Self::Unknown(_) => '?',
+            Self::Refused(_) => '!',
         }
     }
 
@@ -121,100 +101,105 @@ impl Change {
             Self::None => "none",
             Self::Create(_) => "create",
             Self::Update(_) => "update",
-            Self::Replace(_) => "replace",
             Self::Delete => "delete",
+            Self::Unknown(_) => "unknown",
+            Self::Refused(_) => "refused",
         }
     }
 
     /// The fields that differ.
     pub fn fields(&self) -> &[Field] {
         match self {
-            Self::Create(fields) | Self::Update(fields) | Self::Replace(fields) => fields,
-            Self::None | Self::Delete => &[],
+            Self::Create(fields) | Self::Update(fields) | Self::Refused(Refusal { fields, .. }) => fields,
+            Self::None | Self::Delete | Self::Unknown(_) => &[],
         }
     }
 
-    /// Whether doing `self` stays within what a plan announced as `planned`: less is fine, more is not.
+    /// What of `self` a person who saw `planned` has not agreed to, in words; `None` when there is nothing.
     ///
-    /// A planned create may turn out to be an update or nothing; it may never become a replace or a delete.
-    pub fn is_within(&self, planned: &Self) -> bool {
-        match self {
-            Self::None => true,
-            Self::Create(_) => !planned.is_none(),
-            Self::Update(_) => matches!(planned, Self::Create(_) | Self::Update(_) | Self::Replace(_)),
-            Self::Replace(_) => matches!(planned, Self::Replace(_)),
-            Self::Delete => matches!(planned, Self::Delete),
-        }
-    }
-}
-
-/// How many lines of a long text a plan shows.
-const SHOWN_LINES: usize = 40;
-
-impl fmt::Display for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let note = match self.effect {
-            Effect::Live => "",
-            Effect::Reboot => "  (needs a reboot)",
-            Effect::Replace => "  (needs replacement)",
-        };
-        match &self.live {
-            Some(live) if live.contains('\n') || self.want.contains('\n') => {
-                writeln!(f, "{}:{note}", self.name)?;
-                let diff = similar::TextDiff::from_lines(live.as_str(), self.want.as_str());
-                let lines: Vec<String> = diff
-                    .iter_all_changes()
-                    .filter(|line| line.tag() != similar::ChangeTag::Equal)
-                    .map(|line| format!("    {}{}", line.tag(), line.value().trim_end_matches('\n')))
-                    .collect();
-                f.write_str(&lines.iter().take(SHOWN_LINES).cloned().collect::<Vec<_>>().join("\n"))?;
-                if lines.len() > SHOWN_LINES {
-                    write!(f, "\n    … {} more lines", lines.len() - SHOWN_LINES)?;
-                }
-                Ok(())
+    /// Less than planned is fine. Consent is per field: only when this run itself changed something that the resource needs (`touched`) may
+    /// further fields differ than were shown. What could not be looked at may turn out to be missing or different, never to be removed.
+    pub(crate) fn beyond(&self, planned: &Self, touched: bool) -> Option<String> {
+        match (self, planned) {
+            (Self::None, _) | (Self::Create(_), Self::Create(_) | Self::Unknown(_)) | (Self::Delete, Self::Delete) => None,
+            (Self::Update(_), Self::Create(_) | Self::Unknown(_)) => None,
+            // It was there when the plan was made: somebody removed it meanwhile, and making it anew is what is declared.
+            (Self::Create(_), Self::Update(_)) => None,
+            (Self::Update(_), Self::Update(_)) if touched => None,
+            (Self::Update(now), Self::Update(shown)) => {
+                let new: Vec<&str> =
+                    now.iter().filter(|field| !shown.iter().any(|shown| shown.name == field.name)).map(|field| &*field.name).collect();
+                (!new.is_empty()).then(|| format!("also change {}", new.join(", ")))
             }
-            Some(live) => write!(f, "{}: {} -> {}{note}", self.name, shown(live), shown(&self.want)),
-            None if self.want.contains('\n') => write!(f, "{}: {} lines", self.name, self.want.lines().count()),
-            None => write!(f, "{}: {}", self.name, shown(&self.want)),
+            (now, _) => Some(now.word().into()),
         }
     }
 }
 
-fn shown(value: &str) -> &str {
-    if value.is_empty() { "\"\"" } else { value }
+impl Serialize for Change {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut change = serializer.serialize_struct("Change", 4)?;
+        change.serialize_field("change", self.word())?;
+        if !self.fields().is_empty() {
+            change.serialize_field("fields", self.fields())?;
+        }
+        match self {
+            Self::Unknown(why) => change.serialize_field("why", why)?,
+            Self::Refused(Refusal { why, next, .. }) => {
+                change.serialize_field("why", why)?;
+                change.serialize_field("next", next)?;
+            }
+            Self::None | Self::Create(_) | Self::Update(_) | Self::Delete => {}
+        }
+        change.end()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use expect_test::expect;
+    use crate::field;
+
+    fn update(names: &[&'static str]) -> Change {
+        Change::between(names.iter().map(|name| field(*name, 1, 2)))
+    }
 
     #[test]
     fn the_costliest_field_decides() {
-        let cores = field("cores", 2, 4);
-        let storage = field("storage", "a", "b").map(|field| field.with_effect(Effect::Replace));
+        let storage = field("storage", "a", "b").map(|field| field.at(Cost::Replacement));
         assert_eq!(Change::between([None, field("x", 1, 1)]), Change::None);
-        assert_eq!(Change::between([cores.clone()]).word(), "update");
-        assert_eq!(Change::between([cores, storage]).word(), "replace");
+        assert_eq!(update(&["cores"]).word(), "update");
+        assert_eq!(Change::between([field("cores", 2, 4), storage]).word(), "refused");
     }
 
     #[test]
     fn less_than_planned_is_fine_and_more_is_not() {
-        let (create, update, replace) = (Change::Create(vec![]), Change::Update(vec![]), Change::Replace(vec![]));
-        assert!(Change::None.is_within(&create));
-        assert!(update.is_within(&create));
-        assert!(!replace.is_within(&create));
-        assert!(!Change::Delete.is_within(&update));
-        assert!(!update.is_within(&Change::None));
+        let (create, unknown) = (Change::Create(vec![]), Change::Unknown("no route to host".into()));
+        assert_eq!(Change::None.beyond(&create, false), None);
+        assert_eq!(update(&["a"]).beyond(&create, false), None);
+        assert_eq!(create.beyond(&unknown, false), None);
+        assert_eq!(update(&["a"]).beyond(&unknown, false), None);
+        assert_eq!(Change::Delete.beyond(&unknown, true), Some("delete".into()));
+        assert_eq!(Change::Delete.beyond(&update(&["a"]), true), Some("delete".into()));
+        assert_eq!(update(&["a"]).beyond(&Change::None, true), Some("update".into()));
     }
 
     #[test]
-    fn long_texts_show_as_line_diffs() {
-        let shown = Field { name: "content".into(), live: Some("a\nb\nc\n".into()), want: "a\nB\nc\n".into(), effect: Effect::Live };
-        expect![[r#"
-            content:
-                -b
-                +B"#]]
-        .assert_eq(&shown.to_string());
+    fn consent_is_per_field_unless_the_run_itself_moved_it() {
+        let planned = update(&["mode", "owner"]);
+        assert_eq!(update(&["mode"]).beyond(&planned, false), None);
+        assert_eq!(update(&["mode", "content"]).beyond(&planned, false), Some("also change content".into()));
+        assert_eq!(update(&["mode", "content"]).beyond(&planned, true), None);
+    }
+
+    #[test]
+    fn json_says_why() {
+        let told = |change: &Change| serde_json::to_value(change).unwrap();
+        assert_eq!(told(&Change::None), serde_json::json!({ "change": "none" }));
+        assert_eq!(told(&Change::Unknown("it is silent".into())), serde_json::json!({ "change": "unknown", "why": "it is silent" }));
+        assert_eq!(
+            told(&Change::create([Field::new("cores", 2)])),
+            serde_json::json!({ "change": "create", "fields": [{ "name": "cores", "live": null, "want": "2", "cost": "nothing" }] })
+        );
     }
 }

@@ -1,5 +1,5 @@
 //! The one error type that crosses the engine: a diagnostic and the kind that decides the exit code.
-use crate::watch::blank;
+use crate::redact::presentable;
 use miette::{Diagnostic, LabeledSpan, Severity, SourceCode};
 use std::fmt;
 
@@ -17,34 +17,41 @@ pub enum Kind {
     Peer,
     /// Something was changed and did not become what was wanted: exit code 4.
     Settle,
+    /// What is declared is never done as asked: exit code 1.
+    Refused,
 }
 
 /// A failure with its kind. The diagnostic inside says what, where, why and what next; values of secrets that were used are taken out of
 /// it, whatever peer it quotes.
 pub struct Error {
     kind: Kind,
-    diagnostic: Discreet,
+    diagnostic: Redacted,
 }
 
 impl Error {
     /// A wrong command line.
     pub fn usage(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
-        Self { kind: Kind::Usage, diagnostic: Discreet::new(diagnostic) }
+        Self { kind: Kind::Usage, diagnostic: Redacted::new(diagnostic) }
     }
 
     /// A wrong recipe or workspace.
     pub fn recipe(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
-        Self { kind: Kind::Recipe, diagnostic: Discreet::new(diagnostic) }
+        Self { kind: Kind::Recipe, diagnostic: Redacted::new(diagnostic) }
     }
 
     /// A peer that failed or refused.
     pub fn peer(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
-        Self { kind: Kind::Peer, diagnostic: Discreet::new(diagnostic) }
+        Self { kind: Kind::Peer, diagnostic: Redacted::new(diagnostic) }
     }
 
     /// A change that did not take.
     pub fn settle(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
-        Self { kind: Kind::Settle, diagnostic: Discreet::new(diagnostic) }
+        Self { kind: Kind::Settle, diagnostic: Redacted::new(diagnostic) }
+    }
+
+    /// Something that is never done as asked; the diagnostic's help says what to do instead.
+    pub fn refused(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
+        Self { kind: Kind::Refused, diagnostic: Redacted::new(diagnostic) }
     }
 
     /// The kind of failure.
@@ -63,6 +70,7 @@ impl Error {
             Kind::Usage | Kind::Recipe => 2,
             Kind::Peer => 3,
             Kind::Settle => 4,
+            Kind::Refused => 1,
         }
     }
 }
@@ -87,7 +95,7 @@ impl fmt::Display for Error {
 }
 
 /// Any diagnostic and its causes, without the values of secrets.
-struct Discreet {
+struct Redacted {
     diagnostic: Box<dyn Diagnostic + Send + Sync>,
     cause: Option<Cause>,
 }
@@ -102,7 +110,7 @@ struct Cause {
 impl Cause {
     fn of(error: &dyn std::error::Error) -> Option<Self> {
         let source = error.source()?;
-        Some(Self { text: blank(&source.to_string()).into_owned(), cause: Self::of(source).map(Box::new) })
+        Some(Self { text: presentable(&source.to_string()).into_owned(), cause: Self::of(source).map(Box::new) })
     }
 }
 
@@ -118,33 +126,33 @@ impl std::error::Error for Cause {
     }
 }
 
-impl Discreet {
+impl Redacted {
     fn new(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
         Self { cause: Cause::of(&diagnostic), diagnostic: Box::new(diagnostic) }
     }
 }
 
-impl fmt::Display for Discreet {
+impl fmt::Display for Redacted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&blank(&self.diagnostic.to_string()))
+        f.write_str(&presentable(&self.diagnostic.to_string()))
     }
 }
 
-impl fmt::Debug for Discreet {
+impl fmt::Debug for Redacted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The words, not the fields: `Debug` would escape what a peer has escaped already, and that is no longer found.
         write!(f, "{self}")
     }
 }
 
-impl std::error::Error for Discreet {
+impl std::error::Error for Redacted {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.cause.as_ref().map(|cause| cause as _)
     }
 }
 
 /// Labels, source code and related diagnostics are places in files that people wrote, so they pass as they are.
-impl Diagnostic for Discreet {
+impl Diagnostic for Redacted {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         self.diagnostic.code()
     }
@@ -152,7 +160,7 @@ impl Diagnostic for Discreet {
         self.diagnostic.severity()
     }
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.diagnostic.help().map(|help| Box::new(blank(&help.to_string()).into_owned()) as Box<dyn fmt::Display>)
+        self.diagnostic.help().map(|help| Box::new(presentable(&help.to_string()).into_owned()) as Box<dyn fmt::Display>)
     }
     fn url<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         self.diagnostic.url()

@@ -1,5 +1,5 @@
 //! What a run tells while it goes on: typed events that the terminal, `--json` and later the journal consume.
-use crate::{change::Change, id::Id, watch::blank};
+use crate::{change::Change, clock::Clock, id::Id, redact::presentable};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -60,6 +60,8 @@ pub enum Event {
         failed: usize,
         /// Resources that were skipped because of a failure.
         skipped: usize,
+        /// Resources that are never done as declared.
+        refused: usize,
         /// Seconds from the first to the last.
         seconds: f64,
     },
@@ -86,10 +88,46 @@ pub enum Outcome {
         /// Why, naming the resource that failed.
         because: String,
     },
+    /// It is never done as declared; the plan said so.
+    Refused {
+        /// Why.
+        why: String,
+    },
 }
 
 /// The version of the event schema.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
+
+/// Which run an event belongs to, and whose clock tells when it happened.
+#[derive(Clone)]
+pub struct RunStamp {
+    run: u64,
+    clock: Arc<dyn Clock>,
+}
+
+/// An event as it is written down.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stamped {
+    /// Milliseconds since 1970.
+    pub time_ms: u64,
+    /// The run's number: the moment at which it began.
+    pub run: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl RunStamp {
+    /// A run that begins now.
+    pub fn begin(clock: Arc<dyn Clock>) -> Self {
+        Self { run: clock.unix_ms(), clock }
+    }
+
+    /// The event with the time and the run.
+    pub fn on(&self, event: Event) -> Stamped {
+        Stamped { time_ms: self.clock.unix_ms(), run: self.run, event }
+    }
+}
 
 /// Where events go.
 pub type Events = Arc<dyn Fn(Event) + Send + Sync>;
@@ -105,7 +143,7 @@ tokio::task_local! {
 
 /// Tells news of the resource that is being worked on; does nothing outside of a run.
 pub fn progress(text: impl Into<String>) {
-    let _ = CURRENT.try_with(|(id, events)| events(Event::Progress { id: id.clone(), text: blank(&text.into()).into_owned() }));
+    let _ = CURRENT.try_with(|(id, events)| events(Event::Progress { id: id.clone(), text: presentable(&text.into()).into_owned() }));
 }
 
 /// Runs `work` so that [`progress`] inside it is told as news of `id`.

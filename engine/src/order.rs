@@ -1,13 +1,14 @@
-//! Which declared resource comes after which: named needs, the order within a phase on one node, and phase after phase on one node.
+//! Which declared resource comes after which: named needs, the order within a phase on one node, phase after phase on one node, and gates.
 use crate::{
     diagnostics::{RecipeError, RecipeErrors},
     evaluate::{Declared, Evaluated},
     id::Id,
+    readiness::Readiness,
     recipe::Recipe,
     resource::AnyStep,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -17,125 +18,199 @@ pub(crate) struct Item {
     pub id: Id,
     pub step: AnyStep,
     pub recipe: Arc<Recipe>,
-    pub node: Option<String>,
+    /// Its node, as a position in [`Order::nodes`].
+    pub node: Option<usize>,
     pub opens_node: bool,
     /// Must be there first; while one is to be created, this one counts as absent.
     pub needs: Vec<usize>,
-    /// Come first, nothing more.
-    pub after: Vec<usize>,
     /// Make this one act when they change.
     pub refreshed_by: Vec<usize>,
+    /// Everything that comes before it, those above among it, each once. A position behind the last item is a gate.
+    pub edges: Vec<usize>,
 }
 
-impl Item {
-    /// Everything that comes before it.
-    pub fn edges(&self) -> impl Iterator<Item = usize> + '_ {
-        self.needs.iter().chain(&self.after).chain(&self.refreshed_by).copied()
+/// A node, and what is declared on it.
+#[derive(Clone, Debug)]
+pub(crate) struct Members {
+    pub node: String,
+    /// In the order of their declaration.
+    pub items: Vec<usize>,
+}
+
+/// All that was declared, in the order of its declaration, with what comes before what.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub items: Vec<Item>,
+    pub nodes: Vec<Members>,
+    /// What each gate waits for: everything in the recipes that a recipe with `GATE` needs.
+    pub gates: Vec<Vec<usize>>,
+}
+
+impl Order {
+    /// Counts over all edges; the positions behind the last item are the gates.
+    pub fn readiness(&self) -> Readiness {
+        let edges: Vec<&Vec<usize>> = self.items.iter().map(|item| &item.edges).chain(&self.gates).collect();
+        Readiness::new(edges.into_iter().map(|edges| edges.iter().copied()))
     }
 }
 
-/// Resolves the edges of all declared resources, in the order of their declaration.
-pub(crate) fn order(evaluated: &[Evaluated]) -> Result<Vec<Item>, RecipeErrors> {
-    let all: Vec<(&Evaluated, &Declared)> =
-        evaluated.iter().flat_map(|one| one.declared.iter().map(move |declared| (one, declared))).collect();
-    let mut problems = Vec::new();
-    let mut positions: HashMap<Id, usize> = HashMap::new();
-    // A wrong line inside a loop over nodes is one problem, not one for every node.
-    let mut told = HashSet::new();
-    let mut is_new = |one: &Evaluated, declared: &Declared, about: &'static str| {
-        told.insert((one.recipe.source.path.clone(), declared.position.line(), declared.position.position(), about))
-    };
-    for (position, (one, declared)) in all.iter().enumerate() {
-        if let Some(first) = positions.get(&declared.id()) {
-            if is_new(one, declared, "twice") {
-                problems.push(twice(&all[*first], &(*one, *declared)));
-            }
-        } else {
-            positions.insert(declared.id(), position);
-        }
-    }
-    let openers: HashMap<String, usize> = all
+/// Resolves the edges of all declared resources.
+pub(crate) fn order(evaluated: &[Evaluated]) -> Result<Order, RecipeErrors> {
+    let all: Vec<Place> = evaluated
         .iter()
         .enumerate()
-        .filter(|(_, (_, declared))| declared.step.opens_node())
-        .filter_map(|(position, (_, declared))| Some((declared.step.node()?.to_owned(), position)))
+        .flat_map(|(phase, one)| one.declared.iter().map(move |declared| Place { phase, one, declared }))
         .collect();
-    let before = phases_before(evaluated);
-    let mut last_on_node: BTreeMap<(String, String), usize> = BTreeMap::new();
-    let mut items = Vec::with_capacity(all.len());
-    for (position, (one, declared)) in all.iter().enumerate() {
+    let mut problems = Problems::default();
+    let positions = positions(&all, &mut problems);
+    let mut resolving = Resolving::new(evaluated, &all, positions);
+    let items = all.iter().enumerate().map(|(position, place)| resolving.item(position, place, &mut problems)).collect();
+    let order = Order { items, gates: resolving.gates(), nodes: resolving.nodes };
+    if problems.list.is_empty() {
+        problems.list.extend(circle(&order, &all));
+    }
+    if problems.list.is_empty() { Ok(order) } else { Err(RecipeErrors(problems.list)) }
+}
+
+/// One declaration and where it stands.
+struct Place<'a> {
+    phase: usize,
+    one: &'a Evaluated,
+    declared: &'a Declared,
+}
+
+/// What is wrong with the recipes. A wrong line inside a loop over nodes is one problem, not one for every node.
+#[derive(Default)]
+struct Problems {
+    list: Vec<RecipeError>,
+    told: HashSet<(usize, Option<usize>, Option<usize>, &'static str)>,
+}
+
+impl Problems {
+    fn tell(&mut self, place: &Place<'_>, about: &'static str, problem: impl FnOnce() -> RecipeError) {
+        let position = place.declared.position;
+        if self.told.insert((place.phase, position.line(), position.position(), about)) {
+            self.list.push(problem());
+        }
+    }
+}
+
+fn positions(all: &[Place<'_>], problems: &mut Problems) -> HashMap<Id, usize> {
+    let mut positions = HashMap::with_capacity(all.len());
+    for (position, place) in all.iter().enumerate() {
+        let first = *positions.entry(place.declared.id()).or_insert(position);
+        if first != position {
+            problems.tell(place, "twice", || twice(&all[first], place));
+        }
+    }
+    positions
+}
+
+/// Turns identities into positions, one declaration after the other.
+struct Resolving<'a> {
+    evaluated: &'a [Evaluated],
+    positions: HashMap<Id, usize>,
+    /// For every phase, all phases that come before it, directly or not.
+    before: Vec<BTreeSet<usize>>,
+    /// For every phase with a gate, the position of the gate.
+    gate_of: HashMap<usize, usize>,
+    nodes: Vec<Members>,
+    node_positions: HashMap<String, usize>,
+    openers: HashMap<usize, usize>,
+    /// The last item of a phase on a node so far.
+    last: HashMap<(usize, usize), usize>,
+}
+
+impl<'a> Resolving<'a> {
+    fn new(evaluated: &'a [Evaluated], all: &[Place<'_>], positions: HashMap<Id, usize>) -> Self {
+        let gated = evaluated.iter().enumerate().filter(|(_, one)| one.recipe.header.gate).map(|(phase, _)| phase);
+        let gate_of = gated.enumerate().map(|(gate, phase)| (phase, all.len() + gate)).collect();
+        let (mut nodes, mut node_positions, mut openers) = (Vec::<Members>::new(), HashMap::new(), HashMap::new());
+        for (position, step) in all.iter().map(|place| &place.declared.step).enumerate() {
+            let Some(name) = step.node() else { continue };
+            let node = *node_positions.entry(name.to_owned()).or_insert_with(|| {
+                nodes.push(Members { node: name.to_owned(), items: Vec::new() });
+                nodes.len() - 1
+            });
+            nodes[node].items.push(position);
+            if step.opens_node() {
+                openers.insert(node, position);
+            }
+        }
+        Self { evaluated, positions, before: phases_before(evaluated), gate_of, nodes, node_positions, openers, last: HashMap::new() }
+    }
+
+    fn item(&mut self, position: usize, place: &Place<'_>, problems: &mut Problems) -> Item {
+        let Place { phase, one, declared } = *place;
         let step = &declared.step;
         let mut needs = Vec::new();
         for id in step.needs().into_iter().chain(declared.extra_needs.iter().cloned()) {
-            match positions.get(&id) {
+            match self.positions.get(&id) {
                 Some(needed) => needs.push(*needed),
-                None if is_new(one, declared, "missing") => problems.push(missing(one, declared, &id)),
-                None => {}
+                None => problems.tell(place, "missing", || missing(one, declared, &id)),
             }
         }
-        let known = |ids: Vec<Id>| -> Vec<usize> {
-            ids.iter().filter_map(|id| positions.get(id)).copied().filter(|other| *other != position).collect()
-        };
-        let mut after = known(step.after());
-        if let Some(node) = step.node() {
-            needs.extend(openers.get(node).filter(|opener| **opener != position));
-            let phase = one.recipe.source.name.clone();
-            match last_on_node.get(&(phase.clone(), node.to_owned())) {
-                Some(previous) => after.push(*previous),
-                None => after.extend(before[&phase].iter().filter_map(|earlier| last_on_node.get(&(earlier.clone(), node.to_owned())))),
+        let node = step.node().and_then(|name| self.node_positions.get(name).copied());
+        let mut after = self.known(step.after(), position);
+        if let Some(node) = node {
+            needs.extend(self.openers.get(&node).filter(|opener| **opener != position));
+            match self.last.insert((phase, node), position) {
+                Some(previous) => after.push(previous),
+                None => after.extend(self.before[phase].iter().filter_map(|earlier| self.last.get(&(*earlier, node)))),
             }
-            last_on_node.insert((phase, node.to_owned()), position);
         }
-        items.push(Item {
+        after.extend(self.gate_of.get(&phase));
+        let refreshed_by = self.known(step.refreshed_by(), position);
+        let edges: BTreeSet<usize> = needs.iter().chain(&after).chain(&refreshed_by).copied().collect();
+        Item {
             id: declared.id(),
             step: step.clone(),
             recipe: one.recipe.clone(),
-            node: step.node().map(str::to_owned),
+            node,
             opens_node: step.opens_node(),
             needs,
-            after,
-            refreshed_by: known(step.refreshed_by()),
-        });
+            refreshed_by,
+            edges: edges.into_iter().collect(),
+        }
     }
-    if problems.is_empty() {
-        problems.extend(circle(&items, &all));
+
+    /// The positions of those that are declared at all.
+    fn known(&self, ids: Vec<Id>, but: usize) -> Vec<usize> {
+        ids.iter().filter_map(|id| self.positions.get(id)).copied().filter(|other| *other != but).collect()
     }
-    if problems.is_empty() { Ok(items) } else { Err(RecipeErrors(problems)) }
+
+    fn gates(&self) -> Vec<Vec<usize>> {
+        let mut phases: Vec<(&usize, &usize)> = self.gate_of.iter().collect();
+        phases.sort_by_key(|(_, gate)| **gate);
+        let declared = |phase: &usize| self.evaluated[*phase].declared.iter().filter_map(|declared| self.positions.get(&declared.id()));
+        phases.iter().map(|(phase, _)| self.before[**phase].iter().flat_map(declared).copied().collect()).collect()
+    }
 }
 
-/// For every phase, all phases that come before it, directly or not.
-fn phases_before(evaluated: &[Evaluated]) -> BTreeMap<String, BTreeSet<String>> {
-    let mut before: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for one in evaluated {
-        let mut mine = BTreeSet::new();
-        for need in &one.recipe.header.needs {
-            mine.insert(need.name.clone());
-            mine.extend(before.get(&need.name).into_iter().flatten().cloned());
-        }
-        before.insert(one.recipe.source.name.clone(), mine);
+fn phases_before(evaluated: &[Evaluated]) -> Vec<BTreeSet<usize>> {
+    let mut names: HashMap<&str, usize> = HashMap::new();
+    let mut before: Vec<BTreeSet<usize>> = Vec::with_capacity(evaluated.len());
+    for (phase, one) in evaluated.iter().enumerate() {
+        let direct = one.recipe.header.needs.iter().filter_map(|need| names.get(need.name.as_str()).copied());
+        before.push(direct.flat_map(|need| before[need].iter().copied().chain([need])).collect());
+        names.insert(&one.recipe.source.name, phase);
     }
     before
 }
 
 /// Finds resources that wait for each other.
-fn circle(items: &[Item], all: &[(&Evaluated, &Declared)]) -> Option<RecipeError> {
-    let mut waiting: BTreeSet<usize> = (0..items.len()).collect();
-    loop {
-        let free: Vec<usize> = waiting.iter().copied().filter(|one| items[*one].edges().all(|edge| !waiting.contains(&edge))).collect();
-        if free.is_empty() {
-            break;
-        }
-        for one in free {
-            waiting.remove(&one);
-        }
+fn circle(order: &Order, all: &[Place<'_>]) -> Option<RecipeError> {
+    let mut readiness = order.readiness();
+    while let Some(free) = readiness.take() {
+        readiness.done(free);
     }
-    let first = *waiting.first()?;
-    let names: Vec<String> = waiting.iter().map(|one| items[*one].id.to_string()).collect();
-    let (one, declared) = all[first];
+    let waiting: Vec<usize> = (0..order.items.len()).filter(|one| readiness.open(*one) > 0).collect();
+    let first = &all[*waiting.first()?];
+    let names: Vec<String> = waiting.iter().map(|one| order.items[*one].id.to_string()).collect();
     let message = format!("resources wait for each other: {}", names.join(", "));
     Some(
-        place(one, "kthw::recipe::circle", message)
-            .at(declared.position, "one of them")
+        place(first.one, "kthw::recipe::circle", message)
+            .at(first.declared.position, "one of them")
             .help("take away one of their `needs`; on one node a phase's resources are changed in the order of their declaration"),
     )
 }
@@ -144,11 +219,11 @@ fn place(one: &Evaluated, code: &'static str, message: String) -> RecipeError {
     RecipeError::new(code, message, &one.recipe.source.path, &one.recipe.source.text)
 }
 
-fn twice(first: &(&Evaluated, &Declared), second: &(&Evaluated, &Declared)) -> RecipeError {
-    place(second.0, "kthw::recipe::declared_twice", format!("`{}` is declared twice", second.1.id()))
-        .at(second.1.position, "the second time")
+fn twice(first: &Place<'_>, second: &Place<'_>) -> RecipeError {
+    place(second.one, "kthw::recipe::declared_twice", format!("`{}` is declared twice", second.declared.id()))
+        .at(second.declared.position, "the second time")
         .help("give one of them another name, or declare it once and name it under `needs`")
-        .related(place(first.0, "kthw::recipe::declared_twice", "the first time".into()).at(first.1.position, "here"))
+        .related(place(first.one, "kthw::recipe::declared_twice", "the first time".into()).at(first.declared.position, "here"))
 }
 
 fn missing(one: &Evaluated, declared: &Declared, id: &Id) -> RecipeError {

@@ -38,6 +38,8 @@ pub struct Header {
     pub workspace: Option<String>,
     /// `ABOUT`: one line for lists.
     pub about: Option<String>,
+    /// `GATE`: whether everything in the recipes that it needs comes first, not only what its resources name.
+    pub gate: bool,
 }
 
 /// One entry of `NEEDS`: `"phases/containerd@^1.2"`.
@@ -62,7 +64,7 @@ pub struct Recipe {
     pub(crate) declares: bool,
 }
 
-const CONSTANTS: [&str; 4] = ["VERSION", "NEEDS", "WORKSPACE", "ABOUT"];
+const CONSTANTS: [&str; 5] = ["VERSION", "NEEDS", "WORKSPACE", "ABOUT", "GATE"];
 
 impl Recipe {
     /// Parses a recipe and reads its header. Nothing of it is run.
@@ -100,19 +102,26 @@ fn header(ast: &AST, source: &Source) -> Result<Header, RecipeError> {
                 .help(format!("did you mean `{known}`?")));
         }
     }
-    let text = |name: &str| match constants.iter().find(|(known, _)| known == name) {
+    let literal = |name: &str| match constants.iter().find(|(known, _)| known == name) {
         None if source.text.lines().any(|line| line.starts_with(&format!("const {name}"))) => {
             Err(wrong(source, format!("`{name}` is not a literal"))
                 .at_text(&format!("const {name}"), "here")
                 .help("a header is read without running the script; write the value out"))
         }
-        None => Ok(None),
-        Some((_, value)) => match value.clone().into_string() {
-            Ok(value) => Ok(Some(value)),
-            Err(found) => Err(wrong(source, format!("`{name}` is a {found}, not a string"))
-                .at_text(name, "here")
-                .help(format!("write `const {name} = \"…\";`"))),
-        },
+        found => Ok(found.map(|(_, value)| value.clone())),
+    };
+    let shape = |name: &str, found: &str, wanted: &str, example: &str| {
+        wrong(source, format!("`{name}` is a {found}, not a {wanted}"))
+            .at_text(name, "here")
+            .help(format!("write `const {name} = {example};`"))
+    };
+    let text = |name: &str| match literal(name)?.map(Dynamic::into_string).transpose() {
+        Ok(text) => Ok(text),
+        Err(found) => Err(shape(name, found, "string", "\"…\"")),
+    };
+    let gate = match literal("GATE")?.map(|value| value.as_bool()).transpose() {
+        Ok(gate) => gate.unwrap_or_default(),
+        Err(found) => return Err(shape("GATE", found, "boolean", "true")),
     };
     let Some(version) = text("VERSION")? else {
         return Err(wrong(source, "the recipe has no `VERSION`").help("put `const VERSION = \"1.0.0\";` at its top"));
@@ -122,7 +131,7 @@ fn header(ast: &AST, source: &Source) -> Result<Header, RecipeError> {
             .at_text(&format!("\"{version}\""), "here")
             .help("write it as `1.0.0`")
     })?;
-    Ok(Header { version, needs: needs(&constants, source)?, workspace: text("WORKSPACE")?, about: text("ABOUT")? })
+    Ok(Header { version, needs: needs(&constants, source)?, workspace: text("WORKSPACE")?, about: text("ABOUT")?, gate })
 }
 
 fn needs(constants: &[(String, Dynamic)], source: &Source) -> Result<Vec<Need>, RecipeError> {

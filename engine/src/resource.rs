@@ -40,7 +40,7 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
 
     /// Whether those that need it cannot be read before `change` is done, although it exists (a stopped machine).
     fn hides_dependents(&self, change: &Change) -> bool {
-        matches!(change, Change::Create(_) | Change::Replace(_))
+        matches!(change, Change::Create(_))
     }
 
     /// Makes it so.
@@ -75,6 +75,11 @@ pub trait NodeResource: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// A queue that it shares with others, on whatever nodes, such as the control planes of one cluster.
+    fn lane(&self) -> Option<Lane> {
+        None
+    }
+
     /// Whether it opens its node: everything else on the node is read only when what *this* needs is there.
     fn opens_node(&self) -> bool {
         false
@@ -82,7 +87,7 @@ pub trait NodeResource: fmt::Debug + Send + Sync + 'static {
 
     /// Whether those that need it cannot be read before `change` is done, although it exists (an API server that is down).
     fn hides_dependents(&self, change: &Change) -> bool {
-        matches!(change, Change::Create(_) | Change::Replace(_))
+        matches!(change, Change::Create(_))
     }
 
     /// What to look at.
@@ -122,6 +127,8 @@ pub struct Lane {
     pub name: String,
     /// How many at once.
     pub at_most: usize,
+    /// Whether the first failure keeps all that wait in it from being tried: a second control plane is not touched after the first broke.
+    pub stop_after_failure: bool,
 }
 
 pub(crate) type Live = Box<dyn Any + Send + Sync>;
@@ -215,7 +222,7 @@ impl<R: NodeResource> Step for OnNode<R> {
         self.0.refreshed_by()
     }
     fn lane(&self) -> Option<Lane> {
-        None
+        self.0.lane()
     }
     fn node(&self) -> Option<&str> {
         Some(self.0.node())

@@ -1,6 +1,5 @@
 //! Applying a plan: each resource as soon as what it needs is settled, nodes side by side, every change read back.
 use crate::{
-    change::Change,
     error::{Error, Result},
     event::{Event, Events, Outcome},
     id::Id,
@@ -19,7 +18,10 @@ use std::{
 };
 
 mod batch;
+mod ending;
 mod errors;
+mod lanes;
+mod node_turn;
 mod schedule;
 mod settle;
 
@@ -76,6 +78,11 @@ impl Report {
     pub fn skipped(&self) -> usize {
         self.count(|outcome| matches!(outcome, Outcome::Skipped { .. }))
     }
+
+    /// How many are never done as declared.
+    pub fn refused(&self) -> usize {
+        self.count(|outcome| matches!(outcome, Outcome::Refused { .. }))
+    }
 }
 
 /// Makes a plan so.
@@ -85,16 +92,16 @@ impl Report {
 pub async fn run(plan: Plan, peers: &Peers, events: &Events, options: &RunOptions) -> Report {
     let permit = Permit::for_this_run();
     let begun = peers.clock().now();
-    let Plan { items, planned, seen } = plan;
-    let planned: Vec<Change> = planned.into_iter().map(|one| one.change).collect();
-    let mut schedule = Schedule::new(&items, planned, seen, events);
+    let Plan { order, planned, seen, .. } = plan;
+    let mut schedule = Schedule::new(&order, planned, seen, events, peers.clock());
     let mut working = FuturesUnordered::new();
+    let mut stopping = false;
     loop {
-        if options.stop.is_asked() {
+        if options.stop.is_asked() && !std::mem::replace(&mut stopping, true) {
             schedule.skip_the_rest("the run was asked to stop");
         }
-        for task in schedule.ready() {
-            working.push(settle::work(task, &items, peers, &permit, events));
+        for task in schedule.tasks() {
+            working.push(settle::work(task, &order, peers, &permit, events));
         }
         match working.next().await {
             Some(done) => schedule.take(done),
@@ -108,6 +115,7 @@ pub async fn run(plan: Plan, peers: &Peers, events: &Events, options: &RunOption
         unchanged: report.count(|outcome| *outcome == Outcome::Unchanged),
         failed: report.failures.len(),
         skipped: report.skipped(),
+        refused: report.refused(),
         seconds: took.as_secs_f64(),
     });
     report

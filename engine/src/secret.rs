@@ -1,5 +1,5 @@
 //! Secrets: values that cannot be printed, and references that recipes may hold instead of them.
-use crate::watch;
+use crate::redact;
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,
@@ -31,7 +31,7 @@ impl Secret {
     /// From now on the value is taken out of every error, event and plan: whoever gets it may echo it.
     pub fn expose(&self) -> &str {
         if !self.0.watched.swap(true, Ordering::Relaxed) {
-            watch::watch(&self.0.value);
+            redact::watch(&self.0.value);
         }
         &self.0.value
     }

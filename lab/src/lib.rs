@@ -3,6 +3,7 @@
 //! The lab answers at the same seams as the real world: HTTP requests, probes and actions on nodes, requests of a Kubernetes client.
 //! It is deterministic: the same calls give the same world, down to every made-up identity.
 
+mod agenda;
 mod clock;
 mod fault;
 mod kubernetes;
@@ -12,7 +13,7 @@ mod proxmox;
 mod state;
 mod world;
 
-pub use clock::LabClock;
+pub use clock::{LabClock, pass_waits_at_once};
 pub use fault::{Fault, Outcome, Trigger};
 pub use kubernetes::{Cluster, LabKubernetes, Member, Object, Token};
 pub use node::{Entry, Files, Kind, LabNodes, Machine, Package, Unit};

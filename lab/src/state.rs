@@ -1,5 +1,5 @@
 //! Everything the lab knows, as one value that can be saved: time, Proxmox VE, machines, clusters, faults.
-use crate::{fault::Fault, kubernetes::Cluster, node::Machine, proxmox::Pve};
+use crate::{agenda::Agenda, fault::Fault, kubernetes::Cluster, node::Machine, proxmox::Pve};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -31,6 +31,12 @@ pub struct State {
     /// Every request and command since the world was opened, one line each.
     #[serde(skip)]
     pub journal: Vec<String>,
+    /// How much faster than real time it passes; 0 and 1 are real time, which may be a paused one.
+    #[serde(skip)]
+    pub(crate) speed: u32,
+    /// What is due when.
+    #[serde(skip)]
+    pub(crate) agenda: Agenda,
 }
 
 /// The shape of the saved state; it moves when an old file cannot be read any more.
@@ -53,6 +59,8 @@ impl Default for State {
             writes: 0,
             unknown: Vec::new(),
             journal: Vec::new(),
+            speed: 1,
+            agenda: Agenda::default(),
         }
     }
 }

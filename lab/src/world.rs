@@ -1,5 +1,6 @@
 //! The lab's front door: opens, keeps and resets a world, and hands out its peers.
 use crate::{
+    agenda::Agenda,
     clock::LabClock,
     fault::Fault,
     kubernetes::LabKubernetes,
@@ -10,14 +11,20 @@ use crate::{
 use kthw_engine::{Error, Result};
 use kthw_stdlib::workspace::Workspace;
 use std::{
-    io::Write,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// A simulated world. Clones are the same world.
 #[derive(Clone, Debug, Default)]
-pub struct World(Arc<Mutex<State>>);
+pub struct World {
+    state: Arc<Mutex<State>>,
+    /// The state's time, for those who ask while the state is being worked on.
+    now_ms: Arc<AtomicU64>,
+}
 
 impl World {
     /// Loads the world kept in the file at `path`, or begins an empty one when there is no such file.
@@ -30,11 +37,13 @@ impl World {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => return Err(Error::usage(KeepWorld { deed: "read", path: path.into(), source })),
         };
-        let state: State = serde_json::from_slice(&text).map_err(|source| Error::usage(ReadWorld { path: path.into(), source }))?;
+        let mut state: State = serde_json::from_slice(&text).map_err(|source| Error::usage(ReadWorld { path: path.into(), source }))?;
         if state.format != FORMAT {
             return Err(Error::usage(OtherFormat { path: path.into(), format: state.format }));
         }
-        Ok(Self(Arc::new(Mutex::new(state))))
+        state.agenda = Agenda::of(&state);
+        let now_ms = Arc::new(AtomicU64::new(state.now_ms));
+        Ok(Self { state: Arc::new(Mutex::new(state)), now_ms })
     }
 
     /// Keeps the world in the file at `path`, whole or not at all.
@@ -42,15 +51,15 @@ impl World {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_vec(&*self.lock()).expect("a state has only string keys");
         let keep = || -> std::io::Result<()> {
             if let Some(folder) = path.parent() {
                 std::fs::create_dir_all(folder)?;
             }
             let beside = path.with_extension("new");
-            let mut file = std::fs::File::create(&beside)?;
-            file.write_all(&text)?;
-            file.sync_all()?;
+            // A large world is written piece by piece: its text need not fit into memory.
+            let mut file = std::io::BufWriter::new(std::fs::File::create(&beside)?);
+            serde_json::to_writer(&mut file, &*self.lock())?;
+            file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
             std::fs::rename(&beside, path)
         };
         keep().map_err(|source| Error::usage(KeepWorld { deed: "write", path: path.into(), source }))
@@ -94,6 +103,11 @@ impl World {
         LabClock(self.clone())
     }
 
+    /// Lets waits take this part of the time that they take in the lab: 10 for a tenth.
+    pub fn at_speed(&self, speed: u32) {
+        self.lock().speed = speed;
+    }
+
     /// How many requests and commands that may change something have come since the world began.
     pub fn writes(&self) -> u64 {
         self.lock().writes
@@ -133,9 +147,24 @@ impl World {
 
     /// The state, with everything done that is due.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.settle();
+        self.now_ms.store(state.now_ms, Ordering::Relaxed);
         state
+    }
+
+    /// Virtual milliseconds since the world began.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now_ms.load(Ordering::Relaxed)
+    }
+
+    /// Moves the clock, never back, and lets happen what is due then.
+    pub(crate) fn pass_to(&self, now_ms: u64) {
+        let mut state = self.lock();
+        state.now_ms = state.now_ms.max(now_ms);
+        drop(state);
+        // What is due now happens.
+        drop(self.lock());
     }
 }
 

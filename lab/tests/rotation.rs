@@ -119,7 +119,7 @@ fn changes(plan: &Plan) -> Vec<String> {
         .collect()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn both_credentials_are_new_and_the_old_ones_gone() {
     let lab = Lab::new().await;
     let first = lab.process(&[]);
@@ -160,7 +160,7 @@ async fn both_credentials_are_new_and_the_old_ones_gone() {
 }
 
 /// Whatever fails, in whichever step: what the secrets file holds works, and the next run finishes.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn after_every_failure_the_secrets_file_works_and_the_next_run_finishes() {
     let http = |method: &str, path: &str, outcome: Outcome| Fault {
         on: Trigger::Http { method: method.into(), path_contains: path.into() },
@@ -230,7 +230,7 @@ fn give_rights_of_its_own(lab: &Lab) {
     });
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tokens_of_others_are_never_touched() {
     let lab = Lab::new().await;
     let token = |comment: &str| ApiToken { value: "v".into(), comment: comment.into(), expire: 0, privsep: true };
@@ -248,7 +248,7 @@ async fn tokens_of_others_are_never_touched() {
     lab.credentials_work().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_machine_without_the_key_gets_it_and_keys_of_people_stay() {
     let lab = Lab::new().await;
     assert_eq!(failures(&lab.process(&[]).apply(ROTATE).await), "");

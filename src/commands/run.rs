@@ -1,7 +1,7 @@
 //! `kthw run`: plan, ask, apply, report.
 use crate::{options::WorkspaceOptions, session, ui::Ui};
 use clap::Args;
-use kthw_engine::{Error, Event, Kind, Plan, Report, Result, RunOptions, SCHEMA, Stop};
+use kthw_engine::{Choice, Error, Event, Kind, Plan, Report, Result, RunOptions, RunStamp, SCHEMA, Stop};
 
 /// Exit code of a dry run that found changes, when `--exit-code` asks for it.
 const CHANGES: u8 = 10;
@@ -25,13 +25,17 @@ pub struct Run {
     /// Change only these phases or resources: `phases/system`, `proxmox.vm/cu1`, or a beginning such as `ssh.file/`; may be repeated
     #[arg(long, value_name = "PHASE|RESOURCE")]
     only: Vec<String>,
+    /// Change only what is on this node, and its machine; may be repeated
+    #[arg(long, value_name = "NODE")]
+    node: Vec<String>,
 }
 
 impl Run {
     pub async fn run(self, ui: &Ui) -> Result<u8> {
         let prepared = session::prepare(&self.recipe, &self.workspace)?;
         let world = session::connect(&prepared, &self.workspace)?;
-        let events = ui.events();
+        let stamp = RunStamp::begin(world.peers().shared_clock());
+        let events = ui.events(&stamp);
         events(Event::Begun {
             schema: SCHEMA,
             recipe: prepared.graph.root().source.name.clone(),
@@ -42,22 +46,20 @@ impl Run {
             ui.note(&format!("This is the lab: a simulated world, kept in {}. Nothing real is read or changed.", world.place()));
         }
         let mut plan = kthw_engine::plan(&prepared.evaluated, world.peers(), &events).await?;
-        if !self.only.is_empty() {
-            plan = plan.only(&self.only)?;
+        let choice = Choice { only: self.only, nodes: self.node };
+        if !choice.is_everything() {
+            plan = plan.only(&choice)?;
         }
         plan.announce(&events);
         // A live display must not run over the plan or the question.
         drop(events);
         ui.plan(&plan);
         world.save()?;
-        if self.dry_run {
-            return Ok(if self.exit_code && plan.changes() > 0 { CHANGES } else { 0 });
+        if self.dry_run || plan.work() == 0 {
+            return Ok(code_of(&plan, self.exit_code));
         }
-        if plan.changes() == 0 {
-            return Ok(0);
-        }
-        // Nothing real changes in the lab, so there is nothing to ask for.
-        if !self.yes && !self.workspace.lab {
+        // Nothing real changes in the lab, so there is nothing to ask for, unless somebody wants to see how it is.
+        if !self.yes && (!self.workspace.lab || self.workspace.speed.is_some()) {
             match ui.confirm("\nMake these changes?") {
                 Some(true) => {}
                 Some(false) => {
@@ -67,7 +69,7 @@ impl Run {
                 None => return Err(Error::usage(NotAsked)),
             }
         }
-        let report = apply(plan, &world, &ui.events(), ui).await;
+        let report = apply(plan, &world, &ui.events(&stamp), ui).await;
         ui.report(&report);
         world.save()?;
         Ok(exit_code(&report))
@@ -95,13 +97,25 @@ async fn apply(plan: Plan, world: &session::World, events: &kthw_engine::Events,
     }
 }
 
+/// The exit code of a plan that is not carried out: 3 when a part of it could not be looked at, 1 when a part is refused.
+fn code_of(plan: &Plan, tell_changes: bool) -> u8 {
+    let any = |word: &str| plan.planned().iter().any(|one| one.change.word() == word);
+    match () {
+        () if any("unknown") => 3,
+        () if any("refused") => 1,
+        () if tell_changes && plan.changes() > 0 => CHANGES,
+        () => 0,
+    }
+}
+
 fn exit_code(report: &Report) -> u8 {
     let kinds: Vec<Kind> = report.failures.iter().map(|(_, error)| error.kind()).collect();
     match () {
-        () if kinds.is_empty() && report.skipped() > 0 => 1,
+        () if kinds.is_empty() && report.skipped() + report.refused() > 0 => 1,
         () if kinds.is_empty() => 0,
         () if kinds.contains(&Kind::Peer) => 3,
         () if kinds.contains(&Kind::Settle) => 4,
+        () if kinds.contains(&Kind::Refused) => 1,
         () => 2,
     }
 }

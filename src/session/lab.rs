@@ -6,8 +6,8 @@ use kthw_lab::World;
 use kthw_stdlib::ssh::KnownHosts;
 use std::path::PathBuf;
 
-/// The files of the store that belong to the lab: its world, its host keys, its kubeconfig.
-pub const LAB_FILES: [&str; 3] = ["lab.json", "lab-known_hosts", "lab-kubeconfig"];
+/// The files of the store that belong to the lab: its world, its host keys, its kubeconfig, a lock.
+pub const LAB_FILES: [&str; 4] = ["lab.json", "lab-known_hosts", "lab-kubeconfig", "lab-known_hosts.lock"];
 
 /// A lab and its peers.
 pub struct LabWorld {
@@ -16,13 +16,17 @@ pub struct LabWorld {
     file: PathBuf,
 }
 
-/// Opens the lab of a workspace, as the last call left it.
+/// Opens the lab of a workspace, as the last call left it. Waits pass at once, or at `speed` times the real time.
 ///
 /// # Errors
 /// When its file cannot be read or is another version's.
-pub fn open(workspace: &Loaded, store: &Store) -> Result<LabWorld> {
+pub fn open(workspace: &Loaded, store: &Store, speed: Option<u32>) -> Result<LabWorld> {
     let file = store.file(LAB_FILES[0]);
     let world = World::open(&file)?;
+    match speed {
+        Some(speed) => world.at_speed(speed),
+        None => kthw_lab::pass_waits_at_once(),
+    }
     let known_hosts = KnownHosts::open(store.file(LAB_FILES[1])).map_err(Error::usage)?;
     // Names only: nothing is decrypted for the lab.
     let secrets = kthw_lab::stand_in_secrets(super::secrets_of(workspace)?.names());

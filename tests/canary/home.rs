@@ -19,7 +19,9 @@ impl<'a> Home<'a> {
         for folder in ["workspace", "recipes"] {
             std::fs::create_dir(sandbox.path().join(folder)).unwrap();
         }
-        std::fs::copy(root().join(like).join("workspace.yaml"), sandbox.path().join("workspace/workspace.yaml")).unwrap();
+        // With its own domain: the shipped one is refused for real machines.
+        let text = std::fs::read_to_string(root().join(like).join("workspace.yaml")).unwrap();
+        std::fs::write(sandbox.path().join("workspace/workspace.yaml"), text.replace("domain: bevz.net", "domain: home.example")).unwrap();
         let home = Self { sandbox, scanner };
         home.encrypt(canaries, more);
         home

@@ -175,7 +175,7 @@ impl Lab {
             told.push_str(&serde_json::to_string(&event).unwrap());
             told.push('\n');
         });
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         let (shown, report) = runtime.block_on(async {
             let plan = plan(&self.evaluated(more), &peers, &events).await.unwrap();
             plan.announce(&events);

@@ -8,20 +8,21 @@ use crate::{
 /// The changes of one node that travel together.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    pub node: String,
+    /// The node's position in the order.
+    pub node: usize,
     pub members: Vec<usize>,
     pub blocks: Vec<Block>,
 }
 
 impl Batch {
-    pub fn new(node: &str) -> Self {
-        Self { node: node.to_owned(), members: Vec::new(), blocks: Vec::new() }
+    pub fn new(node: usize) -> Self {
+        Self { node, members: Vec::new(), blocks: Vec::new() }
     }
 
     /// Adds a resource; what it waits for inside the batch becomes `after`.
     pub fn push(&mut self, position: usize, item: &Item, seen: &[Finding], actions: Vec<Action>) {
         let query = item.step.query();
-        let after = item.edges().filter_map(|edge| self.members.iter().position(|member| *member == edge)).collect();
+        let after = item.edges.iter().filter_map(|edge| self.members.iter().position(|member| member == edge)).collect();
         let guard = query.iter().cloned().zip(seen.iter().cloned()).collect();
         self.blocks.push(Block { after, guard, actions, reread: query });
         self.members.push(position);

@@ -1,5 +1,9 @@
 //! What can go wrong while a plan is made so.
-use crate::{change::Change, id::Id, node::Output};
+use crate::{
+    change::{Change, Refusal},
+    id::Id,
+    node::Output,
+};
 use miette::Diagnostic;
 
 /// A command of a resource failed on its node.
@@ -42,21 +46,29 @@ impl DidNotSettle {
 
 /// At its turn a resource needs more than the plan said.
 #[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("{id} would now {} where the plan said {}", now.word(), planned.word())]
+#[error("{id} would now {more}, which the plan did not show")]
 #[diagnostic(code(kthw::run::more_than_planned), help("the world changed since the plan; nothing was done to it; plan again and look"))]
 pub(crate) struct MoreThanPlanned {
     pub id: Id,
-    pub now: Change,
-    pub planned: Change,
+    pub more: String,
 }
 
-/// A resource can only be changed by making it anew.
+/// At its turn a resource turns out to be one that is never made as asked.
 #[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("{id} has to be replaced, which is never done on its own{fields}")]
-#[diagnostic(code(kthw::run::needs_replacement), help("set the field back, or remove the old one yourself and run again"))]
-pub(crate) struct NeedsReplacement {
-    pub id: Id,
-    pub fields: String,
+#[error("{id}: {why}{fields}")]
+#[diagnostic(code(kthw::run::refused), help("{next}"))]
+pub(crate) struct NeverDone {
+    id: Id,
+    why: String,
+    next: String,
+    fields: String,
+}
+
+impl NeverDone {
+    pub fn new(id: Id, refusal: &Refusal) -> Self {
+        let fields = refusal.fields.iter().map(|field| format!("\n    {field}")).collect();
+        Self { id, why: refusal.why.clone(), next: refusal.next.clone(), fields }
+    }
 }
 
 /// The node kept changing under the run.

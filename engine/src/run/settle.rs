@@ -1,15 +1,15 @@
 //! The work itself: read at its turn, change, read back until it is as wanted.
 use super::{
     batch::{Batch, describe},
-    errors::{ActionFailed, DidNotSettle, MoreThanPlanned, NeedsReplacement},
-    schedule::{Done, Task},
+    errors::{ActionFailed, DidNotSettle, MoreThanPlanned, NeverDone},
+    schedule::{Consent, Done, Task},
 };
 use crate::{
     change::Change,
     error::{Error, Result},
     event::{Event, Events, progress, reporting},
     node::{BlockOutcome, Finding},
-    order::Item,
+    order::{Item, Order},
     peers::Peers,
     permit::Permit,
     plan::read_node,
@@ -22,28 +22,29 @@ const PATIENCE: [Duration; 5] =
     [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 
 /// Does one task. Never fails itself: failures are part of what it returns.
-pub(crate) async fn work(task: Task, items: &[Item], peers: &Peers, permit: &Permit, events: &Events) -> Done {
+pub(crate) async fn work(task: Task, order: &Order, peers: &Peers, permit: &Permit, events: &Events) -> Done {
+    let items = &order.items;
     match task {
-        Task::Alone { one, planned, unread } => {
+        Task::Alone { one, consent, unread } => {
             events(Event::Started { id: items[one].id.clone() });
-            let alone = alone(&items[one], &planned, unread, peers, permit);
+            let alone = alone(&items[one], &consent, unread, peers, permit);
             Done::Alone { one, ended: reporting(items[one].id.clone(), events.clone(), alone).await }
         }
         Task::Read { node, members } => {
-            let found = read_node(&node, &members, items, peers, events).await;
+            let found = read_node(&order.nodes[node].node, &members, items, peers, events).await;
             Done::Read { node, members, found }
         }
         Task::Batch(batch) => {
-            let outcomes = change_node(&batch, items, peers, permit, events).await;
+            let outcomes = change_node(&batch, order, peers, permit, events).await;
             Done::Batch { batch, outcomes }
         }
     }
 }
 
 /// One resource by itself. `unread` is set for what opens a node that was not there yet: its first look is part of its work.
-async fn alone(item: &Item, planned: &Change, unread: bool, peers: &Peers, permit: &Permit) -> Result<Change> {
+async fn alone(item: &Item, consent: &Consent, unread: bool, peers: &Peers, permit: &Permit) -> Result<Change> {
     let live = if unread { None } else { item.step.read(peers).await? };
-    let change = within_plan(item, item.step.diff(live.as_ref()), planned)?;
+    let change = within_consent(item, item.step.diff(live.as_ref()), consent)?;
     if change.is_none() {
         return Ok(change);
     }
@@ -52,16 +53,15 @@ async fn alone(item: &Item, planned: &Change, unread: bool, peers: &Peers, permi
     Ok(change)
 }
 
-/// Checks that a change is no more than the plan said, and not a replacement.
-pub(crate) fn within_plan(item: &Item, now: Change, planned: &Change) -> Result<Change> {
-    if let Change::Replace(fields) = &now {
-        let fields = fields.iter().map(|field| format!("\n    {field}")).collect();
-        return Err(Error::settle(NeedsReplacement { id: item.id.clone(), fields }));
+/// Checks that a change is no more than what a person agreed to.
+pub(crate) fn within_consent(item: &Item, now: Change, consent: &Consent) -> Result<Change> {
+    if let Change::Refused(refusal) = &now {
+        return Err(Error::refused(NeverDone::new(item.id.clone(), refusal)));
     }
-    if now.is_within(planned) {
-        return Ok(now);
+    match now.beyond(&consent.planned, consent.touched) {
+        None => Ok(now),
+        Some(more) => Err(Error::settle(MoreThanPlanned { id: item.id.clone(), more })),
     }
-    Err(Error::settle(MoreThanPlanned { id: item.id.clone(), now, planned: planned.clone() }))
 }
 
 async fn until_settled(item: &Item, peers: &Peers) -> Result<()> {
@@ -93,14 +93,15 @@ pub(crate) enum Ended {
     Failed(Error),
 }
 
-async fn change_node(batch: &Batch, items: &[Item], peers: &Peers, permit: &Permit, events: &Events) -> Vec<Ended> {
+async fn change_node(batch: &Batch, order: &Order, peers: &Peers, permit: &Permit, events: &Events) -> Vec<Ended> {
+    let (items, node) = (&order.items, order.nodes[batch.node].node.as_str());
     let started = |position: usize| {
         if let Some(one) = batch.members.get(position) {
             events(Event::Started { id: items[*one].id.clone() });
         }
     };
     let first = items[batch.members[0]].id.clone();
-    let sent = reporting(first, events.clone(), peers.nodes().change(&batch.node, &batch.blocks, permit, &started)).await;
+    let sent = reporting(first, events.clone(), peers.nodes().change(node, &batch.blocks, permit, &started)).await;
     let outcomes = match sent {
         Ok(outcomes) => outcomes,
         Err(error) => return broken(batch, error),
@@ -121,7 +122,7 @@ async fn change_node(batch: &Batch, items: &[Item], peers: &Peers, permit: &Perm
             BlockOutcome::Skipped => Ended::Held,
             BlockOutcome::Failed { action, output } => {
                 let what = batch.blocks[position].actions.get(action).map_or_else(|| "its change".into(), describe);
-                Ended::Failed(Error::peer(ActionFailed { id: item.id.clone(), node: batch.node.clone(), what, output }))
+                Ended::Failed(Error::peer(ActionFailed { id: item.id.clone(), node: node.to_owned(), what, output }))
             }
         });
     }

@@ -1,6 +1,6 @@
 //! The seam to the Kubernetes API: a client whose requests never leave the process.
-use super::service::{Request, answer, parse_query};
-use crate::{node::LabNodes, world::World};
+use super::service::{Request, WATCH_MS, answer, parse_query};
+use crate::{clock::sleep, node::LabNodes, world::World};
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
@@ -53,6 +53,9 @@ pub(super) async fn send(
         content_type,
         body,
     };
+    if request.is_watch() {
+        sleep(world.clone(), WATCH_MS).await;
+    }
     let (code, text) = {
         let state = &mut *world.lock();
         if !super::is_up(state, number) {

@@ -5,6 +5,7 @@ use crate::{
     state::{State, rfc3339},
 };
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A definition is established after so long.
 const ESTABLISH_MS: u64 = 500;
@@ -23,24 +24,39 @@ pub(crate) fn run(state: &mut State, number: usize) {
     let stamp = rfc3339(unix_s);
     let (clusters, machines) = (&mut state.clusters, &state.machines);
     let Some(cluster) = clusters.get_mut(number) else { return };
-    let mut own_network = Vec::new();
-    for (name, member) in &mut cluster.members {
-        let machine = machines.get(&member.machine);
-        let alive = |machine: &&Machine| {
-            machine.running && machine.cluster == Some(number) && now_ms >= machine.ssh_from_ms && machine.runs("kubelet.service")
-        };
-        if let Some(machine) = machine.filter(alive) {
-            member.seen_ms = now_ms.max(member.seen_ms);
-            if !machine.files.names("/etc/cni/net.d").is_empty() {
-                own_network.push(name.clone());
-            }
-        }
-    }
+    let names: Vec<String> = cluster.members.keys().cloned().collect();
+    let own_network: BTreeSet<String> = names.into_iter().filter(|name| hear(cluster, machines, number, name, now_ms)).collect();
     definitions(cluster, now_ms, &stamp);
     workloads(cluster, now_ms, &stamp);
     network(cluster, now_ms, unix_s, &stamp);
-    nodes(cluster, now_ms, &stamp, &own_network);
+    let nodes: Vec<String> = cluster.objects.keys().filter_map(|key| key.strip_prefix("|nodes||").map(str::to_owned)).collect();
+    nodes.iter().for_each(|name| node(cluster, now_ms, &stamp, name, own_network.contains(name)));
     workloads(cluster, now_ms, &stamp);
+}
+
+/// Brings the status of one node up to now, for somebody who asks for nothing else.
+pub(crate) fn run_node(state: &mut State, number: usize, name: &str) {
+    let (now_ms, stamp) = (state.now_ms, rfc3339(state.unix_s()));
+    let (clusters, machines) = (&mut state.clusters, &state.machines);
+    match clusters.get_mut(number) {
+        // Whether there is a pod network depends on everything else.
+        Some(cluster) if cluster.network_ms.is_some() => {
+            let own_network = hear(cluster, machines, number, name, now_ms);
+            node(cluster, now_ms, &stamp, name, own_network);
+        }
+        _ => run(state, number),
+    }
+}
+
+/// Lets the kubelet of a member report; returns whether the member has a network of its own.
+fn hear(cluster: &mut Cluster, machines: &BTreeMap<String, Machine>, number: usize, name: &str, now_ms: u64) -> bool {
+    let Some(member) = cluster.members.get_mut(name) else { return false };
+    let alive = |machine: &&Machine| {
+        machine.running && machine.cluster == Some(number) && now_ms >= machine.ssh_from_ms && machine.runs("kubelet.service")
+    };
+    let Some(machine) = machines.get(&member.machine).filter(alive) else { return false };
+    member.seen_ms = now_ms.max(member.seen_ms);
+    !machine.files.names("/etc/cni/net.d").is_empty()
 }
 
 /// Sets fields of an object's status; its revision moves only if that changed something.
@@ -148,28 +164,25 @@ fn network(cluster: &mut Cluster, now_ms: u64, unix_s: u64, stamp: &str) {
     });
 }
 
-fn nodes(cluster: &mut Cluster, now_ms: u64, stamp: &str, own_network: &[String]) {
-    let names: Vec<String> = cluster.objects.keys().filter_map(|key| key.strip_prefix("|nodes||").map(str::to_owned)).collect();
-    for name in names {
-        let member = cluster.members.get(&name).cloned();
-        let network_ms = cluster.network_ms.map(|since_ms| since_ms + NETWORK_MS).filter(|_| !own_network.contains(&name));
-        set_status(cluster, &key("", "nodes", "", &name), |value| {
-            let Some(member) = member.filter(|member| now_ms < member.seen_ms + LOST_MS) else {
-                return set_condition(value, "Ready", "Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.", stamp);
-            };
-            if now_ms < member.joined_ms + REPORT_MS {
-                return;
-            }
-            let begun_ms = network_ms.map_or(member.joined_ms + REPORT_MS, |network_ms| network_ms.max(member.joined_ms + NETWORK_MS));
-            let connected = own_network.contains(&name) || (network_ms.is_some() && now_ms >= begun_ms);
-            if !connected {
-                let why = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized";
-                return set_condition(value, "Ready", "False", "KubeletNotReady", why, stamp);
-            }
-            set_condition(value, "Ready", "True", "KubeletReady", "kubelet is posting ready status", stamp);
-            if let Some(taints) = value["spec"]["taints"].as_array_mut() {
-                taints.retain(|taint| taint["key"] != "node.kubernetes.io/not-ready");
-            }
-        });
-    }
+fn node(cluster: &mut Cluster, now_ms: u64, stamp: &str, name: &str, own_network: bool) {
+    let member = cluster.members.get(name).cloned();
+    let network_ms = cluster.network_ms.map(|since_ms| since_ms + NETWORK_MS).filter(|_| !own_network);
+    set_status(cluster, &key("", "nodes", "", name), |value| {
+        let Some(member) = member.filter(|member| now_ms < member.seen_ms + LOST_MS) else {
+            return set_condition(value, "Ready", "Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.", stamp);
+        };
+        if now_ms < member.joined_ms + REPORT_MS {
+            return;
+        }
+        let begun_ms = network_ms.map_or(member.joined_ms + REPORT_MS, |network_ms| network_ms.max(member.joined_ms + NETWORK_MS));
+        let connected = own_network || (network_ms.is_some() && now_ms >= begun_ms);
+        if !connected {
+            let why = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized";
+            return set_condition(value, "Ready", "False", "KubeletNotReady", why, stamp);
+        }
+        set_condition(value, "Ready", "True", "KubeletReady", "kubelet is posting ready status", stamp);
+        if let Some(taints) = value["spec"]["taints"].as_array_mut() {
+            taints.retain(|taint| taint["key"] != "node.kubernetes.io/not-ready");
+        }
+    });
 }

@@ -11,10 +11,18 @@ mod tests;
 
 pub use access::LabKubernetes;
 pub use cluster::{Cluster, Member, Object, Token};
-pub(crate) use controllers::run as run_controllers;
+pub(crate) use controllers::run_node as run_node_controllers;
 pub(crate) use service::get;
 
 use crate::{node::Machine, state::State};
+
+/// The manifest by which a kubelet runs a part of the control plane; `version` without `v`.
+pub(crate) fn static_pod(component: &str, version: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {component}, namespace: kube-system}}\nspec:\n  containers:\n  - name: {component}\n    \
+         image: registry.k8s.io/{component}:v{version}\n"
+    )
+}
 
 /// Whether the API of a cluster answers at all: one of its control planes runs.
 pub(crate) fn is_up(state: &State, number: usize) -> bool {

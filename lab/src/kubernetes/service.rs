@@ -25,10 +25,18 @@ impl Request {
         self.query.get(name).map_or("", String::as_str)
     }
 
+    /// Whether it goes on telling what changes. One in the lab ends after [`WATCH_MS`].
+    pub(crate) fn is_watch(&self) -> bool {
+        matches!(self.query("watch"), "true" | "1")
+    }
+
     fn is_dry(&self) -> bool {
         self.query("dryRun") == "All"
     }
 }
+
+/// How long a watch lasts.
+pub(crate) const WATCH_MS: u64 = 1000;
 
 /// What goes over the wire: status and body.
 pub(crate) type Reply = (u16, String);
@@ -55,11 +63,14 @@ pub(crate) fn answer(state: &mut State, number: usize, request: &Request) -> Rep
     if request.method != "GET" && !request.is_dry() {
         state.writes += 1;
     }
-    controllers::run(state, number);
     if matches!(request.path.as_str(), "/readyz" | "/livez" | "/healthz") {
         return (200, "ok".into());
     }
-    if request.query("watch") == "true" || request.query("watch") == "1" {
+    match request.path.strip_prefix("/api/v1/nodes/") {
+        Some(name) if request.method == "GET" && !name.contains('/') => controllers::run_node(state, number, name),
+        _ => controllers::run(state, number),
+    }
+    if request.is_watch() {
         return (200, watch(state, number, request));
     }
     let (code, body) = handle(state, number, request);
@@ -142,11 +153,8 @@ fn target(state: &State, number: usize, segments: &[&str]) -> Option<Target> {
     })
 }
 
-/// A watch that tells what changed since its revision and then ends; each moves the clock by a second, so that waiting leads somewhere.
-fn watch(state: &mut State, number: usize, request: &Request) -> String {
-    state.now_ms += 1000;
-    state.settle();
-    controllers::run(state, number);
+/// A watch that tells what changed since its revision and then ends.
+fn watch(state: &State, number: usize, request: &Request) -> String {
     let segments: Vec<&str> = request.path.trim_matches('/').split('/').collect();
     let Some(target) = target(state, number, &segments) else { return String::new() };
     let since: u64 = request.query("resourceVersion").parse().unwrap_or(0);

@@ -54,7 +54,7 @@ fn definition() -> Value {
     })
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn applying_twice_changes_nothing_and_giving_up_a_field_removes_it() {
     let world = with_cluster();
     let client = client(&world);
@@ -75,7 +75,7 @@ async fn applying_twice_changes_nothing_and_giving_up_a_field_removes_it() {
     assert_eq!(api.get("x").await.unwrap().data["data"]["a"], "1");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_defined_kind_is_served_once_it_is_established() {
     let world = with_cluster();
     let client = client(&world);
@@ -89,7 +89,7 @@ async fn a_defined_kind_is_served_once_it_is_established() {
     assert!(client.list_api_groups().await.unwrap().groups.iter().any(|group| group.name == "operator.tigera.io"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn nodes_become_ready_with_the_pod_network() {
     let world = with_cluster();
     let client = client(&world);
@@ -139,7 +139,7 @@ async fn nodes_become_ready_with_the_pod_network() {
     assert!(node.contains("Kubelet stopped posting node status."), "{node}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn failures_are_statuses() {
     let world = with_cluster();
     let client = client(&world);

@@ -42,6 +42,8 @@ pub(crate) fn boot(state: &mut State, vmid: u32, serial: u64, seed: &Seed) {
         (false, _) => 10_000,
     };
     machine.cloud_init_until_ms = machine.ssh_from_ms + busy_ms;
+    state.agenda.add_first_start(machine.cloud_init_until_ms, &vm_key(vmid));
+    state.agenda.add_address(machine.ip(), &vm_key(vmid));
     if first && seed.upgrade {
         super::programs::update_lists(machine, None);
     }
@@ -56,6 +58,8 @@ pub(crate) fn provide(state: &mut State, key: &str, seed: &Seed) {
     let now_s = state.unix_s();
     let mut machine = Machine { booted_ms: state.now_ms, running: true, boots: 1, ..Machine::default() };
     seed_machine(&mut machine, serial, seed, now_s);
+    state.agenda.add_first_start(machine.cloud_init_until_ms, key);
+    state.agenda.add_address(machine.ip(), key);
     state.machines.insert(key.to_owned(), machine);
 }
 
@@ -69,8 +73,9 @@ pub(crate) fn power_off(state: &mut State, vmid: u32) {
 /// Lets cloud-init finish on every machine whose time has come.
 pub(crate) fn finish_first_starts(state: &mut State) {
     let (now_ms, now_s) = (state.now_ms, state.unix_s());
-    for machine in state.machines.values_mut().filter(|machine| machine.running && now_ms >= machine.cloud_init_until_ms) {
-        if !machine.files.exists(FINISHED) {
+    while let Some(key) = state.agenda.next_first_start(now_ms) {
+        let Some(machine) = state.machines.get_mut(&key) else { continue };
+        if machine.running && now_ms >= machine.cloud_init_until_ms && !machine.files.exists(FINISHED) {
             machine.files.put(FINISHED, FINISHED_WELL, 0o644, now_s);
         }
     }

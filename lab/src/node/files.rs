@@ -1,11 +1,11 @@
 //! A machine's file system: a map from path to what stands there.
 use kthw_engine::node::{PathKind, PathState};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
-/// All files of a machine, by absolute path.
+/// All files of a machine, by absolute path. Machines that were made alike share what is alike.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Files(BTreeMap<String, Entry>);
+pub struct Files(BTreeMap<Arc<str>, Arc<Entry>>);
 
 /// What stands at a path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,12 +44,12 @@ const SMALL: usize = 64 * 1024;
 impl Files {
     /// What stands at `path`, without following a link in its last place.
     pub fn get(&self, path: &str) -> Option<&Entry> {
-        self.0.get(&self.real_parent(path)?)
+        self.at(&self.real_parent(path)?)
     }
 
     /// The content of a file, through links.
     pub fn content(&self, path: &str) -> Option<&[u8]> {
-        match &self.0.get(&self.resolve(path)?)?.kind {
+        match &self.at(&self.resolve(path)?)?.kind {
             Kind::File(content) => Some(content),
             _ => None,
         }
@@ -67,7 +67,7 @@ impl Files {
 
     /// Whether a directory stands at `path`, through links.
     pub fn is_directory(&self, path: &str) -> bool {
-        self.resolve(path).is_some_and(|path| path.is_empty() || matches!(self.0[&path].kind, Kind::Directory))
+        self.resolve(path).is_some_and(|path| path.is_empty() || self.is_directory_itself(&path))
     }
 
     /// Puts a file in place of whatever stands there.
@@ -77,13 +77,10 @@ impl Files {
     pub fn write(&mut self, path: &str, content: Vec<u8>, mode: u32, now_s: u64) -> Result<(), String> {
         let real = self.real_parent(path).filter(|real| parent(real).is_none_or(|folder| self.is_directory(folder)));
         let Some(real) = real else { return Err(format!("cannot create {path}: Directory nonexistent")) };
-        if matches!(self.0.get(&real), Some(Entry { kind: Kind::Directory, .. })) {
+        if self.is_directory_itself(&real) {
             return Err(format!("cannot overwrite directory {path}"));
         }
-        self.0.insert(
-            real,
-            Entry { kind: Kind::File(content), mode, owner: "root".into(), group: "root".into(), modified_s: now_s, stands_for: None },
-        );
+        self.insert(real, Kind::File(content), mode, now_s);
         Ok(())
     }
 
@@ -104,9 +101,8 @@ impl Files {
         if let Some(folder) = parent(path) {
             self.make_directory(folder, 0o755, now_s);
         }
-        let entry = Entry { kind: Kind::Directory, mode, owner: "root".into(), group: "root".into(), modified_s: now_s, stands_for: None };
         if let Some(real) = self.real_parent(path) {
-            self.0.insert(real, entry);
+            self.insert(real, Kind::Directory, mode, now_s);
         }
     }
 
@@ -128,10 +124,10 @@ impl Files {
     /// When it is a directory.
     pub fn remove(&mut self, path: &str) -> Result<(), String> {
         let Some(real) = self.real_parent(path) else { return Ok(()) };
-        if matches!(self.0.get(&real), Some(Entry { kind: Kind::Directory, .. })) {
+        if self.is_directory_itself(&real) {
             return Err(format!("cannot remove '{path}': Is a directory"));
         }
-        self.0.remove(&real);
+        self.0.remove(real.as_str());
         Ok(())
     }
 
@@ -139,20 +135,21 @@ impl Files {
     pub fn remove_tree(&mut self, path: &str) {
         let Some(real) = self.real_parent(path) else { return };
         let below = format!("{real}/");
-        self.0.retain(|path, _| *path != real && !path.starts_with(&below));
+        self.0.retain(|path, _| **path != *real && !path.starts_with(&below));
     }
 
     /// What stands at `path`, to change it; a link is not followed.
     pub fn get_mut(&mut self, path: &str) -> Option<&mut Entry> {
         let real = self.real_parent(path)?;
-        self.0.get_mut(&real)
+        self.0.get_mut(real.as_str()).map(Arc::make_mut)
     }
 
     /// Names directly below a directory.
     pub fn names(&self, path: &str) -> Vec<&str> {
         let Some(real) = self.resolve(path) else { return Vec::new() };
         let below = format!("{}/", real.trim_end_matches('/'));
-        let inside = self.0.range(below.clone()..).take_while(|(path, _)| path.starts_with(&below));
+        let inside =
+            self.0.range::<str, _>((Bound::Included(below.as_str()), Bound::Unbounded)).take_while(|(path, _)| path.starts_with(&below));
         inside.map(|(path, _)| &path[below.len()..]).filter(|name| !name.is_empty() && !name.contains('/')).collect()
     }
 
@@ -181,6 +178,19 @@ impl Files {
         Some(state)
     }
 
+    fn at(&self, real: &str) -> Option<&Entry> {
+        self.0.get(real).map(|entry| &**entry)
+    }
+
+    fn is_directory_itself(&self, real: &str) -> bool {
+        matches!(self.at(real), Some(Entry { kind: Kind::Directory, .. }))
+    }
+
+    fn insert(&mut self, real: String, kind: Kind, mode: u32, now_s: u64) {
+        let entry = Entry { kind, mode, owner: "root".into(), group: "root".into(), modified_s: now_s, stands_for: None };
+        self.0.insert(real.into(), Arc::new(entry));
+    }
+
     /// The path with links in its directories followed; `None` when one of them is missing.
     fn real_parent(&self, path: &str) -> Option<String> {
         let path = path.trim_end_matches('/');
@@ -199,7 +209,7 @@ impl Files {
         let mut real = self.real_parent(path)?;
         // A chain of links longer than this is a loop.
         for _ in 0..16 {
-            match self.0.get(&real) {
+            match self.at(&real) {
                 Some(Entry { kind: Kind::Symlink(target), .. }) => {
                     let target = joined(parent(&real).unwrap_or_default(), target);
                     real = self.real_parent(&target)?;

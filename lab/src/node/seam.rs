@@ -6,7 +6,7 @@ use super::{
     work,
 };
 use crate::{
-    clock::Sleep,
+    clock::sleep,
     fault::{Outcome, Trigger},
     state::State,
     world::World,
@@ -17,7 +17,7 @@ use kthw_engine::{
 };
 use kthw_stdlib::{
     sops::Secrets,
-    ssh::{KeyLogin, KnownHosts, SshError, public_half},
+    ssh::{KeyLogin, KnownHosts, SshError, Verdict, public_half},
     workspace::Workspace,
 };
 use std::{collections::BTreeMap, io, sync::Arc};
@@ -86,7 +86,7 @@ impl LabNodes {
                 None => (Ok(answer), span_ms),
             }
         };
-        Sleep { world: self.world.clone(), span_ms, until_ms: None }.await;
+        sleep(self.world.clone(), span_ms).await;
         answer
     }
 
@@ -116,17 +116,15 @@ impl LabNodes {
     /// A pinned key must be the machine's own. Keys that nobody pinned are believed, as on first use.
     fn check_host_key(&self, node: &str, address: &str, machine: &Machine) -> Result<()> {
         let Some(known) = &self.known_hosts else { return Ok(()) };
-        let file = known.path().display().to_string();
-        let text = std::fs::read_to_string(known.path()).unwrap_or_default();
-        let ours = machine.files.text("/etc/ssh/ssh_host_ed25519_key.pub");
-        let key = ours.split(' ').nth(1).unwrap_or_default();
-        let mut pinned =
-            text.lines().filter(|line| line.split(' ').next().is_some_and(|hosts| hosts.split(',').any(|host| host == address))).peekable();
-        if pinned.peek().is_none() || pinned.any(|line| line.split(' ').any(|word| word == key)) {
-            return Ok(());
+        let key = machine.files.text("/etc/ssh/ssh_host_ed25519_key.pub");
+        match known.judge_line(address, 22, &key).map_err(Error::peer)? {
+            Verdict::Known | Verdict::Unknown => Ok(()),
+            Verdict::Changed(_) | Verdict::Revoked => {
+                let (node, address, file) = (node.to_owned(), address.to_owned(), known.path().display().to_string());
+                let presented = key.split(' ').nth(1).unwrap_or_default().to_owned();
+                Err(Error::peer(SshError::HostKeyChanged { node, address, known: "another key".into(), presented, file }))
+            }
         }
-        let (node, address) = (node.to_owned(), address.to_owned());
-        Err(Error::peer(SshError::HostKeyChanged { node, address, known: "another key".into(), presented: key.to_owned(), file }))
     }
 }
 
@@ -186,7 +184,8 @@ fn holds(machine: &Machine, line: &str) -> bool {
 
 /// The key of the running machine with this address.
 pub(crate) fn key_of(state: &State, address: &str) -> Option<String> {
-    state.machines.iter().find(|(_, machine)| machine.running && machine.ip() == address).map(|(key, _)| key.clone())
+    let is_there = |key: &&String| state.machines.get(*key).is_some_and(|machine| machine.running && machine.ip() == address);
+    state.agenda.at(address).find(is_there).cloned()
 }
 
 /// Runs a program through the guest agent, as root.

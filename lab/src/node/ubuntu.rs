@@ -1,7 +1,11 @@
 //! The Ubuntu personality: what a machine made from a 24.04 cloud image has when it first boots.
-use super::machine::{Machine, Package, Unit};
-use crate::state::fingerprint;
+use super::{
+    files::Files,
+    machine::{Machine, Package, Unit},
+};
+use crate::state::{BEGIN_S, fingerprint};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use std::sync::OnceLock;
 
 /// The kernel's release.
 pub(crate) const KERNEL: &str = "6.8.0-79-generic";
@@ -112,40 +116,48 @@ const UNITS: &[&str] = &[
     "unattended-upgrades.service",
 ];
 
+/// The files of the image, which all machines made from it share.
+fn image() -> &'static Files {
+    static IMAGE: OnceLock<Files> = OnceLock::new();
+    IMAGE.get_or_init(|| {
+        let mut files = Files::default();
+        for path in DIRECTORIES {
+            files.make_directory(path, if path.starts_with("/root") { 0o700 } else { 0o755 }, BEGIN_S);
+        }
+        files.make_directory("/tmp", 0o1777, BEGIN_S);
+        for (link, target) in [("/bin", "usr/bin"), ("/lib", "usr/lib"), ("/sbin", "usr/sbin")] {
+            // The root directory was just made.
+            let _ = files.link(link, target, BEGIN_S);
+        }
+        for (path, content) in FILES {
+            files.put(path, content, 0o644, BEGIN_S);
+        }
+        let _ = files.link("/etc/os-release", "../usr/lib/os-release", BEGIN_S);
+        for kind in ["ed25519", "ecdsa", "rsa"] {
+            files.put(&format!("/etc/ssh/ssh_host_{kind}_key"), "the lab keeps no private keys\n", 0o600, BEGIN_S);
+        }
+        files
+    })
+}
+
+const FILES: &[(&str, &str)] = &[
+    ("/usr/lib/os-release", OS_RELEASE),
+    ("/etc/fstab", "LABEL=cloudimg-rootfs\t/\t ext4\tdiscard,commit=30,errors=remount-ro\t0 1\nLABEL=BOOT\t/boot\text4\tdefaults\t0 2\n"),
+    ("/etc/sysctl.conf", "# /etc/sysctl.conf\n"),
+    ("/etc/resolv.conf", "nameserver 127.0.0.53\noptions edns0 trust-ad\n"),
+    ("/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\n"),
+    (
+        "/etc/apt/sources.list.d/ubuntu.sources",
+        "Types: deb\nURIs: http://archive.ubuntu.com/ubuntu/\nSuites: noble noble-updates noble-security\nComponents: main universe\nSigned-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg\n",
+    ),
+    ("/usr/share/keyrings/ubuntu-archive-keyring.gpg", "keyring\n"),
+];
+
 /// Fills a fresh machine. `serial` makes its identities its own.
 pub(crate) fn install(machine: &mut Machine, serial: u64, now_s: u64) {
-    for path in DIRECTORIES {
-        machine.files.make_directory(path, if path.starts_with("/root") { 0o700 } else { 0o755 }, now_s);
-    }
-    machine.files.make_directory("/tmp", 0o1777, now_s);
-    for (link, target) in [("/bin", "usr/bin"), ("/lib", "usr/lib"), ("/sbin", "usr/sbin")] {
-        // The root directory was just made.
-        let _ = machine.files.link(link, target, now_s);
-    }
+    machine.files = image().clone();
     let machine_id = &fingerprint(format!("machine {serial}"))[..32];
-    for (path, content) in [
-        ("/usr/lib/os-release", OS_RELEASE),
-        ("/etc/machine-id", &format!("{machine_id}\n")),
-        (
-            "/etc/fstab",
-            "LABEL=cloudimg-rootfs\t/\t ext4\tdiscard,commit=30,errors=remount-ro\t0 1\nLABEL=BOOT\t/boot\text4\tdefaults\t0 2\n",
-        ),
-        ("/etc/sysctl.conf", "# /etc/sysctl.conf\n"),
-        ("/etc/resolv.conf", "nameserver 127.0.0.53\noptions edns0 trust-ad\n"),
-        ("/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\n"),
-        (
-            "/etc/apt/sources.list.d/ubuntu.sources",
-            "Types: deb\nURIs: http://archive.ubuntu.com/ubuntu/\nSuites: noble noble-updates noble-security\nComponents: main universe\nSigned-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg\n",
-        ),
-        ("/usr/share/keyrings/ubuntu-archive-keyring.gpg", "keyring\n"),
-    ] {
-        machine.files.put(path, content, 0o644, now_s);
-    }
-    let _ = machine.files.link("/etc/os-release", "../usr/lib/os-release", now_s);
-    for kind in ["ed25519", "ecdsa", "rsa"] {
-        let path = format!("/etc/ssh/ssh_host_{kind}_key");
-        machine.files.put(&path, "the lab keeps no private keys\n", 0o600, now_s);
-    }
+    machine.files.put("/etc/machine-id", &format!("{machine_id}\n"), 0o644, now_s);
     machine.files.put("/etc/ssh/ssh_host_ed25519_key.pub", &host_key(serial, &machine.hostname), 0o644, now_s);
     machine.packages =
         PACKAGES.iter().map(|(name, version)| ((*name).to_owned(), Package { version: (*version).to_owned(), held: false })).collect();

@@ -57,17 +57,15 @@ pub(crate) fn begin(state: &mut State, node: &str, kind: &str, id: &str, seconds
     let upid = format!("UPID:{node}:{:08X}:{:08X}:{begun_s:08X}:{kind}:{id}:root@pam!kthw:", 1000 + number, state.now_ms / 10);
     let ends_ms = state.now_ms + seconds * 1000;
     let task = Task { node: node.into(), kind: kind.into(), id: id.into(), begun_s, ends_ms, work, exit: None };
+    state.agenda.add_task(ends_ms, &upid);
     state.pve.tasks.insert(upid.clone(), task);
     Value::String(upid)
 }
 
 /// Ends every task whose time has come, in order.
 pub(crate) fn end_due_tasks(state: &mut State) {
-    let due = |state: &State| {
-        let open = state.pve.tasks.iter().filter(|(_, task)| task.exit.is_none() && task.ends_ms <= state.now_ms);
-        open.min_by_key(|(_, task)| task.ends_ms).map(|(upid, task)| (upid.clone(), task.clone()))
-    };
-    while let Some((upid, task)) = due(state) {
+    while let Some(upid) = state.agenda.next_task(state.now_ms) {
+        let Some(task) = state.pve.tasks.get(&upid).filter(|task| task.exit.is_none()).cloned() else { continue };
         // What a task does happens when it ends, even if nobody looked until later.
         let now_ms = std::mem::replace(&mut state.now_ms, task.ends_ms);
         let exit = match state.strike(|on| matches!(on, Trigger::Task { kind } if *kind == task.kind)) {

@@ -2,7 +2,7 @@
 use super::containerd::{Format, PATH, Version, write};
 use crate::{ssh::kind_field, workspace::Workspace};
 use kthw_engine::{
-    Change, Effect, Error, Field, Id, NodeResource, Result, Work, field,
+    Change, Cost, Error, Field, Id, NodeResource, Result, Work, field,
     node::{Finding, PathKind, PathState, Probe},
 };
 use miette::Diagnostic;
@@ -78,7 +78,7 @@ impl NodeResource for ContainerdConfig {
         let content = match text {
             // Without containerd the file is left from before, and is looked at again when there is one.
             None => Some(Field { live: Some(format_in(&found)), ..Field::new("format", TO_BE_CHOSEN) }),
-            Some(text) => (found != text).then(|| Field { name: "content".into(), live: Some(found), want: text, effect: Effect::Live }),
+            Some(text) => (found != text).then(|| Field { name: "content".into(), live: Some(found), want: text, cost: Cost::Nothing }),
         };
         let owner = format!("{}:{}", file.owner, file.group);
         Change::between([content, field("mode", format!("{:04o}", file.mode), MODE.into()), field("owner", owner, OWNER.into())])
@@ -203,7 +203,10 @@ mod tests {
         let folder = PathState { kind: PathKind::Directory, content: None, sha256: None, ..a_file("", false) };
         check(
             &[said("1.7.27"), Finding::Path(Some(folder))],
-            &expect!["± ssh.file/cu1/etc/containerd/config.toml\n    kind: directory -> file  (needs replacement)\n"],
+            &expect![[r#"
+                ! ssh.file/cu1/etc/containerd/config.toml
+                    kind: directory -> file  (needs replacement)
+            "#]],
         );
     }
 

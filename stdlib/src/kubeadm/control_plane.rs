@@ -5,7 +5,7 @@ use super::{
 };
 use crate::workspace::{NodeSpec, Role, Workspace};
 use kthw_engine::{
-    Change, Error, Field, Id, Limit, NodeResource, Peers, Permit, Poll, Result, Work, field,
+    Change, Error, Field, Id, Limit, NodeResource, Peers, Permit, Poll, Refusal, Result, Work, field,
     node::{Action, Content, Finding, Output, PathState, Probe},
     wait,
 };
@@ -63,10 +63,15 @@ impl ControlPlane {
         Id::new("kubeadm.control_plane", &workspace.name)
     }
 
-    /// What stands in the way of a change when another version is running.
-    fn upgrade_from(&self, live: Option<&str>) -> Option<Upgrade> {
-        let (live, want) = (live?, self.spec.version.to_string());
-        (live != want).then(|| Upgrade { node: self.node.name.clone(), live: live.to_owned(), want })
+    /// Another version is running: that is never changed in passing.
+    fn refuse_upgrade(&self, live: &str) -> Option<Change> {
+        let want = self.spec.version.to_string();
+        let version = field("version", live, &want)?;
+        Some(Change::Refused(Refusal {
+            why: format!("the control plane on {} runs {live}; changing it to {want} is an upgrade, which kthw does not do yet", self.node.name),
+            next: format!("set `versions.kubernetes` to {live}, or run `kubeadm upgrade apply v{want}` on {} first", self.node.name),
+            fields: vec![version],
+        }))
     }
 
     fn names(&self) -> Vec<String> {
@@ -162,10 +167,12 @@ impl NodeResource for ControlPlane {
                 Field::new("certificate names", self.names().join(", ")),
             ]),
             Some(LiveControlPlane::Running { names, version }) => {
-                let version = version.as_ref().and_then(|version| field("version", version, &self.spec.version.to_string()));
+                if let Some(refused) = version.as_deref().and_then(|version| self.refuse_upgrade(version)) {
+                    return refused;
+                }
                 let missing = self.names().into_iter().filter(|name| !names.contains(name));
                 let missing = missing.map(|name| Some(Field { live: Some("absent".into()), ..Field::new("certificate names", name) }));
-                Change::between(std::iter::once(version).chain(missing))
+                Change::between(missing)
             }
             Some(LiveControlPlane::Silent { reason }) => {
                 Change::Update(vec![Field { live: Some(format!("silent ({reason})")), ..Field::new(API_SERVER, "answering") }])
@@ -180,19 +187,14 @@ impl NodeResource for ControlPlane {
     fn work(&self, live: Option<&LiveControlPlane>, _: bool) -> Work {
         match live {
             None => Work::Actions(self.init()),
-            Some(LiveControlPlane::Running { version, .. }) if self.upgrade_from(version.as_deref()).is_none() => {
-                Work::Actions(self.renew_certificate())
-            }
-            Some(_) => Work::JustInTime,
+            Some(LiveControlPlane::Running { .. }) => Work::Actions(self.renew_certificate()),
+            Some(LiveControlPlane::Silent { .. }) => Work::JustInTime,
         }
     }
 
     /// A silent API server is only waited for: nothing that could be on it is ever thrown away.
-    async fn apply(&self, live: Option<&LiveControlPlane>, peers: &Peers, _: &Permit) -> Result<()> {
+    async fn apply(&self, _: Option<&LiveControlPlane>, peers: &Peers, _: &Permit) -> Result<()> {
         let node = &self.node.name;
-        if let Some(LiveControlPlane::Running { version, .. }) = live {
-            return self.upgrade_from(version.as_deref()).map_or(Ok(()), |upgrade| Err(Error::recipe(upgrade)));
-        }
         let help = format!(
             "on {node}: `systemctl status kubelet`, `journalctl -u kubelet`, `crictl ps -a`; if this is what a failed first `kubeadm init` left and \
              nothing is on the cluster yet, run `kubeadm reset -f` there and run kthw again"
@@ -250,18 +252,6 @@ fn told(output: &Output) -> String {
 pub struct ControlPlanes {
     name: String,
     count: usize,
-}
-
-#[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("the control plane on {node} runs {live}; changing it to {want} is an upgrade, which kthw does not do yet")]
-#[diagnostic(
-    code(kthw::kubeadm::upgrade),
-    help("set `versions.kubernetes` to {live}, or run `kubeadm upgrade apply v{want}` on {node} first")
-)]
-struct Upgrade {
-    node: String,
-    live: String,
-    want: String,
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]

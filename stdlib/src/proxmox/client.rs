@@ -2,6 +2,7 @@
 use super::{
     call::Call,
     error::{BadAnswer, Failure, NoAnswer, Refused, is_proxy_status},
+    guests::Guests,
     session::Session,
     settings::{Credentials, Endpoint, Settings, SettingsError},
     task::Task,
@@ -36,6 +37,7 @@ pub struct Client {
     find: Box<dyn Fn() -> Result<Settings> + Send + Sync>,
     clock: Arc<dyn Clock>,
     lanes: Mutex<HashMap<String, Arc<Semaphore>>>,
+    guests: Guests,
 }
 
 struct Open {
@@ -55,7 +57,7 @@ impl std::fmt::Debug for Client {
 impl Client {
     /// A client over the network. Its settings are looked for at the first call, so a run that needs no Proxmox never opens its secrets.
     pub fn new(find: impl Fn() -> Result<Settings> + Send + Sync + 'static, clock: Arc<dyn Clock>) -> Self {
-        Self { open: OnceCell::new(), find: Box::new(find), clock, lanes: Mutex::default() }
+        Self { open: OnceCell::new(), find: Box::new(find), clock, lanes: Mutex::default(), guests: Guests::default() }
     }
 
     /// A client that sends through `http`, whatever `settings` say whom to trust.
@@ -147,6 +149,11 @@ impl Client {
         Ok(data.as_str().and_then(Task::parse))
     }
 
+    /// What is known of the cluster's guests.
+    pub(super) fn guests(&self) -> &Guests {
+        &self.guests
+    }
+
     /// The clock of this run.
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.clock
@@ -163,6 +170,9 @@ impl Client {
     async fn send(&self, call: &Call) -> std::result::Result<Value, Failure> {
         let open = self.open().await?;
         let reads = call.method() == Method::GET;
+        if !reads {
+            self.guests.wrote();
+        }
         let mut pause = PAUSE;
         for round in 1.. {
             match open.try_all(call, reads, &*self.clock).await {

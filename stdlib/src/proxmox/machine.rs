@@ -4,6 +4,7 @@ use super::{
     client::Client,
     config::{Config, Pending},
     error::Failure,
+    guests,
     ownership::Mark,
     task::{Task, retry_locked},
 };
@@ -36,29 +37,6 @@ pub struct Found {
     pub running: bool,
 }
 
-/// One line of the cluster's list of guests.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Guest {
-    /// Unique in the cluster.
-    pub vmid: u32,
-    /// The Proxmox node that it is on.
-    pub node: String,
-    /// `qemu` or `lxc`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Its name; missing for a few seconds after it was made.
-    #[serde(default)]
-    pub name: Option<String>,
-}
-
-/// All guests of the cluster, also those on hosts that are down.
-///
-/// # Errors
-/// When Proxmox does not answer or refuses.
-pub async fn guests(client: &Client) -> Result<Vec<Guest>> {
-    Ok(client.get(&Call::get(["cluster", "resources"]).with("type", "vm")).await?)
-}
-
 /// Finds the machine with this VM id, wherever it is, and waits while it is still being made.
 ///
 /// # Errors
@@ -66,9 +44,9 @@ pub async fn guests(client: &Client) -> Result<Vec<Guest>> {
 pub async fn find(client: &Client, peers: &Peers, vmid: u32) -> Result<Option<Found>> {
     // A machine may be migrated between two calls; three looks are plenty.
     for _ in 0..3 {
-        let Some(guest) = guests(client).await?.into_iter().find(|guest| guest.vmid == vmid) else { return Ok(None) };
+        let Some(guest) = guests::one(client, vmid).await? else { return Ok(None) };
         if guest.kind != "qemu" {
-            return Err(Error::peer(NotAMachine { vmid, name: guest.name.unwrap_or_default(), host: guest.node }));
+            return Err(Error::refused(NotAMachine { vmid, name: guest.name.unwrap_or_default(), host: guest.node }));
         }
         let machine = Machine { vmid, host: guest.node };
         let what = format!("VM {vmid} to be made");
@@ -84,6 +62,8 @@ pub async fn find(client: &Client, peers: &Peers, vmid: u32) -> Result<Option<Fo
             let (running, pending) = futures::future::try_join(machine.is_running(client), machine.pending(client)).await?;
             return Ok(Some(Found { machine, config: config.with(&pending), running }));
         }
+        // It is not where it was last seen.
+        guests::all(client).await?;
     }
     Ok(None)
 }

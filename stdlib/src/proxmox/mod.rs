@@ -22,6 +22,7 @@ mod client;
 mod config;
 mod device;
 mod error;
+mod guests;
 mod machine;
 mod ownership;
 mod script;

@@ -7,7 +7,7 @@ use super::{
     ownership::Mark,
     task::retry_locked,
 };
-use kthw_engine::{Change, Effect, Error, Field, Id, Limit, Peers, Permit, Resource, Result, field};
+use kthw_engine::{Change, Cost, Error, Field, Id, Limit, Peers, Permit, Resource, Result, field};
 use miette::Diagnostic;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -192,7 +192,7 @@ impl Template {
         };
         if found.config.mark().as_ref() != Some(&mark) {
             // Somebody else made the same template at the same moment, and goes on with it.
-            return Err(Error::peer(NotOurs::new(&found, format!("the template {} of this run", self.name))));
+            return Err(Error::refused(NotOurs::new(&found, format!("the template {} of this run", self.name))));
         }
         if let Some(gib) = self.spec.disk_gib {
             machine.grow("scsi0", gib, client, peers, permit).await?;
@@ -205,7 +205,7 @@ impl Template {
         if found.config.mark().is_some_and(|mark| mark.name == self.mark_name()) {
             return Ok(Some(found));
         }
-        Err(Error::peer(NotOurs::new(&found, format!("the template {}", self.name))))
+        Err(Error::refused(NotOurs::new(&found, format!("the template {}", self.name))))
     }
 }
 
@@ -241,11 +241,11 @@ impl Resource for Template {
             name: "name".into(),
             live: Some(found.into()),
             want: format!("{name} (another image: choose another VM id for it)"),
-            effect: Effect::Replace,
+            cost: Cost::Replacement,
         });
         let drive = live.config.drive("scsi0");
         let lies_on = drive.as_ref().map_or("nowhere", |drive| drive.storage.as_str());
-        let storage = field("storage", lies_on, storage).map(|field| field.with_effect(Effect::Replace));
+        let storage = field("storage", lies_on, storage).map(|field| field.at(Cost::Replacement));
         let converted = field("template", if live.config.flag("template", false) { "yes" } else { "no" }, "yes");
         Change::between([other, storage, converted].into_iter().chain(self.settings(live).into_iter().map(|(.., field)| Some(field))))
     }

@@ -7,7 +7,7 @@ use super::{
     template::Template,
 };
 use crate::workspace::{CloneMode, Node};
-use kthw_engine::{Change, Effect, Field, Id, Peers, Permit, Resource, Result, field};
+use kthw_engine::{Change, Cost, Field, Id, Peers, Permit, Resource, Result, field};
 use miette::Diagnostic;
 use serde::Deserialize;
 use std::{fmt, net::Ipv4Addr};
@@ -155,9 +155,9 @@ impl Vm {
     /// What differs and can be set on the machine as it is. `running` tells what takes a reboot to take effect.
     fn settings(&self, config: &Config, running: bool, keys: &[String]) -> Vec<Setting> {
         let spec = &self.spec;
-        let later = if running { Effect::Reboot } else { Effect::Live };
+        let later = if running { Cost::Reboot } else { Cost::Nothing };
         let set =
-            |key, effect, value: String, field: Option<Field>| field.map(|field| Setting { key, value, field: field.with_effect(effect) });
+            |key, cost, value: String, field: Option<Field>| field.map(|field| Setting { key, value, field: field.at(cost) });
         let text = |key| config.get(key).unwrap_or_default().to_owned();
         let nic = config.net0().unwrap_or_else(|| Nic::new("", None));
         let nic_wanted = nic.clone().on(&spec.bridge, self.vlan);
@@ -169,11 +169,11 @@ impl Vm {
         let agent = if config.agent_enabled() { "enabled" } else { "disabled" };
         let upgrade = if config.flag("ciupgrade", true) { "on first boot" } else { "never" };
         [
-            set("name", Effect::Live, self.fqdn.clone(), field("name", text("name"), self.fqdn.clone())),
+            set("name", Cost::Nothing, self.fqdn.clone(), field("name", text("name"), self.fqdn.clone())),
             set("cores", later, spec.cores.to_string(), field("cores", config.number("cores", 1), spec.cores.into())),
             set("memory", later, spec.memory_mib.to_string(), field("memory_mib", config.number("memory", 512), spec.memory_mib.into())),
             set("cpu", later, format!("{}{cpu_flags}", spec.cpu_type), field("cpu_type", config.cpu_type(), &spec.cpu_type)),
-            set("net0", Effect::Live, nic_wanted.to_string(), field("network", Plugged(&nic), Plugged(&nic_wanted))),
+            set("net0", Cost::Nothing, nic_wanted.to_string(), field("network", Plugged(&nic), Plugged(&nic_wanted))),
             set("ipconfig0", later, self.ip_config(), field("address", sorted(&text("ipconfig0")), sorted(&self.ip_config()))),
             set("nameserver", later, dns, nameserver),
             set("searchdomain", later, self.domain.clone(), field("domain", text("searchdomain"), self.domain.clone())),
@@ -181,8 +181,8 @@ impl Vm {
             set("sshkeys", later, super::call::percent_encoded(&format!("{key_lines}\n")), self.keys_field(config, keys)),
             set("ciupgrade", later, "0".into(), field("package_upgrade", upgrade, "never")),
             set("agent", later, "enabled=1".into(), field("guest_agent", agent, "enabled")),
-            set("onboot", Effect::Live, u8::from(spec.on_boot).to_string(), field("on_boot", config.flag("onboot", false), spec.on_boot)),
-            set("tags", Effect::Live, all_tags.join(";"), field("tags", config.tags().join(" "), all_tags.join(" "))),
+            set("onboot", Cost::Nothing, u8::from(spec.on_boot).to_string(), field("on_boot", config.flag("onboot", false), spec.on_boot)),
+            set("tags", Cost::Nothing, all_tags.join(";"), field("tags", config.tags().join(" "), all_tags.join(" "))),
         ]
         .into_iter()
         .flatten()
@@ -193,12 +193,12 @@ impl Vm {
         let live = config.ssh_keys();
         let differ = !keys.is_empty() && (live.len() != keys.len() || keys.iter().any(|key| !live.contains(key)));
         let shown = |keys: &[String]| keys.iter().map(|key| keys::short(key)).collect::<Vec<_>>().join(", ");
-        differ.then(|| Field { name: "ssh_keys".into(), live: Some(shown(&live)), want: shown(keys), effect: Effect::Live })
+        differ.then(|| Field { name: "ssh_keys".into(), live: Some(shown(&live)), want: shown(keys), cost: Cost::Nothing })
     }
 
     /// The disk: it grows in place, everything else about it needs another machine.
     fn disk_fields(&self, drive: Option<&Drive>) -> [Option<Field>; 3] {
-        let replace = |field: Option<Field>| field.map(|field| field.with_effect(Effect::Replace));
+        let replace = |field: Option<Field>| field.map(|field| field.at(Cost::Replacement));
         let Some(drive) = drive else {
             return [replace(field("disk", "none", "a boot disk")), None, None];
         };
@@ -217,7 +217,7 @@ impl Vm {
     /// The template that it says to be made from; whose image that had does not matter any more.
     fn origin_field(&self, config: &Config) -> Option<Field> {
         let origin = config.get("description").unwrap_or_default().lines().find_map(|line| line.trim().strip_prefix("template: "))?;
-        field("template", origin, &self.spec.template).map(|field| field.with_effect(Effect::Replace))
+        field("template", origin, &self.spec.template).map(|field| field.at(Cost::Replacement))
     }
 
     fn create_fields(&self) -> Vec<Field> {
@@ -264,12 +264,13 @@ impl Resource for Vm {
         let status = field("status", if found.running { "running" } else { "stopped" }, "running");
         let drive = found.config.boot_disk().map(|(_, drive)| drive);
         let settings = self.settings(&found.config, found.running, keys).into_iter().map(|setting| Some(setting.field));
-        Change::between([status, self.origin_field(&found.config)].into_iter().chain(self.disk_fields(drive.as_ref())).chain(settings))
+        let vmid = field("vmid", found.machine.vmid, self.vmid).map(|field| field.at(Cost::Replacement));
+        Change::between([status, vmid, self.origin_field(&found.config)].into_iter().chain(self.disk_fields(drive.as_ref())).chain(settings))
     }
 
     fn hides_dependents(&self, change: &Change) -> bool {
         // A machine that has to be started cannot be looked into before.
-        matches!(change, Change::Create(_) | Change::Replace(_)) || change.fields().iter().any(|field| field.name == "status")
+        matches!(change, Change::Create(_)) || change.fields().iter().any(|field| field.name == "status")
     }
 
     async fn apply(&self, live: Option<Live>, peers: &Peers, permit: &Permit) -> Result<()> {

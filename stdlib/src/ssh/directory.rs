@@ -94,7 +94,7 @@ impl NodeResource for Directory {
         };
         if live.kind != PathKind::Directory {
             // Whatever stands there is somebody's; it is never removed to make room.
-            let kind = kind_field(&live.kind, "directory").map(|field| field.with_effect(kthw_engine::Effect::Replace));
+            let kind = kind_field(&live.kind, "directory").map(|field| field.at(kthw_engine::Cost::Replacement));
             return Change::between([kind]);
         }
         let owner = self.owner.as_ref().and_then(|owner| field("owner", Owner::of(live), owner.0.clone()));

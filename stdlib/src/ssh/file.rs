@@ -3,7 +3,7 @@ use super::declare::{Mode, Owner, checked_path, declare, path_at};
 use super::secret_file::SecretFile;
 use crate::workspace::Node;
 use kthw_engine::{
-    BadOption, Change, Effect, Field, Id, NodeResource, Options, Result, Rhai, SecretRef, Work, declare as declare_general, field,
+    BadOption, Change, Cost, Field, Id, NodeResource, Options, Result, Rhai, SecretRef, Work, declare as declare_general, field,
     node::{Action, Content, Finding, PathKind, PathState, Probe},
     throw,
 };
@@ -120,7 +120,7 @@ impl NodeResource for File {
         }
         let differs = live.sha256.as_deref() != Some(&self.sha256());
         let content =
-            differs.then(|| Field { name: "content".into(), live: Some(shown(live)), want: self.content.clone(), effect: Effect::Live });
+            differs.then(|| Field { name: "content".into(), live: Some(shown(live)), want: self.content.clone(), cost: Cost::Nothing });
         Change::between([content, field("mode", Mode(live.mode), self.mode), field("owner", Owner::of(live), self.owner.0.clone())])
     }
 
@@ -144,13 +144,13 @@ fn shown(state: &PathState) -> String {
 
 /// Something of another kind stands there. A link is replaced by what is wanted; a directory or a device is never removed implicitly.
 pub(crate) fn kind_field(live: &PathKind, want: &str) -> Option<Field> {
-    let (word, effect) = match live {
-        PathKind::File => ("file".into(), Effect::Live),
-        PathKind::Symlink { target } => (format!("symlink to {target}"), Effect::Live),
-        PathKind::Directory => ("directory".into(), Effect::Replace),
-        PathKind::Other => ("device, socket or pipe".into(), Effect::Replace),
+    let (word, cost) = match live {
+        PathKind::File => ("file".into(), Cost::Nothing),
+        PathKind::Symlink { target } => (format!("symlink to {target}"), Cost::Nothing),
+        PathKind::Directory => ("directory".into(), Cost::Replacement),
+        PathKind::Other => ("device, socket or pipe".into(), Cost::Replacement),
     };
-    field("kind", word, want.to_owned()).map(|field| field.with_effect(effect))
+    field("kind", word, want.to_owned()).map(|field| field.at(cost))
 }
 
 #[cfg(test)]

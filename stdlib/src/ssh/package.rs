@@ -1,8 +1,8 @@
 //! `ssh.package`: a package of the distribution or of a repository.
-use super::declare::{PackageManager, checked_name, declare, run_at};
+use super::declare::{PackageManager, checked_name, checked_path, declare, path_at, run_at};
 use crate::workspace::Node;
 use kthw_engine::{
-    BadOption, Change, Field, Id, NodeResource, Result, Rhai, Work, field,
+    BadOption, Change, Field, Id, NodeResource, Refusal, Result, Rhai, Work, field,
     node::{Action, Finding, Probe},
 };
 use rhai::plugin::*;
@@ -24,6 +24,7 @@ const INSTALL_LIMIT_S: u32 = 1200;
 pub struct Spec {
     version: Option<String>,
     hold: Option<bool>,
+    fixed_once: Option<String>,
 }
 
 #[export_module]
@@ -46,6 +47,8 @@ pub mod api {
     ///
     /// Options: `version` (exactly as the package manager spells it; any version when left out), and `hold` (`true` keeps upgrades
     /// away from it, `false` lets them at it, left out leaves it as it is). A lower version than the installed one is refused by apt.
+    /// `fixed_once`: once this file is there, another version than the installed one is refused, because what uses the package has to be
+    /// upgraded by other means.
     ///
     /// ```rhai
     /// for node in cluster.members {
@@ -71,6 +74,8 @@ pub struct Package {
 pub struct Live {
     version: String,
     held: bool,
+    /// Whether its version may not change any more.
+    fixed: bool,
 }
 
 impl Package {
@@ -80,6 +85,9 @@ impl Package {
         let name = checked_name(FUNCTION, "package", name, "+-.")?;
         if let Some(version) = &spec.version {
             checked_name(FUNCTION, "version", version, "+-.~:")?;
+        }
+        if let Some(path) = &spec.fixed_once {
+            checked_path(FUNCTION, path)?;
         }
         Ok(Self { node: node.name().to_owned(), name, spec })
     }
@@ -97,16 +105,18 @@ impl NodeResource for Package {
     }
 
     fn query(&self) -> Vec<Probe> {
-        vec![Probe::run(["dpkg-query", "-W", DPKG_FORMAT])]
+        let list = Probe::run(["dpkg-query", "-W", DPKG_FORMAT]);
+        std::iter::once(list).chain(self.spec.fixed_once.as_ref().map(Probe::path)).collect()
     }
 
     fn live(&self, findings: &[Finding]) -> Result<Option<Live>> {
         let listed = &run_at(findings, 0)?.stdout;
+        let fixed = path_at(findings, 1).is_some();
         Ok(listed.lines().find_map(|line| {
             // The state is two letters and a third or a space: wanted, is, error.
             let (state, version) = line.strip_prefix(&self.name)?.strip_prefix(' ')?.split_at_checked(3)?;
             let installed = state.as_bytes().get(1) == Some(&b'i');
-            installed.then(|| Live { version: version.trim().to_owned(), held: state.starts_with('h') })
+            installed.then(|| Live { version: version.trim().to_owned(), held: state.starts_with('h'), fixed })
         }))
     }
 
@@ -116,6 +126,13 @@ impl NodeResource for Package {
             return Change::create([Some(version), self.spec.hold.map(|hold| Field::new("hold", hold))].into_iter().flatten());
         };
         let version = self.spec.version.as_ref().and_then(|want| field("version", live.version.clone(), want.clone()));
+        if let (true, Some(version)) = (live.fixed, &version) {
+            return Change::Refused(Refusal {
+                why: format!("{} is in use on {} in version {}, and its version is not changed under it", self.name, self.node, live.version),
+                next: format!("set the version back to {}; what uses it has to be upgraded by a recipe that knows how", live.version),
+                fields: vec![version.clone()],
+            });
+        }
         Change::between([version, self.spec.hold.and_then(|want| field("hold", live.held, want))])
     }
 
@@ -139,13 +156,14 @@ impl NodeResource for Package {
 mod tests {
     use super::*;
     use crate::{
-        ssh::testing::{check, check_diff, node, node_of, printed, workspace},
+        ssh::testing::{a_file, check, check_diff, node, node_of, printed, workspace},
         workspace::Distribution,
     };
     use expect_test::expect;
+    use kthw_engine::node::PathState;
 
     fn package(version: Option<&str>, hold: Option<bool>) -> Package {
-        Package::new(&node(), "kubelet", Spec { version: version.map(str::to_owned), hold }).unwrap()
+        Package::new(&node(), "kubelet", Spec { version: version.map(str::to_owned), hold, fixed_once: None }).unwrap()
     }
 
     #[test]
@@ -171,6 +189,19 @@ mod tests {
     }
 
     #[test]
+    fn in_use_its_version_stays() {
+        let spec = Spec { version: Some("1.32.0-1.1".into()), hold: Some(true), fixed_once: Some("/etc/kubernetes/kubelet.conf".into()) };
+        let kubelet = Package::new(&node(), "kubelet", spec).unwrap();
+        let listed = printed("kubelet hi  1.31.9-1.1\n");
+        let live = |used: Option<PathState>| kubelet.live(&[listed.clone(), Finding::Path(used)]).unwrap();
+        check_diff(&kubelet, live(None), &expect![[r#"
+            ~ ssh.package/cu1/kubelet
+                version: 1.31.9-1.1 -> 1.32.0-1.1
+        "#]]);
+        check_diff(&kubelet, live(Some(a_file("", false))), &expect![[r#""#]]);
+    }
+
+    #[test]
     fn removed_half_installed_and_unknown_packages_are_absent() {
         for listed in ["", "kubelet rc  1.31.9-1.1\n", "kubelet un  \n", "kubelet iHR 1.31.9-1.1\n", "kubelet iU  1.31.9-1.1\n"] {
             check_diff(
@@ -185,9 +216,9 @@ mod tests {
     fn other_package_managers_are_refused_clearly() {
         let mut rocky = workspace();
         rocky.distribution = Distribution::Rocky;
-        let error = Package::new(&node_of(rocky), "kubelet", Spec { version: None, hold: None }).unwrap_err();
+        let error = Package::new(&node_of(rocky), "kubelet", Spec { version: None, hold: None, fixed_once: None }).unwrap_err();
         assert!(error.to_string().contains("does not work with dnf yet"));
-        assert!(Package::new(&node(), "a b", Spec { version: None, hold: None }).is_err());
-        assert!(Package::new(&node(), "-o=x", Spec { version: None, hold: None }).is_err());
+        assert!(Package::new(&node(), "a b", Spec { version: None, hold: None, fixed_once: None }).is_err());
+        assert!(Package::new(&node(), "-o=x", Spec { version: None, hold: None, fixed_once: None }).is_err());
     }
 }

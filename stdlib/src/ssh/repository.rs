@@ -2,7 +2,7 @@
 use super::declare::{PackageManager, checked_name, declare, path_at};
 use crate::workspace::Node;
 use kthw_engine::{
-    BadOption, Change, Effect, Field, Id, NodeResource, Result, Rhai, Work, field,
+    BadOption, Change, Cost, Field, Id, NodeResource, Result, Rhai, Work, field,
     node::{Action, Content, Finding, Probe},
 };
 use rhai::plugin::*;
@@ -184,7 +184,7 @@ impl NodeResource for Repository {
             name: "sources".into(),
             live: live.sources.clone(),
             want: self.sources(),
-            effect: Effect::Live,
+            cost: Cost::Nothing,
         });
         let key = (!live.key_matches).then(|| Field::new("key", format!("sha256 {}", self.key_sha256())));
         Change::between([sources, key, field("index", if live.fetched { "fetched" } else { "not fetched" }, "fetched")])

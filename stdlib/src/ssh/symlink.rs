@@ -3,7 +3,7 @@ use super::declare::{NeedsOnly, checked_path, declare, path_at};
 use super::file::kind_field;
 use crate::workspace::Node;
 use kthw_engine::{
-    BadOption, Change, Effect, Field, Id, NodeResource, Result, Rhai, Work, field,
+    BadOption, Change, Cost, Field, Id, NodeResource, Result, Rhai, Work, field,
     node::{Action, Finding, PathKind, Probe},
 };
 use rhai::plugin::*;
@@ -80,7 +80,7 @@ impl NodeResource for Symlink {
             None => Change::create([Field::new("target", &self.target)]),
             Some(PathKind::Symlink { target }) => Change::between([field("target", target.clone(), self.target.clone())]),
             // Whatever stands there is somebody's; it is never removed to make room.
-            Some(other) => Change::between([kind_field(other, "symlink").map(|field| field.with_effect(Effect::Replace))]),
+            Some(other) => Change::between([kind_field(other, "symlink").map(|field| field.at(Cost::Replacement))]),
         }
     }
 

@@ -94,9 +94,9 @@ fn diffs() {
         &template(),
         Some(&live(&[("name", "tpl-000000000000"), ("scsi0", "nfs:base-9420-disk-0")])),
         expect![[r#"
-        ± proxmox.template/tpl
-            name: tpl-000000000000 -> tpl-450ba73730d0 (another image: choose another VM id for it)  (needs replacement)
-            storage: nfs -> local-lvm  (needs replacement)"#]],
+            ! proxmox.template/tpl
+                name: tpl-000000000000 -> tpl-450ba73730d0 (another image: choose another VM id for it)  (needs replacement)
+                storage: nfs -> local-lvm  (needs replacement)"#]],
     );
 }
 

@@ -6,6 +6,7 @@ use crate::proxmox::{
     client::Client,
     config::Pending,
     error::Failure,
+    guests::{self, Guest},
     machine::{self, Found, Machine, NotOurs},
     ownership::Mark,
     task::retry_locked,
@@ -14,7 +15,7 @@ use crate::proxmox::{
 use crate::{sops::Secrets, ssh::KnownHosts, workspace::CloneMode};
 use kthw_engine::{Error, Limit, Peers, Permit, Result, progress};
 use miette::Diagnostic;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// How long Proxmox may take to copy a template.
 const CLONE: Limit = Limit::minutes(60);
@@ -24,7 +25,14 @@ const CLONES_AT_ONCE: usize = 2;
 impl Vm {
     pub(super) async fn find(&self, peers: &Peers) -> Result<Option<Live>> {
         let client = peers.get::<Client>()?;
-        let Some(found) = self.find_ours(client, peers).await? else { return Ok(None) };
+        let found = match self.find_ours(client, peers).await? {
+            Some(found) => found,
+            // A node that owns a machine under another VM id is never given a second one.
+            None => match self.find_elsewhere(client, peers).await? {
+                Some(found) => found,
+                None => return Ok(None),
+            },
+        };
         self.pin_unknown(&found, client, peers).await?;
         Ok(Some(Live { found, keys: self.keys.read(peers.get::<Secrets>()?).await? }))
     }
@@ -32,10 +40,21 @@ impl Vm {
     async fn find_ours(&self, client: &Client, peers: &Peers) -> Result<Option<Found>> {
         match machine::find(client, peers, self.vmid).await? {
             Some(found) if !found.config.mark().is_some_and(|mark| mark.is_of(&self.workspace, &self.node)) => {
-                Err(Error::peer(NotOurs::new(&found, &self.node)))
+                Err(Error::refused(NotOurs::new(&found, &self.node)))
             }
             found => Ok(found),
         }
+    }
+
+    /// The machine of this node under another VM id than the one that is declared.
+    async fn find_elsewhere(&self, client: &Client, peers: &Peers) -> Result<Option<Found>> {
+        for vmid in guests::called(client, &self.fqdn).await? {
+            match machine::find(client, peers, vmid).await? {
+                Some(found) if found.config.mark().is_some_and(|mark| mark.is_of(&self.workspace, &self.node)) => return Ok(Some(found)),
+                _ => {}
+            }
+        }
+        Ok(None)
     }
 
     pub(super) async fn make_so(&self, live: Option<Live>, peers: &Peers, permit: &Permit) -> Result<()> {
@@ -158,6 +177,7 @@ impl Vm {
             Err(failure) => Err(failure.into()),
         })
         .await?;
+        guests::remember(client, self.vmid, &self.host).await;
         match self.find_ours(client, peers).await? {
             Some(found) => Ok(found),
             None => Err(Error::peer(NotThere { node: self.node.clone(), vmid: self.vmid })),
@@ -180,18 +200,12 @@ impl Vm {
 
     /// The template to clone: at the VM id that the workspace names, or by its name.
     async fn source(&self, client: &Client, peers: &Peers) -> Result<Machine> {
-        let mut candidates: Vec<u32> = self.template_vmid.into_iter().collect();
-        if candidates.is_empty() {
-            let named = |name: &Option<String>| name.as_deref().is_some_and(|name| Template::is_called(name, &self.spec.template));
-            candidates.extend(machine::guests(client).await?.iter().filter(|guest| named(&guest.name)).map(|guest| guest.vmid));
-        }
-        let mut templates = Vec::new();
-        for vmid in candidates {
-            let Some(found) = machine::find(client, peers, vmid).await? else { continue };
-            let name = found.config.get("name").unwrap_or_default();
-            if found.config.flag("template", false) && Template::is_called(name, &self.spec.template) {
-                templates.push(found.machine);
-            }
+        let mut templates = match self.template_vmid {
+            Some(vmid) => self.templates(&[vmid], client, peers).await?,
+            None => self.templates(&self.called_so(&*guests::last(client).await?), client, peers).await?,
+        };
+        if templates.is_empty() && self.template_vmid.is_none() {
+            templates = self.templates(&self.called_so(&*guests::all(client).await?), client, peers).await?;
         }
         match templates.as_slice() {
             [template] => Ok(template.clone()),
@@ -201,6 +215,25 @@ impl Vm {
                 vmids: many.iter().map(|template| template.vmid.to_string()).collect::<Vec<_>>().join(", "),
             })),
         }
+    }
+
+    /// The VM ids of guests that are called as our template is.
+    fn called_so(&self, guests: &BTreeMap<u32, Guest>) -> Vec<u32> {
+        let named = |guest: &&Guest| guest.name.as_deref().is_some_and(|name| Template::is_called(name, &self.spec.template));
+        guests.values().filter(named).map(|guest| guest.vmid).collect()
+    }
+
+    /// Those of the candidates that really are our template.
+    async fn templates(&self, candidates: &[u32], client: &Client, peers: &Peers) -> Result<Vec<Machine>> {
+        let mut templates = Vec::new();
+        for vmid in candidates {
+            let Some(found) = machine::find(client, peers, *vmid).await? else { continue };
+            let name = found.config.get("name").unwrap_or_default();
+            if found.config.flag("template", false) && Template::is_called(name, &self.spec.template) {
+                templates.push(found.machine);
+            }
+        }
+        Ok(templates)
     }
 }
 

@@ -156,16 +156,16 @@ fn what_needs_another_machine_is_told_apart() {
         &a_vm(r#"{"disk_gib": 10}"#),
         Some(live(true, &[])),
         expect![[r#"
-        ± proxmox.vm/cu1
-            disk_gib: 20 -> 10  (needs replacement)"#]],
+            ! proxmox.vm/cu1
+                disk_gib: 20 -> 10  (needs replacement)"#]],
     );
     check(
         &a_vm(r#"{"storage": "nfs", "template": "other"}"#),
         Some(live(true, &[])),
         expect![[r#"
-        ± proxmox.vm/cu1
-            template: tpl -> other  (needs replacement)
-            storage: local-lvm -> nfs  (needs replacement)"#]],
+            ! proxmox.vm/cu1
+                template: tpl -> other  (needs replacement)
+                storage: local-lvm -> nfs  (needs replacement)"#]],
     );
 }
 

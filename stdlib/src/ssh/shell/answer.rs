@@ -1,6 +1,6 @@
 //! Takes a node's answer apart at its marks.
 use super::Mark;
-use kthw_engine::blank;
+use kthw_engine::redacted;
 
 /// A node's answer that is not what the script would have printed.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +13,7 @@ pub struct Malformed {
 impl Malformed {
     pub fn new(what: &'static str, seen: impl AsRef<str>) -> Self {
         // Before it is cut: half a secret is no longer found.
-        Self { what, seen: blank(seen.as_ref()).chars().take(200).collect() }
+        Self { what, seen: redacted(seen.as_ref()).chars().take(200).collect() }
     }
 }
 

@@ -10,6 +10,7 @@ mod sources;
 mod versions;
 
 use super::{Workspace, WorkspaceFile, problem::Problem};
+use std::{collections::HashMap, hash::Hash};
 
 /// The rules, in the order in which their problems are shown.
 const RULES: &[fn(&mut Check<'_>)] = &[
@@ -85,9 +86,10 @@ fn node(index: usize, field: &str) -> String {
 }
 
 /// The first pair of equal values before each repeated one: positions of the earlier and of the later.
-fn repeated<T: PartialEq>(values: &[T]) -> impl Iterator<Item = (usize, usize)> + '_ {
-    values.iter().enumerate().filter_map(|(later, value)| {
-        let earlier = values[..later].iter().position(|other| other == value)?;
-        Some((earlier, later))
+fn repeated<T: Eq + Hash>(values: &[T]) -> impl Iterator<Item = (usize, usize)> + '_ {
+    let mut first = HashMap::new();
+    values.iter().enumerate().filter_map(move |(later, value)| {
+        let earlier = *first.entry(value).or_insert(later);
+        (earlier != later).then_some((earlier, later))
     })
 }

@@ -182,8 +182,9 @@ fn write_credentials(host: &mut Host, documents: &Documents, name: &str, endpoin
     ] {
         files.put(&format!("/etc/kubernetes/{file}.conf"), &kubeconfig(endpoint, user, &ca), 0o600, now_s);
     }
+    let version = documents.text("ClusterConfiguration", "/kubernetesVersion");
     for component in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
-        let text = format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {component}, namespace: kube-system}}\n");
+        let text = crate::kubernetes::static_pod(component, version.trim_start_matches('v'));
         files.put(&format!("/etc/kubernetes/manifests/{component}.yaml"), &text, 0o600, now_s);
     }
     files.make_directory("/var/lib/etcd/member", 0o700, now_s);

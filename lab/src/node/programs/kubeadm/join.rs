@@ -70,7 +70,7 @@ pub(super) fn join(host: &mut Host, arguments: &[&str]) -> Output {
         );
     }
     let name = node_name(host, &documents, "JoinConfiguration");
-    kubernetes::run_controllers(host.state, number);
+    kubernetes::run_node_controllers(host.state, number, &name);
     if host.state.clusters[number].is_node_ready(&name) {
         return failed(
             1,
@@ -79,13 +79,13 @@ pub(super) fn join(host: &mut Host, arguments: &[&str]) -> Output {
             ),
         );
     }
-    let (now_s, ca) = (host.state.unix_s(), ca_of(host.state, number));
+    let (now_s, ca, version) = (host.state.unix_s(), ca_of(host.state, number), host.state.clusters[number].version.clone());
     let files = &mut host.machine.files;
     files.put("/etc/kubernetes/pki/ca.crt", &ca, 0o644, now_s);
     files.put("/etc/kubernetes/kubelet.conf", &kubeconfig(&endpoint, &format!("system:node:{name}"), &ca), 0o600, now_s);
     if control_plane {
         files.put("/etc/kubernetes/admin.conf", &kubeconfig(&endpoint, "kubernetes-admin", &ca), 0o600, now_s);
-        files.put("/etc/kubernetes/manifests/kube-apiserver.yaml", "kind: Pod\n", 0o600, now_s);
+        files.put("/etc/kubernetes/manifests/kube-apiserver.yaml", &kubernetes::static_pod("kube-apiserver", &version), 0o600, now_s);
         files.make_directory("/var/lib/etcd/member", 0o700, now_s);
     }
     write_kubelet(host, &documents);

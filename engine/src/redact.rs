@@ -1,7 +1,7 @@
 //! Takes secrets out of what others say: a peer may echo what it was sent, in its error message, its output or its log.
 //!
 //! A secret is watched from the moment at which its value is first handed to somebody ([`Secret::expose`](crate::Secret::expose)) until the
-//! process ends. What a person gets to see passes through [`blank`]: every [`Error`](crate::Error), every event, every field of a plan. The
+//! process ends. What a person gets to see passes through [`presentable`]: every [`Error`](crate::Error), every event, every field of a plan. The
 //! list is one for the process, because an error does not know which run it belongs to.
 use base64::{
     Engine,
@@ -22,7 +22,7 @@ const SHORTEST_LINE: usize = 16;
 /// So many bytes of a form decide where to look closer.
 const KEY: usize = 4;
 /// What stands in a text where a secret was.
-const BLANK: &str = "<secret>";
+const REMOVED: &str = "<secret>";
 
 static WATCHED: RwLock<Option<Watched>> = RwLock::new(None);
 
@@ -31,11 +31,33 @@ static WATCHED: RwLock<Option<Watched>> = RwLock::new(None);
 struct Watched(HashMap<[u8; KEY], Vec<Zeroizing<String>>>);
 
 /// `text` without the values of secrets that were used, also where they are written as base64, hex, JSON, a URL, or for a shell.
-pub fn blank(text: &str) -> Cow<'_, str> {
+pub fn redacted(text: &str) -> Cow<'_, str> {
     match &*WATCHED.read().unwrap_or_else(PoisonError::into_inner) {
-        Some(watched) => watched.blank(text),
+        Some(watched) => watched.redacted(text),
         None => Cow::Borrowed(text),
     }
+}
+
+/// [`redacted`], and with what would control a terminal written out: a peer may put anything into a name. Line ends and tabs stay.
+pub fn presentable(text: &str) -> Cow<'_, str> {
+    let redacted = redacted(text);
+    if !redacted.chars().any(controls) {
+        return redacted;
+    }
+    let mut plain = String::with_capacity(redacted.len() + 8);
+    for c in redacted.chars() {
+        if controls(c) {
+            plain.extend(c.escape_unicode());
+        } else {
+            plain.push(c);
+        }
+    }
+    Cow::Owned(plain)
+}
+
+/// Whether a terminal would act on `c`, or show what follows in another order than it stands there (Unicode TR 9, explicit directions).
+fn controls(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Wipes the list, at the end of the process.
@@ -64,15 +86,15 @@ impl Watched {
         }
     }
 
-    fn blank<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let (mut blanked, mut kept, mut at) = (String::new(), 0, 0);
+    fn redacted<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let (mut cleaned, mut kept, mut at) = (String::new(), 0, 0);
         while let Some(key) = text.as_bytes().get(at..).and_then(|rest| rest.first_chunk::<KEY>()) {
             let found = self.0.get(key).and_then(|forms| forms.iter().find(|form| text.as_bytes()[at..].starts_with(form.as_bytes())));
             match found {
                 Some(form) => {
                     // A form is text itself, so it begins and ends at the border of a character.
-                    blanked.push_str(&text[kept..at]);
-                    blanked.push_str(BLANK);
+                    cleaned.push_str(&text[kept..at]);
+                    cleaned.push_str(REMOVED);
                     at += form.len();
                     kept = at;
                 }
@@ -82,8 +104,8 @@ impl Watched {
         if kept == 0 {
             return Cow::Borrowed(text);
         }
-        blanked.push_str(&text[kept..]);
-        Cow::Owned(blanked)
+        cleaned.push_str(&text[kept..]);
+        Cow::Owned(cleaned)
     }
 }
 
@@ -182,7 +204,7 @@ mod tests {
     fn check(value: &str, text: &str, expected: &str) {
         let mut watched = Watched::default();
         watched.add(value);
-        assert_eq!(watched.blank(text), expected);
+        assert_eq!(watched.redacted(text), expected);
     }
 
     #[test]
@@ -197,6 +219,12 @@ mod tests {
     fn short_values_are_ordinary_words() {
         check("ubuntu", "workspace ubuntu", "workspace ubuntu");
         check("  \n", "a  \n b", "a  \n b");
+    }
+
+    #[test]
+    fn what_would_control_a_terminal_is_written_out() {
+        assert_eq!(presentable("a\tb\nc ü"), "a\tb\nc ü");
+        assert_eq!(presentable("\u{1b}[31mred\r\u{9b}2J\u{202e}x"), r"\u{1b}[31mred\u{d}\u{9b}2J\u{202e}x");
     }
 
     #[test]
@@ -217,15 +245,15 @@ mod tests {
             let mut watched = Watched::default();
             watched.add(value);
             watched.add("p&ss w'rd");
-            assert_eq!(watched.blank(&format!("[{spelled}]")), "[<secret>]", "{spelled}");
+            assert_eq!(watched.redacted(&format!("[{spelled}]")), "[<secret>]", "{spelled}");
         }
         for before in ["", "a", "ab", "abc", "user:"] {
             for engine in [&STANDARD, &URL_SAFE] {
                 let encoded = engine.encode(format!("{before}{value}"));
                 let mut watched = Watched::default();
                 watched.add(value);
-                let blanked = watched.blank(&encoded);
-                assert!(blanked.contains(BLANK) && blanked.len() < encoded.len() / 2 + BLANK.len(), "{before}: {blanked}");
+                let cleaned = watched.redacted(&encoded);
+                assert!(cleaned.contains(REMOVED) && cleaned.len() < encoded.len() / 2 + REMOVED.len(), "{before}: {cleaned}");
             }
         }
     }

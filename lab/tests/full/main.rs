@@ -9,6 +9,8 @@ use kthw_stdlib::{
 };
 use std::{path::PathBuf, sync::Arc};
 
+mod trouble;
+
 struct Recipes;
 
 fn root() -> PathBuf {
@@ -94,7 +96,7 @@ fn changes(plan: &Plan) -> Vec<String> {
 
 const FULL: &str = "ubuntu/full";
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn nothing_becomes_a_running_cluster_and_then_nothing_changes() {
     let lab = Lab::new("full");
     let begun = std::time::Instant::now();
@@ -117,7 +119,7 @@ fn settled_at_birth(plan: &Plan) -> usize {
     plan.planned().iter().filter(|one| one.change.is_none()).count()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn two_worlds_are_the_same_to_the_last_digit() {
     let mut saved = Vec::new();
     for name in ["first", "second"] {
@@ -135,7 +137,7 @@ async fn two_worlds_are_the_same_to_the_last_digit() {
     assert!(saved[0] == saved[1], "two worlds that saw the same calls differ");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_saved_world_goes_on_where_it_was() {
     let lab = Lab::new("saved");
     assert_eq!(failures(&lab.apply("phases/system").await), "");
@@ -145,7 +147,7 @@ async fn a_saved_world_goes_on_where_it_was() {
     assert_eq!(changes(&again.plan("phases/system").await), Vec::<String>::new());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn faults_on_the_way_end_in_the_same_cluster() {
     let lab = Lab::new("faults");
     lab.world
@@ -157,7 +159,7 @@ async fn faults_on_the_way_end_in_the_same_cluster() {
     assert!(lab.world.with_state(|state| state.faults.is_empty()));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_breaks_fails_its_node_alone_and_the_next_run_goes_on() {
     let lab = Lab::new("reset");
     assert_eq!(failures(&lab.apply("phases/machines").await), "");
@@ -169,7 +171,7 @@ async fn a_connection_that_breaks_fails_its_node_alone_and_the_next_run_goes_on(
     assert_eq!(changes(&lab.plan(FULL).await), Vec::<String>::new());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_machine_destroyed_behind_our_back_comes_back() {
     let lab = Lab::new("destroyed");
     assert_eq!(failures(&lab.apply(FULL).await), "");
@@ -178,20 +180,7 @@ async fn a_machine_destroyed_behind_our_back_comes_back() {
     assert_eq!(changes(&lab.plan(FULL).await), Vec::<String>::new());
 }
 
-#[tokio::test]
-async fn somebody_elses_machine_is_left_alone() {
-    let lab = Lab::new("foreign");
-    lab.world.add_foreign_vm(421, "theirs");
-    let result = plan(&lab.evaluated("phases/machines"), &lab.peers, &silent()).await;
-    let told = match result {
-        Err(error) => error.to_string(),
-        Ok(plan) => failures(&run(plan, &lab.peers, &silent(), &RunOptions::default()).await),
-    };
-    assert!(told.contains("421"), "{told}");
-    lab.world.with_state(|state| assert_eq!(state.pve.vms[&421].config["name"], "theirs"));
-}
-
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn another_number_of_cores_is_exactly_that_change() {
     let lab = Lab::new("cores");
     assert_eq!(failures(&lab.apply(FULL).await), "");
@@ -201,7 +190,7 @@ async fn another_number_of_cores_is_exactly_that_change() {
     assert_eq!(ids, ["proxmox.vm/cu1", "proxmox.vm/wu1", "proxmox.vm/wu2"]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn linked_clones_settle_too() {
     let lab = Lab::changed("linked", World::default(), &["proxmox.clone=linked"]);
     assert_eq!(failures(&lab.apply("phases/machines").await), "");
@@ -214,7 +203,7 @@ fn containerd_format(lab: &Lab) -> String {
     text.lines().find(|line| line.starts_with("version")).unwrap_or("none").to_owned()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn containerd_gets_the_format_of_its_installed_version() {
     const PHASE: &str = "phases/containerd";
     let old = Lab::changed("containerd-1", World::default(), &["packages.containerd=1.7.27-0ubuntu1~24.04.1"]);
@@ -252,7 +241,7 @@ async fn containerd_gets_the_format_of_its_installed_version() {
     assert_eq!(changes(&any.plan(PHASE).await), Vec::<String>::new());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_configuration_api_of_kubeadm_makes_a_cluster() {
     for version in ["1.26.3", "1.30.14", "1.31.0", "1.37.2"] {
         let lab = Lab::changed(version, World::default(), &[&format!("versions.kubernetes={version}")]);
@@ -262,7 +251,7 @@ async fn each_configuration_api_of_kubeadm_makes_a_cluster() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_refusal_of_a_server_that_just_started_is_not_its_last_word() {
     let lab = Lab::new("refused");
     assert_eq!(failures(&lab.apply("phases/control-plane").await), "");

@@ -1,0 +1,117 @@
+//! Choosing a part of a plan: phases, resources, nodes.
+use super::{Plan, Planned};
+use crate::{
+    change::Change,
+    diagnostics::nearest,
+    error::{Error, Result},
+    id::Id,
+};
+
+/// Which part of a plan a run may change.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// Phases (`phases/system`) or resources (`proxmox.vm/cu1`); a word that is neither takes what begins with it (`ssh.file/`).
+    pub only: Vec<String>,
+    /// Nodes: what is on them, and the machine of that name.
+    pub nodes: Vec<String>,
+}
+
+impl Choice {
+    /// Whether it leaves nothing out.
+    pub fn is_everything(&self) -> bool {
+        self.only.is_empty() && self.nodes.is_empty()
+    }
+}
+
+impl Plan {
+    /// Leaves only the changes of what was chosen.
+    ///
+    /// # Errors
+    /// A word that fits nothing; something chosen that needs something that is left out and does not exist yet.
+    pub fn only(mut self, choice: &Choice) -> Result<Self> {
+        let mut chosen = vec![false; self.planned.len()];
+        for word in &choice.only {
+            let fits = self.fitting(word);
+            if fits.is_empty() {
+                return Err(Error::usage(FitsNothing { word: word.clone(), help: self.suggest(word) }));
+            }
+            fits.into_iter().for_each(|one| chosen[one] = true);
+        }
+        for node in &choice.nodes {
+            let fits: Vec<usize> = (0..self.planned.len()).filter(|one| belongs_to(&self.planned[*one], node)).collect();
+            if fits.is_empty() {
+                return Err(Error::usage(NoNode { node: node.clone(), help: self.suggest_node(node) }));
+            }
+            fits.into_iter().for_each(|one| chosen[one] = true);
+        }
+        for (one, item) in self.order.items.iter().enumerate().filter(|(one, _)| chosen[*one]) {
+            let lacking = item.needs.iter().find(|need| !chosen[**need] && matches!(self.planned[**need].change, Change::Create(_)));
+            if let Some(lacking) = lacking {
+                let (id, need) = (self.planned[one].id.clone(), self.planned[*lacking].id.clone());
+                return Err(Error::usage(LeftOut { id, need }));
+            }
+        }
+        for (one, _) in self.planned.iter_mut().zip(&chosen).filter(|(_, chosen)| !**chosen) {
+            one.change = Change::None;
+            one.chosen = false;
+            one.hides = false;
+        }
+        self.failures.retain(|(id, _)| self.planned.iter().any(|one| one.chosen && one.id == *id));
+        Ok(self)
+    }
+
+    /// A name that fits exactly wins over what only begins with it: `proxmox.vm/wu1` is not `proxmox.vm/wu10`.
+    fn fitting(&self, word: &str) -> Vec<usize> {
+        let all =
+            |fits: &dyn Fn(&Planned) -> bool| -> Vec<usize> { (0..self.planned.len()).filter(|one| fits(&self.planned[*one])).collect() };
+        let exact = all(&|one| one.phase == word || one.id.to_string() == word);
+        if !exact.is_empty() || word.is_empty() {
+            return exact;
+        }
+        all(&|one| one.id.to_string().starts_with(word))
+    }
+
+    fn suggest(&self, word: &str) -> String {
+        let ids: Vec<String> = self.planned.iter().map(|one| one.id.to_string()).collect();
+        let known = ids.iter().map(String::as_str).chain(self.planned.iter().map(|one| one.phase.as_str()));
+        nearest(word, known).map_or_else(
+            || "the plan without `--only` lists both".into(),
+            |known| format!("did you mean `{known}`? A node is chosen with `--node`"),
+        )
+    }
+
+    fn suggest_node(&self, node: &str) -> String {
+        let mut known: Vec<&str> = self.order.nodes.iter().map(|members| members.node.as_str()).collect();
+        known.sort_unstable();
+        nearest(node, known.iter().copied())
+            .map_or_else(|| format!("there are: {}", known.join(", ")), |known| format!("did you mean `{known}`?"))
+    }
+}
+
+fn belongs_to(one: &Planned, node: &str) -> bool {
+    one.node.as_deref() == Some(node) || one.id.name().split('/').next() == Some(node)
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("no phase of this run is called `{word}`, and no resource begins with it")]
+#[diagnostic(code(kthw::plan::fits_nothing), help("{help}"))]
+struct FitsNothing {
+    word: String,
+    help: String,
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("nothing in this run is on a node called `{node}`")]
+#[diagnostic(code(kthw::plan::no_node), help("{help}"))]
+struct NoNode {
+    node: String,
+    help: String,
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("{id} needs {need}, which does not exist yet and is left out")]
+#[diagnostic(code(kthw::plan::left_out), help("add `--only {need}`, or run without `--only`"))]
+struct LeftOut {
+    id: Id,
+    need: Id,
+}

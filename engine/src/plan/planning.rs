@@ -1,0 +1,262 @@
+//! Decides about one resource after the other, each as soon as all that it needs is decided.
+use crate::{
+    change::{Change, Refusal},
+    error::{Error, Kind, Result},
+    field::Field,
+    id::Id,
+    node::Finding,
+    order::{Item, Order},
+    readiness::Readiness,
+    resource::Live,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What planning found out about one resource.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    /// Not looked at: something that it needs is not there yet, or the look failed.
+    No,
+    /// Looked at through its own client.
+    Read,
+    /// Looked at together with the rest of its node.
+    OnNode(Vec<Finding>),
+}
+
+/// Something to look at now.
+pub(super) enum Task {
+    /// One resource through its own client.
+    Read(usize),
+    /// Everything on one node.
+    Node(usize),
+}
+
+/// What a look found.
+pub(super) enum Found {
+    Read(usize, Result<Option<Live>>),
+    Node(usize, Result<Vec<(usize, Vec<Finding>)>>),
+}
+
+/// What was decided about one resource.
+pub(super) struct Decided {
+    pub change: Change,
+    /// Whether what needs it cannot be looked at.
+    pub hides: bool,
+    pub seen: Seen,
+}
+
+#[derive(Default)]
+struct Entry {
+    /// What its node answered, until it is understood.
+    findings: Option<Vec<Finding>>,
+    decided: Option<Decided>,
+    /// The resource because of which this one is unknown.
+    because_of: Option<usize>,
+}
+
+/// How far the look at a node is.
+enum NodeLook {
+    NotYet,
+    /// Under way; these wait for it.
+    UnderWay(Vec<usize>),
+    Answered,
+    Failed(String),
+}
+
+pub(super) struct Planning<'a> {
+    order: &'a Order,
+    readiness: Readiness,
+    entries: Vec<Entry>,
+    looks: Vec<NodeLook>,
+    failures: BTreeMap<usize, Error>,
+}
+
+impl<'a> Planning<'a> {
+    pub fn new(order: &'a Order) -> Self {
+        // What only comes first, without being needed, decides nothing about a difference.
+        let edges = |item: &Item| -> BTreeSet<usize> { item.needs.iter().chain(&item.refreshed_by).copied().collect() };
+        Self {
+            order,
+            readiness: Readiness::new(order.items.iter().map(edges)),
+            entries: order.items.iter().map(|_| Entry::default()).collect(),
+            looks: order.nodes.iter().map(|_| NodeLook::NotYet).collect(),
+            failures: BTreeMap::new(),
+        }
+    }
+
+    /// Decides whatever can be decided without looking, and returns what has to be looked at now.
+    pub fn tasks(&mut self) -> Result<Vec<Task>> {
+        let mut tasks = Vec::new();
+        while let Some(one) = self.readiness.take() {
+            tasks.extend(self.turn(one)?);
+        }
+        Ok(tasks)
+    }
+
+    fn turn(&mut self, one: usize) -> Result<Option<Task>> {
+        let item = &self.order.items[one];
+        if let Some(unknown) = item.needs.iter().find(|need| self.hides(**need) && self.is_not_known(**need)) {
+            self.decide_unknown_because_of(one, *unknown);
+            return Ok(None);
+        }
+        if item.needs.iter().any(|need| self.hides(*need)) {
+            self.decide_below_something_new(one);
+            return Ok(None);
+        }
+        let Some(node) = item.node else { return Ok(Some(Task::Read(one))) };
+        match &mut self.looks[node] {
+            look @ NodeLook::NotYet => {
+                *look = NodeLook::UnderWay(vec![one]);
+                return Ok(Some(Task::Node(node)));
+            }
+            NodeLook::UnderWay(waiting) => waiting.push(one),
+            NodeLook::Answered => self.understand(one)?,
+            NodeLook::Failed(why) => {
+                let change = Change::Unknown(why.clone());
+                self.decide(one, change, Seen::No);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Notes what a look found.
+    pub fn take(&mut self, found: Found) -> Result<()> {
+        match found {
+            Found::Read(one, Ok(live)) => {
+                let change = self.order.items[one].step.diff(live.as_ref());
+                self.decide(one, change, Seen::Read);
+            }
+            Found::Read(one, Err(error)) => self.decide_failed(one, error)?,
+            Found::Node(node, answer) => self.take_node(node, answer)?,
+        }
+        Ok(())
+    }
+
+    fn take_node(&mut self, node: usize, answer: Result<Vec<(usize, Vec<Finding>)>>) -> Result<()> {
+        let (look, failure) = match answer {
+            Ok(answers) => {
+                for (one, findings) in answers {
+                    self.entries[one].findings = Some(findings);
+                }
+                (NodeLook::Answered, None)
+            }
+            Err(error) => (NodeLook::Failed(error.to_string()), Some(error)),
+        };
+        let NodeLook::UnderWay(waiting) = std::mem::replace(&mut self.looks[node], look) else { return Ok(()) };
+        let mut failure = failure;
+        for one in waiting {
+            match failure.take() {
+                // The first is what opens the node, if anything does; the others are unknown in the same words.
+                Some(error) => self.decide_failed(one, error)?,
+                None => {
+                    let task = self.turn(one)?;
+                    debug_assert!(task.is_none(), "the node was looked at");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The look at `one` failed: it is unknown, or refused, or the whole plan cannot be made.
+    fn decide_failed(&mut self, one: usize, error: Error) -> Result<()> {
+        let why = error.to_string();
+        let change = match error.kind() {
+            Kind::Usage | Kind::Recipe => return Err(error),
+            Kind::Peer | Kind::Settle => Change::Unknown(why),
+            Kind::Refused => {
+                let next = error.diagnostic().help().map(|help| help.to_string()).unwrap_or_default();
+                Change::Refused(Refusal { why, next, fields: Vec::new() })
+            }
+        };
+        self.failures.insert(one, error);
+        self.decide(one, change, Seen::No);
+        Ok(())
+    }
+
+    fn understand(&mut self, one: usize) -> Result<()> {
+        let step = &self.order.items[one].step;
+        let findings = self.entries[one].findings.take().unwrap_or_default();
+        match step.understand(&findings) {
+            Ok(live) => {
+                let change = step.diff(live.as_ref());
+                self.decide(one, change, Seen::OnNode(findings));
+                Ok(())
+            }
+            Err(error) => self.decide_failed(one, error),
+        }
+    }
+
+    /// Decides about something whose needs are not there yet. What travelled in the node's one look anyway is used, for then the
+    /// change can go out in one batch with what it needs; everything else counts as absent and is looked at when its turn comes.
+    fn decide_below_something_new(&mut self, one: usize) {
+        let item = &self.order.items[one];
+        let travelled = |need: &usize| !self.hides(*need) || self.travelled_with(*need, item);
+        let findings = if item.needs.iter().all(travelled) { self.entries[one].findings.take() } else { None };
+        match findings.and_then(|findings| Some((item.step.understand(&findings).ok()?, findings))) {
+            Some((live, findings)) => {
+                let change = item.step.diff(live.as_ref());
+                self.decide(one, change, Seen::OnNode(findings));
+            }
+            None => {
+                let change = item.step.diff(None);
+                self.decide(one, change, Seen::No);
+            }
+        }
+    }
+
+    fn travelled_with(&self, need: usize, item: &Item) -> bool {
+        let seen = self.entries[need].decided.as_ref().map(|decided| &decided.seen);
+        matches!(seen, Some(Seen::OnNode(_))) && self.order.items[need].node == item.node && !self.order.items[need].opens_node
+    }
+
+    fn decide_unknown_because_of(&mut self, one: usize, need: usize) {
+        let root = self.entries[need].because_of.unwrap_or(need);
+        let word = self.change(root).map_or("unknown", Change::word);
+        self.entries[one].because_of = Some(root);
+        self.decide(one, Change::Unknown(format!("{} is {word}", self.order.items[root].id)), Seen::No);
+    }
+
+    fn decide(&mut self, one: usize, mut change: Change, seen: Seen) {
+        let item = &self.order.items[one];
+        if change.is_none() {
+            let moves = |cause: &&usize| self.change(**cause).is_some_and(|change| !matches!(change, Change::None | Change::Refused(_)));
+            match item.refreshed_by.iter().find(moves) {
+                Some(cause) if self.is_not_known(*cause) => {
+                    change = Change::Unknown(format!("{} is unknown, which refreshes it", self.order.items[*cause].id));
+                }
+                Some(cause) => change = Change::Update(vec![refreshed_because(&self.order.items[*cause].id)]),
+                None => {}
+            }
+        }
+        let hides = match &change {
+            Change::Unknown(_) => true,
+            // What was looked at is there, as it is; what needs it is judged by that.
+            Change::Refused(_) => matches!(seen, Seen::No),
+            change => item.step.hides_dependents(change),
+        };
+        self.entries[one].decided = Some(Decided { change, hides, seen });
+        self.readiness.done(one);
+    }
+
+    fn change(&self, one: usize) -> Option<&Change> {
+        self.entries[one].decided.as_ref().map(|decided| &decided.change)
+    }
+
+    fn hides(&self, one: usize) -> bool {
+        self.entries[one].decided.as_ref().is_some_and(|decided| decided.hides)
+    }
+
+    fn is_not_known(&self, one: usize) -> bool {
+        matches!(self.change(one), Some(Change::Unknown(_) | Change::Refused(_)))
+    }
+
+    /// What was decided about every resource, and why something could not be looked at.
+    pub fn end(self) -> (Vec<Decided>, BTreeMap<usize, Error>) {
+        let decided = self.entries.into_iter().map(|entry| entry.decided.expect("resources that wait for each other were refused before"));
+        (decided.collect(), self.failures)
+    }
+}
+
+/// The field that shows why something acts although it is as wanted itself.
+pub(crate) fn refreshed_because(cause: &Id) -> Field {
+    Field::new("refreshed by", cause)
+}

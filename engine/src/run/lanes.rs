@@ -1,0 +1,90 @@
+//! The queues that resources share: how many are inside, who waits, and which are closed after a failure.
+use crate::resource::Lane;
+use std::collections::{BTreeSet, HashMap};
+
+#[derive(Debug, Default)]
+pub(crate) struct Lanes(HashMap<String, Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    inside: usize,
+    waiting: BTreeSet<usize>,
+    /// Why nobody is let in any more.
+    closed: Option<String>,
+}
+
+/// The answer to somebody who wants to enter.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    Entered,
+    /// It is full; who asked is told when there is room.
+    Full,
+    /// It was closed, for this reason.
+    Closed(String),
+}
+
+impl Lanes {
+    /// Lets `one` in if there is room.
+    pub fn enter(&mut self, one: usize, lane: Lane) -> Entry {
+        let queue = self.0.entry(lane.name).or_default();
+        if let Some(because) = &queue.closed {
+            return Entry::Closed(because.clone());
+        }
+        // Nobody could ever enter a lane for none.
+        if queue.inside < lane.at_most.max(1) {
+            queue.inside += 1;
+            queue.waiting.remove(&one);
+            return Entry::Entered;
+        }
+        queue.waiting.insert(one);
+        Entry::Full
+    }
+
+    /// Somebody left; returns the first of those that wait.
+    pub fn leave(&mut self, lane: &Lane) -> Option<usize> {
+        let queue = self.0.get_mut(&lane.name)?;
+        queue.inside -= 1;
+        queue.waiting.pop_first()
+    }
+
+    /// Lets nobody in any more; returns those that wait.
+    pub fn close(&mut self, lane: &Lane, because: &str) -> BTreeSet<usize> {
+        let queue = self.0.entry(lane.name.clone()).or_default();
+        queue.closed.get_or_insert_with(|| because.into());
+        std::mem::take(&mut queue.waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(at_most: usize) -> Lane {
+        Lane { name: "clones".into(), at_most, stop_after_failure: true }
+    }
+
+    #[test]
+    fn a_full_lane_lets_the_first_in_when_one_leaves() {
+        let mut lanes = Lanes::default();
+        let entries: Vec<Entry> = [4, 9, 7].into_iter().map(|one| lanes.enter(one, lane(1))).collect();
+        assert_eq!(entries, [Entry::Entered, Entry::Full, Entry::Full]);
+        assert_eq!(lanes.leave(&lane(1)), Some(7));
+        assert_eq!(lanes.enter(7, lane(1)), Entry::Entered);
+        assert_eq!((lanes.leave(&lane(1)), lanes.enter(9, lane(1)), lanes.leave(&lane(1))), (Some(9), Entry::Entered, None));
+    }
+
+    #[test]
+    fn a_closed_lane_lets_nobody_in() {
+        let mut lanes = Lanes::default();
+        lanes.enter(1, lane(1));
+        lanes.enter(2, lane(1));
+        assert_eq!(lanes.close(&lane(1), "1 failed"), BTreeSet::from([2]));
+        assert_eq!(lanes.leave(&lane(1)), None);
+        assert_eq!(lanes.enter(3, lane(1)), Entry::Closed("1 failed".into()));
+    }
+
+    #[test]
+    fn a_lane_for_none_is_a_lane_for_one() {
+        assert_eq!(Lanes::default().enter(1, lane(0)), Entry::Entered);
+    }
+}

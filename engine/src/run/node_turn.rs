@@ -1,0 +1,76 @@
+//! The next task of a free node: a look at what the plan did not look at, then everything that can travel in one batch.
+use super::{
+    batch::Batch,
+    schedule::{Schedule, State, Task},
+    settle::within_consent,
+};
+use crate::{change::Change, error::Result, event::Outcome, plan::refreshed_because, resource::Work};
+
+impl Schedule<'_> {
+    pub(super) fn on_node(&mut self, node: usize) -> Option<Task> {
+        let order = self.order;
+        let members: Vec<usize> = order.nodes[node].items.iter().copied().filter(|one| self.is_waiting(*one)).collect();
+        let unseen: Vec<usize> = members.iter().copied().filter(|one| !self.turns[*one].looked && !order.items[*one].opens_node).collect();
+        if unseen.iter().any(|one| self.readiness.open(*one) == 0) {
+            return Some(Task::Read { node, members: unseen });
+        }
+        let mut batch = Batch::new(node);
+        for one in members {
+            if !self.is_waiting(one) || !self.edges_hold(one, &batch) {
+                continue;
+            }
+            if !self.turns[one].looked {
+                // It counted as absent or unknown. What opens the node looks for itself; the rest is never changed unseen.
+                if order.items[one].opens_node && batch.members.is_empty() && self.enters_lane(one) {
+                    return Some(self.alone(one));
+                }
+                continue;
+            }
+            match self.work_of(one, &batch) {
+                Err(error) => self.fail(one, error),
+                Ok(None) => self.end(one, Outcome::Unchanged),
+                Ok(Some(Work::Actions(actions))) => {
+                    if self.enters_lane(one) {
+                        let findings = self.turns[one].findings.clone().unwrap_or_default();
+                        batch.push(one, &order.items[one], &findings, actions);
+                        self.begin(one);
+                    }
+                }
+                Ok(Some(Work::JustInTime)) if batch.members.is_empty() && self.readiness.open(one) == 0 => {
+                    if self.enters_lane(one) {
+                        return Some(self.alone(one));
+                    }
+                }
+                Ok(Some(Work::JustInTime)) => {}
+            }
+        }
+        (!batch.members.is_empty()).then_some(Task::Batch(batch))
+    }
+
+    /// Whether everything that `one` waits for is settled or goes out before it in the same batch.
+    fn edges_hold(&self, one: usize, batch: &Batch) -> bool {
+        let open = self.readiness.open(one);
+        let inside = || self.order.items[one].edges.iter().filter(|edge| batch.members.contains(edge)).count();
+        open == 0 || open <= batch.members.len() && open == inside()
+    }
+
+    /// What has to be done to a resource, given what was last found; `None` when nothing.
+    fn work_of(&mut self, one: usize, batch: &Batch) -> Result<Option<Work>> {
+        let item = &self.order.items[one];
+        let consent = self.consent(one, &batch.members);
+        let live = match &self.turns[one].findings {
+            Some(findings) => item.step.understand(findings)?,
+            None => None,
+        };
+        let changed =
+            |edge: &usize| matches!(self.turns[*edge].state, State::Over(Outcome::Changed { .. })) || batch.members.contains(edge);
+        let cause = item.refreshed_by.iter().copied().find(changed);
+        let mut change = item.step.diff(live.as_ref());
+        if let (true, Some(cause)) = (change.is_none(), cause) {
+            change = Change::Update(vec![refreshed_because(&self.order.items[cause].id)]);
+        }
+        let change = within_consent(item, change, &consent)?;
+        self.turns[one].doing = change.word();
+        Ok((!change.is_none()).then(|| item.step.work(live.as_ref(), cause.is_some())))
+    }
+}

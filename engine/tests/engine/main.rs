@@ -1,0 +1,8 @@
+//! The engine on a tiny world: plans, runs, and everything that may happen between the two.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod converge;
+mod order;
+mod pace;
+mod tiny;
+mod trouble;

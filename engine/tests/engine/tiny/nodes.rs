@@ -1,0 +1,93 @@
+//! The machines of the tiny world: they hold files and nothing else.
+use super::World;
+use kthw_engine::{BoxFuture, Error, Permit, Result, node::*};
+use std::sync::{Arc, atomic::Ordering};
+
+pub struct TinyNodes(pub Arc<World>);
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("{0} does not answer")]
+#[diagnostic(code(tiny::silent), help("look at its console"))]
+struct Silent(String);
+
+impl TinyNodes {
+    fn look(&self, node: &str, probes: &[Probe]) -> Vec<Finding> {
+        let files = self.0.files.lock().unwrap();
+        let one = |probe: &Probe| match probe {
+            Probe::Path { path, .. } => Finding::Path(files.get(&(node.into(), path.clone())).map(|(content, mode)| PathState {
+                kind: PathKind::File,
+                mode: *mode,
+                owner: "root".into(),
+                group: "root".into(),
+                modified_s: 0,
+                sha256: Some(Content::plain(content).sha256()),
+                content: Some(content.clone().into_bytes()),
+            })),
+            _ => Finding::Line(false),
+        };
+        probes.iter().map(one).collect()
+    }
+
+    fn answers(&self, node: &str) -> Result<()> {
+        if self.0.dead.lock().unwrap().contains(node) { Err(Error::peer(Silent(node.into()))) } else { Ok(()) }
+    }
+
+    fn change_block(&self, node: &str, block: &Block) -> BlockOutcome {
+        for (number, action) in block.actions.iter().enumerate() {
+            let Action::Write { path, content, mode, .. } = action else { continue };
+            if self.0.broken.lock().unwrap().contains(path) {
+                return BlockOutcome::Failed {
+                    action: number,
+                    output: Output { status: 1, stderr: "disk full".into(), ..Output::default() },
+                };
+            }
+            self.0.write(node, path, std::str::from_utf8(content.bytes()).unwrap(), *mode);
+            self.0.log(&format!("{node}{path}"));
+        }
+        BlockOutcome::Done(self.look(node, &block.reread))
+    }
+}
+
+impl Nodes for TinyNodes {
+    fn read<'a>(&'a self, node: &'a str, probes: &'a [Probe]) -> BoxFuture<'a, Result<Vec<Finding>>> {
+        Box::pin(async move {
+            self.0.reads.fetch_add(1, Ordering::Relaxed);
+            self.answers(node)?;
+            assert!(self.0.machines.lock().unwrap().contains_key(node), "{node} is read although it does not exist");
+            Ok(self.look(node, probes))
+        })
+    }
+
+    fn change<'a>(
+        &'a self,
+        node: &'a str,
+        batch: &'a [Block],
+        _: &'a Permit,
+        started: &'a (dyn Fn(usize) + Sync),
+    ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
+        Box::pin(async move {
+            let changes = self.0.changes.fetch_add(1, Ordering::Relaxed);
+            self.answers(node)?;
+            if let Some((node, path)) = &*self.0.restless.lock().unwrap() {
+                self.0.write(node, path, &format!("somebody else, {changes}"), 0o644);
+            }
+            self.0.busy(&super::QuickClock::default()).await;
+            let moved =
+                |block: &Block| block.guard.iter().any(|(probe, finding)| self.look(node, std::slice::from_ref(probe))[0] != *finding);
+            if batch.iter().any(moved) {
+                return Ok(batch.iter().map(|block| BlockOutcome::Moved(self.look(node, &block.reread))).collect());
+            }
+            let mut outcomes: Vec<BlockOutcome> = Vec::new();
+            for (position, block) in batch.iter().enumerate() {
+                let held = block.after.iter().any(|before| !matches!(outcomes[*before], BlockOutcome::Done(_)));
+                started(position);
+                outcomes.push(if held { BlockOutcome::Skipped } else { self.change_block(node, block) });
+            }
+            Ok(outcomes)
+        })
+    }
+
+    fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Permit) -> BoxFuture<'a, Result<Output>> {
+        Box::pin(async { Ok(Output::default()) })
+    }
+}

@@ -1,0 +1,147 @@
+//! What the tiny world is made of: a machine, a file on it, and a step that is there or not.
+use super::World;
+use kthw_engine::{Change, Cost, Error, Field, Id, Lane, NodeResource, Peers, Permit, Resource, Result, Work, field, node::*};
+use std::sync::Arc;
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("{0}")]
+#[diagnostic(code(tiny::trouble), help("do something else"))]
+struct Trouble(String);
+
+fn world(peers: &Peers) -> Result<&World> {
+    Ok(peers.get::<Arc<World>>()?)
+}
+
+/// A machine; it can be given more cores and never fewer.
+#[derive(Debug)]
+pub struct Machine {
+    pub name: String,
+    pub cores: u32,
+}
+
+impl Resource for Machine {
+    type Live = u32;
+    fn id(&self) -> Id {
+        Id::new("tiny.machine", &self.name)
+    }
+    async fn read(&self, peers: &Peers) -> Result<Option<u32>> {
+        let world = world(peers)?;
+        if world.unreadable.lock().unwrap().contains(&self.name) {
+            return Err(Error::peer(Trouble(format!("403: no permission for {}", self.name))));
+        }
+        if world.foreign.lock().unwrap().contains(&self.name) {
+            return Err(Error::refused(Trouble(format!("{} belongs to somebody else", self.name))));
+        }
+        Ok(world.machines.lock().unwrap().get(&self.name).copied())
+    }
+    fn diff(&self, live: Option<&u32>) -> Change {
+        let Some(live) = live else { return Change::create([]) };
+        let cores = field("cores", *live, self.cores);
+        Change::between([if *live > self.cores { cores.map(|cores| cores.at(Cost::Replacement)) } else { cores }])
+    }
+    async fn apply(&self, _: Option<u32>, peers: &Peers, _: &Permit) -> Result<()> {
+        world(peers)?.machines.lock().unwrap().insert(self.name.clone(), self.cores);
+        Ok(())
+    }
+}
+
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileSpec {
+    content: String,
+    #[serde(default)]
+    lane: Option<String>,
+    #[serde(default)]
+    stop_after_failure: bool,
+    #[serde(default)]
+    refreshed_by: Option<String>,
+}
+
+/// A file on a machine.
+#[derive(Debug)]
+pub struct File {
+    pub node: String,
+    pub path: String,
+    pub spec: FileSpec,
+}
+
+impl NodeResource for File {
+    type Live = PathState;
+    fn id(&self) -> Id {
+        Id::new("tiny.file", format!("{}{}", self.node, self.path))
+    }
+    fn node(&self) -> &str {
+        &self.node
+    }
+    fn refreshed_by(&self) -> Vec<Id> {
+        self.spec.refreshed_by.iter().filter_map(|id| Id::parse(id)).collect()
+    }
+    fn lane(&self) -> Option<Lane> {
+        let stop_after_failure = self.spec.stop_after_failure;
+        self.spec.lane.clone().map(|name| Lane { name, at_most: 1, stop_after_failure })
+    }
+    fn query(&self) -> Vec<Probe> {
+        vec![Probe::path(&self.path)]
+    }
+    fn live(&self, findings: &[Finding]) -> Result<Option<PathState>> {
+        let [Finding::Path(state)] = findings else { panic!("one question, one answer") };
+        match state {
+            Some(state) if state.content.as_deref() == Some(b"rubbish") => Err(Error::peer(Trouble("what is this?".into()))),
+            state => Ok(state.clone()),
+        }
+    }
+    fn diff(&self, live: Option<&PathState>) -> Change {
+        let Some(live) = live else { return Change::create([Field::new("content", &self.spec.content)]) };
+        let content = String::from_utf8_lossy(live.content.as_deref().unwrap_or_default()).into_owned();
+        Change::between([field("content", content, self.spec.content.clone()), field("mode", live.mode, 0o644)])
+    }
+    fn work(&self, _: Option<&PathState>, _: bool) -> Work {
+        let content = Content::plain(&self.spec.content);
+        Work::Actions(vec![Action::Write { path: self.path.clone(), content, mode: 0o644, owner: None }])
+    }
+}
+
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepSpec {
+    #[serde(default)]
+    lane: Option<String>,
+    #[serde(default)]
+    at_most: usize,
+    #[serde(default)]
+    stop_after_failure: bool,
+}
+
+/// Something that is there or not, and takes a second to make.
+#[derive(Debug)]
+pub struct Step {
+    pub name: String,
+    pub spec: StepSpec,
+}
+
+impl Resource for Step {
+    type Live = ();
+    fn id(&self) -> Id {
+        Id::new("tiny.step", &self.name)
+    }
+    fn lane(&self) -> Option<Lane> {
+        let StepSpec { lane, at_most, stop_after_failure } = &self.spec;
+        lane.clone().map(|name| Lane { name, at_most: *at_most, stop_after_failure: *stop_after_failure })
+    }
+    async fn read(&self, peers: &Peers) -> Result<Option<()>> {
+        Ok(world(peers)?.steps.lock().unwrap().contains(&self.name).then_some(()))
+    }
+    fn diff(&self, live: Option<&()>) -> Change {
+        live.map_or_else(|| Change::create([]), |()| Change::None)
+    }
+    async fn apply(&self, _: Option<()>, peers: &Peers, _: &Permit) -> Result<()> {
+        let world = world(peers)?;
+        world.busy(peers.clock()).await;
+        if world.broken.lock().unwrap().contains(&self.name) {
+            return Err(Error::peer(Trouble(format!("{} cannot be made", self.name))));
+        }
+        world.steps.lock().unwrap().insert(self.name.clone());
+        world.log(&self.name);
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! Machines that do not answer, may not be looked at, or are declared as they can never be: the plan stands, and the run does the rest.
+use crate::{FULL, Lab, changes, failures};
+use kthw_engine::{Change, Kind, Outcome, Plan};
+use kthw_lab::{Fault, World};
+
+async fn built(name: &str) -> Lab {
+    let lab = Lab::new(name);
+    assert_eq!(failures(&lab.apply(FULL).await), "");
+    lab
+}
+
+/// What the plan cannot say, by the nodes that it is about.
+fn unknown(plan: &Plan) -> Vec<String> {
+    let unknown = plan.planned().iter().filter(|one| matches!(one.change, Change::Unknown(_)));
+    let mut nodes: Vec<String> = unknown.map(|one| one.id.name().split('/').next().unwrap().to_owned()).collect();
+    nodes.dedup();
+    nodes
+}
+
+/// Something to do on a node that is well: /etc/motd is nobody's, so a package goes.
+fn drift(lab: &Lab) {
+    lab.world.with_state(|state| {
+        let machine = state.machines.get_mut("vm/422").expect("wu2 is VM 422");
+        machine.packages.remove("socat").expect("the system phase installs socat");
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_node_is_unknown_and_the_others_are_mended() {
+    let lab = built("dead").await;
+    drift(&lab);
+    lab.world.add_fault(Fault::node_reset("wu1", false).times(100_000));
+    let plan = lab.plan(FULL).await;
+    assert_eq!(unknown(&plan), ["wu1"], "{plan}");
+    let known: Vec<String> = changes(&plan).into_iter().filter(|change| !change.starts_with("unknown")).collect();
+    assert_eq!(known.len(), 1, "{known:?}");
+    assert!(known[0].starts_with("create ssh.package/wu2/socat"), "{known:?}");
+    assert_eq!(plan.failures().len(), 1, "one diagnostic for the node, not one for each resource on it");
+
+    let report = lab.apply(FULL).await;
+    assert_eq!(report.failures.len(), 1, "{}", failures(&report));
+    assert_eq!((report.failures[0].0.to_string(), report.failures[0].1.kind()), ("ssh.node/wu1".into(), Kind::Settle));
+    let mended = report.outcomes.iter().find(|(id, _)| id.to_string() == "ssh.package/wu2/socat").unwrap();
+    assert!(matches!(mended.1, Outcome::Changed { .. }), "{mended:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_answers_in_the_end_is_waited_for() {
+    let lab = built("late").await;
+    lab.world.add_fault(Fault::node_reset("wu1", false).times(5));
+    let plan = lab.plan(FULL).await;
+    assert_eq!(unknown(&plan), ["wu1"], "{plan}");
+    let report = lab.apply(FULL).await;
+    assert_eq!(failures(&report), "");
+    assert_eq!(changes(&lab.plan(FULL).await), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_the_token_may_not_see_is_unknown_with_what_is_on_it() {
+    let lab = built("forbidden").await;
+    drift(&lab);
+    lab.world.add_fault(Fault::http("GET", "/qemu/421/", 403, "Permission check failed (/vms/421, VM.Audit)").times(100_000));
+    let plan = lab.plan(FULL).await;
+    assert_eq!(unknown(&plan), ["wu1"], "{plan}");
+    assert!(plan.to_string().contains("VM.Audit"), "{plan}");
+    let report = lab.apply(FULL).await;
+    assert_eq!(report.changed(), 1, "{}", failures(&report));
+    assert_eq!(report.failures[0].1.kind(), Kind::Peer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_smaller_disk_is_refused_in_the_plan_and_nothing_else_changes() {
+    let lab = built("smaller").await;
+    let smaller = Lab::changed("smaller-disk", lab.world.clone(), &["machine.disk_gib=10"]);
+    let plan = smaller.plan(FULL).await;
+    let planned = changes(&plan);
+    assert!(planned.iter().all(|change| change.starts_with("refused proxmox.vm/")), "{planned:?}");
+    assert_eq!((planned.len(), plan.work()), (3, 0));
+    let writes = lab.world.writes();
+    assert_eq!((smaller.apply(FULL).await.refused(), lab.world.writes()), (3, writes));
+}
+
+#[tokio::test(start_paused = true)]
+async fn below_somebody_elses_machine_nothing_is_planned() {
+    let lab = Lab::changed("theirs", World::default(), &[]);
+    lab.world.add_foreign_vm(421, "theirs");
+    let plan = lab.plan("phases/system").await;
+    assert_eq!(unknown(&plan), ["wu1"], "{plan}");
+    let report = lab.apply("phases/system").await;
+    assert_eq!((report.refused(), failures(&report).as_str()), (1, ""));
+    lab.world.with_state(|state| assert_eq!(state.pve.vms[&421].config["name"], "theirs"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_owns_a_machine_is_not_given_a_second_one() {
+    let lab = built("second").await;
+    let moved = Lab::changed("second-id", lab.world.clone(), &["nodes.wu1.vmid=499"]);
+    let planned = changes(&moved.plan(FULL).await);
+    assert_eq!(planned, ["refused proxmox.vm/wu1 vmid: 421 -> 499  (needs replacement)"]);
+    assert_eq!(moved.apply(FULL).await.refused(), 1);
+    lab.world.with_state(|state| assert_eq!(state.pve.vms.keys().collect::<Vec<_>>(), [&401, &421, &422, &9420]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_kubernetes_version_is_refused_before_anything_is_swapped() {
+    for version in ["1.32.3", "1.31.4"] {
+        let lab = built(version).await;
+        let other = Lab::changed(&format!("{version}-other"), lab.world.clone(), &[&format!("versions.kubernetes={version}")]);
+        let plan = other.plan(FULL).await;
+        let refused = changes(&plan).iter().filter(|change| change.starts_with("refused")).count();
+        assert_eq!(refused, 3 * 3 + 1, "three packages on three nodes, and the control plane: {plan}");
+        let report = other.apply(FULL).await;
+        assert_eq!(report.refused(), refused, "{}", failures(&report));
+        lab.world.with_state(|state| {
+            for machine in ["vm/401", "vm/421", "vm/422"] {
+                assert_eq!(state.machines[machine].packages["kubelet"].version, "1.31.9-1.1");
+            }
+        });
+    }
+}

@@ -1,0 +1,140 @@
+//! The cluster's list of guests: read once for a plan, and afterwards only where it would say something that is not known.
+use super::{call::Call, client::Client, error::Failure};
+use kthw_engine::Clock;
+use serde::Deserialize;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::Mutex;
+
+/// For so long a list in which we changed nothing also tells what is not there.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// One line of the cluster's list of guests.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Guest {
+    /// Unique in the cluster.
+    pub vmid: u32,
+    /// The Proxmox node that it is on.
+    pub node: String,
+    /// `qemu` or `lxc`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its name; missing for a few seconds after it was made.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+/// What is known of the guests of one cluster.
+#[derive(Default)]
+pub(super) struct Guests {
+    listed: Mutex<Option<Listed>>,
+    /// How many writing requests were sent.
+    writes: AtomicU64,
+}
+
+struct Listed {
+    guests: Arc<BTreeMap<u32, Guest>>,
+    /// VM ids by name; a name may be used twice.
+    names: HashMap<String, Vec<u32>>,
+    at: Duration,
+    writes: u64,
+}
+
+impl Guests {
+    /// Something may have been made or removed.
+    pub fn wrote(&self) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn is_fresh(&self, listed: &Listed, clock: &dyn Clock) -> bool {
+        listed.writes == self.writes.load(Ordering::Relaxed) && clock.now().saturating_sub(listed.at) < FRESH
+    }
+}
+
+/// The list as it is now.
+///
+/// # Errors
+/// When Proxmox does not answer or refuses.
+pub(super) async fn all(client: &Client) -> Result<Arc<BTreeMap<u32, Guest>>, Failure> {
+    read(client, &mut *client.guests().listed.lock().await).await
+}
+
+/// The list as it was last read.
+///
+/// # Errors
+/// When Proxmox does not answer or refuses.
+pub(super) async fn last(client: &Client) -> Result<Arc<BTreeMap<u32, Guest>>, Failure> {
+    let mut listed = client.guests().listed.lock().await;
+    match &*listed {
+        Some(known) => Ok(known.guests.clone()),
+        None => read(client, &mut listed).await,
+    }
+}
+
+/// The guest with this VM id, and where it was last seen. That there is none is asked anew unless the list is fresh.
+///
+/// # Errors
+/// When Proxmox does not answer or refuses.
+pub(super) async fn one(client: &Client, vmid: u32) -> Result<Option<Guest>, Failure> {
+    let guests = client.guests();
+    // Whoever comes while the list is being read waits for it.
+    let mut listed = guests.listed.lock().await;
+    let known = match &*listed {
+        Some(known) => known.guests.clone(),
+        None => read(client, &mut listed).await?,
+    };
+    if let Some(guest) = known.get(&vmid) {
+        return Ok(Some(guest.clone()));
+    }
+    if listed.as_ref().is_some_and(|listed| guests.is_fresh(listed, client.clock())) || is_free(client, vmid).await? {
+        return Ok(None);
+    }
+    Ok(read(client, &mut listed).await?.get(&vmid).cloned())
+}
+
+/// The VM ids of guests with this name, in the list as it was last read.
+///
+/// # Errors
+/// When Proxmox does not answer or refuses.
+pub(super) async fn called(client: &Client, name: &str) -> Result<Vec<u32>, Failure> {
+    let mut listed = client.guests().listed.lock().await;
+    if listed.is_none() {
+        read(client, &mut listed).await?;
+    }
+    Ok(listed.as_ref().and_then(|listed| listed.names.get(name)).cloned().unwrap_or_default())
+}
+
+/// A machine was made, or seen, here.
+pub(super) async fn remember(client: &Client, vmid: u32, node: &str) {
+    if let Some(listed) = &mut *client.guests().listed.lock().await {
+        let guest = Guest { vmid, node: node.to_owned(), kind: "qemu".into(), name: None };
+        Arc::make_mut(&mut listed.guests).insert(vmid, guest);
+    }
+}
+
+/// Whether no guest has this VM id, also none that we may not see.
+async fn is_free(client: &Client, vmid: u32) -> Result<bool, Failure> {
+    match client.get::<serde_json::Value>(&Call::get(["cluster", "nextid"]).with("vmid", vmid)).await {
+        Ok(_) => Ok(true),
+        Err(failure) if failure.says("already exists") => Ok(false),
+        Err(failure) => Err(failure),
+    }
+}
+
+async fn read(client: &Client, listed: &mut Option<Listed>) -> Result<Arc<BTreeMap<u32, Guest>>, Failure> {
+    let (at, writes) = (client.clock().now(), client.guests().writes.load(Ordering::Relaxed));
+    let found: Vec<Guest> = client.get(&Call::get(["cluster", "resources"]).with("type", "vm")).await?;
+    let guests = Arc::new(found.into_iter().map(|guest| (guest.vmid, guest)).collect::<BTreeMap<_, _>>());
+    let mut names: HashMap<String, Vec<u32>> = HashMap::new();
+    for (vmid, guest) in &*guests {
+        names.entry(guest.name.clone().unwrap_or_default()).or_default().push(*vmid);
+    }
+    *listed = Some(Listed { guests: guests.clone(), names, at, writes });
+    Ok(guests)
+}

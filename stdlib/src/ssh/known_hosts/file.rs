@@ -1,0 +1,172 @@
+//! The file itself: read whole, found by host, changed under a lock and never from memory alone, because other runs and people write it too.
+use super::{
+    KnownHostsError,
+    line::{Entry, Line},
+};
+use std::{
+    collections::HashMap,
+    fs::{File, OpenOptions, TryLockError},
+    io::{self, Write},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// How long another process may hold the file. It does so for as long as a line takes to write.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The lines of the file as they were last read.
+pub(super) struct PinFile {
+    path: PathBuf,
+    lines: Vec<Line>,
+    /// The lines about each host.
+    index: HashMap<String, Vec<usize>>,
+    stamp: Option<Stamp>,
+    /// Whether the last line lacks its end.
+    is_open_ended: bool,
+}
+
+/// What changes when somebody else writes the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+impl PinFile {
+    /// Reads the file at `path`; a missing file is an empty one.
+    pub fn open(path: PathBuf) -> Result<Self, KnownHostsError> {
+        let mut file = Self { path, lines: Vec::new(), index: HashMap::new(), stamp: None, is_open_ended: false };
+        file.refresh()?;
+        Ok(file)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is said about a host.
+    pub fn entries<'a>(&'a self, host: &str) -> impl Iterator<Item = &'a Entry> + use<'a> {
+        self.index.get(host).into_iter().flatten().filter_map(|line| self.lines[*line].entry.as_ref())
+    }
+
+    /// Adds what `line` makes of the file as it is now; nothing when that is `None`.
+    pub fn add(&mut self, line: impl FnOnce(&Self) -> Result<Option<Line>, KnownHostsError>) -> Result<(), KnownHostsError> {
+        let _lock = self.lock()?;
+        self.refresh()?;
+        let Some(line) = line(self)? else { return Ok(()) };
+        let end = if self.is_open_ended { "\n" } else { "" };
+        let append = || -> io::Result<Stamp> {
+            let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+            file.write_all(format!("{end}{}\n", line.text).as_bytes())?;
+            file.sync_data()?;
+            Stamp::of(&file)
+        };
+        self.stamp = Some(append().map_err(|source| self.failed(source))?);
+        self.is_open_ended = false;
+        self.push(line);
+        Ok(())
+    }
+
+    /// Takes away the lines about `host` that `goes` says so of.
+    pub fn remove(&mut self, host: &str, goes: impl Fn(&Entry) -> bool) -> Result<(), KnownHostsError> {
+        let _lock = self.lock()?;
+        self.refresh()?;
+        if !self.entries(host).any(&goes) {
+            return Ok(());
+        }
+        let about = |entry: &Entry| entry.hosts.iter().any(|known| known == host);
+        let kept: Vec<Line> =
+            self.lines.iter().filter(|line| line.entry.as_ref().is_none_or(|entry| !about(entry) || !goes(entry))).cloned().collect();
+        self.stamp = Some(replace(&self.path, &kept).map_err(|source| self.failed(source))?);
+        self.is_open_ended = false;
+        self.lines.clear();
+        self.index.clear();
+        kept.into_iter().for_each(|line| self.push(line));
+        Ok(())
+    }
+
+    /// Reads the file again if it is not as it was.
+    pub fn refresh(&mut self) -> Result<(), KnownHostsError> {
+        let read = || -> io::Result<Option<(Stamp, Option<String>)>> {
+            let file = match File::open(&self.path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let stamp = Stamp::of(&file)?;
+            let text = if self.stamp == Some(stamp) { None } else { Some(io::read_to_string(file)?) };
+            Ok(Some((stamp, text)))
+        };
+        let (stamp, text) = match read().map_err(|source| self.failed(source))? {
+            None => (None, Some(String::new())),
+            Some((stamp, text)) => (Some(stamp), text),
+        };
+        let Some(text) = text else { return Ok(()) };
+        let understand = |(position, line)| {
+            Line::parse(line).map_err(|problem| {
+                let path = self.path.display().to_string();
+                KnownHostsError::Line { path, line: position + 1, problem }
+            })
+        };
+        let lines: Vec<Line> = text.lines().enumerate().map(understand).collect::<Result<_, _>>()?;
+        self.is_open_ended = !text.is_empty() && !text.ends_with('\n');
+        self.stamp = stamp;
+        self.lines.clear();
+        self.index.clear();
+        lines.into_iter().for_each(|line| self.push(line));
+        Ok(())
+    }
+
+    fn push(&mut self, line: Line) {
+        for host in line.entry.iter().flat_map(|entry| &entry.hosts) {
+            self.index.entry(host.clone()).or_default().push(self.lines.len());
+        }
+        self.lines.push(line);
+    }
+
+    /// Keeps other processes from writing until the answer is dropped. The lock is a file beside it, which is never replaced.
+    fn lock(&self) -> Result<File, KnownHostsError> {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".lock");
+        let open = || -> io::Result<File> {
+            std::fs::create_dir_all(folder(&self.path))?;
+            OpenOptions::new().create(true).truncate(false).write(true).open(&name)
+        };
+        let lock = open().map_err(|source| self.failed(source))?;
+        let begun = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(lock),
+                Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(20)),
+                Err(TryLockError::WouldBlock) => return Err(KnownHostsError::Held { path: PathBuf::from(name).display().to_string() }),
+                Err(TryLockError::Error(source)) => return Err(self.failed(source)),
+            }
+        }
+    }
+
+    fn failed(&self, source: io::Error) -> KnownHostsError {
+        KnownHostsError::File { path: self.path.display().to_string(), source }
+    }
+}
+
+impl Stamp {
+    fn of(file: &File) -> io::Result<Self> {
+        let found = file.metadata()?;
+        Ok(Self { inode: found.ino(), bytes: found.len(), modified: (found.mtime(), found.mtime_nsec()) })
+    }
+}
+
+/// Writes the file anew, beside the old one and then over it.
+fn replace(path: &Path, lines: &[Line]) -> io::Result<Stamp> {
+    let mut file = tempfile::NamedTempFile::new_in(folder(path))?;
+    let text: String = lines.iter().map(|line| format!("{}\n", line.text)).collect();
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    Stamp::of(&file.persist(path).map_err(|error| error.error)?)
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

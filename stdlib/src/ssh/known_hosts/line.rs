@@ -1,0 +1,70 @@
+//! One line of a `known_hosts` file: `HOST[,HOST…] KEYTYPE BASE64`, plain names only (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT").
+use russh::keys::PublicKey;
+use std::fmt;
+
+/// One line, with what it says if it says anything.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    pub text: String,
+    pub entry: Option<Entry>,
+}
+
+/// What a line says.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub revoked: bool,
+    /// In lower case: names do not depend on it.
+    pub hosts: Vec<String>,
+    pub key: PublicKey,
+}
+
+impl Line {
+    /// Understands one line.
+    ///
+    /// # Errors
+    /// A form that kthw does not use, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        Ok(Self { text: text.to_owned(), entry: parse(text)? })
+    }
+
+    /// The line that pins `key`, whose comment is the node's name.
+    pub fn pin(host: String, key: PublicKey) -> Result<Self, russh::keys::ssh_key::Error> {
+        let text = format!("{host} {}", key.to_openssh()?);
+        Ok(Self { text, entry: Some(Entry { revoked: false, hosts: vec![host], key }) })
+    }
+}
+
+impl Entry {
+    pub fn has(&self, key: &PublicKey) -> bool {
+        self.key.key_data() == key.key_data()
+    }
+}
+
+/// How OpenSSH writes a host: the bare address for port 22, `[address]:port` otherwise. In lower case.
+pub(super) fn host(address: impl fmt::Display, port: u16) -> String {
+    let host = if port == 22 { address.to_string() } else { format!("[{address}]:{port}") };
+    host.to_ascii_lowercase()
+}
+
+/// Understands one line; `None` for a comment or an empty line.
+fn parse(line: &str) -> Result<Option<Entry>, String> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    let mut fields = line.split_ascii_whitespace().peekable();
+    let revoked = match fields.peek() {
+        Some(&"@revoked") => fields.next().is_some(),
+        Some(marker) if marker.starts_with('@') => return Err(format!("the marker `{marker}` is not supported")),
+        _ => false,
+    };
+    let (Some(hosts), Some(kind), Some(encoded)) = (fields.next(), fields.next(), fields.next()) else {
+        return Err("a field is missing".into());
+    };
+    let hosts: Vec<String> = hosts.split(',').map(str::to_ascii_lowercase).collect();
+    if let Some(odd) = hosts.iter().find(|host| host.is_empty() || host.contains(['*', '?', '!', '|'])) {
+        return Err(format!("`{odd}` is not a plain host; patterns and hashed hosts are not supported"));
+    }
+    let key = PublicKey::from_openssh(&format!("{kind} {encoded}")).map_err(|error| format!("not a public key: {error}"))?;
+    Ok(Some(Entry { revoked, hosts, key }))
+}

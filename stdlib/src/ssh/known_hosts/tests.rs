@@ -1,0 +1,129 @@
+//! Verdicts, refusals, and a file that others write too.
+use super::*;
+use expect_test::expect;
+
+const A: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+const B: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILIG2T/B0l0gaqj3puu510tu9N1OkQ4znY3LYuEm5zCF";
+const RSA_LIKE: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBHwf2HMM5TRXvo2SQJjsNkiDD5KqiiNjrGVv3UUh+mMT5RHxiRtOnlqvjhQtBq0VpmpCV/PwUdhOig4vkbqAcEc=";
+
+fn key(text: &str) -> PublicKey {
+    PublicKey::from_openssh(text).unwrap()
+}
+
+fn with(text: &str) -> (tempfile::TempDir, Result<KnownHosts, KnownHostsError>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("known_hosts");
+    std::fs::write(&path, text).unwrap();
+    (folder, KnownHosts::open(path))
+}
+
+#[test]
+fn the_file_decides() {
+    let text = format!(
+        "# ours\n\n10.0.0.1 {A}\n10.0.0.1 {RSA_LIKE} comment here\n[10.0.0.2]:2222,cu1\t{B}\n@revoked 10.0.0.3 {A}\n10.0.0.3 {A}\n10.0.0.3 {B}\n"
+    );
+    let (_folder, known) = with(&text);
+    let known = known.unwrap();
+    let fingerprint_of_b = fingerprint(&key(B));
+    let cases = [
+        ("10.0.0.1", 22, A, Verdict::Known),
+        ("10.0.0.1", 22, RSA_LIKE, Verdict::Known),
+        ("10.0.0.1", 2222, A, Verdict::Unknown),
+        ("10.0.0.2", 2222, B, Verdict::Known),
+        ("10.0.0.2", 2222, A, Verdict::Changed(vec![fingerprint_of_b])),
+        ("CU1", 22, B, Verdict::Known),
+        ("10.0.0.3", 22, A, Verdict::Revoked),
+        ("10.0.0.3", 22, B, Verdict::Known),
+        ("10.0.0.4", 22, A, Verdict::Unknown),
+    ];
+    for (address, port, presented, verdict) in cases {
+        assert_eq!(known.judge(address, port, &key(presented)), verdict, "{address} {port}");
+    }
+}
+
+#[test]
+fn what_cannot_be_understood_is_refused_with_its_line() {
+    let cases = [
+        format!("10.0.0.1 {A}\n|1|salt=|hash= {A}\n"),
+        format!("*.example {A}"),
+        format!("@cert-authority * {A}"),
+        "10.0.0.1 ssh-ed25519\n".into(),
+        "10.0.0.1 ssh-ed25519 AAAA\n".into(),
+    ];
+    let told: Vec<String> = cases
+        .iter()
+        .map(|text| {
+            let (folder, known) = with(text);
+            known.unwrap_err().to_string().replace(folder.path().to_str().unwrap(), "")
+        })
+        .collect();
+    expect![[r#"
+        /known_hosts:2: `|1|salt=|hash=` is not a plain host; patterns and hashed hosts are not supported
+        /known_hosts:1: `*.example` is not a plain host; patterns and hashed hosts are not supported
+        /known_hosts:1: the marker `@cert-authority` is not supported
+        /known_hosts:1: a field is missing
+        /known_hosts:1: not a public key: length invalid"#]]
+    .assert_eq(&told.join("\n"));
+}
+
+#[test]
+fn pinning_is_kept_and_forgetting_keeps_revocations() {
+    let (folder, known) = with(&format!("@revoked 10.0.0.1 {B}\n# a comment\n"));
+    let known = known.unwrap();
+    let address = "10.0.0.1".parse().unwrap();
+    let fingerprint = known.pin("cu1", address, 22, &format!("{A} root@cu1\n")).unwrap();
+    known.clone().pin("cu1", address, 22, A).unwrap();
+    known.pin("cu1", address, 2200, A).unwrap();
+    assert!(fingerprint.starts_with("SHA256:"));
+    let text = || std::fs::read_to_string(folder.path().join("known_hosts")).unwrap();
+    assert_eq!(text(), format!("@revoked 10.0.0.1 {B}\n# a comment\n10.0.0.1 {A} cu1\n[10.0.0.1]:2200 {A} cu1\n"));
+    assert_eq!(KnownHosts::open(known.path()).unwrap().judge("10.0.0.1", 22, &key(A)), Verdict::Known);
+    known.forget(address, 22).unwrap();
+    assert_eq!(text(), format!("@revoked 10.0.0.1 {B}\n# a comment\n[10.0.0.1]:2200 {A} cu1\n"));
+    assert!(!known.is_pinned(address, 22) && known.is_pinned(address, 2200));
+    assert!(matches!(known.pin("cu1", address, 22, "no key"), Err(KnownHostsError::Key { .. })));
+}
+
+#[test]
+fn what_others_wrote_meanwhile_stays() {
+    let (folder, ours) = with(&format!("# theirs\n10.0.0.9 {B}"));
+    let ours = ours.unwrap();
+    let path = folder.path().join("known_hosts");
+    let theirs = KnownHosts::open(&path).unwrap();
+    let [one, two, nine] = ["10.0.0.1", "10.0.0.2", "10.0.0.9"].map(|text| text.parse().unwrap());
+    theirs.pin("cu1", one, 22, A).unwrap();
+    ours.pin("cu2", two, 22, A).unwrap();
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text, format!("# theirs\n10.0.0.9 {B}\n10.0.0.1 {A} cu1\n10.0.0.2 {A} cu2\n"));
+    // An operator revokes a key while both runs go on.
+    text.insert_str(0, &format!("@revoked 10.0.0.1 {A}\n"));
+    std::fs::write(&path, text).unwrap();
+    ours.forget(nine, 22).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text, format!("@revoked 10.0.0.1 {A}\n# theirs\n10.0.0.1 {A} cu1\n10.0.0.2 {A} cu2\n"));
+    assert_eq!(ours.judge("10.0.0.1", 22, &key(A)), Verdict::Revoked);
+    assert!(!theirs.is_pinned(two, 22), "not read again yet");
+    assert_eq!(theirs.judge("10.0.0.1", 22, &key(A)), Verdict::Revoked, "a key is judged by the file as it is now");
+    theirs.pin("cu2", two, 22, A).unwrap();
+    assert!(theirs.is_pinned(two, 22));
+    assert_eq!(std::fs::read_to_string(&path).unwrap().matches("10.0.0.2").count(), 1);
+}
+
+#[test]
+fn many_runs_at_once_lose_no_pin() {
+    let (folder, _) = with("");
+    let path = folder.path().join("known_hosts");
+    std::thread::scope(|scope| {
+        for run in 0..4 {
+            let path = &path;
+            scope.spawn(move || {
+                let known = KnownHosts::open(path).unwrap();
+                for host in 0..25 {
+                    known.pin("n", format!("10.0.{run}.{host}").parse().unwrap(), 22, A).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 100);
+    KnownHosts::open(&path).unwrap();
+}
