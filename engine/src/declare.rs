@@ -70,9 +70,26 @@ impl<T: DeserializeOwned> Options<T> {
             Err(error) => {
                 let error = error.to_string();
                 let plain = || error.trim_start_matches("Syntax error: ").trim_end_matches(" (position 0)").to_owned();
-                throw(cx, BadOption::new(name, handed::misplaced::<T>(&map, &error).unwrap_or_else(plain)))
+                let message = handed::misplaced::<T>(&map, &error).unwrap_or_else(plain);
+                throw(cx, BadOption::new(name, beside_needs(&map, message)))
             }
         }
+    }
+}
+
+/// `needs` is an option of every function; serde does not know it, and does not list it beside an unknown one.
+fn beside_needs(options: &Map, message: String) -> String {
+    let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')).map(|(name, _)| name);
+    if !unknown.is_some_and(|name| options.contains_key(name)) {
+        return message;
+    }
+    match message.strip_suffix(", there are no fields") {
+        Some(head) => format!("{head}, expected `needs`"),
+        None if message.contains(", expected one of `") => format!("{message}, `needs`"),
+        None => match message.split_once(", expected ") {
+            Some((head, known)) => format!("{head}, expected one of {}, `needs`", known.replace(" or ", ", ")),
+            None => message,
+        },
     }
 }
 
@@ -121,3 +138,23 @@ fn record(cx: &NativeCallContext, step: AnyStep, needs: Vec<Id>) -> Rhai<Id> {
 #[error("this function declares a resource and can only be called from a recipe's `declare`")]
 #[diagnostic(code(kthw::recipe::outside_declare), help("move the call into `fn declare(cluster) {{ … }}`"))]
 struct NoRecorder;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn needs_is_listed_beside_the_options_of_a_function() {
+        let options = Map::from_iter([("neds".into(), Dynamic::UNIT)]);
+        for (serde, told) in [
+            ("unknown field `neds`, there are no fields", "unknown field `neds`, expected `needs`"),
+            ("unknown field `neds`, expected `mode`", "unknown field `neds`, expected one of `mode`, `needs`"),
+            ("unknown field `neds`, expected `mode` or `owner`", "unknown field `neds`, expected one of `mode`, `owner`, `needs`"),
+            ("unknown field `neds`, expected one of `a`, `b`, `c`", "unknown field `neds`, expected one of `a`, `b`, `c`, `needs`"),
+            ("unknown field `inner`, expected `mode`", "unknown field `inner`, expected `mode`"),
+            ("missing field `mode`", "missing field `mode`"),
+        ] {
+            assert_eq!(beside_needs(&options, serde.into()), told);
+        }
+    }
+}

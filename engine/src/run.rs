@@ -95,9 +95,9 @@ pub async fn run(plan: Plan, peers: &Peers, events: &Events, options: &RunOption
     let Plan { order, planned, seen, .. } = plan;
     let mut schedule = Schedule::new(&order, planned, seen, events, peers.clock());
     let mut working = FuturesUnordered::new();
-    let mut stopping = false;
     loop {
-        if options.stop.is_asked() && !std::mem::replace(&mut stopping, true) {
+        // Also what comes back undone from a batch that was under way.
+        if options.stop.is_asked() {
             schedule.skip_the_rest("the run was asked to stop");
         }
         for task in schedule.tasks() {

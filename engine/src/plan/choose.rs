@@ -44,20 +44,44 @@ impl Plan {
             }
             fits.into_iter().for_each(|one| chosen[one] = true);
         }
-        for (one, item) in self.order.items.iter().enumerate().filter(|(one, _)| chosen[*one]) {
-            let lacking = item.needs.iter().find(|need| !chosen[**need] && matches!(self.planned[**need].change, Change::Create(_)));
-            if let Some(lacking) = lacking {
-                let (id, need) = (self.planned[one].id.clone(), self.planned[*lacking].id.clone());
-                return Err(Error::usage(LeftOut { id, need }));
-            }
-        }
+        self.check_needs(&chosen)?;
+        let any_unknown = self.planned.iter().zip(&chosen).any(|(one, chosen)| *chosen && matches!(one.change, Change::Unknown(_)));
         for (one, _) in self.planned.iter_mut().zip(&chosen).filter(|(_, chosen)| !**chosen) {
             one.change = Change::None;
             one.chosen = false;
             one.hides = false;
         }
-        self.failures.retain(|(id, _)| self.planned.iter().any(|one| one.chosen && one.id == *id));
+        // Why something chosen is unknown may lie in what is left out.
+        if !any_unknown {
+            self.failures.retain(|(id, _)| self.planned.iter().any(|one| one.chosen && one.id == *id));
+        }
         Ok(self)
+    }
+
+    /// Whether everything that was chosen stands on something: what it needs is chosen too, or is there. What is only silent may be there.
+    fn check_needs(&self, chosen: &[bool]) -> Result<()> {
+        let mut seen = vec![false; chosen.len()];
+        for one in (0..chosen.len()).filter(|one| chosen[*one]) {
+            let mut below = vec![one];
+            while let Some(at) = below.pop() {
+                for need in self.order.items[at].needs.iter().copied().filter(|need| !chosen[*need]) {
+                    let Planned { id, change, hides, .. } = &self.planned[need];
+                    let lacks = match change {
+                        Change::Unknown(_) if std::mem::replace(&mut seen[need], true) => continue,
+                        Change::Unknown(_) => {
+                            below.push(need);
+                            continue;
+                        }
+                        Change::Create(_) => "does not exist yet",
+                        Change::Refused(_) if *hides => "is refused",
+                        _ if *hides => "is not ready yet",
+                        _ => continue,
+                    };
+                    return Err(Error::usage(LeftOut { id: self.planned[one].id.clone(), need: id.clone(), lacks }));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A name that fits exactly wins over what only begins with it: `proxmox.vm/wu1` is not `proxmox.vm/wu10`.
@@ -109,9 +133,10 @@ struct NoNode {
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("{id} needs {need}, which does not exist yet and is left out")]
+#[error("{id} needs {need}, which {lacks} and is left out")]
 #[diagnostic(code(kthw::plan::left_out), help("add `--only {need}`, or run without `--only`"))]
 struct LeftOut {
     id: Id,
     need: Id,
+    lacks: &'static str,
 }

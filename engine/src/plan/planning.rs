@@ -230,7 +230,7 @@ impl<'a> Planning<'a> {
         let hides = match &change {
             Change::Unknown(_) => true,
             // What was looked at is there, as it is; what needs it is judged by that.
-            Change::Refused(_) => matches!(seen, Seen::No),
+            Change::Refused(_) => matches!(seen, Seen::No) || item.step.hides_dependents(&change),
             change => item.step.hides_dependents(change),
         };
         self.entries[one].decided = Some(Decided { change, hides, seen });

@@ -46,6 +46,12 @@ impl Schedule<'_> {
             }
             Done::Batch { batch, outcomes } => {
                 self.free(batch.node);
+                // What was not done waits again before anything ends: it may come after something that failed.
+                for (one, ended) in batch.members.iter().zip(&outcomes) {
+                    if matches!(ended, Ended::Held | Ended::Moved(_)) {
+                        self.turns[*one].state = State::Waiting;
+                    }
+                }
                 for (one, ended) in batch.members.iter().copied().zip(outcomes) {
                     self.leave_lane(one);
                     self.take_block(one, batch.node, ended);
@@ -61,6 +67,8 @@ impl Schedule<'_> {
 
     /// A node did not answer: one look failed, not one for each resource on it.
     fn fail_look(&mut self, members: &[usize], error: Error) {
+        // Some may have been skipped while the look was under way.
+        let members: Vec<usize> = members.iter().copied().filter(|one| self.is_waiting(*one)).collect();
         let Some((first, others)) = members.split_first() else { return };
         self.fail(*first, error);
         let because = because_of(&self.order.items[*first].id, "failed");
@@ -74,19 +82,19 @@ impl Schedule<'_> {
     fn take_block(&mut self, one: usize, node: usize, ended: Ended) {
         match ended {
             Ended::Settled => self.end(one, Outcome::Changed { change: self.turns[one].doing.into() }),
-            Ended::Held => self.turns[one].state = State::Waiting,
+            Ended::Held => {}
             Ended::Failed(error) => self.fail(one, error),
-            Ended::Moved(findings) => {
+            Ended::Moved(findings) if self.is_waiting(one) => {
                 let turn = &mut self.turns[one];
                 turn.findings = Some(findings);
                 turn.attempts += 1;
-                turn.state = State::Waiting;
                 let attempts = turn.attempts;
                 if attempts >= ATTEMPTS {
                     let (id, node) = (self.order.items[one].id.clone(), self.order.nodes[node].node.clone());
                     self.fail(one, Error::settle(KeepsMoving { id, node, attempts }));
                 }
             }
+            Ended::Moved(_) => {}
         }
     }
 

@@ -40,11 +40,11 @@ impl Lanes {
         Entry::Full
     }
 
-    /// Somebody left; returns the first of those that wait.
-    pub fn leave(&mut self, lane: &Lane) -> Option<usize> {
-        let queue = self.0.get_mut(&lane.name)?;
+    /// Somebody left; returns those that wait. Whoever finds it full again waits again: the first may not want to enter any more.
+    pub fn leave(&mut self, lane: &Lane) -> BTreeSet<usize> {
+        let Some(queue) = self.0.get_mut(&lane.name) else { return BTreeSet::new() };
         queue.inside -= 1;
-        queue.waiting.pop_first()
+        std::mem::take(&mut queue.waiting)
     }
 
     /// Lets nobody in any more; returns those that wait.
@@ -64,13 +64,16 @@ mod tests {
     }
 
     #[test]
-    fn a_full_lane_lets_the_first_in_when_one_leaves() {
+    fn when_one_leaves_a_full_lane_all_that_wait_may_try() {
         let mut lanes = Lanes::default();
         let entries: Vec<Entry> = [4, 9, 7].into_iter().map(|one| lanes.enter(one, lane(1))).collect();
         assert_eq!(entries, [Entry::Entered, Entry::Full, Entry::Full]);
-        assert_eq!(lanes.leave(&lane(1)), Some(7));
-        assert_eq!(lanes.enter(7, lane(1)), Entry::Entered);
-        assert_eq!((lanes.leave(&lane(1)), lanes.enter(9, lane(1)), lanes.leave(&lane(1))), (Some(9), Entry::Entered, None));
+        assert_eq!(lanes.leave(&lane(1)), BTreeSet::from([7, 9]));
+        assert_eq!((lanes.enter(7, lane(1)), lanes.enter(9, lane(1))), (Entry::Entered, Entry::Full));
+        assert_eq!(
+            (lanes.leave(&lane(1)), lanes.enter(9, lane(1)), lanes.leave(&lane(1))),
+            (BTreeSet::from([9]), Entry::Entered, BTreeSet::new())
+        );
     }
 
     #[test]
@@ -79,7 +82,7 @@ mod tests {
         lanes.enter(1, lane(1));
         lanes.enter(2, lane(1));
         assert_eq!(lanes.close(&lane(1), "1 failed"), BTreeSet::from([2]));
-        assert_eq!(lanes.leave(&lane(1)), None);
+        assert_eq!(lanes.leave(&lane(1)), BTreeSet::new());
         assert_eq!(lanes.enter(3, lane(1)), Entry::Closed("1 failed".into()));
     }
 

@@ -57,7 +57,7 @@ impl Schedule<'_> {
     /// What has to be done to a resource, given what was last found; `None` when nothing.
     fn work_of(&mut self, one: usize, batch: &Batch) -> Result<Option<Work>> {
         let item = &self.order.items[one];
-        let consent = self.consent(one, &batch.members);
+        let consent = self.consent(one);
         let live = match &self.turns[one].findings {
             Some(findings) => item.step.understand(findings)?,
             None => None,
@@ -67,9 +67,11 @@ impl Schedule<'_> {
         let cause = item.refreshed_by.iter().copied().find(changed);
         let mut change = item.step.diff(live.as_ref());
         if let (true, Some(cause)) = (change.is_none(), cause) {
+            // The plan showed the cause, and what it refreshes follows from it.
             change = Change::Update(vec![refreshed_because(&self.order.items[cause].id)]);
+        } else {
+            change = within_consent(item, change, &consent)?;
         }
-        let change = within_consent(item, change, &consent)?;
         self.turns[one].doing = change.word();
         Ok((!change.is_none()).then(|| item.step.work(live.as_ref(), cause.is_some())))
     }

@@ -157,16 +157,16 @@ impl<'a> Schedule<'a> {
 
     pub(super) fn alone(&mut self, one: usize) -> Task {
         self.begin(one);
-        let consent = self.consent(one, &[]);
+        let consent = self.consent(one);
         Task::Alone { one, consent, unread: self.order.items[one].opens_node && !self.turns[one].looked }
     }
 
-    /// What was agreed to for `one`, which goes out together with `others`.
-    pub(super) fn consent(&mut self, one: usize, others: &[usize]) -> Consent {
+    /// What was agreed to for `one`.
+    pub(super) fn consent(&mut self, one: usize) -> Consent {
         let item = &self.order.items[one];
         let moved = |need: &usize| {
             let turn = &self.turns[*need];
-            turn.touched || matches!(turn.state, State::Over(Outcome::Changed { .. })) || others.contains(need)
+            turn.touched || matches!(turn.state, State::Over(Outcome::Changed { .. }))
         };
         let touched = item.needs.iter().chain(&item.refreshed_by).any(moved);
         self.turns[one].touched = touched;
@@ -188,10 +188,8 @@ impl<'a> Schedule<'a> {
     }
 
     pub(super) fn leave_lane(&mut self, one: usize) {
-        if let Some(lane) = self.order.items[one].step.lane()
-            && let Some(next) = self.lanes.leave(&lane)
-        {
-            self.wake(next);
+        if let Some(lane) = self.order.items[one].step.lane() {
+            self.lanes.leave(&lane).into_iter().for_each(|next| self.wake(next));
         }
     }
 

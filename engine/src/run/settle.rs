@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     change::Change,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     event::{Event, Events, progress, reporting},
     node::{BlockOutcome, Finding},
     order::{Item, Order},
@@ -43,7 +43,15 @@ pub(crate) async fn work(task: Task, order: &Order, peers: &Peers, permit: &Perm
 
 /// One resource by itself. `unread` is set for what opens a node that was not there yet: its first look is part of its work.
 async fn alone(item: &Item, consent: &Consent, unread: bool, peers: &Peers, permit: &Permit) -> Result<Change> {
-    let live = if unread { None } else { item.step.read(peers).await? };
+    let live = match &consent.planned {
+        // It may answer by now; if not, its own work is to wait for it.
+        Change::Unknown(_) if unread => match item.step.read(peers).await {
+            Err(error) if error.kind() == Kind::Peer => None,
+            read => read?,
+        },
+        _ if unread => None,
+        _ => item.step.read(peers).await?,
+    };
     let change = within_consent(item, item.step.diff(live.as_ref()), consent)?;
     if change.is_none() {
         return Ok(change);

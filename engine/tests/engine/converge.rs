@@ -107,7 +107,7 @@ async fn a_failure_skips_what_depends_on_it_and_nothing_else() {
     expect_test::expect![[r#"
         tiny.machine/a: Changed { change: "create" }
         tiny.file/a/one: Failed { error: "tiny.file/a/one: writing /one on a ended with status 1" }
-        tiny.file/a/two: Skipped { because: "its turn never came" }
+        tiny.file/a/two: Skipped { because: "tiny.file/a/one failed" }
         tiny.machine/b: Changed { change: "create" }
         tiny.file/b/uno: Changed { change: "create" }
         tiny.file/b/two: Changed { change: "create" }"#]]

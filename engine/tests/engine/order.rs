@@ -114,3 +114,18 @@ async fn a_choice_that_cannot_be_says_what_can() {
         nothing in this run is on a node called `wu2`; did you mean `wu1`?
         tiny.file/wu1/one needs tiny.machine/wu1, which does not exist yet and is left out; add `--only tiny.machine/wu1`, or run without `--only`"#]].assert_eq(&refused.join("\n"));
 }
+
+#[tokio::test]
+async fn nothing_is_chosen_below_what_is_refused() {
+    let world = Arc::new(World::default());
+    world.machines.lock().unwrap().extend([("wu1".into(), 2), ("wu10".into(), 2)]);
+    world.foreign.lock().unwrap().insert("wu1".into());
+    let body = r#"
+        let machine = tiny::machine("wu1", 2);
+        let one = tiny::file("wu1", "/one", #{ content: "1", needs: [machine] });
+        tiny::file("wu1", "/two", #{ content: "2", needs: [one] });
+    "#;
+    let choice = Choice { only: vec!["tiny.file/wu1/two".into()], nodes: vec![] };
+    let error = plan(&phases(&[("machines", body)]), &peers(&world)).await.only(&choice).unwrap_err();
+    assert_eq!(error.to_string(), "tiny.file/wu1/two needs tiny.machine/wu1, which is refused and is left out");
+}

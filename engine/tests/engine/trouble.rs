@@ -247,3 +247,42 @@ async fn a_refresh_follows_what_changed_and_what_is_unknown() {
     "#]]
     .assert_eq(&format!("{shown}\n{unknown}"));
 }
+
+#[tokio::test]
+async fn what_waits_behind_a_failure_in_its_batch_is_told_of_it() {
+    let world = two_machines();
+    world.broken.lock().unwrap().insert("/one".into());
+    let body = r#"
+        let one = tiny::file("a", "/one", #{ content: "1" });
+        let two = tiny::file("a", "/two", #{ content: "2", needs: [one] });
+        tiny::file("b", "/three", #{ content: "3", needs: [two] });
+    "#;
+    let (peers, declared) = (peers(&world), phases(&[("one", body)]));
+    let report = run(plan(&declared, &peers).await, &peers).await;
+    expect_test::expect![[r#"
+        tiny.file/a/one: Failed { error: "tiny.file/a/one: writing /one on a ended with status 1" }
+        tiny.file/a/two: Skipped { because: "tiny.file/a/one failed" }
+        tiny.file/b/three: Skipped { because: "tiny.file/a/one failed" }
+    "#]]
+    .assert_eq(&told(&report));
+}
+
+#[tokio::test]
+async fn what_goes_out_in_the_same_batch_moved_nothing_yet() {
+    let world = two_machines();
+    world.write("a", "/one", "old", 0o644);
+    world.write("a", "/two", "2", 0o600);
+    let body = r#"
+        let one = tiny::file("a", "/one", #{ content: "1" });
+        tiny::file("a", "/two", #{ content: "2", needs: [one] });
+    "#;
+    let (peers, declared) = (peers(&world), phases(&[("one", body)]));
+    let planned = plan(&declared, &peers).await;
+    world.write("a", "/two", "by hand", 0o600);
+    let report = run(planned, &peers).await;
+    expect_test::expect![[r#"
+        tiny.file/a/one: Changed { change: "update" }
+        tiny.file/a/two: Failed { error: "tiny.file/a/two would now also change content, which the plan did not show" }
+    "#]]
+    .assert_eq(&told(&report));
+}

@@ -12,6 +12,8 @@ use std::{
 };
 use tokio::sync::Mutex;
 
+/// For so long a list tells who has which name.
+const LASTING: Duration = Duration::from_secs(60);
 /// For so long a list in which we changed nothing also tells what is not there.
 const FRESH: Duration = Duration::from_secs(10);
 
@@ -98,22 +100,23 @@ pub(super) async fn one(client: &Client, vmid: u32) -> Result<Option<Guest>, Fai
     Ok(read(client, &mut listed).await?.get(&vmid).cloned())
 }
 
-/// The VM ids of guests with this name, in the list as it was last read.
+/// The VM ids of machines with this name, in a list that is not old.
 ///
 /// # Errors
 /// When Proxmox does not answer or refuses.
 pub(super) async fn called(client: &Client, name: &str) -> Result<Vec<u32>, Failure> {
     let mut listed = client.guests().listed.lock().await;
-    if listed.is_none() {
+    let lasts = |listed: &Listed| client.clock().now().saturating_sub(listed.at) < LASTING;
+    if !listed.as_ref().is_some_and(lasts) {
         read(client, &mut listed).await?;
     }
     Ok(listed.as_ref().and_then(|listed| listed.names.get(name)).cloned().unwrap_or_default())
 }
 
-/// A machine was made, or seen, here.
-pub(super) async fn remember(client: &Client, vmid: u32, node: &str) {
+/// A machine was made here.
+pub(super) async fn remember(client: &Client, vmid: u32, node: &str, name: &str) {
     if let Some(listed) = &mut *client.guests().listed.lock().await {
-        let guest = Guest { vmid, node: node.to_owned(), kind: "qemu".into(), name: None };
+        let guest = Guest { vmid, node: node.to_owned(), kind: "qemu".into(), name: Some(name.to_owned()) };
         Arc::make_mut(&mut listed.guests).insert(vmid, guest);
     }
 }
@@ -132,7 +135,7 @@ async fn read(client: &Client, listed: &mut Option<Listed>) -> Result<Arc<BTreeM
     let found: Vec<Guest> = client.get(&Call::get(["cluster", "resources"]).with("type", "vm")).await?;
     let guests = Arc::new(found.into_iter().map(|guest| (guest.vmid, guest)).collect::<BTreeMap<_, _>>());
     let mut names: HashMap<String, Vec<u32>> = HashMap::new();
-    for (vmid, guest) in &*guests {
+    for (vmid, guest) in guests.iter().filter(|(_, guest)| guest.kind == "qemu") {
         names.entry(guest.name.clone().unwrap_or_default()).or_default().push(*vmid);
     }
     *listed = Some(Listed { guests: guests.clone(), names, at, writes });

@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(
             error(r#"proxmox::template(cluster, "tpl", #{ vmid: 1, nodes: "a" });"#),
             "unknown field `nodes`, expected one of `vmid`, `node`, `image_url`, `sha256`, `file`, `images`, `storage`, `bridge`, `cpu_type`, \
-             `vlan`, `disk_gib`, `vendor_snippet`"
+             `vlan`, `disk_gib`, `vendor_snippet`, `needs`"
         );
         let vm = r#"proxmox::vm(cluster, cluster.nodes[0], #{
             template: "tpl", storage: "s", bridge: "b", cores: 1, memory_mib: 1024, disk_gib: 4, cpu_type: "host" });"#;

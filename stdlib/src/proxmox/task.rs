@@ -82,7 +82,7 @@ impl Task {
             Ok(Status { status, exitstatus }) => {
                 failed.store(0, Ordering::Relaxed);
                 if status != "running" {
-                    return Ok(Poll::Ready(exitstatus.unwrap_or_else(|| "OK".into())));
+                    return Ok(Poll::Ready(exitstatus.unwrap_or_else(|| "it ended without an exit status".into())));
                 }
                 let line = self.last_line(client).await;
                 Ok(Poll::Pending(line.unwrap_or_else(|| format!("task {} is running", self.kind))))

@@ -3,6 +3,7 @@ use super::{
     call::Call,
     client::Client,
     device::Nic,
+    guests,
     machine::{self, Found, Machine, NotOurs, finish},
     ownership::Mark,
     task::retry_locked,
@@ -187,6 +188,7 @@ impl Template {
         })
         .await?;
         let machine = Machine { vmid: self.spec.vmid, host: self.spec.node.clone() };
+        guests::remember(client, self.spec.vmid, &self.spec.node, &self.machine_name()).await;
         let Some(found) = self.read_ours(client, peers).await? else {
             return Err(Error::peer(Vanished { name: self.machine_name(), vmid: self.spec.vmid }));
         };

@@ -195,7 +195,8 @@ fn key_order(pinned: &[Algorithm]) -> Vec<Algorithm> {
         }
     }
     order.extend(Preferred::DEFAULT.key.iter().cloned());
-    let mut seen = Vec::new();
+    // `ssh-rsa` signs with SHA-1, which OpenSSH gave up in 8.8 (<https://www.openssh.com/txt/release-8.8>).
+    let mut seen = vec![Algorithm::Rsa { hash: None }];
     order.retain(|algorithm| {
         !seen.contains(algorithm) && {
             seen.push(algorithm.clone());
@@ -318,5 +319,20 @@ impl client::Handler for Client {
             }
         };
         Err(Fault::Host(Box::new(error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pinned_kind_of_key_is_asked_for_first_and_sha_1_never() {
+        let rsa = |hash| Algorithm::Rsa { hash };
+        let order = key_order(&[rsa(None)]);
+        assert_eq!(order[..2], [rsa(Some(HashAlg::Sha512)), rsa(Some(HashAlg::Sha256))]);
+        for pinned in [vec![], vec![Algorithm::Ed25519], vec![rsa(None)]] {
+            assert!(!key_order(&pinned).contains(&rsa(None)), "{pinned:?}");
+        }
     }
 }

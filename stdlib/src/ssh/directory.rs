@@ -135,6 +135,6 @@ mod tests {
             ],
         );
         let change = plain.diff(Some(&a_file("", true)));
-        assert_eq!(change.mark(), '±', "a file is never removed to make room");
+        assert_eq!(change.mark(), '!', "a file is never removed to make room");
     }
 }

@@ -186,7 +186,10 @@ mod tests {
         let link = PathState { kind: PathKind::Symlink { target: "/run/motd".into() }, sha256: None, ..a_file("", false) };
         check_diff(&wanted(), Some(link), &expect!["~ ssh.file/cu1/etc/motd\n    kind: symlink to /run/motd -> file\n"]);
         let folder = PathState { kind: PathKind::Directory, sha256: None, ..a_file("", false) };
-        check_diff(&wanted(), Some(folder), &expect!["± ssh.file/cu1/etc/motd\n    kind: directory -> file  (needs replacement)\n"]);
+        check_diff(&wanted(), Some(folder), &expect![[r#"
+            ! ssh.file/cu1/etc/motd
+                kind: directory -> file  (needs replacement)
+        "#]]);
     }
 
     #[test]

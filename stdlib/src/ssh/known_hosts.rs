@@ -150,8 +150,8 @@ impl KnownHosts {
     /// What the file says about `key`, presented by this address and port.
     pub fn judge(&self, address: &str, port: u16, key: &PublicKey) -> Verdict {
         let mut state = self.state();
-        // Somebody may have revoked a key while the run goes on. If the file cannot be read any more, what was read last still holds.
-        let _ = state.file.refresh();
+        // Somebody may have revoked a key while the run goes on.
+        state.file.look_again();
         let (revoked, pinned): (Vec<&Entry>, Vec<&Entry>) = state.file.entries(&host(address, port)).partition(|entry| entry.revoked);
         if revoked.iter().any(|entry| entry.has(key)) {
             Verdict::Revoked

@@ -198,7 +198,10 @@ mod tests {
             ~ ssh.package/cu1/kubelet
                 version: 1.31.9-1.1 -> 1.32.0-1.1
         "#]]);
-        check_diff(&kubelet, live(Some(a_file("", false))), &expect![[r#""#]]);
+        check_diff(&kubelet, live(Some(a_file("", false))), &expect![[r#"
+            ! ssh.package/cu1/kubelet
+                version: 1.31.9-1.1 -> 1.32.0-1.1
+        "#]]);
     }
 
     #[test]

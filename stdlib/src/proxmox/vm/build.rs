@@ -177,7 +177,7 @@ impl Vm {
             Err(failure) => Err(failure.into()),
         })
         .await?;
-        guests::remember(client, self.vmid, &self.host).await;
+        guests::remember(client, self.vmid, &self.host, &self.fqdn).await;
         match self.find_ours(client, peers).await? {
             Some(found) => Ok(found),
             None => Err(Error::peer(NotThere { node: self.node.clone(), vmid: self.vmid })),

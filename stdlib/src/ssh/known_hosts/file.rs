@@ -57,34 +57,47 @@ impl PinFile {
         self.refresh()?;
         let Some(line) = line(self)? else { return Ok(()) };
         let end = if self.is_open_ended { "\n" } else { "" };
+        let text = format!("{end}{}\n", line.text);
         let append = || -> io::Result<Stamp> {
             let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
-            file.write_all(format!("{end}{}\n", line.text).as_bytes())?;
+            file.write_all(text.as_bytes())?;
             file.sync_data()?;
             Stamp::of(&file)
         };
-        self.stamp = Some(append().map_err(|source| self.failed(source))?);
+        let now = append().map_err(|source| self.failed(source))?;
+        // If it is not the file that was read and this line, somebody wrote it without the lock: it is read again the next time.
+        let ours = self.stamp.map_or(now.bytes == text.len() as u64, |before| {
+            before.inode == now.inode && before.bytes + text.len() as u64 == now.bytes
+        });
+        self.stamp = ours.then_some(now);
         self.is_open_ended = false;
         self.push(line);
         Ok(())
     }
 
-    /// Takes away the lines about `host` that `goes` says so of.
+    /// Takes `host` out of the lines about it that `goes` says so of; a line about nobody else goes.
     pub fn remove(&mut self, host: &str, goes: impl Fn(&Entry) -> bool) -> Result<(), KnownHostsError> {
         let _lock = self.lock()?;
         self.refresh()?;
         if !self.entries(host).any(&goes) {
             return Ok(());
         }
-        let about = |entry: &Entry| entry.hosts.iter().any(|known| known == host);
-        let kept: Vec<Line> =
-            self.lines.iter().filter(|line| line.entry.as_ref().is_none_or(|entry| !about(entry) || !goes(entry))).cloned().collect();
+        let kept: Vec<Line> = self.lines.iter().filter_map(|line| line.without(host, &goes)).collect();
         self.stamp = Some(replace(&self.path, &kept).map_err(|source| self.failed(source))?);
         self.is_open_ended = false;
         self.lines.clear();
         self.index.clear();
         kept.into_iter().for_each(|line| self.push(line));
         Ok(())
+    }
+
+    /// As [`refresh`](Self::refresh), for somebody who only looks. A file that cannot be read, or is empty, for a moment while an editor
+    /// writes it takes nothing away: what was read last still holds.
+    pub fn look_again(&mut self) {
+        if !self.index.is_empty() && std::fs::metadata(&self.path).map_or(0, |found| found.len()) == 0 {
+            return;
+        }
+        let _ = self.refresh();
     }
 
     /// Reads the file again if it is not as it was.

@@ -34,6 +34,20 @@ impl Line {
     }
 }
 
+impl Line {
+    /// The line without `host`, if `goes` says that it has to go from it; `None` when it is about nobody else.
+    pub fn without(&self, host: &str, goes: impl Fn(&Entry) -> bool) -> Option<Self> {
+        let Some(entry) = self.entry.as_ref().filter(|entry| entry.hosts.iter().any(|known| known == host) && goes(entry)) else {
+            return Some(self.clone());
+        };
+        let hosts: Vec<String> = entry.hosts.iter().filter(|known| *known != host).cloned().collect();
+        let (names, rest) = self.text.trim_start().split_once(char::is_whitespace)?;
+        let (marker, rest) = if names.starts_with('@') { (format!("{names} "), rest.trim_start().split_once(char::is_whitespace)?.1) } else { (String::new(), rest) };
+        let text = format!("{marker}{} {}", hosts.join(","), rest.trim_start());
+        (!hosts.is_empty()).then(|| Self { text, entry: Some(Entry { hosts, ..entry.clone() }) })
+    }
+}
+
 impl Entry {
     pub fn has(&self, key: &PublicKey) -> bool {
         self.key.key_data() == key.key_data()

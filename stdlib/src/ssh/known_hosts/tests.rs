@@ -127,3 +127,23 @@ fn many_runs_at_once_lose_no_pin() {
     assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 100);
     KnownHosts::open(&path).unwrap();
 }
+
+#[test]
+fn forgetting_a_host_keeps_its_neighbours() {
+    let (folder, known) = with(&format!("gate,10.0.0.1 {A} note\n10.0.0.1 {B}\n"));
+    known.unwrap().forget("10.0.0.1".parse().unwrap(), 22).unwrap();
+    assert_eq!(std::fs::read_to_string(folder.path().join("known_hosts")).unwrap(), format!("gate {A} note\n"));
+}
+
+#[test]
+fn a_file_that_is_gone_for_a_moment_takes_no_pin_away() {
+    let (folder, known) = with(&format!("10.0.0.1 {A}\n"));
+    let known = known.unwrap();
+    for text in [None, Some("")] {
+        match text {
+            None => std::fs::remove_file(folder.path().join("known_hosts")).unwrap(),
+            Some(text) => std::fs::write(folder.path().join("known_hosts"), text).unwrap(),
+        }
+        assert!(matches!(known.judge("10.0.0.1", 22, &key(B)), Verdict::Changed(_)));
+    }
+}
