@@ -119,9 +119,22 @@ impl Ui {
                 .map(|(word, told)| format!("{} {told}", count(word)))
                 .collect();
         self.line(&format!("Plan: {}, {} unchanged.", parts.join(", "), count("none")));
+        self.unplanned(plan);
+    }
+
+    /// Why parts of a plan are not known. What is the same for many, such as a peer that is silent, is said once.
+    fn unplanned(&self, plan: &Plan) {
+        let mut told: Vec<(String, Vec<String>)> = Vec::new();
         for (id, error) in plan.failures() {
-            self.note(&format!("\n{id} could not be planned:"));
-            self.error(error);
+            let text = self.render(error);
+            match told.iter_mut().find(|(known, _)| *known == text) {
+                Some((_, ids)) => ids.push(id.to_string()),
+                None => told.push((text, vec![id.to_string()])),
+            }
+        }
+        for (text, ids) in told {
+            let others = if ids.len() > 1 { format!(" and {} more", ids.len() - 1) } else { String::new() };
+            self.note(&format!("\n{}{others} could not be planned:\n{text}", ids[0]));
         }
     }
 

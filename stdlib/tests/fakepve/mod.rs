@@ -179,7 +179,7 @@ pub fn failure(report: &Report) -> String {
 
 /// An error and its help.
 pub fn explained(error: &Error) -> String {
-    assert_eq!(error.kind(), Kind::Peer);
+    assert!(matches!(error.kind(), Kind::Peer | Kind::Refused), "{error}");
     format!("{error}\nhelp: {}", error.diagnostic().help().map(|help| help.to_string()).unwrap_or_default())
 }
 
