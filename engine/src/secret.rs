@@ -26,6 +26,12 @@ impl Secret {
         Self(Arc::new(Custody { value: Zeroizing::new(value.into()), watched: AtomicBool::new(false) }))
     }
 
+    /// A text that holds secrets, each of which was exposed already. It is not printed either, but only they are looked for in what others
+    /// say: the rest of such a text is no secret, and there may be one for every node.
+    pub fn holding(text: impl Into<String>) -> Self {
+        Self(Arc::new(Custody { value: Zeroizing::new(text.into()), watched: AtomicBool::new(true) }))
+    }
+
     /// The value itself; call it only where it is handed to a peer or a file that its owner asked for.
     ///
     /// From now on the value is taken out of every error, event and plan: whoever gets it may echo it.
@@ -90,5 +96,18 @@ impl SecretRef {
 impl fmt::Display for SecretRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<secret {}>", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_text_that_holds_a_secret_only_the_secret_is_taken_out() {
+        let token = Secret::new("abcdef.0123456789abcdef");
+        let text = Secret::holding(format!("kind: JoinConfiguration\ntoken: {}\n", token.expose()));
+        assert_eq!(redact::redacted(text.expose()), "kind: JoinConfiguration\ntoken: <secret>\n");
+        assert_eq!(format!("{text} {text:?}"), "<secret> <secret>");
     }
 }
