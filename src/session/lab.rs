@@ -6,8 +6,8 @@ use kthw_lab::World;
 use kthw_stdlib::ssh::KnownHosts;
 use std::path::PathBuf;
 
-/// The files of the store that belong to the lab: its world, its host keys, its kubeconfig, a lock.
-pub const LAB_FILES: [&str; 4] = ["lab.json", "lab-known_hosts", "lab-kubeconfig", "lab-known_hosts.lock"];
+/// The files of the store that belong to the lab: its world, its host keys, its kubeconfig.
+pub const LAB_FILES: [&str; 3] = ["lab.json", "lab-known_hosts", "lab-kubeconfig"];
 
 /// A lab and its peers.
 pub struct LabWorld {

@@ -24,6 +24,7 @@ mod engine;
 pub mod help;
 pub mod http;
 pub mod rotation;
+mod turn;
 pub mod workspace;
 pub mod world;
 mod yaml;

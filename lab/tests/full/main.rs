@@ -99,7 +99,6 @@ const FULL: &str = "ubuntu/full";
 #[tokio::test(start_paused = true)]
 async fn nothing_becomes_a_running_cluster_and_then_nothing_changes() {
     let lab = Lab::new("full");
-    let begun = std::time::Instant::now();
     let first = lab.plan(FULL).await;
     assert_eq!(lab.world.writes(), 0, "a plan wrote");
     assert_eq!(first.changes(), first.planned().len() - settled_at_birth(&first));
@@ -111,7 +110,6 @@ async fn nothing_becomes_a_running_cluster_and_then_nothing_changes() {
     assert_eq!(lab.world.writes(), writes, "a plan wrote");
     let nodes = lab.world.with_state(|state| state.clusters[0].members.len());
     assert_eq!(nodes, 3);
-    assert!(begun.elapsed().as_secs() < 5, "the lab is slow: {:?}", begun.elapsed());
 }
 
 /// Resources that need nothing even on a new machine cannot be known before it is there.

@@ -1,20 +1,18 @@
 //! Writing a file so that it is the old one or the new one, whatever happens, and only if it still is the one that was read.
 use super::SopsError;
+use crate::turn;
 use std::{
-    fs::{self, File, Permissions, TryLockError},
+    fs::{self, Permissions},
     io::{self, ErrorKind, Write},
     os::unix::fs::{MetadataExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// What a temporary file beside the real one ends with.
 const SUFFIX: &str = ".kthw-new";
 /// A temporary file that is older than this was left behind by a process that was killed.
 const LEFT_BEHIND: Duration = Duration::from_secs(3600);
-/// How long somebody else may take to replace a file in the same folder.
-const TURN: Duration = Duration::from_secs(10);
 
 /// Who may read the file afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +46,7 @@ pub fn replace(path: &Path, name: &str, before: Option<&[u8]>, text: &[u8], mode
     temporary.as_file().sync_all().map_err(failed)?;
     let changed = || SopsError::Changed { file: name.into() };
     // Two that replace it at the same time take turns, so that the second one sees what the first one did.
-    let turn = File::open(folder).map_err(failed)?;
-    wait_for_turn(&turn).map_err(failed)?;
+    let turn = turn::take(folder).map_err(failed)?;
     match before {
         Some(before) => {
             if fs::read(&real).map_err(failed)? != before {
@@ -63,22 +60,6 @@ pub fn replace(path: &Path, name: &str, before: Option<&[u8]>, text: &[u8], mode
         }
     }
     turn.sync_all().map_err(failed)
-}
-
-/// Locks the folder until it is closed. Where the file system knows no locks, everybody goes ahead.
-fn wait_for_turn(folder: &File) -> io::Result<()> {
-    let begun = Instant::now();
-    loop {
-        match folder.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) if begun.elapsed() < TURN => thread::sleep(Duration::from_millis(10)),
-            Err(TryLockError::WouldBlock) => {
-                let reason = format!("another program has kept the folder locked for {} s", TURN.as_secs());
-                return Err(io::Error::new(ErrorKind::TimedOut, reason));
-            }
-            Err(TryLockError::Error(_)) => return Ok(()),
-        }
-    }
 }
 
 /// Removes what killed processes left beside the file. It is as private as the file itself; only a younger one may still be in use.
@@ -132,7 +113,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (young, old) = (folder.path().join(".file.a.kthw-new"), folder.path().join(".file.b.kthw-new"));
         fs::write(&young, "").unwrap();
-        File::create(&old).unwrap().set_modified(std::time::SystemTime::now() - 2 * LEFT_BEHIND).unwrap();
+        fs::File::create(&old).unwrap().set_modified(std::time::SystemTime::now() - 2 * LEFT_BEHIND).unwrap();
         replace(&folder.path().join("file"), "file", None, b"new", Mode::Keep).unwrap();
         assert_eq!((young.exists(), old.exists()), (true, false));
     }

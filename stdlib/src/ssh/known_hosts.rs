@@ -49,13 +49,6 @@ pub enum KnownHostsError {
         /// Why.
         source: io::Error,
     },
-    /// Another process keeps it locked.
-    #[error("{path} is held by another process")]
-    #[diagnostic(code(kthw::ssh::known_hosts_held), help("another run of kthw writes the same file; see who with `fuser {path}`"))]
-    Held {
-        /// The lock.
-        path: String,
-    },
     /// One of its lines has a form that kthw does not use.
     #[error("{path}:{line}: {problem}")]
     #[diagnostic(

@@ -3,17 +3,14 @@ use super::{
     KnownHostsError,
     line::{Entry, Line},
 };
+use crate::turn;
 use std::{
     collections::HashMap,
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, OpenOptions},
     io::{self, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
-
-/// How long another process may hold the file. It does so for as long as a line takes to write.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The lines of the file as they were last read.
 pub(super) struct PinFile {
@@ -53,7 +50,7 @@ impl PinFile {
 
     /// Adds what `line` makes of the file as it is now; nothing when that is `None`.
     pub fn add(&mut self, line: impl FnOnce(&Self) -> Result<Option<Line>, KnownHostsError>) -> Result<(), KnownHostsError> {
-        let _lock = self.lock()?;
+        let _turn = self.turn()?;
         self.refresh()?;
         let Some(line) = line(self)? else { return Ok(()) };
         let end = if self.is_open_ended { "\n" } else { "" };
@@ -77,7 +74,7 @@ impl PinFile {
 
     /// Takes `host` out of the lines about it that `goes` says so of; a line about nobody else goes.
     pub fn remove(&mut self, host: &str, goes: impl Fn(&Entry) -> bool) -> Result<(), KnownHostsError> {
-        let _lock = self.lock()?;
+        let _turn = self.turn()?;
         self.refresh()?;
         if !self.entries(host).any(&goes) {
             return Ok(());
@@ -139,24 +136,10 @@ impl PinFile {
         self.lines.push(line);
     }
 
-    /// Keeps other processes from writing until the answer is dropped. The lock is a file beside it, which is never replaced.
-    fn lock(&self) -> Result<File, KnownHostsError> {
-        let mut name = self.path.clone().into_os_string();
-        name.push(".lock");
-        let open = || -> io::Result<File> {
-            std::fs::create_dir_all(folder(&self.path))?;
-            OpenOptions::new().create(true).truncate(false).write(true).open(&name)
-        };
-        let lock = open().map_err(|source| self.failed(source))?;
-        let begun = Instant::now();
-        loop {
-            match lock.try_lock() {
-                Ok(()) => return Ok(lock),
-                Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(20)),
-                Err(TryLockError::WouldBlock) => return Err(KnownHostsError::Held { path: PathBuf::from(name).display().to_string() }),
-                Err(TryLockError::Error(source)) => return Err(self.failed(source)),
-            }
-        }
+    /// Keeps other processes of kthw from writing until the answer is dropped.
+    fn turn(&self) -> Result<File, KnownHostsError> {
+        let folder = folder(&self.path);
+        std::fs::create_dir_all(folder).and_then(|()| turn::take(folder)).map_err(|source| self.failed(source))
     }
 
     fn failed(&self, source: io::Error) -> KnownHostsError {

@@ -1,0 +1,30 @@
+//! Taking turns with other processes that write files in the same folder.
+use std::{
+    fs::{File, TryLockError},
+    io::{self, ErrorKind},
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long somebody else may take to write a file in the same folder.
+const TURN: Duration = Duration::from_secs(10);
+
+/// Locks `folder` until the answer is dropped. Where the file system knows no locks, everybody goes ahead.
+///
+/// # Errors
+/// When the folder cannot be opened, or somebody keeps it locked.
+pub(crate) fn take(folder: &Path) -> io::Result<File> {
+    let turn = File::open(folder)?;
+    let begun = Instant::now();
+    loop {
+        match turn.try_lock() {
+            Err(TryLockError::WouldBlock) if begun.elapsed() < TURN => thread::sleep(Duration::from_millis(10)),
+            Err(TryLockError::WouldBlock) => {
+                let reason = format!("another program has kept the folder locked for {} s", TURN.as_secs());
+                return Err(io::Error::new(ErrorKind::TimedOut, reason));
+            }
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(turn),
+        }
+    }
+}
