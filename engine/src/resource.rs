@@ -1,11 +1,11 @@
 //! What a module has to say about one thing that it keeps: how to read it, how to compare it, how to change it.
 use crate::{
     change::Change,
+    door::Permit,
     error::Result,
     id::Id,
     node::{Action, Finding, Probe},
     peers::{BoxFuture, Peers},
-    permit::Permit,
 };
 use std::{any::Any, fmt, future::Future, sync::Arc};
 

@@ -2,7 +2,7 @@
 use crate::{options::WorkspaceOptions, session, ui::Ui};
 use clap::Args;
 use futures::future::join_all;
-use kthw_engine::{Error, Result, nearest, node::Action};
+use kthw_engine::{Error, Result, RunOptions, nearest, node::Action};
 use kthw_stdlib::workspace::{Role, Workspace};
 
 /// Run a command on nodes
@@ -26,7 +26,8 @@ impl Exec {
         let nodes = select(&workspace, &self.selector)?;
         let world = session::connect_workspace(&workspace, &self.workspace)?;
         let action = Action::run_for(self.timeout, self.command);
-        let outputs = join_all(nodes.iter().map(|node| kthw_engine::execute(node, &action, world.peers()))).await;
+        let options = RunOptions::default();
+        let outputs = join_all(nodes.iter().map(|node| kthw_engine::execute(node, &action, world.peers(), &options))).await;
         world.save()?;
         let mut code = 0;
         for (node, output) in nodes.iter().zip(outputs) {

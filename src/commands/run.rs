@@ -69,7 +69,7 @@ impl Run {
                 None => return Err(Error::usage(NotAsked)),
             }
         }
-        let report = apply(plan, &world, &ui.events(&stamp), ui).await;
+        let report = apply(plan, &world, &stamp, ui).await;
         ui.report(&report);
         world.save()?;
         Ok(exit_code(&report))
@@ -77,11 +77,12 @@ impl Run {
 }
 
 /// Applies the plan; Ctrl-C once finishes what is under way, twice ends at once.
-async fn apply(plan: Plan, world: &session::World, events: &kthw_engine::Events, ui: &Ui) -> Report {
+async fn apply(plan: Plan, world: &session::World, stamp: &RunStamp, ui: &Ui) -> Report {
     let stop = Stop::default();
     let asked = stop.clone();
-    let options = RunOptions { stop };
-    let run = kthw_engine::run(plan, world.peers(), events, &options);
+    let options = RunOptions { stop, number: Some(stamp.number()), ..RunOptions::default() };
+    let events = ui.events(stamp);
+    let run = kthw_engine::run(plan, world.peers(), &events, &options);
     tokio::pin!(run);
     loop {
         tokio::select! {

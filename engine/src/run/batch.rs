@@ -4,6 +4,7 @@ use crate::{
     node::{Action, Block, Finding},
     order::Item,
 };
+use std::fmt;
 
 /// The changes of one node that travel together.
 #[derive(Debug)]
@@ -29,15 +30,16 @@ impl Batch {
     }
 }
 
-/// What an action is, for a message: never its content.
-pub(crate) fn describe(action: &Action) -> String {
-    match action {
-        Action::Write { path, .. } => format!("writing {path}"),
-        Action::Directory { path, .. } => format!("making directory {path}"),
-        Action::Symlink { path, .. } => format!("linking {path}"),
-        Action::AppendLine { path, .. } => format!("adding a line to {path}"),
-        Action::Remove { path } => format!("removing {path}"),
-        Action::Run { argv, .. } => format!("`{}`", argv.join(" ")),
+/// What it does, for the ledger: never any content.
+impl fmt::Display for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut actions = self.blocks.iter().flat_map(|block| &block.actions);
+        let Some(first) = actions.next() else { return f.write_str("looking again") };
+        write!(f, "{first}")?;
+        match actions.count() {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
     }
 }
 

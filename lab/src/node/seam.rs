@@ -12,8 +12,8 @@ use crate::{
     world::World,
 };
 use kthw_engine::{
-    BoxFuture, Error, Permit, Result, Secret,
-    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
+    BoxFuture, Effect, Error, Result, Secret,
+    node::{Action, Block, BlockOutcome, Finding, HostKey, KeyTrust, Nodes, Output, Probe},
 };
 use kthw_stdlib::{
     sops::Secrets,
@@ -118,7 +118,8 @@ impl LabNodes {
         let Some(known) = &self.known_hosts else { return Ok(()) };
         let key = machine.files.text("/etc/ssh/ssh_host_ed25519_key.pub");
         match known.judge_line(address, 22, &key).map_err(Error::peer)? {
-            Verdict::Known | Verdict::Unknown => Ok(()),
+            Verdict::Known => Ok(()),
+            Verdict::Unknown => known.learn_line(address, 22, &key).map_err(Error::peer),
             Verdict::Changed(_) | Verdict::Revoked => {
                 let (node, address, file) = (node.to_owned(), address.to_owned(), known.path().display().to_string());
                 let presented = key.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -128,11 +129,25 @@ impl LabNodes {
     }
 }
 
+impl LabNodes {
+    /// The machine's key, and why it is believed.
+    fn host_key(&self, node: &str, machine: &Machine) -> Finding {
+        let line = machine.files.text("/etc/ssh/ssh_host_ed25519_key.pub");
+        let address = self.addresses.get(node).map_or("", String::as_str);
+        let known = self.known_hosts.as_ref().and_then(|known| known.trust_line(address, 22, &line).ok());
+        let (fingerprint, trust) = known.unwrap_or_else(|| (String::new(), KeyTrust::Pinned));
+        Finding::HostKey(HostKey { fingerprint, trust })
+    }
+}
+
 impl Nodes for LabNodes {
     fn read<'a>(&'a self, node: &'a str, probes: &'a [Probe]) -> BoxFuture<'a, Result<Vec<Finding>>> {
         let look = move |host: &mut Host| {
             let before = host.machine.clone();
-            let findings = probes.iter().map(|probe| work::look(host, probe)).collect();
+            let findings = probes
+                .iter()
+                .map(|probe| if *probe == Probe::HostKey { self.host_key(node, &host.machine) } else { work::look(host, probe) });
+            let findings = findings.collect();
             if host.machine != before {
                 host.state.cannot_play(format!("a probe changed {node}: {probes:?}"));
             }
@@ -145,13 +160,20 @@ impl Nodes for LabNodes {
         &'a self,
         node: &'a str,
         batch: &'a [Block],
-        _permit: &'a Permit,
+        _effect: &'a Effect,
         started: &'a (dyn Fn(usize) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
         Box::pin(self.on(node, move |host| work::change(host, batch, started)))
     }
 
-    fn act<'a>(&'a self, node: &'a str, action: &'a Action, _permit: &'a Permit) -> BoxFuture<'a, Result<Output>> {
+    fn keep_host_key<'a>(&'a self, node: &'a str, effect: &'a Effect) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let (Some(known), Some(address)) = (&self.known_hosts, self.addresses.get(node)) else { return Ok(()) };
+            known.pin_learnt(node, address, 22, effect).map_err(Error::peer)
+        })
+    }
+
+    fn act<'a>(&'a self, node: &'a str, action: &'a Action, _effect: &'a Effect) -> BoxFuture<'a, Result<Output>> {
         Box::pin(self.on(node, move |host| work::act(host, action)))
     }
 }

@@ -97,8 +97,12 @@ impl Worker {
     }
 
     async fn act(&self, action: &Action, peers: &Peers, permit: &Permit) -> Result<()> {
-        let output = peers.nodes().act(&self.node.name, action, permit).await?;
-        if output.status == 0 { Ok(()) } else { Err(self.failed(&output)) }
+        let output = permit.act(peers, &self.node.name, action).await?;
+        self.succeeded(&output)
+    }
+
+    fn succeeded(&self, output: &Output) -> Result<()> {
+        if output.status == 0 { Ok(()) } else { Err(self.failed(output)) }
     }
 
     async fn join(&self, invitation: &Invitation, peers: &Peers, permit: &Permit) -> Result<()> {
@@ -113,14 +117,15 @@ impl Worker {
             Ok(()) => self.act(&Action::run_for(300, argv), peers, permit).await,
             Err(error) => Err(error),
         };
-        let removed = self.act(&Action::Remove { path: self.file() }, peers, permit).await;
-        joined.and(removed)
+        // It holds the token.
+        let removed = permit.act_closing(peers, &self.node.name, &Action::Remove { path: self.file() }).await;
+        joined.and(removed.and_then(|output| self.succeeded(&output)))
     }
 
     async fn endpoint_resolves(&self, peers: &Peers, permit: &Permit) -> Result<()> {
         let endpoint = self.workspace.endpoint();
         let Some(action) = config::resolve_endpoint(&endpoint) else { return Ok(()) };
-        let output = peers.nodes().act(&self.node.name, &action, permit).await?;
+        let output = permit.act(peers, &self.node.name, &action).await?;
         if output.status == 0 { Ok(()) } else { Err(Error::peer(Unresolved { node: self.node.name.clone(), endpoint })) }
     }
 

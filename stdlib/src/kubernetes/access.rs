@@ -1,4 +1,5 @@
 //! The way to a cluster's API: through a tunnel to a control-plane node, or directly with a kubeconfig file.
+use super::client::Client;
 use crate::world::KubernetesAccess;
 use http_body_util::{BodyExt, Full};
 use hyper_util::{
@@ -13,7 +14,7 @@ use kthw_engine::{
     node::{Finding, Nodes, Probe},
 };
 use kube::{
-    Client, Config,
+    Config,
     client::{Body, ConfigExt},
     config::{KubeConfigOptions, Kubeconfig},
 };
@@ -104,7 +105,7 @@ impl FileAccess {
         let text = tokio::fs::read_to_string(&self.path).await.map_err(|error| failed(error.to_string()))?;
         let mut config = config_from(&text).await.map_err(failed)?;
         config.read_timeout = Some(REQUEST_LIMIT);
-        Client::try_from(config).map_err(|error| failed(error.to_string()))
+        Client::direct(config).map_err(|error| failed(error.to_string()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The `kubernetes` module: objects in a cluster, and waits for it.
 
 mod access;
+mod client;
 mod compare;
 mod document;
 mod error;
@@ -12,12 +13,12 @@ mod place;
 mod starting;
 
 pub use access::{Duplex, FileAccess, NodeAccess, Tunnel, admin_kubeconfig};
+pub use client::{At, Client, FIELD_MANAGER};
 pub use compare::APPLIED;
 pub use document::{BadManifest, Document};
 pub use manifest::Manifest;
 pub(crate) use node_ready::look;
 pub use node_ready::{LiveNode, NodeReady};
-pub use objects::FIELD_MANAGER;
 pub use place::{NoControlPlane, Place};
 
 pub(crate) use error::{in_words, is_passing};

@@ -57,9 +57,9 @@ pub enum Failure {
     /// What came back makes no sense.
     #[error(transparent)]
     BadAnswer(#[from] BadAnswer),
-    /// There are no settings that could be used.
+    /// Something of kthw's own: settings that cannot be used, or a ledger that takes nothing.
     #[error("{0}")]
-    Settings(kthw_engine::Error),
+    Ours(kthw_engine::Error),
     /// The user cannot sign in without a person.
     #[error(transparent)]
     SecondFactor(#[from] super::session::SecondFactor),
@@ -68,7 +68,7 @@ pub enum Failure {
 impl From<Failure> for kthw_engine::Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Settings(error) => error,
+            Failure::Ours(error) => error,
             Failure::Refused(error) => Self::peer(error),
             Failure::NoAnswer(error) => Self::peer(error),
             Failure::BadAnswer(error) => Self::peer(error),
@@ -88,7 +88,7 @@ impl Failure {
         match self {
             Self::NoAnswer(_) => true,
             Self::Refused(refused) => is_proxy_status(refused.status),
-            Self::BadAnswer(_) | Self::Settings(_) | Self::SecondFactor(_) => false,
+            Self::BadAnswer(_) | Self::Ours(_) | Self::SecondFactor(_) => false,
         }
     }
 

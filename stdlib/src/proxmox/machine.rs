@@ -1,6 +1,6 @@
 //! One machine as the API sees it: where it is, its configuration, and what can be done to it.
 use super::{
-    call::Call,
+    call::{Call, Write},
     client::Client,
     config::{Config, Pending},
     error::Failure,
@@ -8,7 +8,7 @@ use super::{
     ownership::Mark,
     task::{Task, retry_locked},
 };
-use kthw_engine::{Error, Limit, Peers, Permit, Poll, Result, progress, wait};
+use kthw_engine::{Effect, Error, Intent, Kind, Limit, Peers, Permit, Poll, Result, progress, wait};
 use miette::Diagnostic;
 use serde::Deserialize;
 
@@ -104,19 +104,19 @@ impl Machine {
     }
 
     /// Clones `self`, a template, with these parameters.
-    pub(super) fn clone_call(&self) -> Call {
+    pub(super) fn clone_call(&self) -> Call<Write> {
         Call::post(self.path(&self.vmid.to_string(), "clone"))
     }
 
     /// Sets parts of the configuration, if it is still the one with this digest.
-    pub(super) fn configure_call(&self, digest: Option<&str>, values: &[(&str, String)]) -> Call {
+    pub(super) fn configure_call(&self, digest: Option<&str>, values: &[(&str, String)]) -> Call<Write> {
         Call::put(self.path(&self.vmid.to_string(), "config"))
             .maybe("digest", digest)
             .with_all(values.iter().map(|(key, value)| (*key, value)))
     }
 
     /// Grows a disk.
-    pub(super) fn resize_call(&self, disk: &str, gib: u32) -> Call {
+    pub(super) fn resize_call(&self, disk: &str, gib: u32) -> Call<Write> {
         Call::put(self.path(&self.vmid.to_string(), "resize")).with("disk", disk).with("size", format!("{gib}G"))
     }
 
@@ -142,16 +142,29 @@ impl Machine {
                     return Ok(());
                 }
                 left -= 1;
-                match client.put(&self.configure_call(config.get("digest"), &values), permit).await {
-                    Ok(task) => return finish(task, client, peers, &what).await,
-                    Err(failure) if left > 0 && is_stale(&failure) => {
-                        progress(format!("{what}: it was changed by somebody else; reading again"))
-                    }
-                    Err(failure) => return Err(failure.into()),
+                let call = self.configure_call(config.get("digest"), &values);
+                let names: Vec<&str> = values.iter().map(|(name, _)| *name).collect();
+                let intent = Intent::on("proxmox", format!("{what}: {}", names.join(", ")));
+                let sent = permit.effect(intent, async |effect| match client.write(&call, effect).await {
+                    Ok(task) => finish(task, client, peers, &what).await.map(|()| true),
+                    Err(failure) if left > 0 && is_stale(&failure) => Ok(false),
+                    Err(failure) => Err(failure.into()),
+                });
+                if sent.await? {
+                    return Ok(());
                 }
+                progress(format!("{what}: it was changed by somebody else; reading again"));
             }
         })
         .await
+    }
+
+    /// One change of it, as one effect: sent, sent again while a lock is held, waited for.
+    async fn change(&self, what: &str, call: &Call<Write>, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        let work = async |effect: &_| {
+            retry_locked(peers, what, async || finish(client.write(call, effect).await?, client, peers, what).await).await
+        };
+        permit.effect(Intent::on("proxmox", what), work).await
     }
 
     /// Grows a disk to so many GiB.
@@ -160,8 +173,7 @@ impl Machine {
     /// When Proxmox refuses or a lock stays.
     pub async fn grow(&self, disk: &str, gib: u32, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
         let what = format!("the growth of {disk} of VM {} to {gib} GiB", self.vmid);
-        retry_locked(peers, &what, async || finish(client.put(&self.resize_call(disk, gib), permit).await?, client, peers, &what).await)
-            .await
+        self.change(&what, &self.resize_call(disk, gib), client, peers, permit).await
     }
 
     /// Turns it into a template.
@@ -171,7 +183,7 @@ impl Machine {
     pub async fn convert(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
         let what = format!("the conversion of VM {} to a template", self.vmid);
         let call = Call::post(self.path(&self.vmid.to_string(), "template"));
-        retry_locked(peers, &what, async || finish(client.post(&call, permit).await?, client, peers, &what).await).await
+        self.change(&what, &call, client, peers, permit).await
     }
 
     /// Starts it. That it runs already is fine, whatever a task says.
@@ -182,13 +194,16 @@ impl Machine {
         let what = format!("the start of VM {}", self.vmid);
         let vmid = self.vmid.to_string();
         let call = Call::post(["nodes", &self.host, "qemu", &vmid, "status", "start"]);
-        let started = retry_locked(peers, &what, async || match client.post(&call, permit).await {
-            Ok(task) => finish(task, client, peers, &what).await,
-            Err(failure) if failure.says("already running") => Ok(()),
-            Err(failure) => Err(failure.into()),
+        let started = permit.effect(Intent::on("proxmox", &what), async |effect| {
+            retry_locked(peers, &what, async || match client.write(&call, effect).await {
+                Ok(task) => finish(task, client, peers, &what).await,
+                Err(failure) if failure.says("already running") => Ok(()),
+                Err(failure) => Err(failure.into()),
+            })
+            .await
         });
         match started.await {
-            Err(error) if self.is_running(client).await? => {
+            Err(error) if error.kind() != Kind::Stopped && self.is_running(client).await? => {
                 progress(format!("{what}: it runs, although Proxmox said: {error}"));
                 Ok(())
             }
@@ -196,14 +211,14 @@ impl Machine {
         }
     }
 
-    /// Removes it with its disks.
+    /// Removes it with its disks. `effect` is what it is part of.
     ///
     /// # Errors
     /// When Proxmox refuses.
-    pub async fn destroy(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+    pub async fn destroy(&self, client: &Client, peers: &Peers, effect: &Effect) -> Result<()> {
         let vmid = self.vmid.to_string();
         let call = Call::delete(["nodes", &self.host, "qemu", &vmid]).with("purge", 1);
-        finish(client.delete(&call, permit).await?, client, peers, &format!("the removal of VM {}", self.vmid)).await
+        finish(client.write(&call, effect).await?, client, peers, &format!("the removal of VM {}", self.vmid)).await
     }
 }
 

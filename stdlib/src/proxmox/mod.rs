@@ -35,7 +35,7 @@ mod tests;
 mod token;
 mod vm;
 
-pub use call::Call;
+pub use call::{Call, Read, Write};
 pub use client::Client;
 pub use error::{BadAnswer, Failure, NoAnswer, Refused};
 pub use ownership::Mark;

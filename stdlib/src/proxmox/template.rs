@@ -1,6 +1,6 @@
 //! The template that machines are cloned from: a cloud image that Proxmox itself downloads, checks and imports.
 use super::{
-    call::Call,
+    call::{Call, Write},
     client::Client,
     device::Nic,
     guests,
@@ -8,7 +8,7 @@ use super::{
     ownership::Mark,
     task::retry_locked,
 };
-use kthw_engine::{Change, Cost, Error, Field, Id, Limit, Peers, Permit, Resource, Result, field};
+use kthw_engine::{Change, Cost, Error, Field, Id, Intent, Limit, Peers, Permit, Resource, Result, field};
 use miette::Diagnostic;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -122,7 +122,7 @@ impl Template {
         format!("{}:import/{}", self.spec.images, self.spec.file)
     }
 
-    fn download_call(&self) -> Call {
+    fn download_call(&self) -> Call<Write> {
         Call::post(["nodes", &self.spec.node, "storage", &self.spec.images, "download-url"])
             .with("content", "import")
             .with("filename", &self.spec.file)
@@ -131,7 +131,7 @@ impl Template {
             .with("checksum-algorithm", "sha256")
     }
 
-    fn create_call(&self, mark: &Mark) -> Call {
+    fn create_call(&self, mark: &Mark) -> Call<Write> {
         let TemplateSpec { vmid, node, storage, bridge, cpu_type, vlan, vendor_snippet, .. } = &self.spec;
         Call::post(["nodes", node, "qemu"])
             .with("vmid", vmid)
@@ -168,25 +168,27 @@ impl Template {
             return Ok(());
         }
         let what = format!("the download of {} to {}", self.spec.file, self.spec.images);
-        match client.post(&self.download_call(), permit).await? {
+        let work = async |effect: &_| match client.write(&self.download_call(), effect).await? {
             Some(task) => task.wait(client, peers, DOWNLOAD, &what).await,
             None => Ok(()),
-        }
+        };
+        permit.effect(Intent::on("proxmox", &what), work).await
     }
 
     async fn create(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<Machine> {
         self.fetch_image(client, peers, permit).await?;
         let mark = Mark::new(&self.workspace, &self.mark_name());
         let what = format!("the import of {} as {}", self.spec.file, self.machine_name());
-        retry_locked(peers, &what, async || {
-            match client.post(&self.create_call(&mark), permit).await {
+        let work = async |effect: &_| {
+            retry_locked(peers, &what, async || match client.write(&self.create_call(&mark), effect).await {
                 Ok(Some(task)) => task.wait(client, peers, IMPORT, &what).await,
                 // Whose it is shows when it is read.
                 Err(failure) if failure.says("already exists") => Ok(()),
                 done => finish(done?, client, peers, &what).await,
-            }
-        })
-        .await?;
+            })
+            .await
+        };
+        permit.effect(Intent::on("proxmox", &what).told_by(mark.to_string()), work).await?;
         let machine = Machine { vmid: self.spec.vmid, host: self.spec.node.clone() };
         guests::remember(client, self.spec.vmid, &self.spec.node, &self.machine_name()).await;
         let Some(found) = self.read_ours(client, peers).await? else {

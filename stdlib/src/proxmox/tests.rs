@@ -12,7 +12,7 @@ use bytes::Bytes;
 use expect_test::expect;
 use http::{Request, Response};
 use kthw_engine::{
-    BoxFuture, Clock, Error, Limit, Peers, Permit, Result, Secret,
+    BoxFuture, Clock, Error, Effect, Limit, Peers, Result, Secret,
     node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
 };
 use std::{
@@ -77,10 +77,14 @@ impl Nodes for NoNodes {
     fn read<'a>(&'a self, _: &'a str, _: &'a [Probe]) -> BoxFuture<'a, Result<Vec<Finding>>> {
         unreachable!("there are no nodes")
     }
-    fn change<'a>(&'a self, _: &'a str, _: &'a [Block], _: &'a Permit, _: &'a (dyn Fn(usize) + Sync)) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
+    fn change<'a>(&'a self, _: &'a str, _: &'a [Block], _: &'a Effect, _: &'a (dyn Fn(usize) + Sync)) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
         unreachable!("there are no nodes")
     }
-    fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Permit) -> BoxFuture<'a, Result<Output>> {
+    fn keep_host_key<'a>(&'a self, _: &'a str, _: &'a Effect) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Effect) -> BoxFuture<'a, Result<Output>> {
         unreachable!("there are no nodes")
     }
 }

@@ -6,12 +6,16 @@ use super::{
     shell::tail,
     stream::Quick,
 };
-use kthw_engine::progress;
+use kthw_engine::{node::KeyTrust, progress};
 use russh::{
     Channel, ChannelMsg, ChannelOpenFailure, Preferred, client,
-    keys::{HashAlg, PublicKeyOrCertificate, ssh_key::Algorithm},
+    keys::{HashAlg, PublicKey, PublicKeyOrCertificate, ssh_key::Algorithm},
 };
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -36,7 +40,7 @@ pub(crate) struct Target {
     pub host: String,
     pub port: u16,
     pub user: String,
-    /// Whether the key of a host of which nothing is known is pinned, aloud, at the first connection.
+    /// Whether the key of a host of which nothing is known is believed, aloud, at the first connection.
     pub trust_on_first_use: bool,
 }
 
@@ -50,6 +54,7 @@ pub(crate) struct Connection {
     session: client::Handle<Client>,
     channels: Semaphore,
     target: Target,
+    believed: Arc<OnceLock<PublicKey>>,
     /// The connection that this one goes through lives as long.
     _through: Option<Arc<Connection>>,
 }
@@ -65,12 +70,13 @@ pub(crate) struct Answer {
 impl Connection {
     /// Connects, checks the host's key and logs in; through another connection if there is one.
     pub async fn open(target: Target, identity: &Identity, known: &KnownHosts, through: Option<Arc<Self>>) -> Result<Self, SshError> {
+        let believed = Arc::new(OnceLock::new());
         let session = match &through {
             None => {
                 let dialed = timeout(CONNECT_LIMIT, TcpStream::connect((target.host.as_str(), target.port))).await;
                 let stream = dialed.map_err(|_| target.no_answer(CONNECT_LIMIT))?;
                 let stream = stream.and_then(Quick::new).map_err(|source| target.unreachable(source))?;
-                log_in(stream, &target, identity, known).await?
+                log_in(stream, &target, identity, known, &believed).await?
             }
             Some(jump) => {
                 let channel = jump.open_direct(&target.host, target.port).await.map_err(|source| SshError::ThroughJumpHost {
@@ -79,10 +85,15 @@ impl Connection {
                     jump: jump.target.address(),
                     source,
                 })?;
-                log_in(channel.into_stream(), &target, identity, known).await?
+                log_in(channel.into_stream(), &target, identity, known, &believed).await?
             }
         };
-        Ok(Self { session, channels: Semaphore::new(CHANNELS), target, _through: through })
+        Ok(Self { session, channels: Semaphore::new(CHANNELS), target, believed, _through: through })
+    }
+
+    /// The host key that was believed, with the host and port that it was shown for.
+    pub fn host_key(&self) -> Option<(&str, u16, &PublicKey)> {
+        Some((&self.target.host, self.target.port, self.believed.get()?))
     }
 
     pub fn is_closed(&self) -> bool {
@@ -148,12 +159,18 @@ impl Target {
     }
 }
 
-async fn log_in<S>(stream: S, target: &Target, identity: &Identity, known: &KnownHosts) -> Result<client::Handle<Client>, SshError>
+async fn log_in<S>(
+    stream: S,
+    target: &Target,
+    identity: &Identity,
+    known: &KnownHosts,
+    believed: &Arc<OnceLock<PublicKey>>,
+) -> Result<client::Handle<Client>, SshError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let work = async {
-        let client = Client { target: target.clone(), known: known.clone() };
+        let client = Client { target: target.clone(), known: known.clone(), believed: believed.clone() };
         let handshake = client::connect_stream(config(target, known), stream, client).await;
         let mut session = handshake.map_err(|fault| match fault {
             Fault::Host(error) => *error,
@@ -276,6 +293,15 @@ async fn converse(
 pub(crate) struct Client {
     target: Target,
     known: KnownHosts,
+    /// The key that was believed.
+    believed: Arc<OnceLock<PublicKey>>,
+}
+
+impl Client {
+    fn shown(&self, key: &PublicKey) -> bool {
+        self.believed.get_or_init(|| key.clone());
+        true
+    }
 }
 
 /// Why a handshake ended.
@@ -300,19 +326,15 @@ impl client::Handler for Client {
         let file = self.known.path().display().to_string();
         let fingerprint = fingerprint(key);
         let error = match self.known.judge(&self.target.host, self.target.port, key) {
-            Verdict::Known => return Ok(true),
+            Verdict::Known => return Ok(self.shown(key)),
             Verdict::Changed(known) => SshError::HostKeyChanged { node, address, known: known.join(" or "), presented: fingerprint, file },
             Verdict::Revoked => SshError::HostKeyRevoked { node, address, fingerprint, file },
             Verdict::Unknown => {
                 let line = key.to_openssh().unwrap_or_default();
                 if self.target.trust_on_first_use {
-                    self.known
-                        .pin_host(&node, &self.target.host, self.target.port, &line)
-                        .map_err(|error| Fault::Host(Box::new(error.into())))?;
-                    progress(format!(
-                        "first connection to {node} at {address}: its host key {fingerprint} is trusted from now on ({file})"
-                    ));
-                    return Ok(true);
+                    self.known.learn(&self.target.host, self.target.port, key.clone(), KeyTrust::AsItCame);
+                    progress(format!("first connection to {node} at {address}: its host key {fingerprint} is taken as it comes"));
+                    return Ok(self.shown(key));
                 }
                 let line = self.known.line_for(&self.target.host, self.target.port, &line);
                 SshError::UnknownHostKey { node, address, fingerprint, line, file }

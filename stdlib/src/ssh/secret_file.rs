@@ -73,7 +73,7 @@ impl Resource for SecretFile {
     async fn apply(&self, _: Option<Live>, peers: &Peers, permit: &Permit) -> Result<()> {
         let content = self.content(peers)?;
         let (path, owner) = (self.path.clone(), Some(self.owner.0.clone()));
-        let output = peers.nodes().act(&self.node, &Action::Write { path, content, mode: self.mode.0, owner }, permit).await?;
+        let output = permit.act(peers, &self.node, &Action::Write { path, content, mode: self.mode.0, owner }).await?;
         if output.status == 0 {
             return Ok(());
         }

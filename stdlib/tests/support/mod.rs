@@ -2,8 +2,8 @@
 #![allow(dead_code)] // each test uses what it needs of it
 
 use kthw_engine::{
-    BoxFuture, Evaluated, Peers, Permit, Plan, Recipe, Report, Result, RunOptions, Source, evaluate,
-    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, PathKind, PathState, Probe},
+    BoxFuture, Effect, Evaluated, Peers, Plan, Recipe, Report, Result, RunOptions, Source, evaluate,
+    node::{Action, Block, BlockOutcome, Finding, HostKey, KeyTrust, Nodes, Output, PathKind, PathState, Probe},
     plan, run, silent,
 };
 use kthw_stdlib::{
@@ -32,6 +32,7 @@ pub fn running_control_plane(probe: &Probe, kubeconfig: &str) -> Finding {
             says("DNS:cu1, DNS:cu1.bevz.net, DNS:localhost, IP Address:10.10.10.116, IP Address:127.0.0.1")
         }
         Probe::Run { .. } => says("ok"),
+        Probe::HostKey => Finding::HostKey(HostKey { fingerprint: "SHA256:known".into(), trust: KeyTrust::Pinned }),
     }
 }
 
@@ -50,13 +51,17 @@ impl Nodes for OneNode {
         &'a self,
         _: &'a str,
         _: &'a [Block],
-        _: &'a Permit,
+        _: &'a Effect,
         _: &'a (dyn Fn(usize) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
         Box::pin(async { panic!("the control plane is as wanted") })
     }
 
-    fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Permit) -> BoxFuture<'a, Result<Output>> {
+    fn keep_host_key<'a>(&'a self, _: &'a str, _: &'a Effect) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Effect) -> BoxFuture<'a, Result<Output>> {
         Box::pin(async { panic!("the control plane is as wanted") })
     }
 }

@@ -1,6 +1,7 @@
 //! A tiny world for tests of the engine: machines, files on them, and steps that can wait, fail, or be in each other's way.
 use kthw_engine::{
-    BoxFuture, Clock, Evaluated, Library, Options, Peers, Plan, Recipe, Report, Rhai, RunOptions, Source, declare, declare_on_node, silent,
+    BoxFuture, Clock, Effect, Evaluated, Library, Options, Peers, Plan, Recipe, Report, Rhai, RunOptions, Source, declare, declare_on_node,
+    silent,
 };
 use rhai::{Dynamic, Engine, Map, Module, NativeCallContext};
 use std::{
@@ -12,9 +13,11 @@ use std::{
     time::Duration,
 };
 
+mod ledger;
 mod nodes;
 mod resources;
 
+pub use ledger::{At, Do};
 pub use nodes::TinyNodes;
 use resources::{File, FileSpec, Machine, Step, StepSpec};
 
@@ -52,8 +55,19 @@ impl World {
         self.inside.fetch_sub(1, Ordering::SeqCst);
     }
 
+    pub async fn make(&self, machine: &str, cores: u32, effect: &Effect) -> kthw_engine::Result<()> {
+        effect.note(&format!("job {machine}")).await?;
+        self.machines.lock().unwrap().insert(machine.into(), cores);
+        Ok(())
+    }
+
     pub fn log(&self, made: &str) {
         self.log.lock().unwrap().push(made.to_owned());
+    }
+
+    pub async fn note(&self, made: &str, _: &Effect) -> kthw_engine::Result<()> {
+        self.log(made);
+        Ok(())
     }
 
     pub fn write(&self, node: &str, path: &str, content: &str, mode: u32) {

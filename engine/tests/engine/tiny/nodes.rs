@@ -1,6 +1,6 @@
 //! The machines of the tiny world: they hold files and nothing else.
 use super::World;
-use kthw_engine::{BoxFuture, Error, Permit, Result, node::*};
+use kthw_engine::{BoxFuture, Effect, Error, Result, node::*};
 use std::sync::{Arc, atomic::Ordering};
 
 pub struct TinyNodes(pub Arc<World>);
@@ -62,7 +62,7 @@ impl Nodes for TinyNodes {
         &'a self,
         node: &'a str,
         batch: &'a [Block],
-        _: &'a Permit,
+        _: &'a Effect,
         started: &'a (dyn Fn(usize) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
         Box::pin(async move {
@@ -87,7 +87,11 @@ impl Nodes for TinyNodes {
         })
     }
 
-    fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Permit) -> BoxFuture<'a, Result<Output>> {
+    fn keep_host_key<'a>(&'a self, _: &'a str, _: &'a Effect) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Effect) -> BoxFuture<'a, Result<Output>> {
         Box::pin(async { Ok(Output::default()) })
     }
 }

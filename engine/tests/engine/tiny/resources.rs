@@ -1,6 +1,6 @@
 //! What the tiny world is made of: a machine, a file on it, and a step that is there or not.
 use super::World;
-use kthw_engine::{Change, Cost, Error, Field, Id, Lane, NodeResource, Peers, Permit, Resource, Result, Work, field, node::*};
+use kthw_engine::{Change, Cost, Error, Field, Id, Intent, Lane, NodeResource, Peers, Permit, Resource, Result, Work, field, node::*};
 use std::sync::Arc;
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -39,9 +39,10 @@ impl Resource for Machine {
         let cores = field("cores", *live, self.cores);
         Change::between([if *live > self.cores { cores.map(|cores| cores.at(Cost::Replacement)) } else { cores }])
     }
-    async fn apply(&self, _: Option<u32>, peers: &Peers, _: &Permit) -> Result<()> {
-        world(peers)?.machines.lock().unwrap().insert(self.name.clone(), self.cores);
-        Ok(())
+    async fn apply(&self, _: Option<u32>, peers: &Peers, permit: &Permit) -> Result<()> {
+        let world = world(peers)?;
+        let intent = Intent::on("tiny", format!("the machine {}", self.name)).told_by("its name");
+        permit.effect(intent, async |effect| world.make(&self.name, self.cores, effect).await).await
     }
 }
 
@@ -110,6 +111,9 @@ pub struct StepSpec {
     at_most: usize,
     #[serde(default)]
     stop_after_failure: bool,
+    /// Whether it is polished and tidied up after it was made.
+    #[serde(default)]
+    tidies: bool,
 }
 
 /// Something that is there or not, and takes a second to make.
@@ -125,7 +129,7 @@ impl Resource for Step {
         Id::new("tiny.step", &self.name)
     }
     fn lane(&self) -> Option<Lane> {
-        let StepSpec { lane, at_most, stop_after_failure } = &self.spec;
+        let StepSpec { lane, at_most, stop_after_failure, .. } = &self.spec;
         lane.clone().map(|name| Lane { name, at_most: *at_most, stop_after_failure: *stop_after_failure })
     }
     async fn read(&self, peers: &Peers) -> Result<Option<()>> {
@@ -134,14 +138,26 @@ impl Resource for Step {
     fn diff(&self, live: Option<&()>) -> Change {
         live.map_or_else(|| Change::create([]), |()| Change::None)
     }
-    async fn apply(&self, _: Option<()>, peers: &Peers, _: &Permit) -> Result<()> {
+    async fn apply(&self, _: Option<()>, peers: &Peers, permit: &Permit) -> Result<()> {
         let world = world(peers)?;
-        world.busy(peers.clock()).await;
-        if world.broken.lock().unwrap().contains(&self.name) {
-            return Err(Error::peer(Trouble(format!("{} cannot be made", self.name))));
+        let begun = permit.effect(Intent::on("tiny", format!("the step {}", self.name)), async |_| {
+            world.busy(peers.clock()).await;
+            if world.broken.lock().unwrap().contains(&self.name) {
+                return Err(Error::peer(Trouble(format!("{} cannot be made", self.name))));
+            }
+            world.steps.lock().unwrap().insert(self.name.clone());
+            world.log(&self.name);
+            Ok(())
+        });
+        begun.await?;
+        if !self.spec.tidies {
+            return Ok(());
         }
-        world.steps.lock().unwrap().insert(self.name.clone());
-        world.log(&self.name);
-        Ok(())
+        permit
+            .effect(Intent::on("tiny", format!("a polish of {}", self.name)), async |effect| world.note("polished", effect).await)
+            .await?;
+        permit
+            .effect(Intent::on("tiny", format!("tidying after {}", self.name)).closing(), async |effect| world.note("tidied", effect).await)
+            .await
     }
 }

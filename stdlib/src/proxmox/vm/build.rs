@@ -2,7 +2,7 @@
 use super::{Live, Vm};
 use crate::proxmox::{
     agent::{self, Agent},
-    call::Call,
+    call::{Call, Write},
     client::Client,
     config::Pending,
     error::Failure,
@@ -13,7 +13,7 @@ use crate::proxmox::{
     template::Template,
 };
 use crate::{sops::Secrets, ssh::KnownHosts, workspace::CloneMode};
-use kthw_engine::{Error, Limit, Peers, Permit, Result, progress};
+use kthw_engine::{Effect, Error, Intent, Limit, Peers, Permit, Result, progress};
 use miette::Diagnostic;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -33,7 +33,7 @@ impl Vm {
                 None => return Ok(None),
             },
         };
-        self.pin_unknown(&found, client, peers).await?;
+        self.learn_unknown(&found, client, peers).await?;
         Ok(Some(Live { found, keys: self.keys.read(peers.get::<Secrets>()?).await? }))
     }
 
@@ -68,7 +68,7 @@ impl Vm {
             None => {
                 let found = self.clone_template(client, peers, permit).await?;
                 // Whoever had this address before is not this machine.
-                self.forget_keys(peers)?;
+                self.forget_keys(peers, permit).await?;
                 found
             }
         };
@@ -83,7 +83,7 @@ impl Vm {
             return Ok(());
         }
         machine.start(client, peers, permit).await?;
-        self.meet(&machine, client, peers).await
+        self.meet(&machine, client, peers, permit).await
     }
 
     /// Grows the boot disk if it is smaller than wanted. After the configuration: a pending change would put the old size back.
@@ -99,16 +99,16 @@ impl Vm {
     }
 
     /// Waits until a machine that was just started is up, and pins its host keys.
-    async fn meet(&self, machine: &Machine, client: &Client, peers: &Peers) -> Result<()> {
+    async fn meet(&self, machine: &Machine, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
         let silent_for = Duration::from_secs(self.spec.agent_timeout_s.into());
         match agent::wait_for(machine, self.address, silent_for, client, peers).await? {
             Agent::Ready => {
                 let keys = agent::wait_for_host_keys(machine, client, peers).await?;
                 if !keys.is_empty() {
                     // Cloud-init makes new ones when its settings have changed.
-                    self.forget_keys(peers)?;
+                    self.forget_keys(peers, permit).await?;
                 }
-                self.pin(&keys, peers)
+                self.pin(&keys, peers, permit).await
             }
             Agent::Silent(reason) => {
                 progress(format!(
@@ -121,28 +121,34 @@ impl Vm {
         }
     }
 
-    /// Pins the host keys of a machine that runs, when none are known here: another computer made it, or the cache was lost.
-    async fn pin_unknown(&self, found: &Found, client: &Client, peers: &Peers) -> Result<()> {
-        if !found.running || peers.get::<KnownHosts>()?.is_pinned(self.address.into(), self.port) {
+    /// Believes the host keys of a machine that runs, when none are known here: another computer made it, or the cache was lost. Keeping
+    /// them is for the node's own resource.
+    async fn learn_unknown(&self, found: &Found, client: &Client, peers: &Peers) -> Result<()> {
+        if !found.running || peers.get::<KnownHosts>()?.is_known(self.address.into(), self.port) {
             return Ok(());
         }
         let keys = agent::host_keys(&found.machine, client).await;
         if keys.is_empty() {
             peers.get::<KnownHosts>()?.allow_first(self.address.into(), self.port);
         }
-        self.pin(&keys, peers)
-    }
-
-    fn pin(&self, keys: &[String], peers: &Peers) -> Result<()> {
         let known = peers.get::<KnownHosts>()?;
-        keys.iter().try_for_each(|key| known.pin(&self.node, self.address.into(), self.port, key).map(drop)).map_err(Error::peer)
+        keys.iter().try_for_each(|key| known.learn_vouched(self.address.into(), self.port, key)).map_err(Error::peer)
     }
 
-    fn forget_keys(&self, peers: &Peers) -> Result<()> {
-        peers.get::<KnownHosts>()?.forget(self.address.into(), self.port).map_err(Error::peer)
+    async fn pin(&self, keys: &[String], peers: &Peers, permit: &Permit) -> Result<()> {
+        let known = peers.get::<KnownHosts>()?;
+        let intent = Intent::on(known.path().display().to_string(), format!("the host keys of {}", self.node)).closing();
+        let pin = |key: &String, effect: &_| known.pin(&self.node, self.address.into(), self.port, key, effect).map(drop);
+        permit.effect(intent, async |effect| keys.iter().try_for_each(|key| pin(key, effect)).map_err(Error::peer)).await
     }
 
-    fn clone_call(&self, source: &Machine, mark: &Mark) -> Call {
+    async fn forget_keys(&self, peers: &Peers, permit: &Permit) -> Result<()> {
+        let known = peers.get::<KnownHosts>()?;
+        let intent = Intent::on(known.path().display().to_string(), format!("forgetting the host keys at {}", self.address)).closing();
+        permit.effect(intent, async |effect| known.forget(self.address.into(), self.port, effect).map_err(Error::peer)).await
+    }
+
+    fn clone_call(&self, source: &Machine, mark: &Mark) -> Call<Write> {
         let full = self.spec.clone == CloneMode::Full;
         source
             .clone_call()
@@ -163,20 +169,24 @@ impl Vm {
         let what = format!("the clone of {} as VM {}", self.spec.template, self.vmid);
         let lane = client.lane(format!("clone/{}", source.vmid), CLONES_AT_ONCE);
         let _place = lane.acquire().await.expect("lanes are never closed");
-        retry_locked(peers, &what, async || match client.post(&call, permit).await {
-            Ok(Some(task)) => match task.wait(client, peers, CLONE, &what).await {
-                Ok(()) => Ok(()),
-                Err(error) => {
-                    self.clean_up(&mark, client, peers, permit).await;
-                    Err(error)
-                }
-            },
-            Ok(None) => Ok(()),
-            // Whose machine that is shows when it is read; an earlier try of ours may have got through.
-            Err(failure) if failure.says("already exists") || maybe_done(&failure) => Ok(()),
-            Err(failure) => Err(failure.into()),
-        })
-        .await?;
+        let intent = Intent::on("proxmox", &what).told_by(mark.to_string());
+        let work = async |effect: &_| {
+            retry_locked(peers, &what, async || match client.write(&call, effect).await {
+                Ok(Some(task)) => match task.wait(client, peers, CLONE, &what).await {
+                    Ok(()) => Ok(()),
+                    Err(error) => {
+                        self.clean_up(&mark, client, peers, effect).await;
+                        Err(error)
+                    }
+                },
+                Ok(None) => Ok(()),
+                // Whose machine that is shows when it is read; an earlier try of ours may have got through.
+                Err(failure) if failure.says("already exists") || maybe_done(&failure) => Ok(()),
+                Err(failure) => Err(failure.into()),
+            })
+            .await
+        };
+        permit.effect(intent, work).await?;
         guests::remember(client, self.vmid, &self.host, &self.fqdn).await;
         match self.find_ours(client, peers).await? {
             Some(found) => Ok(found),
@@ -185,14 +195,14 @@ impl Vm {
     }
 
     /// Removes what a failed clone of ours left behind. Proxmox does so itself, unless it was interrupted.
-    async fn clean_up(&self, mark: &Mark, client: &Client, peers: &Peers, permit: &Permit) {
+    async fn clean_up(&self, mark: &Mark, client: &Client, peers: &Peers, effect: &Effect) {
         let machine = Machine { vmid: self.vmid, host: self.host.clone() };
         let Ok(Some(config)) = machine.config(client).await else { return };
         // Proxmox reserves the VM id before it answers with a task, so a half-made machine without any mark is that task's.
         let half_made = config.mark().is_none() && config.get("lock") == Some("clone");
         if half_made || config.mark().as_ref() == Some(mark) {
             progress(format!("removing what the failed clone left of VM {}", self.vmid));
-            if let Err(error) = machine.destroy(client, peers, permit).await {
+            if let Err(error) = machine.destroy(client, peers, effect).await {
                 progress(format!("it could not be removed: {error}"));
             }
         }

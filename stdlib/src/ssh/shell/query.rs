@@ -254,6 +254,7 @@ impl<'a> Query<'a> {
                 }
                 Probe::Line { path, line } => Ok(Finding::Line(matches.contains(format!("{path}:{line}").as_str()))),
                 Probe::Run { argv } => output(sections, programs[argv.as_slice()]).map(Finding::Run),
+                Probe::HostKey => Err(Malformed::new("a probe", "the host key is no question to the node")),
             })
             .collect()
     }
@@ -336,5 +337,6 @@ fn weight(probe: &Probe) -> usize {
         Probe::Path { path, expect } => twice(path) * (1 + 5 * usize::from(expect.is_some())) + 160,
         Probe::Line { path, line } => 3 * twice(path) + twice(line) + 40,
         Probe::Run { argv } => argv.iter().map(|word| twice(word) + 1).sum::<usize>() + 140,
+        Probe::HostKey => 0,
     }
 }
