@@ -52,6 +52,32 @@ impl Order {
         let edges: Vec<&Vec<usize>> = self.items.iter().map(|item| &item.edges).chain(&self.gates).collect();
         Readiness::new(edges.into_iter().map(|edges| edges.iter().copied()))
     }
+
+    /// Lets the order on one node reach through what has nothing to do: what comes after it comes after what it comes after. Otherwise a
+    /// failure would end at the first resource that is as declared already.
+    pub fn reach_through(&mut self, has_nothing_to_do: impl Fn(usize) -> bool) {
+        let mut readiness = self.readiness();
+        // For what has nothing to do, what it stands for.
+        let mut behind: HashMap<usize, BTreeSet<usize>> = HashMap::new();
+        while let Some(one) = readiness.take() {
+            readiness.done(one);
+            let Some(item) = self.items.get(one).filter(|item| item.node.is_some()) else { continue };
+            let on_the_node = item.edges.iter().filter(|edge| self.items.get(**edge).is_some_and(|other| other.node == item.node));
+            let reached: BTreeSet<usize> = on_the_node.flat_map(|edge| behind.get(edge).into_iter().flatten().copied()).collect();
+            if has_nothing_to_do(one) {
+                let own = item
+                    .edges
+                    .iter()
+                    .copied()
+                    .filter(|edge| self.items.get(*edge).is_some_and(|other| other.node == item.node) && !behind.contains_key(edge));
+                let stands_for = own.chain(reached).collect();
+                behind.insert(one, stands_for);
+            } else if !reached.is_empty() {
+                let edges: BTreeSet<usize> = item.edges.iter().copied().chain(reached).collect();
+                self.items[one].edges = edges.into_iter().collect();
+            }
+        }
+    }
 }
 
 /// Resolves the edges of all declared resources.

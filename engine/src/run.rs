@@ -84,7 +84,8 @@ impl Report {
 pub async fn run(plan: Plan, peers: &Peers, events: &Events, options: &RunOptions) -> Report {
     let door = open(peers, options);
     let begun = peers.clock().now();
-    let Plan { order, planned, seen, .. } = plan;
+    let Plan { mut order, planned, seen, .. } = plan;
+    order.reach_through(|one| planned[one].change.is_none());
     let mut schedule = Schedule::new(&order, planned, seen, events, peers.clock());
     let mut working = FuturesUnordered::new();
     loop {

@@ -28,7 +28,9 @@ impl Schedule<'_> {
             }
             match self.work_of(one, &batch) {
                 Err(error) => self.fail(one, error),
-                Ok(None) => self.end(one, Outcome::Unchanged),
+                Ok(None) if self.readiness.open(one) == 0 => self.end(one, Outcome::Unchanged),
+                // It ends when what it waits for has: that may fail.
+                Ok(None) => batch.pass(one, &order.items[one]),
                 Ok(Some(Work::Actions(actions))) => {
                     if self.enters_lane(one) {
                         let findings = self.turns[one].findings.clone().unwrap_or_default();
@@ -50,8 +52,8 @@ impl Schedule<'_> {
     /// Whether everything that `one` waits for is settled or goes out before it in the same batch.
     fn edges_hold(&self, one: usize, batch: &Batch) -> bool {
         let open = self.readiness.open(one);
-        let inside = || self.order.items[one].edges.iter().filter(|edge| batch.members.contains(edge)).count();
-        open == 0 || open <= batch.members.len() && open == inside()
+        let inside = || self.order.items[one].edges.iter().filter(|edge| batch.holds(**edge)).count();
+        open == 0 || !batch.members.is_empty() && open == inside()
     }
 
     /// What has to be done to a resource, given what was last found; `None` when nothing.
