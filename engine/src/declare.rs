@@ -5,7 +5,7 @@ use crate::{
     evaluate::{Declared, NamedSecret, Recorder},
     handed,
     id::Id,
-    resource::{AnyStep, General, NodeResource, OnNode, Resource},
+    resource::{AnyStep, General, NodeResource, OnNode, Removable, Resource},
     secret::SecretRef,
 };
 use miette::Diagnostic;
@@ -33,8 +33,23 @@ fn throw_error<T>(cx: &NativeCallContext, error: Error) -> Rhai<T> {
 pub struct Options<T> {
     /// The parsed options.
     pub spec: T,
-    /// Identities given as `needs: [...]`, which every function that declares something accepts.
+    /// What every function that declares something accepts.
+    pub common: Common,
+}
+
+/// The options that every function takes which declares something.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// Identities given as `needs: [...]`.
     pub needs: Vec<Id>,
+    /// False for what is to be removed: `present: false`.
+    pub present: bool,
+}
+
+impl From<Vec<Id>> for Common {
+    fn from(needs: Vec<Id>) -> Self {
+        Self { needs, present: true }
+    }
 }
 
 impl<T: DeserializeOwned> Options<T> {
@@ -61,12 +76,17 @@ impl<T: DeserializeOwned> Options<T> {
                 }
             }
         }
+        let present = match map.remove("present").map(|given| (given.as_bool(), given)) {
+            None => true,
+            Some((Ok(present), _)) => present,
+            Some((Err(found), _)) => return throw(cx, BadOption::new(name, format!("`present` is true or false, not {found}"))),
+        };
         let spelled = match handed::spelled(&map) {
             Ok(spelled) => spelled,
             Err(message) => return throw(cx, BadOption::new(name, message)),
         };
         match rhai::serde::from_dynamic::<T>(&spelled.into()) {
-            Ok(spec) => Ok(Self { spec, needs }),
+            Ok(spec) => Ok(Self { spec, common: Common { needs, present } }),
             Err(error) => {
                 let error = error.to_string();
                 let plain = || error.trim_start_matches("Syntax error: ").trim_end_matches(" (position 0)").to_owned();
@@ -93,20 +113,20 @@ fn beside_needs(options: &Map, message: String) -> String {
     }
 }
 
-/// Records a resource and returns its identity. `needs` adds to what the resource itself needs.
+/// Records a resource and returns its identity. `common.needs` adds to what the resource itself needs.
 ///
 /// # Errors
-/// When called outside of the evaluation of a recipe.
-pub fn declare(cx: &NativeCallContext, resource: impl Resource, needs: Vec<Id>) -> Rhai<Id> {
-    record(cx, Arc::new(General(resource)), needs)
+/// When called outside of the evaluation of a recipe, or for something absent that cannot be removed.
+pub fn declare(cx: &NativeCallContext, resource: impl Resource, common: impl Into<Common>) -> Rhai<Id> {
+    record(cx, Arc::new(General(resource)), common.into())
 }
 
 /// Records a resource on a node and returns its identity.
 ///
 /// # Errors
-/// When called outside of the evaluation of a recipe.
-pub fn declare_on_node(cx: &NativeCallContext, resource: impl NodeResource, needs: Vec<Id>) -> Rhai<Id> {
-    record(cx, Arc::new(OnNode(resource)), needs)
+/// As [`declare`].
+pub fn declare_on_node(cx: &NativeCallContext, resource: impl NodeResource, common: impl Into<Common>) -> Rhai<Id> {
+    record(cx, Arc::new(OnNode(resource)), common.into())
 }
 
 /// Notes that the recipe names a secret, for those who ask which it uses ([`Evaluated::secrets`](crate::Evaluated::secrets)).
@@ -125,12 +145,16 @@ pub fn secret_as_text(cx: &NativeCallContext, secret: &SecretRef) -> String {
     secret.in_text()
 }
 
-fn record(cx: &NativeCallContext, step: AnyStep, needs: Vec<Id>) -> Rhai<Id> {
+fn record(cx: &NativeCallContext, step: AnyStep, common: Common) -> Rhai<Id> {
     let Some(recorder) = cx.tag().and_then(|tag| tag.clone().try_cast::<Recorder>()) else {
         return throw(cx, NoRecorder);
     };
     let id = step.id();
-    recorder.push(Declared::new(step, needs, cx.call_position()));
+    if !common.present && step.removable() == Removable::No {
+        return throw(cx, NotRemovable { kind: id.kind().to_owned() });
+    }
+    let declared = Declared::new(step, common.needs, cx.call_position());
+    recorder.push(if common.present { declared } else { declared.to_be_removed() });
     Ok(id)
 }
 
@@ -138,6 +162,13 @@ fn record(cx: &NativeCallContext, step: AnyStep, needs: Vec<Id>) -> Rhai<Id> {
 #[error("this function declares a resource and can only be called from a recipe's `declare`")]
 #[diagnostic(code(kthw::recipe::outside_declare), help("move the call into `fn declare(cluster) {{ … }}`"))]
 struct NoRecorder;
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("a `{kind}` cannot be removed by itself, so it cannot be declared with `present: false`")]
+#[diagnostic(code(kthw::recipe::not_removable), help("leave the declaration out; what it made stays until what holds it goes"))]
+struct NotRemovable {
+    kind: String,
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,10 @@
 //! Running a recipe's `declare`: pure, bounded, and with nothing to show for it but the resources that it named.
 use crate::{
+    absent::{Absent, Presence},
     diagnostics::{RecipeError, from_rhai},
     id::Id,
     recipe::Recipe,
-    resource::AnyStep,
+    resource::{AnyStep, Removable},
 };
 use rhai::{CallFnOptions, Dynamic, Engine, Position, Scope};
 use std::sync::{Arc, Mutex};
@@ -14,17 +15,41 @@ pub struct Declared {
     pub(crate) step: AnyStep,
     pub(crate) extra_needs: Vec<Id>,
     pub(crate) position: Position,
+    pub(crate) presence: Presence,
 }
 
 impl Declared {
     pub(crate) fn new(step: AnyStep, extra_needs: Vec<Id>, position: Position) -> Self {
-        Self { step, extra_needs, position }
+        Self { step, extra_needs, position, presence: Presence::Present }
+    }
+
+    /// The same, to be removed.
+    #[must_use]
+    pub(crate) fn to_be_removed(self) -> Self {
+        Self { step: Arc::new(Absent(self.step)), presence: Presence::Absent, ..self }
+    }
+
+    /// The same, to be removed if it is wholly ours; anything else goes with what holds it, or stays.
+    #[must_use]
+    pub(crate) fn absent(self) -> Self {
+        match self.presence {
+            Presence::Present if self.step.removable() == Removable::Ours => self.to_be_removed(),
+            Presence::Present => Self { presence: Presence::Stays, ..self },
+            _ => self,
+        }
     }
 
     /// The resource's identity.
     pub fn id(&self) -> Id {
         self.step.id()
     }
+}
+
+/// The same declarations with everything absent that is wholly ours.
+#[must_use]
+pub fn all_absent(evaluated: Vec<Evaluated>) -> Vec<Evaluated> {
+    let turned = |one: Evaluated| Evaluated { declared: one.declared.into_iter().map(Declared::absent).collect(), ..one };
+    evaluated.into_iter().map(turned).collect()
 }
 
 /// A secret that a recipe named, and where.

@@ -3,6 +3,7 @@
 //! A recipe only *declares* resources; [`plan`](mod@plan) reads the world and shows the difference; [`run`](mod@run) makes it so.
 //! Writing needs an [`Effect`], which only a [`Permit`] makes, and only [`run`](mod@run) makes permits.
 
+mod absent;
 mod change;
 mod clock;
 mod declare;
@@ -31,11 +32,11 @@ mod wait;
 
 pub use change::{Change, Refusal};
 pub use clock::{Clock, SystemClock};
-pub use declare::{Options, Rhai, declare, declare_on_node, note_secret, secret_as_text, throw};
+pub use declare::{Common, Options, Rhai, declare, declare_on_node, note_secret, secret_as_text, throw};
 pub use diagnostics::{BadOption, RecipeError, RecipeErrors, nearest};
 pub use door::{Effect, Intent, Permit};
 pub use error::{Error, Kind, Result};
-pub use evaluate::{Declared, Evaluated, NamedSecret, evaluate, limits};
+pub use evaluate::{Declared, Evaluated, NamedSecret, all_absent, evaluate, limits};
 pub use event::{Event, Events, Outcome, RunStamp, SCHEMA, Stamped, progress, silent};
 pub use field::{Cost, Field, field, secret_field};
 pub use graph::{Graph, GraphError};
@@ -45,7 +46,7 @@ pub use peers::{BoxFuture, Peers};
 pub use plan::{Choice, Plan, Planned, check, plan};
 pub use recipe::{Header, Library, Need, Recipe, Source};
 pub use redact::{forget_secrets, presentable, redacted};
-pub use resource::{Lane, NodeResource, Resource, Work};
+pub use resource::{Lane, NodeResource, Removable, Resource, Work};
 pub use run::{Report, RunOptions, execute, run};
 pub use secret::{Secret, SecretRef};
 pub use stop::Stop;

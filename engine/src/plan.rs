@@ -1,5 +1,6 @@
 //! Planning: read the world once, compare, and say what would change. Nothing here can write.
 use crate::{
+    absent::Presence,
     change::Change,
     error::{Error, Result},
     evaluate::Evaluated,
@@ -46,7 +47,7 @@ pub struct Planned {
     /// What would change.
     #[serde(flatten)]
     pub change: Change,
-    /// Whether the run may change it; false for what [`Plan::only`] left out.
+    /// Whether it is a part of what was asked for; false for what [`Plan::only`] left out, and for what is absent as it should be.
     pub chosen: bool,
     /// Whether what needs it cannot be there before it is as wanted.
     #[serde(skip)]
@@ -74,6 +75,23 @@ impl Plan {
     /// How many resources are not as declared, or could not be looked at.
     pub fn changes(&self) -> usize {
         self.planned.iter().filter(|one| !one.change.is_none()).count()
+    }
+
+    /// How many resources a run would remove.
+    pub fn deletes(&self) -> usize {
+        self.planned.iter().filter(|one| one.change == Change::Delete).count()
+    }
+
+    /// Checks that a run would remove no more resources than this.
+    ///
+    /// # Errors
+    /// When it would.
+    pub fn check_max_destroy(&self, at_most: Option<usize>) -> Result<()> {
+        let deletes = self.deletes();
+        match at_most {
+            Some(at_most) if deletes > at_most => Err(Error::refused(TooMany { deletes, at_most })),
+            _ => Ok(()),
+        }
     }
 
     /// How many resources a run would work on: all that are not as declared, but for the refused.
@@ -116,9 +134,9 @@ pub async fn plan(evaluated: &[Evaluated], peers: &Peers, events: &Events) -> Re
             id: item.id.clone(),
             phase: item.recipe.source.name.clone(),
             node: item.node.map(|node| order.nodes[node].node.clone()),
+            chosen: item.presence == Presence::Present || !change.is_none(),
             // After all reading: only now is it known which secrets are used.
             change: change.presentable(),
-            chosen: true,
             hides,
         });
         seen.push(how);
@@ -133,4 +151,15 @@ pub async fn plan(evaluated: &[Evaluated], peers: &Peers, events: &Events) -> Re
 /// The same as [`plan`] for wrong recipes.
 pub fn check(evaluated: &[Evaluated]) -> Result<Vec<Id>> {
     Ok(order(evaluated)?.items.into_iter().map(|item| item.id).collect())
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("{deletes} resources would be removed, and at most {at_most} may be")]
+#[diagnostic(
+    code(kthw::plan::max_destroy),
+    help("nothing was changed; look at what the plan removes, and raise `--max-destroy` if that is meant")
+)]
+struct TooMany {
+    deletes: usize,
+    at_most: usize,
 }

@@ -28,6 +28,9 @@ pub struct Run {
     /// Change only what is on this node, and its machine; may be repeated
     #[arg(long, value_name = "NODE")]
     node: Vec<String>,
+    /// Refuse to remove more resources than this
+    #[arg(long, value_name = "COUNT")]
+    max_destroy: Option<usize>,
 }
 
 impl Run {
@@ -55,6 +58,7 @@ impl Run {
         drop(events);
         ui.plan(&plan);
         world.save()?;
+        plan.check_max_destroy(self.max_destroy)?;
         if self.dry_run || plan.work() == 0 {
             return Ok(code_of(&plan, self.exit_code));
         }
@@ -76,13 +80,17 @@ impl Run {
     }
 }
 
-/// Applies the plan; Ctrl-C once finishes what is under way, twice ends at once.
+/// Applies the plan.
 async fn apply(plan: Plan, world: &session::World, stamp: &RunStamp, ui: &Ui) -> Report {
     let stop = Stop::default();
     let asked = stop.clone();
     let options = RunOptions { stop, number: Some(stamp.number()), ..RunOptions::default() };
     let events = ui.events(stamp);
-    let run = kthw_engine::run(plan, world.peers(), &events, &options);
+    until_ended(kthw_engine::run(plan, world.peers(), &events, &options), &asked, ui).await
+}
+
+/// Waits for a run to end; Ctrl-C once asks it to stop, twice ends at once.
+pub(super) async fn until_ended(run: impl Future<Output = Report>, asked: &Stop, ui: &Ui) -> Report {
     tokio::pin!(run);
     loop {
         tokio::select! {
@@ -99,7 +107,7 @@ async fn apply(plan: Plan, world: &session::World, stamp: &RunStamp, ui: &Ui) ->
 }
 
 /// The exit code of a plan that is not carried out: 3 when a part of it could not be looked at, 1 when a part is refused.
-fn code_of(plan: &Plan, tell_changes: bool) -> u8 {
+pub(super) fn code_of(plan: &Plan, tell_changes: bool) -> u8 {
     let any = |word: &str| plan.planned().iter().any(|one| one.change.word() == word);
     match () {
         () if any("unknown") => 3,
@@ -109,7 +117,7 @@ fn code_of(plan: &Plan, tell_changes: bool) -> u8 {
     }
 }
 
-fn exit_code(report: &Report) -> u8 {
+pub(super) fn exit_code(report: &Report) -> u8 {
     let kinds: Vec<Kind> = report.failures.iter().map(|(_, error)| error.kind()).collect();
     match () {
         () if kinds.is_empty() && report.skipped() + report.refused() > 0 => 1,

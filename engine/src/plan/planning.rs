@@ -1,5 +1,6 @@
 //! Decides about one resource after the other, each as soon as all that it needs is decided.
 use crate::{
+    absent::Presence,
     change::{Change, Refusal},
     error::{Error, Kind, Result},
     field::Field,
@@ -51,6 +52,8 @@ struct Entry {
     decided: Option<Decided>,
     /// The resource because of which this one is unknown.
     because_of: Option<usize>,
+    /// Whether it decides for what lives inside of it, which is not there, or goes or stays with it.
+    decides_inside: bool,
 }
 
 /// How far the look at a node is.
@@ -94,6 +97,9 @@ impl<'a> Planning<'a> {
 
     fn turn(&mut self, one: usize) -> Result<Option<Task>> {
         let item = &self.order.items[one];
+        if item.presence != Presence::Present && self.is_settled_by_its_needs(one) {
+            return Ok(None);
+        }
         if let Some(unknown) = item.needs.iter().find(|need| self.hides(**need) && self.is_not_known(**need)) {
             self.decide_unknown_because_of(one, *unknown);
             return Ok(None);
@@ -116,6 +122,19 @@ impl<'a> Planning<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// Decides about something that is to be absent, if what holds it says enough: it goes with that, or was never there.
+    fn is_settled_by_its_needs(&mut self, one: usize) -> bool {
+        let item = &self.order.items[one];
+        let decided = item.needs.iter().any(|need| self.entries[*need].decides_inside);
+        let not_made = item.needs.iter().any(|need| matches!(self.change(*need), Some(Change::Create(_))) && self.hides(*need));
+        self.entries[one].decides_inside = decided || not_made;
+        let settled = decided || not_made || item.presence == Presence::Stays;
+        if settled {
+            self.decide(one, Change::None, Seen::No);
+        }
+        settled
     }
 
     /// Notes what a look found.
@@ -233,6 +252,9 @@ impl<'a> Planning<'a> {
             Change::Refused(_) => matches!(seen, Seen::No) || item.step.hides_dependents(&change),
             change => item.step.hides_dependents(change),
         };
+        if item.presence == Presence::Absent && item.step.holds_dependents() {
+            self.entries[one].decides_inside |= !matches!(change, Change::Unknown(_));
+        }
         self.entries[one].decided = Some(Decided { change, hides, seen });
         self.readiness.done(one);
     }

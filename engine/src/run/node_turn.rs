@@ -4,12 +4,15 @@ use super::{
     schedule::{Schedule, State, Task},
     settle::within_consent,
 };
-use crate::{change::Change, error::Result, event::Outcome, plan::refreshed_because, resource::Work};
+use crate::{absent::Presence, change::Change, error::Result, event::Outcome, plan::refreshed_because, resource::Work};
 
 impl Schedule<'_> {
     pub(super) fn on_node(&mut self, node: usize) -> Option<Task> {
         let order = self.order;
-        let members: Vec<usize> = order.nodes[node].items.iter().copied().filter(|one| self.is_waiting(*one)).collect();
+        let waiting = order.nodes[node].items.iter().copied().filter(|one| self.is_waiting(*one));
+        // What is removed goes in the opposite order.
+        let (mut members, going): (Vec<usize>, Vec<usize>) = waiting.partition(|one| order.items[*one].presence == Presence::Present);
+        members.extend(going.into_iter().rev());
         let unseen: Vec<usize> = members.iter().copied().filter(|one| !self.turns[*one].looked && !order.items[*one].opens_node).collect();
         if unseen.iter().any(|one| self.readiness.open(*one) == 0) {
             return Some(Task::Read { node, members: unseen });

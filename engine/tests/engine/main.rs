@@ -1,6 +1,7 @@
 //! The engine on a tiny world: plans, runs, and everything that may happen between the two.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod absent;
 mod converge;
 mod door;
 mod order;

@@ -45,7 +45,7 @@ mod api {
             Err(error) => return throw(&cx, error),
         };
         match Operator::new(place, &options.spec.version) {
-            Ok(operator) => declare(&cx, operator, options.needs),
+            Ok(operator) => declare(&cx, operator, options.common),
             Err(error) => throw(&cx, error),
         }
     }
@@ -67,7 +67,7 @@ mod api {
             Err(error) => return throw(&cx, error),
         };
         match options.spec.documents() {
-            Ok(documents) => declare(&cx, Manifest::new(Id::new("calico.installation", &place.cluster), place, documents), options.needs),
+            Ok(documents) => declare(&cx, Manifest::new(Id::new("calico.installation", &place.cluster), place, documents), options.common),
             Err(error) => throw(&cx, error),
         }
     }

@@ -88,7 +88,7 @@ mod api {
         let ControlPlaneSpec { version, endpoint, pod_subnet, service_subnet } = options.spec;
         let spec = ClusterSpec { version, endpoint, pod_subnet, service_subnet };
         match ControlPlane::new(cluster.workspace().clone(), spec) {
-            Ok(resource) => declare_on_node(&cx, resource, options.needs),
+            Ok(resource) => declare_on_node(&cx, resource, options.common),
             Err(error) => throw(&cx, error),
         }
     }
@@ -121,7 +121,7 @@ mod api {
         match Place::of(cluster.workspace()) {
             Ok(place) => {
                 let worker = Worker { workspace: cluster.workspace().clone(), place, node: node.spec().clone() };
-                declare_on_node(&cx, worker, options.needs)
+                declare_on_node(&cx, worker, options.common)
             }
             Err(error) => throw(&cx, error),
         }
@@ -158,7 +158,7 @@ mod api {
     pub fn containerd_config_with(cx: NativeCallContext, cluster: Cluster, node: Node, options: Map) -> Rhai<Id> {
         let options = Options::<NoSpec>::parse(&cx, "kubeadm::containerd_config", options)?;
         let config = ContainerdConfig { workspace: cluster.workspace().clone(), node: node.name().to_owned() };
-        declare_on_node(&cx, config, options.needs)
+        declare_on_node(&cx, config, options.common)
     }
 
     /// Returns a `hosts.toml` that lets containerd pull a registry's images from a mirror.

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList;
 use kthw_engine::{Clock, Effect};
 use kube::{
     Api, Config, Result,
-    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams},
     client::Body,
 };
 use serde_json::Value;
@@ -88,6 +88,17 @@ impl Client {
     pub async fn apply(&self, at: &At, name: &str, body: &Value, _effect: &Effect) -> Result<()> {
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         self.api(at).patch(name, &parameters, &Patch::Apply(body)).await.map(drop)
+    }
+
+    /// Removes an object; what depends on it goes with it, in the background. That it is gone already is fine.
+    ///
+    /// # Errors
+    /// A server that cannot be reached or refuses.
+    pub async fn delete(&self, at: &At, name: &str, _effect: &Effect) -> Result<()> {
+        match self.api(at).delete(name, &DeleteParams::background()).await {
+            Err(error) if super::error::is_not_found(&error) => Ok(()),
+            done => done.map(drop),
+        }
     }
 
     fn api(&self, at: &At) -> Api<DynamicObject> {

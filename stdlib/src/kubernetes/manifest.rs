@@ -4,7 +4,7 @@ use super::{
     objects::{self, LiveObjects},
     place::Place,
 };
-use kthw_engine::{Change, Id, Peers, Permit, Resource, Result};
+use kthw_engine::{Change, Id, Peers, Permit, Removable, Resource, Result};
 use std::sync::Arc;
 
 /// A set of objects that a recipe writes out.
@@ -24,6 +24,7 @@ impl Manifest {
 
 impl Resource for Manifest {
     type Live = LiveObjects;
+    const REMOVABLE: Removable = Removable::Ours;
 
     fn id(&self) -> Id {
         self.id.clone()
@@ -50,5 +51,14 @@ impl Resource for Manifest {
             None => objects::read(&client, &self.documents).await?,
         };
         objects::apply(peers, &client, &live, permit).await
+    }
+
+    fn keeps(&self, live: &LiveObjects) -> Option<String> {
+        live.keeps()
+    }
+
+    async fn remove(&self, live: LiveObjects, peers: &Peers, permit: &Permit) -> Result<()> {
+        let client = objects::client(peers, &self.place.node).await?;
+        objects::remove(peers, &client, &live, permit).await
     }
 }

@@ -77,7 +77,7 @@ mod api {
             Err(error) => return throw(&cx, error),
         };
         match Place::of(cluster.workspace()) {
-            Ok(place) => declare(&cx, Manifest::new(Id::new("kubernetes.manifest", name), place, documents), options.needs),
+            Ok(place) => declare(&cx, Manifest::new(Id::new("kubernetes.manifest", name), place, documents), options.common),
             Err(error) => throw(&cx, error),
         }
     }
@@ -109,7 +109,7 @@ mod api {
     pub fn node_ready_with(cx: NativeCallContext, cluster: Cluster, node: Node, options: Map) -> Rhai<Id> {
         let options = Options::<NoSpec>::parse(&cx, "kubernetes::node_ready", options)?;
         match Place::of(cluster.workspace()) {
-            Ok(place) => declare(&cx, NodeReady { place, node: node.name().to_owned() }, options.needs),
+            Ok(place) => declare(&cx, NodeReady { place, node: node.name().to_owned() }, options.common),
             Err(error) => throw(&cx, error),
         }
     }

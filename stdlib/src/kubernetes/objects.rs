@@ -41,6 +41,17 @@ impl LiveObjects {
         }))
     }
 
+    /// The objects that are there and that kthw applied.
+    fn ours(&self) -> impl Iterator<Item = &Arc<Document>> {
+        let applied = |live: &Value| live["metadata"]["annotations"][APPLIED].is_string();
+        self.found.iter().filter(move |(_, live)| live.as_ref().is_some_and(applied)).map(|(document, _)| document)
+    }
+
+    /// Why they are never removed: not one of them was applied by kthw.
+    pub fn keeps(&self) -> Option<String> {
+        self.ours().next().is_none().then(|| "what is there was not made by kthw".into())
+    }
+
     /// The objects that are not as declared.
     fn differing(&self) -> Vec<Arc<Document>> {
         let differs = |document: &Document, live: &Option<Value>| live.as_ref().is_none_or(|live| !compare(document, live).is_empty());
@@ -111,6 +122,37 @@ pub async fn apply(peers: &Peers, client: &Client, live: &LiveObjects, permit: &
         }
     }
     Ok(())
+}
+
+/// Removes the objects that kthw applied, the last of the manifest first, and sees that they are gone.
+///
+/// # Errors
+/// What the server refuses, and objects that stay because something keeps them.
+pub async fn remove(peers: &Peers, client: &Client, live: &LiveObjects, permit: &Permit) -> Result<()> {
+    let mut documents: Vec<_> = live.ours().cloned().collect();
+    documents.sort_by_key(|document| document.tier());
+    documents.reverse();
+    let kinds = Kinds::discover(client, &documents).await?;
+    for (index, document) in documents.iter().enumerate() {
+        progress(format!("removing {document} ({} of {})", index + 1, documents.len()));
+        // A kind that is no longer served went with its definition, and its objects with it.
+        let Some(at) = kinds.at(document) else { continue };
+        let refused = |error: &kube::Error| Error::peer(ApplyObject { what: document.to_string(), reason: in_words(error) });
+        let intent = Intent::on("kubernetes", format!("removing {document}"));
+        permit.effect(intent, async |effect| client.delete(&at, &document.name, effect).await.map_err(|error| refused(&error))).await?;
+    }
+    let (documents, kinds) = (&documents, &kinds);
+    let help = "`kubectl get` shows its `metadata.finalizers`: what keeps it has to let it go";
+    wait(peers, Limit::minutes(2), "the objects to be gone", help, || async move {
+        for document in documents {
+            let Some(at) = kinds.at(document) else { continue };
+            if get(client, &at, document).await?.is_some() {
+                return Ok(Poll::Pending(format!("{document} is still there")));
+            }
+        }
+        Ok(Poll::Ready(()))
+    })
+    .await
 }
 
 async fn get(client: &Client, at: &At, document: &Document) -> Result<Option<Value>> {

@@ -30,6 +30,20 @@ pub struct Guest {
     /// Its name; missing for a few seconds after it was made.
     #[serde(default)]
     pub name: Option<String>,
+    /// 1 for a template.
+    #[serde(default)]
+    pub template: Option<u8>,
+    /// Its tags, with `;` between them.
+    #[serde(default)]
+    pub tags: Option<String>,
+}
+
+impl Guest {
+    /// Whether it is a template that kthw made, for whatever workspace.
+    pub fn is_template_of_kthw(&self) -> bool {
+        let tagged = self.tags.as_deref().is_some_and(|tags| tags.split([';', ',', ' ']).any(|tag| tag == "kthw"));
+        self.template == Some(1) && tagged
+    }
 }
 
 /// What is known of the guests of one cluster.
@@ -116,7 +130,7 @@ pub(super) async fn called(client: &Client, name: &str) -> Result<Vec<u32>, Fail
 /// A machine was made here.
 pub(super) async fn remember(client: &Client, vmid: u32, node: &str, name: &str) {
     if let Some(listed) = &mut *client.guests().listed.lock().await {
-        let guest = Guest { vmid, node: node.to_owned(), kind: "qemu".into(), name: Some(name.to_owned()) };
+        let guest = Guest { vmid, node: node.to_owned(), kind: "qemu".into(), name: Some(name.to_owned()), template: None, tags: None };
         Arc::make_mut(&mut listed.guests).insert(vmid, guest);
     }
 }

@@ -17,6 +17,9 @@ const MAKING: Limit = Limit::minutes(10);
 /// How long changes of a machine may take.
 const CHANGING: Limit = Limit::minutes(10);
 
+/// The tag by which people keep a machine from being removed.
+const PROTECTED: &str = "protected";
+
 /// A machine: its VM id, and the Proxmox node that it is on at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
@@ -35,6 +38,17 @@ pub struct Found {
     pub config: Config,
     /// Whether it runs.
     pub running: bool,
+}
+
+impl Found {
+    /// Why it is not to be removed: Proxmox's own protection, or the tag `protected`.
+    pub fn protection(&self) -> Option<String> {
+        if self.config.flag("protection", false) {
+            return Some(format!("VM {} has protection mode enabled in Proxmox", self.machine.vmid));
+        }
+        let tagged = self.config.tags().iter().any(|tag| tag == PROTECTED);
+        tagged.then(|| format!("VM {} has the tag `{PROTECTED}`", self.machine.vmid))
+    }
 }
 
 /// Finds the machine with this VM id, wherever it is, and waits while it is still being made.
@@ -209,6 +223,35 @@ impl Machine {
             }
             done => done,
         }
+    }
+
+    /// Stops it at once, as pulling the plug does. That it is stopped already is fine.
+    ///
+    /// # Errors
+    /// When Proxmox refuses or a lock stays.
+    pub async fn stop(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        let vmid = self.vmid.to_string();
+        let call = Call::post(["nodes", &self.host, "qemu", &vmid, "status", "stop"]);
+        self.change(&format!("the stop of VM {vmid}"), &call, client, peers, permit).await
+    }
+
+    /// Removes it with its disks, and sees that it is gone.
+    ///
+    /// # Errors
+    /// When Proxmox refuses, a lock stays, or it is still there.
+    pub async fn remove(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        let what = format!("the removal of VM {}", self.vmid);
+        let vmid = self.vmid.to_string();
+        let call = Call::delete(["nodes", &self.host, "qemu", &vmid]).with("purge", 1).with("destroy-unreferenced-disks", 1);
+        self.change(&what, &call, client, peers, permit).await?;
+        let help = "look at its tasks in Proxmox, and run again";
+        wait(peers, Limit::seconds(30), &format!("VM {vmid} to be gone"), help, async || {
+            Ok(match self.config(client).await? {
+                None => Poll::Ready(()),
+                Some(_) => Poll::Pending("Proxmox still has its configuration".into()),
+            })
+        })
+        .await
     }
 
     /// Removes it with its disks. `effect` is what it is part of.

@@ -39,9 +39,9 @@ mod api {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn template(cx: NativeCallContext, cluster: Cluster, name: &str, options: Map) -> Rhai<Id> {
-        let Options { spec, needs } = Options::<TemplateSpec>::parse(&cx, "proxmox::template", options)?;
+        let Options { spec, common } = Options::<TemplateSpec>::parse(&cx, "proxmox::template", options)?;
         match Template::new(&cluster.workspace().name, name, spec) {
-            Ok(template) => declare(&cx, template, needs),
+            Ok(template) => declare(&cx, template, common),
             Err(error) => throw(&cx, error),
         }
     }
@@ -75,9 +75,9 @@ mod api {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn vm(cx: NativeCallContext, _cluster: Cluster, node: Node, options: Map) -> Rhai<Id> {
-        let Options { spec, needs } = Options::<VmSpec>::parse(&cx, "proxmox::vm", options)?;
+        let Options { spec, common } = Options::<VmSpec>::parse(&cx, "proxmox::vm", options)?;
         match Vm::new(&node, spec) {
-            Ok(vm) => declare(&cx, vm, needs),
+            Ok(vm) => declare(&cx, vm, common),
             Err(error) => throw(&cx, error),
         }
     }
@@ -101,9 +101,9 @@ mod api {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn token(cx: NativeCallContext, cluster: Cluster, name: &str, options: Map) -> Rhai<Id> {
-        let Options { spec, needs } = Options::<TokenSpec>::parse(&cx, "proxmox::token", options)?;
+        let Options { spec, common } = Options::<TokenSpec>::parse(&cx, "proxmox::token", options)?;
         match Token::new(&cluster, name, spec) {
-            Ok(token) => declare(&cx, token, needs),
+            Ok(token) => declare(&cx, token, common),
             Err(error) => throw(&cx, error),
         }
     }

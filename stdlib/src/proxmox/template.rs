@@ -8,7 +8,7 @@ use super::{
     ownership::Mark,
     task::retry_locked,
 };
-use kthw_engine::{Change, Cost, Error, Field, Id, Intent, Limit, Peers, Permit, Resource, Result, field};
+use kthw_engine::{Change, Cost, Error, Field, Id, Intent, Limit, Peers, Permit, Removable, Resource, Result, field};
 use miette::Diagnostic;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -157,14 +157,30 @@ impl Template {
         cpu.into_iter().chain(net).collect()
     }
 
-    async fn fetch_image(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+    async fn has_image(&self, client: &Client) -> Result<bool> {
         #[derive(Deserialize)]
         struct Volume {
             volid: String,
         }
         let call = Call::get(["nodes", &self.spec.node, "storage", &self.spec.images, "content"]).with("content", "import");
         let there: Vec<Volume> = client.get(&call).await?;
-        if there.iter().any(|volume| volume.volid == self.volume()) {
+        Ok(there.iter().any(|volume| volume.volid == self.volume()))
+    }
+
+    /// Removes the image that the template was imported from, unless another workspace's template may have come from it too.
+    async fn remove_image(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        let others = guests::all(client).await?.values().any(|guest| guest.vmid != self.spec.vmid && guest.is_template_of_kthw());
+        if others || !self.has_image(client).await? {
+            return Ok(());
+        }
+        let call = Call::delete(["nodes", &self.spec.node, "storage", &self.spec.images, "content", &self.volume()]);
+        let what = format!("the removal of {}", self.volume());
+        let work = async |effect: &_| finish(client.write(&call, effect).await?, client, peers, &what).await;
+        permit.effect(Intent::on("proxmox", &what), work).await
+    }
+
+    async fn fetch_image(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        if self.has_image(client).await? {
             return Ok(());
         }
         let what = format!("the download of {} to {}", self.spec.file, self.spec.images);
@@ -215,6 +231,7 @@ impl Template {
 
 impl Resource for Template {
     type Live = Found;
+    const REMOVABLE: Removable = Removable::Ours;
 
     fn id(&self) -> Id {
         Self::id_of(&self.name)
@@ -271,6 +288,17 @@ impl Resource for Template {
             return Ok(());
         }
         machine.convert(client, peers, permit).await
+    }
+
+    fn keeps(&self, live: &Found) -> Option<String> {
+        live.protection()
+    }
+
+    /// The image first: when the template is gone, nobody looks for it any more.
+    async fn remove(&self, live: Found, peers: &Peers, permit: &Permit) -> Result<()> {
+        let client = peers.get::<Client>()?;
+        self.remove_image(client, peers, permit).await?;
+        live.machine.remove(client, peers, permit).await
     }
 }
 

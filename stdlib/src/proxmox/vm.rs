@@ -7,7 +7,7 @@ use super::{
     template::Template,
 };
 use crate::workspace::{CloneMode, Node};
-use kthw_engine::{Change, Cost, Field, Id, Peers, Permit, Resource, Result, field};
+use kthw_engine::{Change, Cost, Field, Id, Peers, Permit, Removable, Resource, Result, field};
 use miette::Diagnostic;
 use serde::Deserialize;
 use std::{fmt, net::Ipv4Addr};
@@ -246,6 +246,8 @@ impl Vm {
 
 impl Resource for Vm {
     type Live = Live;
+    const REMOVABLE: Removable = Removable::Ours;
+    const HOLDS_DEPENDENTS: bool = true;
 
     fn id(&self) -> Id {
         Id::new("proxmox.vm", &self.node)
@@ -275,6 +277,14 @@ impl Resource for Vm {
 
     async fn apply(&self, live: Option<Live>, peers: &Peers, permit: &Permit) -> Result<()> {
         self.make_so(live, peers, permit).await
+    }
+
+    fn keeps(&self, live: &Live) -> Option<String> {
+        live.found.protection()
+    }
+
+    async fn remove(&self, live: Live, peers: &Peers, permit: &Permit) -> Result<()> {
+        self.unmake(live, peers, permit).await
     }
 }
 

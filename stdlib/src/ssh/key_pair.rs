@@ -54,8 +54,8 @@ pub mod api {
     /// ```
     #[rhai_fn(return_raw, volatile, name = "key_pair")]
     pub fn key_pair(cx: NativeCallContext, cluster: Cluster, options: Map) -> Rhai<Id> {
-        let Options { spec, needs } = Options::<KeyPairSpec>::parse(&cx, "ssh::key_pair", options)?;
-        declare(&cx, KeyPair::new(&cluster, spec), needs)
+        let Options { spec, common } = Options::<KeyPairSpec>::parse(&cx, "ssh::key_pair", options)?;
+        declare(&cx, KeyPair::new(&cluster, spec), common)
     }
 }
 

@@ -3,7 +3,7 @@ use super::declare::{NeedsOnly, checked_path, declare, path_at};
 use super::file::kind_field;
 use crate::workspace::Node;
 use kthw_engine::{
-    BadOption, Change, Cost, Field, Id, NodeResource, Result, Rhai, Work, field,
+    BadOption, Change, Cost, Field, Id, NodeResource, Removable, Result, Rhai, Work, field,
     node::{Action, Finding, PathKind, Probe},
 };
 use rhai::plugin::*;
@@ -24,7 +24,7 @@ pub mod api {
         symlink_with(cx, node, path, target, Map::new())
     }
 
-    /// Keeps a symbolic link at `path` that points at `target`. Options: `needs` only.
+    /// Keeps a symbolic link at `path` that points at `target`. Options: `needs`, and `present: false` to have it removed.
     ///
     /// ```rhai
     /// for node in cluster.nodes {
@@ -58,6 +58,7 @@ impl Symlink {
 
 impl NodeResource for Symlink {
     type Live = PathKind;
+    const REMOVABLE: Removable = Removable::Declared;
 
     fn id(&self) -> Id {
         Id::new("ssh.symlink", format!("{}{}", self.node, self.path))
@@ -82,6 +83,14 @@ impl NodeResource for Symlink {
             // Whatever stands there is somebody's; it is never removed to make room.
             Some(other) => Change::between([kind_field(other, "symlink").map(|field| field.at(Cost::Replacement))]),
         }
+    }
+
+    fn keeps(&self, live: &PathKind) -> Option<String> {
+        (!matches!(live, PathKind::Symlink { .. })).then(|| format!("{} is no symbolic link", self.path))
+    }
+
+    fn removal(&self, _: &PathKind) -> Vec<Action> {
+        vec![Action::Remove { path: self.path.clone() }]
     }
 
     fn work(&self, _: Option<&PathKind>, _: bool) -> Work {

@@ -61,6 +61,13 @@ impl World {
         Ok(())
     }
 
+    pub async fn unmake(&self, machine: &str, _: &Effect) -> kthw_engine::Result<()> {
+        self.machines.lock().unwrap().remove(machine);
+        self.files.lock().unwrap().retain(|(node, _), _| node != machine);
+        self.log(&format!("-{machine}"));
+        Ok(())
+    }
+
     pub fn log(&self, made: &str) {
         self.log.lock().unwrap().push(made.to_owned());
     }
@@ -98,17 +105,26 @@ pub fn engine() -> Engine {
     module.set_native_fn("machine", |cx: NativeCallContext<'_>, name: &str, cores: i64| -> Rhai<_> {
         declare(&cx, Machine { name: name.into(), cores: cores as u32 }, vec![])
     });
+    module.set_native_fn("machine", |cx: NativeCallContext<'_>, name: &str, cores: i64, options: Map| -> Rhai<_> {
+        let Options::<Nothing> { common, .. } = Options::parse(&cx, "tiny::machine", options)?;
+        declare(&cx, Machine { name: name.into(), cores: cores as u32 }, common)
+    });
     module.set_native_fn("file", |cx: NativeCallContext<'_>, node: &str, path: &str, options: Map| -> Rhai<_> {
-        let Options::<FileSpec> { spec, needs } = Options::parse(&cx, "tiny::file", options)?;
-        declare_on_node(&cx, File { node: node.into(), path: path.into(), spec }, needs)
+        let Options::<FileSpec> { spec, common } = Options::parse(&cx, "tiny::file", options)?;
+        declare_on_node(&cx, File { node: node.into(), path: path.into(), spec }, common)
     });
     module.set_native_fn("step", |cx: NativeCallContext<'_>, name: &str, options: Map| -> Rhai<_> {
-        let Options::<StepSpec> { spec, needs } = Options::parse(&cx, "tiny::step", options)?;
-        declare(&cx, Step { name: name.into(), spec }, needs)
+        let Options::<StepSpec> { spec, common } = Options::parse(&cx, "tiny::step", options)?;
+        declare(&cx, Step { name: name.into(), spec }, common)
     });
     engine.register_static_module("tiny", module.into());
     engine
 }
+
+/// No options of its own.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
 
 pub struct Recipes(pub BTreeMap<&'static str, String>);
 

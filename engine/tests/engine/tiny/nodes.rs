@@ -34,6 +34,10 @@ impl TinyNodes {
 
     fn change_block(&self, node: &str, block: &Block) -> BlockOutcome {
         for (number, action) in block.actions.iter().enumerate() {
+            if let Action::Remove { path } = action {
+                self.0.files.lock().unwrap().remove(&(node.into(), path.clone()));
+                self.0.log(&format!("-{node}{path}"));
+            }
             let Action::Write { path, content, mode, .. } = action else { continue };
             if self.0.broken.lock().unwrap().contains(path) {
                 return BlockOutcome::Failed {

@@ -1,6 +1,8 @@
 //! What the tiny world is made of: a machine, a file on it, and a step that is there or not.
 use super::World;
-use kthw_engine::{Change, Cost, Error, Field, Id, Intent, Lane, NodeResource, Peers, Permit, Resource, Result, Work, field, node::*};
+use kthw_engine::{
+    Change, Cost, Error, Field, Id, Intent, Lane, NodeResource, Peers, Permit, Removable, Resource, Result, Work, field, node::*,
+};
 use std::sync::Arc;
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -21,6 +23,8 @@ pub struct Machine {
 
 impl Resource for Machine {
     type Live = u32;
+    const REMOVABLE: Removable = Removable::Ours;
+    const HOLDS_DEPENDENTS: bool = true;
     fn id(&self) -> Id {
         Id::new("tiny.machine", &self.name)
     }
@@ -43,6 +47,14 @@ impl Resource for Machine {
         let world = world(peers)?;
         let intent = Intent::on("tiny", format!("the machine {}", self.name)).told_by("its name");
         permit.effect(intent, async |effect| world.make(&self.name, self.cores, effect).await).await
+    }
+    fn keeps(&self, live: &u32) -> Option<String> {
+        (*live == 64).then(|| "it has 64 cores, which nobody throws away".into())
+    }
+    async fn remove(&self, _: u32, peers: &Peers, permit: &Permit) -> Result<()> {
+        let world = world(peers)?;
+        let intent = Intent::on("tiny", format!("the end of the machine {}", self.name));
+        permit.effect(intent, async |effect| world.unmake(&self.name, effect).await).await
     }
 }
 
@@ -68,6 +80,7 @@ pub struct File {
 
 impl NodeResource for File {
     type Live = PathState;
+    const REMOVABLE: Removable = Removable::Ours;
     fn id(&self) -> Id {
         Id::new("tiny.file", format!("{}{}", self.node, self.path))
     }
@@ -95,6 +108,9 @@ impl NodeResource for File {
         let Some(live) = live else { return Change::create([Field::new("content", &self.spec.content)]) };
         let content = String::from_utf8_lossy(live.content.as_deref().unwrap_or_default()).into_owned();
         Change::between([field("content", content, self.spec.content.clone()), field("mode", live.mode, 0o644)])
+    }
+    fn removal(&self, _: &PathState) -> Vec<Action> {
+        vec![Action::Remove { path: self.path.clone() }]
     }
     fn work(&self, _: Option<&PathState>, _: bool) -> Work {
         let content = Content::plain(&self.spec.content);

@@ -37,6 +37,17 @@ impl Vm {
         Ok(Some(Live { found, keys: self.keys.read(peers.get::<Secrets>()?).await? }))
     }
 
+    /// Removes the machine, and forgets its host keys when it was seen to be gone.
+    pub(super) async fn unmake(&self, live: Live, peers: &Peers, permit: &Permit) -> Result<()> {
+        let client = peers.get::<Client>()?;
+        let Found { machine, running, .. } = live.found;
+        if running {
+            machine.stop(client, peers, permit).await?;
+        }
+        machine.remove(client, peers, permit).await?;
+        self.forget_keys(peers, permit).await
+    }
+
     async fn find_ours(&self, client: &Client, peers: &Peers) -> Result<Option<Found>> {
         match machine::find(client, peers, self.vmid).await? {
             Some(found) if !found.config.mark().is_some_and(|mark| mark.is_of(&self.workspace, &self.node)) => {
