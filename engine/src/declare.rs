@@ -154,7 +154,7 @@ fn record(cx: &NativeCallContext, step: AnyStep, common: Common) -> Rhai<Id> {
         return throw(cx, NotRemovable { kind: id.kind().to_owned() });
     }
     let declared = Declared::new(step, common.needs, cx.call_position());
-    recorder.push(if common.present { declared } else { declared.to_be_removed() });
+    recorder.push(if common.present { declared } else { declared.going() });
     Ok(id)
 }
 

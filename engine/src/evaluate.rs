@@ -25,7 +25,7 @@ impl Declared {
 
     /// The same, to be removed.
     #[must_use]
-    pub(crate) fn to_be_removed(self) -> Self {
+    pub(crate) fn going(self) -> Self {
         Self { step: Arc::new(Absent(self.step)), presence: Presence::Absent, ..self }
     }
 
@@ -33,7 +33,7 @@ impl Declared {
     #[must_use]
     pub(crate) fn absent(self) -> Self {
         match self.presence {
-            Presence::Present if self.step.removable() == Removable::Ours => self.to_be_removed(),
+            Presence::Present if self.step.removable() == Removable::Ours => self.going(),
             Presence::Present => Self { presence: Presence::Stays, ..self },
             _ => self,
         }
