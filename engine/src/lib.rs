@@ -3,6 +3,7 @@
 //! A recipe only *declares* resources; [`plan`](mod@plan) reads the world and shows the difference; [`run`](mod@run) makes it so.
 //! Writing needs a [`Permit`], and only [`run`](mod@run) can make one.
 
+mod bounds;
 mod change;
 mod clock;
 mod declare;
@@ -29,10 +30,10 @@ mod wait;
 
 pub use change::{Change, Refusal};
 pub use clock::{Clock, SystemClock};
-pub use declare::{Options, Rhai, declare, declare_on_node, note_secret, secret_as_text, throw};
+pub use declare::{Options, Rhai, count_text, declare, declare_on_node, note_secret, secret_as_text, throw};
 pub use diagnostics::{BadOption, RecipeError, RecipeErrors, nearest};
 pub use error::{Error, Kind, Result};
-pub use evaluate::{Declared, Evaluated, NamedSecret, evaluate, limits};
+pub use evaluate::{Declared, Evaluated, NamedSecret, evaluate, limits, limits_for};
 pub use event::{Event, Events, Outcome, RunStamp, SCHEMA, Stamped, progress, silent};
 pub use field::{Cost, Field, field, secret_field};
 pub use graph::{Graph, GraphError};
