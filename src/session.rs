@@ -52,12 +52,13 @@ pub struct Prepared {
 /// # Errors
 /// Everything that is wrong with the recipes or the workspace.
 pub fn prepare(recipe: &str, options: &WorkspaceOptions) -> Result<Prepared> {
-    let engine = kthw_stdlib::script_engine();
+    let mut engine = kthw_stdlib::script_engine();
     let (library, name) = Recipes::locate(recipe);
     let graph = Graph::load(&engine, &library, &name).map_err(|error| Error::recipe(*error))?;
     let asked = options.workspace.clone().or_else(|| graph.root().header.workspace.clone());
     let asked = asked.ok_or_else(|| Error::usage(WhichWorkspace { recipe: graph.root().source.path.clone() }))?;
     let workspace = load(&asked, library.home(), options)?;
+    kthw_engine::limits_for(&mut engine, workspace.nodes.len());
     let cluster = Cluster::new(workspace.workspace.clone()).map_err(|error| Error::recipe(Unusable { why: error.to_string() }))?;
     let evaluated = graph
         .recipes()

@@ -1,5 +1,6 @@
 //! What a host function does when a recipe calls it: parse the options, record a resource, return its identity.
 use crate::{
+    bounds::{TooMuch, text_in},
     diagnostics::{BadOption, Thrown},
     error::Error,
     evaluate::{Declared, NamedSecret, Recorder},
@@ -58,6 +59,7 @@ impl<T: DeserializeOwned> Options<T> {
     /// # Errors
     /// An unknown or missing option or a wrong type, with the place of the call and the nearest option's name.
     pub fn parse(cx: &NativeCallContext, name: &'static str, mut map: Map) -> Rhai<Self> {
+        count_text(cx, map.iter().map(|(key, value)| key.len() + text_in(value)).sum())?;
         let mut needs = Vec::new();
         if let Some(wanted) = map.remove("needs") {
             let list = wanted.clone().into_array().unwrap_or_else(|_| vec![wanted]);
@@ -131,22 +133,37 @@ pub fn declare_on_node(cx: &NativeCallContext, resource: impl NodeResource, comm
 
 /// Notes that the recipe names a secret, for those who ask which it uses ([`Evaluated::secrets`](crate::Evaluated::secrets)).
 pub fn note_secret(cx: &NativeCallContext, secret: &SecretRef) {
-    if let (Some(recorder), Some(line)) = (cx.tag().and_then(|tag| tag.clone().try_cast::<Recorder>()), cx.call_position().line()) {
+    if let (Some(recorder), Some(line)) = (recorder(cx), cx.call_position().line()) {
         recorder.note(NamedSecret { name: secret.name.clone(), line });
     }
+}
+
+/// Counts bytes of text that a resource will hold and that are not in its options.
+///
+/// # Errors
+/// When the recipe has declared more than it may.
+pub fn count_text(cx: &NativeCallContext, bytes: usize) -> Rhai<()> {
+    match recorder(cx) {
+        Some(recorder) => recorder.count(0, bytes, cx.call_position()).or_else(|too_much: TooMuch| throw(cx, too_much)),
+        None => Ok(()),
+    }
+}
+
+fn recorder(cx: &NativeCallContext) -> Option<Recorder> {
+    cx.tag().and_then(|tag| tag.clone().try_cast::<Recorder>())
 }
 
 /// What a secret becomes in a text: a placeholder with its name. The recipe is refused for it when it has been evaluated, if no option
 /// refuses the text before.
 pub fn secret_as_text(cx: &NativeCallContext, secret: &SecretRef) -> String {
-    if let Some(recorder) = cx.tag().and_then(|tag| tag.clone().try_cast::<Recorder>()) {
+    if let Some(recorder) = recorder(cx) {
         recorder.note_text(&secret.name, cx.call_position());
     }
     secret.in_text()
 }
 
 fn record(cx: &NativeCallContext, step: AnyStep, common: Common) -> Rhai<Id> {
-    let Some(recorder) = cx.tag().and_then(|tag| tag.clone().try_cast::<Recorder>()) else {
+    let Some(recorder) = recorder(cx) else {
         return throw(cx, NoRecorder);
     };
     let id = step.id();
@@ -154,8 +171,10 @@ fn record(cx: &NativeCallContext, step: AnyStep, common: Common) -> Rhai<Id> {
         return throw(cx, NotRemovable { kind: id.kind().to_owned() });
     }
     let declared = Declared::new(step, common.needs, cx.call_position());
-    recorder.push(if common.present { declared } else { declared.going() });
-    Ok(id)
+    match recorder.push(if common.present { declared } else { declared.going() }) {
+        Ok(()) => Ok(id),
+        Err(too_much) => throw(cx, too_much),
+    }
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]

@@ -4,6 +4,7 @@
 //! Writing needs an [`Effect`], which only a [`Permit`] makes, and only [`run`](mod@run) makes permits.
 
 mod absent;
+mod bounds;
 mod change;
 mod clock;
 mod declare;
@@ -32,11 +33,11 @@ mod wait;
 
 pub use change::{Change, Refusal};
 pub use clock::{Clock, SystemClock};
-pub use declare::{Common, Options, Rhai, declare, declare_on_node, note_secret, secret_as_text, throw};
+pub use declare::{Common, Options, Rhai, count_text, declare, declare_on_node, note_secret, secret_as_text, throw};
 pub use diagnostics::{BadOption, RecipeError, RecipeErrors, nearest};
 pub use door::{Effect, Intent, Permit};
 pub use error::{Error, Kind, Result};
-pub use evaluate::{Declared, Evaluated, NamedSecret, all_absent, evaluate, limits};
+pub use evaluate::{Declared, Evaluated, NamedSecret, all_absent, evaluate, limits, limits_for};
 pub use event::{Event, Events, Outcome, RunStamp, SCHEMA, Stamped, progress, silent};
 pub use field::{Cost, Field, field, secret_field};
 pub use graph::{Graph, GraphError};

@@ -15,7 +15,7 @@ mod world;
 
 pub use clock::{LabClock, pass_waits_at_once};
 pub use fault::{Fault, Outcome, Trigger};
-pub use kubernetes::{Cluster, LabKubernetes, Member, Object, Token};
+pub use kubernetes::{Cluster, LabKubernetes, Member, Members, Object, Token};
 pub use node::{Entry, Files, Kind, LabNodes, Machine, Package, Unit};
 pub use peers::{PUBLIC_KEY, peers, stand_in_secrets};
 pub use proxmox::{ENDPOINT, Grant, LabHttp, Pve, Storage, Task, Token as ApiToken, Vm, Volume, Work};

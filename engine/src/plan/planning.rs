@@ -234,7 +234,7 @@ impl<'a> Planning<'a> {
         self.decide(one, Change::Unknown(format!("{} is {word}", self.order.items[root].id)), Seen::No);
     }
 
-    fn decide(&mut self, one: usize, mut change: Change, seen: Seen) {
+    fn decide(&mut self, one: usize, mut change: Change, mut seen: Seen) {
         let item = &self.order.items[one];
         if change.is_none() {
             let moves = |cause: &&usize| self.change(**cause).is_some_and(|change| !matches!(change, Change::None | Change::Refused(_)));
@@ -254,6 +254,10 @@ impl<'a> Planning<'a> {
         };
         if item.presence == Presence::Absent && item.step.holds_dependents() {
             self.entries[one].decides_inside |= !matches!(change, Change::Unknown(_));
+        }
+        // What was found of something that is as wanted is asked for by nobody, and a plan may hold very many of it.
+        if let (Change::None, Seen::OnNode(findings)) = (&change, &mut seen) {
+            *findings = Vec::new();
         }
         self.entries[one].decided = Some(Decided { change, hides, seen });
         self.readiness.done(one);

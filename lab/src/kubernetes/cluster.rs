@@ -1,11 +1,12 @@
 //! What a Kubernetes cluster consists of: objects, members, bootstrap tokens.
+use super::members::{Member, Members};
 use crate::{
     node::{Machine, containerd_version},
     state::{fingerprint, rfc3339},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Bound};
 
 /// A cluster.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -19,26 +20,13 @@ pub struct Cluster {
     /// The number of the last change; `resourceVersion` of objects.
     pub revision: u64,
     /// Machines by node name.
-    pub members: BTreeMap<String, Member>,
+    pub members: Members,
     /// Bootstrap tokens by id.
     pub tokens: BTreeMap<String, Token>,
     /// Objects by [`key`].
     pub objects: BTreeMap<String, Object>,
     /// Since when a pod network is wanted and can be had, in virtual milliseconds.
     pub network_ms: Option<u64>,
-}
-
-/// A machine in a cluster.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Member {
-    /// The machine's key.
-    pub machine: String,
-    /// Whether it runs an API server.
-    pub control_plane: bool,
-    /// When it joined, in virtual milliseconds.
-    pub joined_ms: u64,
-    /// When its kubelet was last seen.
-    pub seen_ms: u64,
 }
 
 /// A bootstrap token.
@@ -108,7 +96,7 @@ impl Cluster {
     /// Makes a machine a node. A node of that name that was there before is taken over, as kubeadm does.
     pub(crate) fn join(&mut self, name: &str, machine_key: &str, machine: &Machine, control_plane: bool, now_ms: u64, unix_s: u64) {
         let member = Member { machine: machine_key.to_owned(), control_plane, joined_ms: now_ms, seen_ms: now_ms };
-        self.members.insert(name.to_owned(), member);
+        self.members.insert(name, member);
         let mut labels = json!({ "kubernetes.io/arch": "amd64", "kubernetes.io/hostname": name, "kubernetes.io/os": "linux" });
         let mut taints = vec![json!({ "key": "node.kubernetes.io/not-ready", "effect": "NoSchedule" })];
         if control_plane {
@@ -136,6 +124,13 @@ impl Cluster {
         if let Some(node) = self.objects.get_mut(&key("", "nodes", "", name)) {
             node.made_ms = now_ms;
         }
+    }
+
+    /// The objects whose key begins so, found without a look at all others.
+    pub(crate) fn beginning(&self, begins: impl Into<String>) -> impl Iterator<Item = (&String, &Object)> {
+        let begins = begins.into();
+        let from = (Bound::Included(begins.as_str()), Bound::Unbounded);
+        self.objects.range::<str, _>(from).take_while(move |(key, _)| key.starts_with(&begins))
     }
 
     /// Whether a node of this name is there and Ready.

@@ -139,6 +139,29 @@ async fn nodes_become_ready_with_the_pod_network() {
     assert!(node.contains("Kubelet stopped posting node status."), "{node}");
 }
 
+#[test]
+fn a_question_about_one_node_looks_at_no_other() {
+    let world = with_cluster();
+    world.with_state(|state| {
+        let machine = state.machines["vm/401"].clone();
+        state.clusters[0].join("wu1", "vm/402", &machine, false, 0, 0);
+        state.machines.insert("vm/402".into(), machine);
+        state.now_ms += 30_000;
+        let told =
+            |state: &State, name: &str| state.clusters[0].objects[&format!("|nodes||{name}")].value["status"]["conditions"].is_array();
+        super::get(state, 0, "/api/v1/nodes/cu1");
+        assert_eq!((told(state, "cu1"), told(state, "wu1")), (true, false));
+        super::get(state, 0, "/api/v1/namespaces/kube-system/configmaps/kubeadm-config");
+        assert!(!told(state, "wu1"));
+        // Whoever asks for all of them, or for what runs on them, is told how they are now.
+        super::get(state, 0, "/apis/apps/v1/namespaces/kube-system/deployments/coredns");
+        assert!(told(state, "wu1"));
+        state.clusters[0].join("wu2", "vm/402", &state.machines["vm/402"].clone(), false, state.now_ms - 30_000, 0);
+        let (_, list) = super::get(state, 0, "/api/v1/nodes?labelSelector=kubernetes.io/hostname=wu2");
+        assert!(list.contains("KubeletNotReady"), "{list}");
+    });
+}
+
 #[tokio::test(start_paused = true)]
 async fn failures_are_statuses() {
     let world = with_cluster();

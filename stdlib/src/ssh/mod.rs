@@ -108,6 +108,23 @@ mod tests {
     }
 
     #[test]
+    fn large_files_without_end_are_too_much() {
+        let engine = script_engine();
+        let told = |call: &str| {
+            let text = format!(
+                "const VERSION = \"1.0.0\";\nfn declare(cluster) {{\n  let half = \"x\"; for n in 0..19 {{ half += half; }}\n  \
+                 for n in 0..600 {{ {call}; }}\n}}\n"
+            );
+            let recipe = Recipe::parse(&engine, Source { name: "large".into(), path: "large.rhai".into(), text }).unwrap();
+            let cluster = Cluster::new(Arc::new(super::testing::workspace())).unwrap();
+            evaluate(&engine, &recipe, Dynamic::from(cluster)).unwrap_err().to_string()
+        };
+        for call in ["ssh::file(cluster.nodes[0], `/srv/${n}`, #{ content: half })", "ssh::line(cluster.nodes[0], `/srv/${n}`, half)"] {
+            assert_eq!(told(call), "this recipe declares more than 256 MiB of text", "{call}");
+        }
+    }
+
+    #[test]
     fn wrong_options_are_told_with_the_nearest_name() {
         let engine = script_engine();
         let told = |call: &str| {

@@ -3,7 +3,7 @@ use super::declare::{NeedsOnly, checked_path, declare, path_at};
 use super::file::kind_field;
 use crate::workspace::Node;
 use kthw_engine::{
-    BadOption, Change, Cost, Field, Id, NodeResource, Removable, Result, Rhai, Work, field,
+    BadOption, Change, Cost, Field, Id, NodeResource, Removable, Result, Rhai, Work, count_text, field,
     node::{Action, Finding, PathKind, Probe},
 };
 use rhai::plugin::*;
@@ -34,6 +34,7 @@ pub mod api {
     /// ```
     #[rhai_fn(return_raw, volatile, name = "symlink")]
     pub fn symlink_with(cx: NativeCallContext, node: Node, path: &str, target: &str, options: Map) -> Rhai<Id> {
+        count_text(&cx, target.len())?;
         declare(&cx, "ssh::symlink", options, |_: NeedsOnly| Symlink::new(&node, path, target))
     }
 }

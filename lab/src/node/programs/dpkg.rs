@@ -1,5 +1,8 @@
 //! dpkg and dpkg-query: what is installed.
-use super::super::host::{Host, failed, printed};
+use super::super::{
+    host::{Host, failed, printed},
+    machine::Package,
+};
 use super::{option, plain};
 use kthw_engine::node::Output;
 
@@ -30,29 +33,67 @@ pub(crate) fn query(host: &mut Host, arguments: &[&str]) -> Output {
     } else {
         names.iter().map(|name| (*name).to_owned()).collect()
     };
+    let pieces = pieces(format);
     for name in &all {
         match host.machine.packages.get(name) {
-            Some(package) => stdout += &filled(format, name, &package.version, package.held),
+            Some(package) => pieces.iter().for_each(|piece| stdout += piece.of(name, package)),
             None => missing += &format!("dpkg-query: no packages found matching {name}\n"),
         }
     }
     Output { status: i32::from(!missing.is_empty()), stdout, stderr: missing }
 }
 
-fn filled(format: &str, name: &str, version: &str, held: bool) -> String {
-    let want = if held { "hold" } else { "install" };
-    let abbreviation = if held { "hi " } else { "ii " };
-    let fields = [
-        ("Package", name),
-        ("binary:Package", name),
-        ("Version", version),
-        ("Architecture", "amd64"),
-        ("Status", &format!("{want} ok installed")),
-        ("db:Status-Abbrev", abbreviation),
-        ("db:Status-Want", want),
-        ("db:Status-Status", "installed"),
-        ("db:Status-Eflag", "ok"),
-    ];
-    let text = fields.iter().fold(format.to_owned(), |text, (key, value)| text.replace(&format!("${{{key}}}"), value));
-    text.replace("\\n", "\n").replace("\\t", "\t")
+/// A piece of a format: text, or a field of the package.
+enum Piece {
+    Text(String),
+    Field(fn(&Package) -> &str),
+    Name,
+}
+
+impl Piece {
+    fn of<'p>(&'p self, name: &'p str, package: &'p Package) -> &'p str {
+        match self {
+            Self::Text(text) => text,
+            Self::Field(field) => field(package),
+            Self::Name => name,
+        }
+    }
+}
+
+/// A format such as `${Package} ${Version}\n`, taken apart once for all packages.
+fn pieces(format: &str) -> Vec<Piece> {
+    let text = |text: &str| Piece::Text(text.replace("\\n", "\n").replace("\\t", "\t"));
+    let mut parts = format.split("${");
+    let mut pieces: Vec<Piece> = parts.next().map(text).into_iter().collect();
+    for part in parts {
+        let (field, rest) = part.split_once('}').unwrap_or((part, ""));
+        pieces.push(match field {
+            "Package" | "binary:Package" => Piece::Name,
+            "Version" => Piece::Field(|package| &package.version),
+            "Architecture" => Piece::Field(|_| "amd64"),
+            "Status" => Piece::Field(|package| if package.held { "hold ok installed" } else { "install ok installed" }),
+            "db:Status-Abbrev" => Piece::Field(|package| if package.held { "hi " } else { "ii " }),
+            "db:Status-Want" => Piece::Field(|package| if package.held { "hold" } else { "install" }),
+            "db:Status-Status" => Piece::Field(|_| "installed"),
+            "db:Status-Eflag" => Piece::Field(|_| "ok"),
+            // As upstream: a field that a package does not have is empty.
+            _ => Piece::Field(|_| ""),
+        });
+        pieces.push(text(rest));
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_filled_in() {
+        let package = Package { version: "1.31.9-1.1".into(), held: true };
+        let filled = |format: &str| pieces(format).iter().map(|piece| piece.of("kubelet", &package)).collect::<String>();
+        assert_eq!(filled("${db:Status-Abbrev}|${binary:Package}|${Version}\\n"), "hi |kubelet|1.31.9-1.1\n");
+        assert_eq!(filled("${Package}\\t${Status} ${Section}."), "kubelet\thold ok installed .");
+        assert_eq!(filled("plain"), "plain");
+    }
 }

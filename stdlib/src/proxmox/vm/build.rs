@@ -6,7 +6,7 @@ use crate::proxmox::{
     client::Client,
     config::Pending,
     error::Failure,
-    guests::{self, Guest},
+    guests,
     machine::{self, Found, Machine, NotOurs},
     ownership::Mark,
     task::retry_locked,
@@ -15,7 +15,7 @@ use crate::proxmox::{
 use crate::{sops::Secrets, ssh::KnownHosts, workspace::CloneMode};
 use kthw_engine::{Effect, Error, Intent, Limit, Peers, Permit, Result, progress};
 use miette::Diagnostic;
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 /// How long Proxmox may take to copy a template.
 const CLONE: Limit = Limit::minutes(60);
@@ -223,10 +223,11 @@ impl Vm {
     async fn source(&self, client: &Client, peers: &Peers) -> Result<Machine> {
         let mut templates = match self.template_vmid {
             Some(vmid) => self.templates(&[vmid], client, peers).await?,
-            None => self.templates(&self.called_so(&*guests::last(client).await?), client, peers).await?,
+            None => self.templates(&self.called_so(client).await?, client, peers).await?,
         };
         if templates.is_empty() && self.template_vmid.is_none() {
-            templates = self.templates(&self.called_so(&*guests::all(client).await?), client, peers).await?;
+            guests::all(client).await?;
+            templates = self.templates(&self.called_so(client).await?, client, peers).await?;
         }
         match templates.as_slice() {
             [template] => Ok(template.clone()),
@@ -238,10 +239,9 @@ impl Vm {
         }
     }
 
-    /// The VM ids of guests that are called as our template is.
-    fn called_so(&self, guests: &BTreeMap<u32, Guest>) -> Vec<u32> {
-        let named = |guest: &&Guest| guest.name.as_deref().is_some_and(|name| Template::is_called(name, &self.spec.template));
-        guests.values().filter(named).map(|guest| guest.vmid).collect()
+    /// The VM ids of machines that are called as our template is.
+    async fn called_so(&self, client: &Client) -> Result<Vec<u32>> {
+        Ok(guests::alike(client, &self.spec.template, |name| Template::is_called(name, &self.spec.template)).await?)
     }
 
     /// Those of the candidates that really are our template.

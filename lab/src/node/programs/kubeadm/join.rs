@@ -107,7 +107,7 @@ fn find(host: &Host, endpoint: &str) -> Option<usize> {
 }
 
 fn ca_of(state: &State, number: usize) -> String {
-    let control_plane = state.clusters[number].members.values().find(|member| member.control_plane);
+    let control_plane = state.clusters[number].members.control_planes().next();
     let machine = control_plane.and_then(|member| state.machines.get(&member.machine));
     machine.map(|machine| machine.files.text("/etc/kubernetes/pki/ca.crt")).unwrap_or_default()
 }

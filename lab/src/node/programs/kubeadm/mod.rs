@@ -78,7 +78,7 @@ fn reset(host: &mut Host) -> Output {
     if let Some(number) = host.machine.cluster.take()
         && let Some(cluster) = host.state.clusters.get_mut(number)
     {
-        cluster.members.retain(|_, member| member.machine != host.key);
+        cluster.members.remove_machine(&host.key);
     }
     for path in [
         "/etc/kubernetes/admin.conf",
