@@ -1,6 +1,7 @@
 //! The `kubernetes` module: objects in a cluster, and waits for it.
 
 mod access;
+mod admin_conf;
 mod compare;
 mod document;
 mod error;
@@ -11,7 +12,8 @@ pub(crate) mod objects;
 mod place;
 mod starting;
 
-pub use access::{Duplex, FileAccess, NodeAccess, Tunnel, admin_kubeconfig};
+pub use access::{Duplex, FileAccess, NodeAccess, Tunnel, admin_conf};
+pub use admin_conf::{AdminConf, NotAdminConf};
 pub use compare::APPLIED;
 pub use document::{BadManifest, Document};
 pub use manifest::Manifest;
