@@ -39,7 +39,7 @@ pub use graph::{Graph, GraphError};
 pub use id::Id;
 pub use peers::{BoxFuture, Peers};
 pub use permit::Permit;
-pub use plan::{Choice, Plan, Planned, check, plan};
+pub use plan::{Choice, Plan, Planned, check, plan, plan_for_run};
 pub use recipe::{Header, Library, Need, Recipe, Source};
 pub use redact::{forget_secrets, presentable, redacted};
 pub use resource::{Lane, NodeResource, Resource, Work};
