@@ -1,7 +1,8 @@
 //! The way to a cluster's API: through a tunnel to a control-plane node, or directly with a kubeconfig file.
 use super::admin_conf::{AdminConf, NotAdminConf};
-use crate::world::KubernetesAccess;
-use http_body_util::{BodyExt, Full};
+use crate::{http::LARGEST, world::KubernetesAccess};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::{
     client::legacy::{
         Client as HttpClient,
@@ -148,13 +149,22 @@ fn through(config: Config, node: String, tunnel: Arc<dyn Tunnel>) -> kube::Resul
         async move {
             let exchange = async {
                 let (parts, body) = http.request(request).await?.into_parts();
-                Ok::<_, tower::BoxError>(http::Response::from_parts(parts, Full::new(body.collect().await?.to_bytes())))
+                Ok::<_, tower::BoxError>(http::Response::from_parts(parts, Full::new(whole(body).await?)))
             };
             tokio::time::timeout(REQUEST_LIMIT, exchange).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
         }
     });
     let service = tower::ServiceBuilder::new().layer(config.base_uri_layer()).option_layer(config.auth_layer()?).service(bounded);
     Ok(Client::new(service, config.default_namespace))
+}
+
+/// The whole of a body, unless it is larger than any answer should be.
+async fn whole<B>(body: B) -> std::result::Result<Bytes, tower::BoxError>
+where
+    B: hyper::body::Body,
+    B::Error: Into<tower::BoxError>,
+{
+    Ok(Limited::new(body, LARGEST).collect().await?.to_bytes())
 }
 
 /// A tunnelled stream as the HTTP client wants it.
@@ -209,4 +219,22 @@ struct OpenApi {
 struct Unusable {
     place: String,
     source: NotAdminConf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::StreamBody;
+
+    #[tokio::test]
+    async fn an_answer_without_an_end_is_not_kept() {
+        let piece = Bytes::from(vec![b'x'; 1 << 20]);
+        let frames = |count| futures::stream::iter((0..count).map({
+            let piece = piece.clone();
+            move |_| Ok::<_, io::Error>(hyper::body::Frame::data(piece.clone()))
+        }));
+        assert_eq!(whole(StreamBody::new(frames(2))).await.expect("taken").len(), 2 << 20);
+        let error = whole(StreamBody::new(frames(4 * (LARGEST >> 20)))).await.expect_err("too much");
+        assert!(error.to_string().contains("length limit exceeded"), "{error}");
+    }
 }
