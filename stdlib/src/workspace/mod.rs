@@ -13,7 +13,7 @@ mod validate;
 mod version;
 
 pub use file::WorkspaceFile;
-pub use names::{CertSan, ImageRepository, NodeName, RegistryHost};
+pub use names::{ApiEndpoint, CertSan, ImageRepository, NodeName, RegistryHost};
 pub use problem::{Problem, WorkspaceError};
 pub use reference::reference;
 pub use schema::*;

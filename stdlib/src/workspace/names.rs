@@ -11,6 +11,9 @@ pub type ImageRepository = Checked<ImageRepositoryRule>;
 /// The host of a registry, as containerd calls the folder of its settings.
 pub type RegistryHost = Checked<RegistryHostRule>;
 
+/// Where an API server is reached.
+pub type ApiEndpoint = Checked<ApiEndpointRule>;
+
 /// Longest DNS name, RFC 1035 section 2.3.4.
 pub(super) const MAX_NAME: usize = 253;
 
@@ -76,6 +79,20 @@ impl Rule for RegistryHostRule {
     }
 }
 
+/// The rule of [`ApiEndpoint`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApiEndpointRule;
+
+impl Rule for ApiEndpointRule {
+    const WHAT: &'static str = "an address of an API server";
+    const FORM: &'static str = "host and port without a scheme";
+    const EXAMPLE: &'static str = "api.bevz.net:6443";
+
+    fn allows(text: &str) -> bool {
+        text.rsplit_once(':').is_some_and(|(host, port)| is_dns_name(host) && port.parse::<u16>().is_ok_and(|port| port > 0))
+    }
+}
+
 fn is_host_and_port(text: &str) -> bool {
     let (host, port) = text.split_once(':').map_or((text, "443"), |(host, port)| (host, port));
     host.len() <= MAX_NAME
@@ -112,6 +129,7 @@ mod tests {
             &["10.77.0.1:5000", "registry.k8s.io", "r.lab:5000/k8s/a_b-c.d"],
             &["https://a", "a/", "/a", "a//b", "a/../b", "a/B", "a:b", "a:0", "a/b:1", "a\"\n[x]"],
         );
+        check_rule::<ApiEndpointRule>(&["10.0.0.1:6443"], &["a", "a:0", "-s:6443", "https://a:6443", "a:6443/x", "a:6443\nb"]);
         check_rule::<RegistryHostRule>(&["docker.io", "10.77.0.1:5000", "_default"], &["a/b", "https://a", ".", "a:", "_other\""]);
     }
 

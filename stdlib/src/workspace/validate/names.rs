@@ -1,6 +1,9 @@
 //! Rules about names: of the cluster, its nodes, the endpoint, and who logs in.
 use super::{Check, node, repeated};
-use crate::workspace::names::{MAX_NAME, is_dns_name, is_label};
+use crate::{
+    checked::Rule,
+    workspace::names::{ApiEndpointRule, MAX_NAME, is_dns_name, is_label},
+};
 
 pub(super) fn cluster(check: &mut Check<'_>) {
     let workspace = check.workspace;
@@ -61,8 +64,7 @@ pub(super) fn nodes(check: &mut Check<'_>) {
 
 pub(super) fn endpoint(check: &mut Check<'_>) {
     let Some(endpoint) = &check.workspace.endpoint else { return };
-    let good = endpoint.rsplit_once(':').is_some_and(|(host, port)| is_dns_name(host) && port.parse::<u16>().is_ok_and(|port| port > 0));
-    if !good {
+    if !ApiEndpointRule::allows(endpoint) {
         check.add(
             "kthw::workspace::endpoint",
             "endpoint",
