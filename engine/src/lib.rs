@@ -44,7 +44,7 @@ pub use graph::{Graph, GraphError};
 pub use id::Id;
 pub use ledger::{Entry, Ledger, MemoryLedger, NoLedger, Remembered};
 pub use peers::{BoxFuture, Peers};
-pub use plan::{Choice, Plan, Planned, check, plan};
+pub use plan::{Choice, Plan, Planned, check, plan, plan_for_run};
 pub use recipe::{Header, Library, Need, Recipe, Source};
 pub use redact::{forget_secrets, presentable, redacted};
 pub use resource::{Lane, NodeResource, Removable, Resource, Work};

@@ -26,6 +26,14 @@ pub enum Probe {
     },
     /// The key by which the node proves who it is. The connection answers, not the node.
     HostKey,
+    /// As [`Run`](Self::Run), for a command that a recipe's author gave. Nobody but the author knows whether it changes something, so a dry
+    /// run never runs it, and a plan for a run only if it `reads`. At its turn, in the run itself, it is asked like any other.
+    Check {
+        /// Program and arguments.
+        argv: Vec<String>,
+        /// Whether the author says that it changes nothing.
+        reads: bool,
+    },
 }
 
 /// The answer to one [`Probe`].
@@ -35,7 +43,7 @@ pub enum Finding {
     Path(Option<PathState>),
     /// To [`Probe::Line`].
     Line(bool),
-    /// To [`Probe::Run`].
+    /// To [`Probe::Run`] and [`Probe::Check`].
     Run(Output),
     /// To [`Probe::HostKey`].
     HostKey(HostKey),

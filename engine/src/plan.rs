@@ -6,6 +6,7 @@ use crate::{
     evaluate::Evaluated,
     event::{Event, Events},
     id::Id,
+    node::Probe,
     order::{Order, order},
     peers::Peers,
 };
@@ -25,6 +26,24 @@ pub(crate) use planning::{Seen, refreshed_because};
 
 /// How many looks are under way at once. A look is one exec on a node, or one resource of another peer.
 pub(crate) const AT_ONCE: usize = 256;
+
+/// Which commands of a recipe's author planning may run on a node, to ask whether there is something to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asking {
+    /// None.
+    Nothing,
+    /// Those that the author says change nothing.
+    WhatReads,
+}
+
+impl Asking {
+    fn allows(self, probe: &Probe) -> bool {
+        match probe {
+            Probe::Check { reads, .. } => *reads && self == Self::WhatReads,
+            _ => true,
+        }
+    }
+}
 
 /// What a run would do, resource by resource, in the order of the recipes.
 #[derive(Debug)]
@@ -100,7 +119,8 @@ impl Plan {
     }
 }
 
-/// Compares everything that was declared with the world.
+/// Compares everything that was declared with the world, for a dry run: no command of a recipe's author is run, whatever it is. What such a
+/// command decides counts as to be done, and says that it is asked at its turn.
 ///
 /// What needs something that is still to be created counts as absent, without any I/O of its own; so the plan of a cluster that does
 /// not exist yet is complete. All queries of a node travel together. A peer that does not answer makes what is on it unknown, and
@@ -109,6 +129,18 @@ impl Plan {
 /// # Errors
 /// A recipe that declares something twice or needs something that nobody declares; something that a workspace or its secrets lack.
 pub async fn plan(evaluated: &[Evaluated], peers: &Peers, events: &Events) -> Result<Plan> {
+    planned(evaluated, peers, events, Asking::Nothing).await
+}
+
+/// As [`plan`](fn@plan), for a plan that is about to be carried out: what the author of a recipe marked as reading is asked already.
+///
+/// # Errors
+/// The same as [`plan`](fn@plan).
+pub async fn plan_for_run(evaluated: &[Evaluated], peers: &Peers, events: &Events) -> Result<Plan> {
+    planned(evaluated, peers, events, Asking::WhatReads).await
+}
+
+async fn planned(evaluated: &[Evaluated], peers: &Peers, events: &Events, asking: Asking) -> Result<Plan> {
     let order = order(evaluated)?;
     let mut planning = Planning::new(&order);
     let mut looking = FuturesUnordered::new();
@@ -118,7 +150,7 @@ pub async fn plan(evaluated: &[Evaluated], peers: &Peers, events: &Events) -> Re
         while looking.len() < AT_ONCE
             && let Some(task) = waiting.pop_front()
         {
-            looking.push(look(task, &order, peers, events));
+            looking.push(look(task, &order, peers, events, asking));
         }
         match looking.next().await {
             Some(found) => planning.take(found)?,

@@ -74,7 +74,7 @@ fn select(workspace: &Workspace, selector: &str) -> Result<Vec<String>> {
                 "workers" => node.role == Role::Worker,
                 name => node.name == name,
             })
-            .map(|node| node.name.clone())
+            .map(|node| node.name.to_string())
             .collect();
         if found.is_empty() {
             let known: Vec<&str> =

@@ -48,7 +48,10 @@ impl Run {
         if self.workspace.lab && !ui.is_json() {
             ui.note(&format!("This is the lab: a simulated world, kept in {}. Nothing real is read or changed.", world.place()));
         }
-        let mut plan = kthw_engine::plan(&prepared.evaluated, world.peers(), &events).await?;
+        let mut plan = match self.dry_run {
+            true => kthw_engine::plan(&prepared.evaluated, world.peers(), &events).await?,
+            false => kthw_engine::plan_for_run(&prepared.evaluated, world.peers(), &events).await?,
+        };
         let choice = Choice { only: self.only, nodes: self.node };
         if !choice.is_everything() {
             plan = plan.only(&choice)?;

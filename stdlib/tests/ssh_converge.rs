@@ -1,5 +1,5 @@
 //! The law of resources against a real sshd: plan writes nothing; run; plan again is all `=`.
-use kthw_engine::{Evaluated, Peers, Plan, Recipe, Report, RunOptions, Source, SystemClock, evaluate, plan, run, silent};
+use kthw_engine::{Evaluated, Peers, Plan, Recipe, Report, RunOptions, Source, SystemClock, evaluate, plan, plan_for_run, run, silent};
 use kthw_peers::{SSH_KEYGEN, SSHD, ask, make_key, start_sshd};
 use kthw_stdlib::{
     Dynamic, script_engine,
@@ -79,12 +79,12 @@ impl World {
     }
 
     async fn plan(&self, script: &str) -> Plan {
-        plan(&self.evaluated(script), &self.peers(), &silent()).await.expect("a plan")
+        plan_for_run(&self.evaluated(script), &self.peers(), &silent()).await.expect("a plan")
     }
 
     async fn run(&self, script: &str) -> Report {
         let peers = self.peers();
-        let plan = plan(&self.evaluated(script), &peers, &silent()).await.expect("a plan");
+        let plan = plan_for_run(&self.evaluated(script), &peers, &silent()).await.expect("a plan");
         run(plan, &peers, &silent(), &RunOptions::default()).await
     }
 
@@ -124,7 +124,7 @@ for node in cluster.nodes {
     for name in ["a", "b", "c"] {
         ssh::command(node, name, #{ run: ["sh", "-c", `echo ${name} > '${made}/made ${name}'`], creates: `${made}/made ${name}` });
     }
-    ssh::script(node, "last", #{ check: `test -e '${made}/last'`, apply: `cat '${made}/made a' > '${made}/last'` });
+    ssh::script(node, "last", #{ check: `test -e '${made}/last'`, apply: `cat '${made}/made a' > '${made}/last'`, reads: true });
 }
 "#;
 

@@ -72,7 +72,7 @@ impl Plan {
                             below.push(need);
                             continue;
                         }
-                        Change::Create(_) => "does not exist yet",
+                        Change::Create(_) if *hides => "does not exist yet",
                         Change::Refused(_) if *hides => "is refused",
                         _ if *hides => "is not ready yet",
                         _ => continue,

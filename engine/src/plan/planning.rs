@@ -193,7 +193,10 @@ impl<'a> Planning<'a> {
 
     fn understand(&mut self, one: usize) -> Result<()> {
         let step = &self.order.items[one].step;
-        let findings = self.entries[one].findings.take().unwrap_or_default();
+        let Some(findings) = self.entries[one].findings.take() else {
+            self.decide_asked_later(one);
+            return Ok(());
+        };
         match step.understand(&findings) {
             Ok(live) => {
                 let change = step.diff(live.as_ref());
@@ -201,6 +204,19 @@ impl<'a> Planning<'a> {
                 Ok(())
             }
             Err(error) => self.decide_failed(one, error),
+        }
+    }
+
+    /// Decides about something that only a command of the recipe's author can tell, which is not run while planning. It may be done
+    /// already, so what needs it is judged by what is there now.
+    fn decide_asked_later(&mut self, one: usize) {
+        let mut change = self.order.items[one].step.diff(None);
+        if let Change::Create(fields) = &mut change {
+            fields.push(asked_later());
+        }
+        self.decide(one, change, Seen::No);
+        if let Some(decided) = &mut self.entries[one].decided {
+            decided.hides = false;
         }
     }
 
@@ -280,6 +296,11 @@ impl<'a> Planning<'a> {
         let decided = self.entries.into_iter().map(|entry| entry.decided.expect("resources that wait for each other were refused before"));
         (decided.collect(), self.failures)
     }
+}
+
+/// The field that shows that it is not known yet whether there is something to do.
+fn asked_later() -> Field {
+    Field::new("if", "its own check says so, which is asked at its turn")
 }
 
 /// The field that shows why something acts although it is as wanted itself.

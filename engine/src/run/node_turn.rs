@@ -4,7 +4,7 @@ use super::{
     schedule::{Schedule, State, Task},
     settle::within_consent,
 };
-use crate::{absent::Presence, change::Change, error::Result, event::Outcome, plan::refreshed_because, resource::Work};
+use crate::{absent::Presence, change::Change, error::Result, event::Outcome, node::Probe, plan::refreshed_because, resource::Work};
 
 impl Schedule<'_> {
     pub(super) fn on_node(&mut self, node: usize) -> Option<Task> {
@@ -15,7 +15,9 @@ impl Schedule<'_> {
         members.extend(going.into_iter().rev());
         let unseen: Vec<usize> = members.iter().copied().filter(|one| !self.turns[*one].looked && !order.items[*one].opens_node).collect();
         if unseen.iter().any(|one| self.readiness.open(*one) == 0) {
-            return Some(Task::Read { node, members: unseen });
+            // A check that may change something is asked when it is its turn, not together with others.
+            let now = |one: &usize| self.readiness.open(*one) == 0 || !order.items[*one].step.query().iter().any(may_write);
+            return Some(Task::Read { node, members: unseen.into_iter().filter(now).collect() });
         }
         let mut batch = Batch::new(node);
         for one in members {
@@ -80,4 +82,9 @@ impl Schedule<'_> {
         self.turns[one].doing = change.word();
         Ok((!change.is_none()).then(|| item.step.work(live.as_ref(), cause.is_some())))
     }
+}
+
+/// Whether looking may change something: only the author of the recipe could say that it does not, and did not.
+fn may_write(probe: &Probe) -> bool {
+    matches!(probe, Probe::Check { reads: false, .. })
 }

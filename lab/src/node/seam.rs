@@ -45,7 +45,7 @@ impl LabNodes {
                 provide_all(state, workspace);
             }
         }
-        let addresses = workspace.nodes.iter().map(|node| (node.name.clone(), node.address.to_string())).collect();
+        let addresses = workspace.nodes.iter().map(|node| (node.name.to_string(), node.address.to_string())).collect();
         Self {
             world,
             addresses: Arc::new(addresses),

@@ -84,7 +84,8 @@ async fn a_plan_of_removing_shows_what_goes_and_no_more() {
           - proxmox.vm/cu1
           - proxmox.vm/wu1
           - proxmox.vm/wu2
-    "#]].assert_eq(&lab.destruction(FULL).await.to_string());
+    "#]]
+    .assert_eq(&lab.destruction(FULL).await.to_string());
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +102,8 @@ async fn what_is_protected_in_proxmox_stays() {
         delete proxmox.template/tpl-ubuntu-2404-k8s 
         refused proxmox.vm/cu1 
         refused proxmox.vm/wu1 
-        delete proxmox.vm/wu2 "#]].assert_eq(&planned.join("\n"));
+        delete proxmox.vm/wu2 "#]]
+    .assert_eq(&planned.join("\n"));
     let report = lab.destroy(FULL).await;
     assert_eq!(report.refused(), 2);
     assert!(lab.world.with_state(|state| state.pve.vms.contains_key(&401) && state.pve.vms.contains_key(&421)));

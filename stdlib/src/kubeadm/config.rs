@@ -60,11 +60,11 @@ pub struct ClusterSpec {
 pub fn certificate_names(workspace: &Workspace, endpoint: &str) -> Vec<String> {
     let mut names = Vec::new();
     for node in workspace.with_role(Role::ControlPlane) {
-        names.extend([node.address.to_string(), node.name.clone(), workspace.fqdn(node)]);
+        names.extend([node.address.to_string(), node.name.to_string(), workspace.fqdn(node)]);
     }
     names.push(endpoint_host(endpoint).to_owned());
     names.extend(["localhost".to_owned(), "127.0.0.1".to_owned()]);
-    names.extend(workspace.kubeadm.cert_sans.iter().cloned());
+    names.extend(workspace.kubeadm.cert_sans.iter().map(ToString::to_string));
     let mut seen = std::collections::BTreeSet::new();
     names.retain(|name| !name.is_empty() && seen.insert(name.clone()));
     names

@@ -140,7 +140,7 @@ impl NodeResource for ControlPlane {
     fn live(&self, findings: &[Finding]) -> Result<Option<LiveControlPlane>> {
         let [Finding::Path(admin), Finding::Path(kubelet), Finding::Path(manifest), Finding::Run(names), Finding::Run(ready)] = findings
         else {
-            return Err(Error::peer(super::NoAnswer { node: self.node.name.clone() }));
+            return Err(Error::peer(super::NoAnswer { node: self.node.name.to_string() }));
         };
         let there = |path: &Option<PathState>| path.is_some();
         if !there(admin) && !there(kubelet) && !there(manifest) {
@@ -148,7 +148,7 @@ impl NodeResource for ControlPlane {
         }
         if there(admin) && ready.status == 0 {
             if names.status == 127 {
-                return Err(Error::peer(NoOpenssl { node: self.node.name.clone() }));
+                return Err(Error::peer(NoOpenssl { node: self.node.name.to_string() }));
             }
             let version = manifest.as_ref().and_then(|file| version_in(file.content.as_deref()?));
             return Ok(Some(LiveControlPlane::Running { names: names_in(&names.stdout), version }));
@@ -205,7 +205,7 @@ impl NodeResource for ControlPlane {
             match peers.nodes().read(node, probes).await?.first() {
                 Some(Finding::Run(output)) if output.status == 0 => Ok(Poll::Ready(())),
                 Some(Finding::Run(output)) => Ok(Poll::Pending(told(output))),
-                _ => Err(Error::peer(super::NoAnswer { node: node.clone() })),
+                _ => Err(Error::peer(super::NoAnswer { node: node.to_string() })),
             }
         })
         .await

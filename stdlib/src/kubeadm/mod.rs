@@ -49,7 +49,7 @@ mod api {
     use super::{ClusterSpec, ContainerdConfig, ControlPlane, Worker, mirror, packages};
     use crate::{
         kubernetes::Place,
-        workspace::{Cluster, Node},
+        workspace::{ApiEndpoint, Cluster, Node},
     };
     use kthw_engine::{Id, Options, Rhai, declare_on_node, throw};
     use rhai::{Dynamic, Map};
@@ -59,7 +59,7 @@ mod api {
     #[serde(deny_unknown_fields)]
     struct ControlPlaneSpec {
         version: semver::Version,
-        endpoint: String,
+        endpoint: ApiEndpoint,
         pod_subnet: ipnet::Ipv4Net,
         service_subnet: ipnet::Ipv4Net,
     }
@@ -86,7 +86,7 @@ mod api {
     pub fn control_plane(cx: NativeCallContext, cluster: Cluster, options: Map) -> Rhai<Id> {
         let options = Options::<ControlPlaneSpec>::parse(&cx, "kubeadm::control_plane", options)?;
         let ControlPlaneSpec { version, endpoint, pod_subnet, service_subnet } = options.spec;
-        let spec = ClusterSpec { version, endpoint, pod_subnet, service_subnet };
+        let spec = ClusterSpec { version, endpoint: endpoint.into(), pod_subnet, service_subnet };
         match ControlPlane::new(cluster.workspace().clone(), spec) {
             Ok(resource) => declare_on_node(&cx, resource, options.common),
             Err(error) => throw(&cx, error),

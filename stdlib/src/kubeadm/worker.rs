@@ -57,7 +57,7 @@ impl NodeResource for Worker {
 
     fn live(&self, findings: &[Finding]) -> Result<Option<LiveWorker>> {
         let [Finding::Path(kubelet), Finding::Path(bootstrap), Finding::Path(ca)] = findings else {
-            return Err(Error::peer(super::NoAnswer { node: self.node.name.clone() }));
+            return Err(Error::peer(super::NoAnswer { node: self.node.name.to_string() }));
         };
         Ok(match (kubelet.is_some(), bootstrap.is_some() || ca.is_some()) {
             (true, _) => Some(LiveWorker::Joined),
@@ -126,7 +126,7 @@ impl Worker {
         let endpoint = self.workspace.endpoint();
         let Some(action) = config::resolve_endpoint(&endpoint) else { return Ok(()) };
         let output = permit.act(peers, &self.node.name, &action).await?;
-        if output.status == 0 { Ok(()) } else { Err(Error::peer(Unresolved { node: self.node.name.clone(), endpoint })) }
+        if output.status == 0 { Ok(()) } else { Err(Error::peer(Unresolved { node: self.node.name.to_string(), endpoint })) }
     }
 
     /// kubeadm refuses the name of a node that is Ready. A machine that was just made anew still has its predecessor's for a while.
@@ -139,7 +139,7 @@ impl Worker {
                 Ok(Some(live)) if live.ready => Ok(Poll::Pending(format!("node {name} still counts as Ready"))),
                 Ok(_) => Ok(Poll::Ready(())),
                 Err(error) if is_passing(&error) => Ok(Poll::Pending(in_words(&error))),
-                Err(error) => Err(Error::peer(JoinWorker { node: name.clone(), reason: in_words(&error) })),
+                Err(error) => Err(Error::peer(JoinWorker { node: name.to_string(), reason: in_words(&error) })),
             }
         })
         .await
@@ -159,7 +159,7 @@ impl Worker {
         let telling =
             lines.iter().filter(|line| line.contains("[ERROR") || line.starts_with("error")).copied().collect::<Vec<_>>().join("; ");
         let reason = if telling.is_empty() { lines.last().copied().unwrap_or("it said nothing").to_owned() } else { telling };
-        Error::peer(JoinWorker { node: self.node.name.clone(), reason: format!("exit status {}: {reason}", output.status) })
+        Error::peer(JoinWorker { node: self.node.name.to_string(), reason: format!("exit status {}: {reason}", output.status) })
     }
 }
 

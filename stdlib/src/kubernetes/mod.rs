@@ -1,6 +1,7 @@
 //! The `kubernetes` module: objects in a cluster, and waits for it.
 
 mod access;
+mod admin_conf;
 mod client;
 mod compare;
 mod document;
@@ -12,7 +13,8 @@ pub(crate) mod objects;
 mod place;
 mod starting;
 
-pub use access::{Duplex, FileAccess, NodeAccess, Tunnel, admin_kubeconfig};
+pub use access::{Duplex, FileAccess, NodeAccess, Tunnel, admin_conf};
+pub use admin_conf::{AdminConf, NotAdminConf};
 pub use client::{At, Client, FIELD_MANAGER};
 pub use compare::APPLIED;
 pub use document::{BadManifest, Document};

@@ -24,6 +24,7 @@ mod device;
 mod error;
 mod guests;
 mod machine;
+pub mod names;
 mod ownership;
 mod script;
 mod session;

@@ -3,6 +3,7 @@ use super::{
     config::{Config, tags},
     device::{Drive, GIB, Nic},
     machine::Found,
+    names::{Bridge, CpuType, PoolId, PveNode, StorageId, Tag},
     ownership::Mark,
     template::Template,
 };
@@ -30,9 +31,9 @@ pub struct VmSpec {
     #[serde(default)]
     pub clone: CloneMode,
     /// The storage of its disk.
-    pub storage: String,
+    pub storage: StorageId,
     /// The bridge of its network card.
-    pub bridge: String,
+    pub bridge: Bridge,
     /// VLAN tag; the workspace's when absent.
     #[serde(default)]
     pub vlan: Option<u16>,
@@ -43,19 +44,19 @@ pub struct VmSpec {
     /// System disk in GiB.
     pub disk_gib: u32,
     /// CPU type.
-    pub cpu_type: String,
+    pub cpu_type: CpuType,
     /// Whether it starts with its host.
     #[serde(default = "yes")]
     pub on_boot: bool,
     /// Tags beside `kthw`.
     #[serde(default)]
-    pub tags: Vec<String>,
+    pub tags: Vec<Tag>,
     /// Resource pool that it is put in when it is made; the workspace's when absent.
     #[serde(default)]
-    pub pool: Option<String>,
+    pub pool: Option<PoolId>,
     /// The Proxmox node that it is made on; the node's or the workspace's when absent.
     #[serde(default)]
-    pub node: Option<String>,
+    pub node: Option<PveNode>,
     /// How long its guest agent may stay silent after a start before it is used without.
     #[serde(default = "two_minutes")]
     pub agent_timeout_s: u32,
@@ -77,7 +78,7 @@ pub struct Vm {
     fqdn: String,
     domain: String,
     vmid: u32,
-    host: String,
+    host: PveNode,
     template_vmid: Option<u32>,
     address: Ipv4Addr,
     prefix: u8,
@@ -87,7 +88,7 @@ pub struct Vm {
     port: u16,
     keys: Keys,
     vlan: Option<u16>,
-    pool: Option<String>,
+    pool: Option<PoolId>,
     spec: VmSpec,
 }
 
@@ -113,14 +114,14 @@ impl Vm {
     pub fn new(node: &Node, spec: VmSpec) -> std::result::Result<Self, Incomplete> {
         let workspace = node.workspace();
         let own = node.spec();
-        let missing = |what: &'static str, help: &'static str| Incomplete { node: own.name.clone(), what, help };
+        let missing = |what: &'static str, help: &'static str| Incomplete { node: own.name.to_string(), what, help };
         let proxmox = workspace.proxmox.as_ref();
         let host = spec.node.clone().or_else(|| own.proxmox_node.clone()).or_else(|| Some(proxmox?.node.clone()));
         let template = workspace.template.as_ref().filter(|template| template.name == spec.template);
         let network = &workspace.network;
         Ok(Self {
             workspace: workspace.name.clone(),
-            node: own.name.clone(),
+            node: own.name.to_string(),
             fqdn: workspace.fqdn(own),
             domain: workspace.domain.clone(),
             vmid: spec.vmid.ok_or_else(|| missing("VM id", "write `vmid: …` beside its name in workspace.yaml"))?,
@@ -144,7 +145,7 @@ impl Vm {
     }
 
     fn wanted_tags(&self) -> Vec<String> {
-        tags(self.spec.tags.iter().map(String::as_str).chain(["kthw"]))
+        tags(self.spec.tags.iter().map(Tag::as_str).chain(["kthw"]))
     }
 
     /// The description of a machine that is made now: its mark, and what it is made from.
@@ -211,7 +212,7 @@ impl Vm {
         // Only a disk that names its base tells how it was cloned: LVM-thin gives linked clones a name like any other
         // (the note at the top of upstream's PVE/Storage/LvmThinPlugin.pm).
         let mode = if drive.is_linked() { "linked" } else { wanted };
-        [replace(field("storage", &drive.storage, &self.spec.storage)), replace(field("clone", mode, wanted)), size]
+        [replace(field("storage", drive.storage.as_str(), self.spec.storage.as_str())), replace(field("clone", mode, wanted)), size]
     }
 
     /// The template that it says to be made from; whose image that had does not matter any more.

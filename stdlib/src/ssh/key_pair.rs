@@ -100,7 +100,7 @@ impl KeyPair {
             key_file: workspace.ssh.key_file.clone(),
             home: if user == "root" { "/root".into() } else { format!("/home/{user}") },
             user,
-            nodes: workspace.nodes.iter().map(|node| node.name.clone()).collect(),
+            nodes: workspace.nodes.iter().map(|node| node.name.to_string()).collect(),
             listed: workspace.ssh.authorized_keys.iter().filter_map(|line| Some(fingerprint(line.parse::<Entry>().ok()?.public_key()))).collect(),
             rotation: workspace.rotation.clone(),
         }

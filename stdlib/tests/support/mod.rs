@@ -31,7 +31,7 @@ pub fn running_control_plane(probe: &Probe, kubeconfig: &str) -> Finding {
         Probe::Run { argv } if argv[0] == "openssl" => {
             says("DNS:cu1, DNS:cu1.bevz.net, DNS:localhost, IP Address:10.10.10.116, IP Address:127.0.0.1")
         }
-        Probe::Run { .. } => says("ok"),
+        Probe::Run { .. } | Probe::Check { .. } => says("ok"),
         Probe::HostKey => Finding::HostKey(HostKey { fingerprint: "SHA256:known".into(), trust: KeyTrust::Pinned }),
     }
 }

@@ -170,7 +170,7 @@ impl Vm {
             // Proxmox refuses a storage for linked clones: they lie beside their template.
             .maybe("storage", full.then_some(&self.spec.storage))
             .maybe("pool", self.pool.as_ref())
-            .maybe("target", (source.host != self.host).then_some(&self.host))
+            .maybe("target", (self.host != source.host).then_some(&self.host))
     }
 
     async fn clone_template(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<Found> {
@@ -207,7 +207,7 @@ impl Vm {
 
     /// Removes what a failed clone of ours left behind. Proxmox does so itself, unless it was interrupted.
     async fn clean_up(&self, mark: &Mark, client: &Client, peers: &Peers, effect: &Effect) {
-        let machine = Machine { vmid: self.vmid, host: self.host.clone() };
+        let machine = Machine { vmid: self.vmid, host: self.host.to_string() };
         let Ok(Some(config)) = machine.config(client).await else { return };
         // Proxmox reserves the VM id before it answers with a task, so a half-made machine without any mark is that task's.
         let half_made = config.mark().is_none() && config.get("lock") == Some("clone");
