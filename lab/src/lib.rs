@@ -5,6 +5,7 @@
 
 mod agenda;
 mod clock;
+mod crash;
 mod fault;
 mod kubernetes;
 mod node;
@@ -14,6 +15,7 @@ mod state;
 mod world;
 
 pub use clock::{LabClock, pass_waits_at_once};
+pub use crash::{EndsAt, Moment};
 pub use fault::{Fault, Outcome, Trigger};
 pub use kubernetes::{Cluster, LabKubernetes, Member, Members, Object, Token};
 pub use node::{Entry, Files, Kind, LabNodes, Machine, Package, Unit};

@@ -52,6 +52,8 @@ pub(crate) fn run(state: &mut State, number: usize, view: View) {
     let stamp = rfc3339(unix_s);
     let (clusters, machines) = (&mut state.clusters, &state.machines);
     let Some(cluster) = clusters.get_mut(number) else { return };
+    // The token cleaner of kube-controller-manager.
+    cluster.tokens.retain(|_, token| token.ends_ms > now_ms);
     definitions(cluster, now_ms, &stamp);
     network(cluster, now_ms, unix_s, &stamp);
     if view == View::Nodes {

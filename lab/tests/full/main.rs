@@ -10,6 +10,7 @@ use kthw_stdlib::{
 use std::{path::PathBuf, sync::Arc};
 
 mod checks;
+mod crash;
 mod removal;
 mod trouble;
 
@@ -54,6 +55,15 @@ impl Lab {
         let peers =
             peers(&world, &workspace, KnownHosts::open(folder.join("known_hosts")).unwrap(), kthw_lab::stand_in_secrets([])).unwrap();
         Self { world, workspace, peers, folder }
+    }
+
+    /// What a new process on the same computer has.
+    fn again(&self) -> Self {
+        let folder = self.folder.join("again");
+        std::fs::create_dir_all(&folder).unwrap();
+        let known_hosts = KnownHosts::open(self.folder.join("known_hosts")).unwrap();
+        let peers = peers(&self.world, &self.workspace, known_hosts, kthw_lab::stand_in_secrets([])).unwrap();
+        Self { world: self.world.clone(), workspace: self.workspace.clone(), peers, folder }
     }
 
     fn evaluated(&self, recipe: &str) -> Vec<Evaluated> {

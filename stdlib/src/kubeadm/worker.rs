@@ -32,6 +32,8 @@ pub struct Worker {
 pub enum LiveWorker {
     /// Its kubelet has credentials of the cluster.
     Joined,
+    /// It has, and the file that told kubeadm how to join still lies there, with its token.
+    NotTidied,
     /// A join was begun and did not come that far.
     Begun,
 }
@@ -52,14 +54,15 @@ impl NodeResource for Worker {
     }
 
     fn query(&self) -> Vec<Probe> {
-        [KUBELET_CONF, BOOTSTRAP_CONF, CA].map(Probe::path).into()
+        [KUBELET_CONF, BOOTSTRAP_CONF, CA, &self.file()].map(Probe::path).into()
     }
 
     fn live(&self, findings: &[Finding]) -> Result<Option<LiveWorker>> {
-        let [Finding::Path(kubelet), Finding::Path(bootstrap), Finding::Path(ca)] = findings else {
+        let [Finding::Path(kubelet), Finding::Path(bootstrap), Finding::Path(ca), Finding::Path(file)] = findings else {
             return Err(Error::peer(super::NoAnswer { node: self.node.name.to_string() }));
         };
         Ok(match (kubelet.is_some(), bootstrap.is_some() || ca.is_some()) {
+            (true, _) if file.is_some() => Some(LiveWorker::NotTidied),
             (true, _) => Some(LiveWorker::Joined),
             (false, true) => Some(LiveWorker::Begun),
             (false, false) => None,
@@ -70,6 +73,9 @@ impl NodeResource for Worker {
         match live {
             None => Change::create([Field::new("cluster", &self.workspace.name), Field::new("endpoint", self.workspace.endpoint())]),
             Some(LiveWorker::Joined) => Change::None,
+            Some(LiveWorker::NotTidied) => {
+                Change::Update(vec![Field { live: Some("left behind".into()), ..Field::new("file with a join token", "removed") }])
+            }
             Some(LiveWorker::Begun) => Change::Update(vec![Field { live: Some("begun".into()), ..Field::new("join", "done") }]),
         }
     }
@@ -79,6 +85,9 @@ impl NodeResource for Worker {
     }
 
     async fn apply(&self, live: Option<&LiveWorker>, peers: &Peers, permit: &Permit) -> Result<()> {
+        if live == Some(&LiveWorker::NotTidied) {
+            return self.act(&Action::Remove { path: self.file() }, peers, permit).await;
+        }
         self.endpoint_resolves(peers, permit).await?;
         self.wait_until_the_name_is_free(peers).await?;
         if live == Some(&LiveWorker::Begun) {
@@ -205,6 +214,7 @@ mod tests {
             ["cluster: ubuntu", "endpoint: cu1.bevz.net:6443"]
         );
         assert_eq!(worker.diff(Some(&LiveWorker::Joined)), Change::None);
+        assert_eq!(worker.diff(Some(&LiveWorker::NotTidied)).fields()[0].to_string(), "file with a join token: left behind -> removed");
         assert_eq!(worker.diff(Some(&LiveWorker::Begun)).fields()[0].to_string(), "join: begun -> done");
         assert_eq!(worker.needs()[0].to_string(), "kubeadm.control_plane/ubuntu");
     }
