@@ -67,6 +67,11 @@ pub enum Outcome {
     BrokenBefore,
     /// The connection breaks after the request was carried out.
     BrokenAfter,
+    /// A program is killed when it comes to this part of its work; what it did before stays.
+    Dies {
+        /// As the lab's program calls the part, such as `upload-config/kubeadm` of `kubeadm init`.
+        during: String,
+    },
     /// A task ends so; what it should have done is not done.
     TaskEnds {
         /// Its exit status, such as `can't lock file '/var/lock/qemu-server/lock-104.conf' - got timeout`.
@@ -104,6 +109,11 @@ impl Fault {
             Trigger::Command { node: node.into(), begins: begins.iter().map(|word| (*word).to_owned()).collect() },
             Outcome::Refused { status, text: stderr.into() },
         )
+    }
+
+    /// A command on a node is killed when it comes to a part of its work, once.
+    pub fn dies(node: &str, begins: &[&str], during: &str) -> Self {
+        Self { outcome: Outcome::Dies { during: during.into() }, ..Self::command(node, begins, 137, "") }
     }
 
     /// The SSH connection to a node is reset, before (`false`) or after (`true`) the work was done, once.

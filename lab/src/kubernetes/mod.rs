@@ -10,6 +10,7 @@ mod service;
 mod tests;
 
 pub use access::LabKubernetes;
+pub(crate) use cluster::key;
 pub use cluster::{Cluster, Member, Object, Token};
 pub(crate) use controllers::run_node as run_node_controllers;
 pub(crate) use service::get;

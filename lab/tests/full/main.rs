@@ -9,6 +9,7 @@ use kthw_stdlib::{
 };
 use std::{path::PathBuf, sync::Arc};
 
+mod control_plane;
 mod trouble;
 
 struct Recipes;
