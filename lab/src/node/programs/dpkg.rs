@@ -1,14 +1,14 @@
 //! dpkg and dpkg-query: what is installed.
 use super::super::host::{Host, failed, printed};
-use super::{option, plain};
+use super::{apt::configure, option, plain};
 use kthw_engine::node::Output;
 
 /// Runs dpkg: architecture, and comparing versions.
 pub(crate) fn dpkg(host: &mut Host, arguments: &[&str]) -> Output {
     match arguments {
         ["--print-architecture"] => printed("amd64\n"),
-        ["--audit" | "-C"] => printed(""),
-        ["--configure", "-a"] => printed(""),
+        ["--audit" | "-C"] => printed(host.machine.unconfigured.iter().map(|name| format!(" {name}\n")).collect::<String>()),
+        ["--configure", "-a"] => configure(host),
         ["-s" | "--status", name] => query(host, &["-s", name]),
         _ => {
             host.state.cannot_play(format!("{} $ dpkg {}", host.name, arguments.join(" ")));
@@ -32,25 +32,29 @@ pub(crate) fn query(host: &mut Host, arguments: &[&str]) -> Output {
     };
     for name in &all {
         match host.machine.packages.get(name) {
-            Some(package) => stdout += &filled(format, name, &package.version, package.held),
+            Some(package) => {
+                let configured = !host.machine.unconfigured.contains(name);
+                stdout += &filled(format, name, &package.version, package.held, configured);
+            }
             None => missing += &format!("dpkg-query: no packages found matching {name}\n"),
         }
     }
     Output { status: i32::from(!missing.is_empty()), stdout, stderr: missing }
 }
 
-fn filled(format: &str, name: &str, version: &str, held: bool) -> String {
+fn filled(format: &str, name: &str, version: &str, held: bool, configured: bool) -> String {
     let want = if held { "hold" } else { "install" };
-    let abbreviation = if held { "hi " } else { "ii " };
+    let abbreviation = format!("{}{} ", if held { 'h' } else { 'i' }, if configured { 'i' } else { 'U' });
+    let status = if configured { "installed" } else { "unpacked" };
     let fields = [
         ("Package", name),
         ("binary:Package", name),
         ("Version", version),
         ("Architecture", "amd64"),
-        ("Status", &format!("{want} ok installed")),
-        ("db:Status-Abbrev", abbreviation),
+        ("Status", &format!("{want} ok {status}")),
+        ("db:Status-Abbrev", &abbreviation),
         ("db:Status-Want", want),
-        ("db:Status-Status", "installed"),
+        ("db:Status-Status", status),
         ("db:Status-Eflag", "ok"),
     ];
     let text = fields.iter().fold(format.to_owned(), |text, (key, value)| text.replace(&format!("${{{key}}}"), value));
