@@ -72,6 +72,11 @@ pub enum Outcome {
         /// As the lab's program calls the part, such as `upload-config/kubeadm` of `kubeadm init`.
         during: String,
     },
+    /// A task is interrupted: it ends so, and what it had half made stays, locked.
+    TaskStops {
+        /// Its exit status, such as `received interrupt`.
+        exit: String,
+    },
     /// A task ends so; what it should have done is not done.
     TaskEnds {
         /// Its exit status, such as `can't lock file '/var/lock/qemu-server/lock-104.conf' - got timeout`.
@@ -101,6 +106,11 @@ impl Fault {
     /// A task of this type ends with `exit`, once.
     pub fn task(kind: &str, exit: &str) -> Self {
         Self::once(Trigger::Task { kind: kind.into() }, Outcome::TaskEnds { exit: exit.into() })
+    }
+
+    /// A task of this type is interrupted and leaves what it had half made, once.
+    pub fn task_stops(kind: &str, exit: &str) -> Self {
+        Self::once(Trigger::Task { kind: kind.into() }, Outcome::TaskStops { exit: exit.into() })
     }
 
     /// A command on a node fails, once.

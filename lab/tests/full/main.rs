@@ -9,6 +9,7 @@ use kthw_stdlib::{
 };
 use std::{path::PathBuf, sync::Arc};
 
+mod clones;
 mod control_plane;
 mod trouble;
 

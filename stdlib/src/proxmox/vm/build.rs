@@ -185,16 +185,24 @@ impl Vm {
     }
 
     /// Removes what a failed clone of ours left behind. Proxmox does so itself, unless it was interrupted.
+    ///
+    /// Only what carries the mark of this very clone is ours for certain: somebody else may have taken the VM id meanwhile.
     async fn clean_up(&self, mark: &Mark, client: &Client, peers: &Peers, permit: &Permit) {
-        let machine = Machine { vmid: self.vmid, host: self.host.clone() };
+        // Proxmox makes a clone beside its template and moves it to its own host at the end, so only the list tells where it is.
+        let Ok(all) = guests::all(client).await else { return };
+        let Some(guest) = all.get(&self.vmid).filter(|guest| guest.kind == "qemu") else { return };
+        let machine = Machine { vmid: self.vmid, host: guest.node.clone() };
         let Ok(Some(config)) = machine.config(client).await else { return };
-        // Proxmox reserves the VM id before it answers with a task, so a half-made machine without any mark is that task's.
-        let half_made = config.mark().is_none() && config.get("lock") == Some("clone");
-        if half_made || config.mark().as_ref() == Some(mark) {
-            progress(format!("removing what the failed clone left of VM {}", self.vmid));
-            if let Err(error) = machine.destroy(client, peers, permit).await {
-                progress(format!("it could not be removed: {error}"));
-            }
+        let place = format!("VM {} on {}", machine.vmid, machine.host);
+        if let Some(lock) = config.get("lock") {
+            return progress(format!("{place} is left locked ({lock}) and is not touched; `qm unlock {}` there takes a stale lock away", self.vmid));
+        }
+        if config.mark().as_ref() != Some(mark) {
+            return progress(format!("{place} does not carry the mark of the clone that failed, and is not touched"));
+        }
+        progress(format!("removing what the failed clone left: {place}"));
+        if let Err(error) = machine.destroy(client, peers, permit).await {
+            progress(format!("it could not be removed: {error}"));
         }
     }
 
