@@ -28,6 +28,7 @@ impl Exec {
         let action = Action::run_for(self.timeout, self.command);
         let outputs = join_all(nodes.iter().map(|node| kthw_engine::execute(node, &action, world.peers()))).await;
         world.save()?;
+        world.tell_trust(ui)?;
         let mut code = 0;
         for (node, output) in nodes.iter().zip(outputs) {
             let output = match output {

@@ -11,6 +11,7 @@ use std::{path::PathBuf, sync::Arc};
 
 mod clones;
 mod control_plane;
+mod host_keys;
 mod trouble;
 
 struct Recipes;

@@ -177,7 +177,6 @@ mod tests {
         let apt = "case $* in *--no-download*) sleep 3; : >$F/configured ;; esac";
         let (output, _) = run(folder.path(), APT_INSTALL, 1, &[("apt-get", apt), QUIET]);
         assert_eq!(output.status.code(), Some(124));
-        assert!(!folder.path().join("configured").exists());
         let begun = Instant::now();
         while !folder.path().join("configured").exists() {
             assert!(begun.elapsed() < Duration::from_secs(30), "apt was killed while it configured");

@@ -11,7 +11,11 @@ use russh::{
     Channel, ChannelMsg, ChannelOpenFailure, Preferred, client,
     keys::{HashAlg, PublicKeyOrCertificate, ssh_key::Algorithm},
 };
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -153,12 +157,16 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let work = async {
-        let client = Client { target: target.clone(), known: known.clone() };
+        let took_first = Arc::new(OnceLock::new());
+        let client = Client { target: target.clone(), known: known.clone(), took_first: took_first.clone() };
         let handshake = client::connect_stream(config(target, known), stream, client).await;
         let mut session = handshake.map_err(|fault| match fault {
             Fault::Host(error) => *error,
             Fault::Protocol(source) => SshError::Handshake { node: target.node.clone(), address: target.address(), source },
         })?;
+        if let Some(text) = took_first.get() {
+            progress(text);
+        }
         match identity.log_in(&mut session, &target.node, &target.user).await? {
             Login::Done => Ok(session),
             Login::Refused(tried) => {
@@ -276,6 +284,8 @@ async fn converse(
 pub(crate) struct Client {
     target: Target,
     known: KnownHosts,
+    /// What there is to say about a key that was taken at first sight.
+    took_first: Arc<OnceLock<String>>,
 }
 
 /// Why a handshake ended.
@@ -309,13 +319,13 @@ impl client::Handler for Client {
                     self.known
                         .pin_host(&node, &self.target.host, self.target.port, &line)
                         .map_err(|error| Fault::Host(Box::new(error.into())))?;
-                    progress(format!(
-                        "first connection to {node} at {address}: its host key {fingerprint} is trusted from now on ({file})"
-                    ));
+                    // This runs in a task of its own, in which nobody hears of news.
+                    let _ = self.took_first.set(self.known.took_first(&node, &address, &fingerprint));
                     return Ok(true);
                 }
                 let line = self.known.line_for(&self.target.host, self.target.port, &line);
-                SshError::UnknownHostKey { node, address, fingerprint, line, file }
+                let why = self.known.why_not_first(&self.target.host, self.target.port);
+                SshError::UnknownHostKey { node, address, fingerprint, why, line, file }
             }
         };
         Err(Fault::Host(Box::new(error)))

@@ -1,7 +1,7 @@
 //! The host keys of one cluster's nodes: a `known_hosts` file in OpenSSH's format.
 use russh::keys::{HashAlg, PublicKey, ssh_key};
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fmt, io,
     net::IpAddr,
     path::PathBuf,
@@ -19,9 +19,31 @@ use line::{Entry, Line, host};
 pub struct KnownHosts(Arc<Mutex<State>>);
 
 struct State {
-    /// Hosts whose key may be taken as it comes, for this run.
-    first: HashSet<String>,
+    first_use: FirstUse,
+    /// What asking for the keys of hosts came to, of which none is pinned.
+    asked: HashMap<String, Asked>,
+    /// What a person has to be told, and was not yet.
+    warnings: Vec<String>,
     file: PinFile,
+}
+
+/// When the key of a host of which nothing is known is taken as it comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FirstUse {
+    /// Where nobody can vouch for it. It is pinned then, and said aloud.
+    #[default]
+    WhereNobodyVouches,
+    /// Never: for a dry run.
+    Never,
+}
+
+/// What asking for a host's key came to.
+#[derive(Clone, Debug)]
+enum Asked {
+    /// There is nobody to ask.
+    Nobody,
+    /// Whoever should know it could not be asked, or did not say.
+    InVain(String),
 }
 
 /// What the file says about a key that a host presented.
@@ -82,7 +104,12 @@ impl KnownHosts {
     /// # Errors
     /// When it cannot be read, or has a line that cannot be understood: a pin that is silently ignored would be no pin.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, KnownHostsError> {
-        Ok(Self(Arc::new(Mutex::new(State { file: PinFile::open(path.into())?, first: HashSet::new() }))))
+        Ok(Self(Arc::new(Mutex::new(State {
+            file: PinFile::open(path.into())?,
+            first_use: FirstUse::default(),
+            asked: HashMap::new(),
+            warnings: Vec::new(),
+        }))))
     }
 
     /// Where the file is.
@@ -123,16 +150,60 @@ impl KnownHosts {
         self.state().file.remove(&host(address, port), |entry| !entry.revoked)
     }
 
-    /// Lets the key of a host of which nothing is known be taken at the first connection of this run, because nobody can vouch for
-    /// it. It is pinned then, and said aloud; a key that is known already still has to fit.
-    pub fn allow_first(&self, address: IpAddr, port: u16) {
-        let host = host(address, port);
-        self.state().first.insert(host);
+    /// When keys may be taken at first sight from now on, in all copies.
+    pub fn set_first_use(&self, first_use: FirstUse) {
+        self.state().first_use = first_use;
     }
 
-    /// Whether [`allow_first`](Self::allow_first) was said of this host.
-    pub(crate) fn takes_first(&self, address: &str, port: u16) -> bool {
-        self.state().first.contains(&host(address, port))
+    /// Lets the key of a host of which nothing is known be taken at the first connection of this run, because nobody can vouch for
+    /// it: `why` says so. It is pinned then, and said aloud; a key that is known already still has to fit.
+    pub fn allow_first(&self, node: &str, address: IpAddr, port: u16, why: &str) {
+        let host = host(address.to_string(), port);
+        let mut state = self.state();
+        if state.first_use == FirstUse::WhereNobodyVouches {
+            let warning = format!("nobody vouches for the SSH host key of {node} at {address} ({why}): the first that comes is trusted");
+            state.warn(warning);
+        }
+        state.asked.insert(host, Asked::Nobody);
+    }
+
+    /// Notes that whoever should know the key of this host could not say it, and why.
+    pub fn cannot_vouch(&self, address: IpAddr, port: u16, why: &str) {
+        self.state().asked.insert(host(address.to_string(), port), Asked::InVain(why.to_owned()));
+    }
+
+    /// Whether the key of this host may be taken as it comes. `unasked`: that nobody was asked means that there is nobody to ask.
+    pub fn takes_first(&self, address: &str, port: u16, unasked: bool) -> bool {
+        let state = self.state();
+        let nobody_vouches = match state.asked.get(&host(address, port)) {
+            Some(asked) => matches!(asked, Asked::Nobody),
+            None => unasked,
+        };
+        nobody_vouches && state.first_use == FirstUse::WhereNobodyVouches
+    }
+
+    /// Why the key of this host is not taken as it comes, in brackets behind a space; empty when there is nothing to say.
+    pub fn why_not_first(&self, address: &str, port: u16) -> String {
+        let state = self.state();
+        match (state.asked.get(&host(address, port)), state.first_use) {
+            (Some(Asked::InVain(why)), _) => format!(" ({why})"),
+            (_, FirstUse::Never) => " (a dry run trusts no key at first sight)".into(),
+            _ => String::new(),
+        }
+    }
+
+    /// A key was taken at first sight. Returns what there is to say.
+    pub fn took_first(&self, node: &str, address: &str, fingerprint: &str) -> String {
+        let mut state = self.state();
+        let file = state.file.path().display();
+        let text = format!("first connection to {node} at {address}: its host key {fingerprint} is trusted from now on ({file})");
+        state.warn(text.clone());
+        text
+    }
+
+    /// What a person has to be told about trust at first sight. Each is returned once.
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().warnings)
     }
 
     /// Whether a key is pinned for this address and port.
@@ -178,6 +249,14 @@ impl KnownHosts {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().expect("nobody panics while holding the known hosts")
+    }
+}
+
+impl State {
+    fn warn(&mut self, text: String) {
+        if !self.warnings.contains(&text) {
+            self.warnings.push(text);
+        }
     }
 }
 

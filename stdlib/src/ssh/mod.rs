@@ -55,7 +55,7 @@ pub use error::SshError;
 pub(crate) use file::kind_field;
 pub use key_pair::{KeyLogin, private_key, public_half};
 pub use kernel_module::MODULES_QUERY;
-pub use known_hosts::{KnownHosts, KnownHostsError, Verdict};
+pub use known_hosts::{FirstUse, KnownHosts, KnownHostsError, Verdict};
 pub use node::LOCK_HOLDERS;
 pub use nodes::SshNodes;
 pub use package::DPKG_FORMAT;

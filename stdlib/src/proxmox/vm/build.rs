@@ -1,7 +1,7 @@
 //! Making a machine so: clone, configure, grow, start, wait until it is up, pin its host keys.
 use super::{Live, Vm};
 use crate::proxmox::{
-    agent::{self, Agent},
+    agent::{self, Agent, HostKeys, Silence},
     call::Call,
     client::Client,
     config::Pending,
@@ -103,20 +103,16 @@ impl Vm {
         let silent_for = Duration::from_secs(self.spec.agent_timeout_s.into());
         match agent::wait_for(machine, self.address, silent_for, client, peers).await? {
             Agent::Ready => {
-                let keys = agent::wait_for_host_keys(machine, client, peers).await?;
-                if !keys.is_empty() {
+                let found = agent::wait_for_host_keys(machine, client, peers).await?;
+                if !found.keys.is_empty() {
                     // Cloud-init makes new ones when its settings have changed.
                     self.forget_keys(peers)?;
                 }
-                self.pin(&keys, peers)
+                self.believe(&found, peers)
             }
-            Agent::Silent(reason) => {
-                progress(format!(
-                    "going on without the guest agent ({reason}): the SSH host key at {} will be taken on first use",
-                    self.address
-                ));
-                peers.get::<KnownHosts>()?.allow_first(self.address.into(), self.port);
-                Ok(())
+            Agent::Silent(silence) => {
+                progress(format!("going on without the guest agent: {silence}"));
+                self.believe(&HostKeys { keys: Vec::new(), silence: Some(silence) }, peers)
             }
         }
     }
@@ -126,11 +122,23 @@ impl Vm {
         if !found.running || peers.get::<KnownHosts>()?.is_pinned(self.address.into(), self.port) {
             return Ok(());
         }
-        let keys = agent::host_keys(&found.machine, client).await;
-        if keys.is_empty() {
-            peers.get::<KnownHosts>()?.allow_first(self.address.into(), self.port);
+        self.believe(&agent::host_keys(&found.machine, client).await?, peers)
+    }
+
+    /// Pins what the agent says. Only where Proxmox says that there is no agent may the first key that comes be taken: whoever could make
+    /// the agent fall silent could otherwise have a key of their own believed.
+    fn believe(&self, found: &HostKeys, peers: &Peers) -> Result<()> {
+        let known = peers.get::<KnownHosts>()?;
+        match &found.silence {
+            _ if !found.keys.is_empty() => return self.pin(&found.keys, peers),
+            Some(Silence::Absent(said)) => known.allow_first(&self.node, self.address.into(), self.port, said),
+            Some(silence @ Silence::Unasked { .. }) => {
+                progress(format!("its SSH host key stays unknown: {silence}"));
+                known.cannot_vouch(self.address.into(), self.port, &silence.to_string());
+            }
+            None => known.cannot_vouch(self.address.into(), self.port, "its guest agent finds no host keys in /etc/ssh"),
         }
-        self.pin(&keys, peers)
+        Ok(())
     }
 
     fn pin(&self, keys: &[String], peers: &Peers) -> Result<()> {
