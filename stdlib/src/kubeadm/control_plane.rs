@@ -1,18 +1,16 @@
 //! The first control plane: `kubeadm init` on exactly one node.
-use super::{
-    FOLDER,
-    config::{self, ClusterSpec},
-};
+use super::config::{self, ClusterSpec};
 use crate::workspace::{NodeSpec, Role, Workspace};
 use kthw_engine::{
     Change, Error, Field, Id, Limit, NodeResource, Peers, Permit, Poll, Refusal, Result, Work, field,
-    node::{Action, Content, Finding, Output, Probe},
+    node::{Action, Finding, Output, Probe},
     wait,
 };
 use miette::Diagnostic;
 use std::sync::Arc;
 
 mod certificate;
+mod init;
 mod late;
 
 pub use certificate::LiveCertificate;
@@ -23,10 +21,6 @@ const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 /// The field that differs while the API server does not answer.
 const API_SERVER: &str = "API server";
-/// How far `kubeadm init` came: [`BEGUN`] or [`ENDED`]. Clusters that were made without this file are judged by what is in them alone.
-const INIT: &str = "/etc/kubernetes/kthw/init";
-const BEGUN: &str = "begun\n";
-const ENDED: &str = "ended\n";
 
 /// A cluster's control plane on its first control-plane node.
 #[derive(Debug)]
@@ -83,51 +77,6 @@ impl ControlPlane {
         config::certificate_names(&self.workspace, &self.spec.endpoint)
     }
 
-    fn file(&self) -> String {
-        format!("{FOLDER}/kubeadm.yaml")
-    }
-
-    fn write_configuration(&self) -> Vec<Action> {
-        let configuration = Content::plain(config::init(&self.workspace, &self.node, &self.spec));
-        vec![
-            Action::Directory { path: FOLDER.into(), mode: 0o700, owner: None },
-            Action::Write { path: self.file(), content: configuration, mode: 0o600, owner: None },
-        ]
-    }
-
-    fn init(&self) -> Vec<Action> {
-        let settings = &self.workspace.kubeadm;
-        let mut argv: Vec<String> = ["kubeadm", "init", "--config"].map(String::from).into();
-        argv.extend([self.file(), "--skip-token-print".into()]);
-        if !settings.skip_phases.is_empty() {
-            argv.push(format!("--skip-phases={}", settings.skip_phases.join(",")));
-        }
-        argv.extend(super::ignored(settings));
-        let mut actions: Vec<Action> = config::resolve_endpoint(&self.spec.endpoint).into_iter().collect();
-        actions.extend(self.write_configuration());
-        actions.extend([note(BEGUN), Action::run_for(600, argv), note(ENDED)]);
-        actions
-    }
-
-    /// Runs those phases of `kubeadm init` again that an earlier one did not come to, or whose work was lost.
-    async fn finish(&self, live: &LiveControlPlane, peers: &Peers, permit: &Permit) -> Result<()> {
-        let phases: Vec<&LatePhase> = match live.begun {
-            true => late::wanted(&self.workspace.kubeadm.skip_phases).collect(),
-            false => live.missing.iter().map(|(phase, _)| *phase).collect(),
-        };
-        if phases.is_empty() {
-            return Ok(());
-        }
-        for action in self.write_configuration() {
-            self.act(&action, "write kubeadm's configuration", peers, permit).await?;
-        }
-        for phase in phases {
-            let what = format!("run kubeadm's phase {}", phase.name);
-            self.act(&Action::run(phase.command(&self.file())), &what, peers, permit).await?;
-        }
-        if live.begun { self.act(&note(ENDED), "note the end of kubeadm init", peers, permit).await } else { Ok(()) }
-    }
-
     async fn run(&self, argv: &[&str], what: &str, peers: &Peers, permit: &Permit) -> Result<()> {
         self.act(&Action::run(argv.iter().copied()), what, peers, permit).await
     }
@@ -165,11 +114,6 @@ impl ControlPlane {
     }
 }
 
-/// Notes how far `kubeadm init` came.
-fn note(text: &str) -> Action {
-    Action::Write { path: INIT.into(), content: Content::plain(text), mode: 0o600, owner: None }
-}
-
 impl NodeResource for ControlPlane {
     type Live = LiveControlPlane;
 
@@ -185,7 +129,7 @@ impl NodeResource for ControlPlane {
         let mut probes: Vec<Probe> = [ADMIN_CONF, KUBELET_CONF].map(Probe::path).into();
         // No file has this digest, so the manifest's content comes along.
         probes.push(Probe::Path { path: MANIFEST.into(), expect: Some(String::new()) });
-        probes.push(Probe::Path { path: INIT.into(), expect: Some(Content::plain(ENDED).sha256()) });
+        probes.push(init::probe());
         probes.extend(certificate::query());
         probes.push(ask_readiness());
         probes.extend(late::ask(&self.node.name));
@@ -204,8 +148,7 @@ impl NodeResource for ControlPlane {
         }
         let certificate = LiveCertificate::read(&self.node.name, [crt, key, new_crt, new_key], shown)?;
         let version = manifest.as_ref().and_then(|file| version_in(file.content.as_deref()?));
-        let ended = Content::plain(ENDED).sha256();
-        let begun = init.as_ref().is_some_and(|file| file.sha256.as_deref() != Some(ended.as_str()));
+        let begun = init::is_unfinished(init.as_ref());
         let live = |silent, missing| Ok(Some(LiveControlPlane { silent, version, certificate, begun, missing }));
         match late::missing(&[system, public, node], &self.node.name, &self.workspace.kubeadm.skip_phases) {
             _ if admin.is_none() => live(Some(format!("there is no {ADMIN_CONF}")), Vec::new()),

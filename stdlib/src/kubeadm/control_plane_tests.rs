@@ -1,7 +1,11 @@
 //! A control plane's states, before and after.
-use super::{super::config_tests::workspace, *};
+use super::{
+    super::config_tests::workspace,
+    init::{BEGUN, ENDED},
+    *,
+};
 use expect_test::{Expect, expect};
-use kthw_engine::node::{PathKind, PathState};
+use kthw_engine::node::{Content, PathKind, PathState};
 
 fn control_plane(more: &str) -> ControlPlane {
     let workspace = Arc::new(workspace("1.31.9", more));

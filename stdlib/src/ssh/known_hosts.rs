@@ -157,14 +157,16 @@ impl KnownHosts {
 
     /// Lets the key of a host of which nothing is known be taken at the first connection of this run, because nobody can vouch for
     /// it: `why` says so. It is pinned then, and said aloud; a key that is known already still has to fit.
-    pub fn allow_first(&self, node: &str, address: IpAddr, port: u16, why: &str) {
-        let host = host(address.to_string(), port);
+    /// Returns what there is to say.
+    pub fn allow_first(&self, node: &str, address: IpAddr, port: u16, why: &str) -> Option<String> {
         let mut state = self.state();
-        if state.first_use == FirstUse::WhereNobodyVouches {
-            let warning = format!("nobody vouches for the SSH host key of {node} at {address} ({why}): the first that comes is trusted");
-            state.warn(warning);
+        state.asked.insert(host(address.to_string(), port), Asked::Nobody);
+        if state.first_use == FirstUse::Never {
+            return None;
         }
-        state.asked.insert(host, Asked::Nobody);
+        let warning = format!("the SSH host key at {address} will be taken on first use: nobody vouches for that of {node} ({why})");
+        state.warn(warning.clone());
+        Some(warning)
     }
 
     /// Notes that whoever should know the key of this host could not say it, and why.

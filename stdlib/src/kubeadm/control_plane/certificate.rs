@@ -61,10 +61,11 @@ impl LiveCertificate {
             return Err(Error::peer(NoOpenssl { node: node.into() }));
         }
         let ends = shown.stdout.lines().find_map(|line| line.trim().strip_prefix("notAfter="));
-        let (Some(ends), 0 | 1) = (ends, shown.status) else {
-            return Err(Error::peer(ReadCertificate { node: node.into(), path: path.into(), reason: told(shown) }));
+        let ends_soon = match (shown.status, ends) {
+            (0, _) => None,
+            (1, Some(ends)) => Some(ends.trim().to_owned()),
+            _ => return Err(Error::peer(ReadCertificate { node: node.into(), path: path.into(), reason: told(shown) })),
         };
-        let ends_soon = (shown.status == 1).then(|| ends.trim().to_owned());
         Ok(Self { names: Some(names_in(&shown.stdout)), ends_soon, half_moved: false })
     }
 

@@ -131,7 +131,11 @@ impl Vm {
         let known = peers.get::<KnownHosts>()?;
         match &found.silence {
             _ if !found.keys.is_empty() => return self.pin(&found.keys, peers),
-            Some(Silence::Absent(said)) => known.allow_first(&self.node, self.address.into(), self.port, said),
+            Some(Silence::Absent(said)) => {
+                if let Some(warning) = known.allow_first(&self.node, self.address.into(), self.port, said) {
+                    progress(warning);
+                }
+            }
             Some(silence @ Silence::Unasked { .. }) => {
                 progress(format!("its SSH host key stays unknown: {silence}"));
                 known.cannot_vouch(self.address.into(), self.port, &silence.to_string());

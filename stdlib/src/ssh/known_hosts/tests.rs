@@ -160,7 +160,7 @@ fn a_key_is_taken_at_first_sight_only_where_nobody_vouches_for_it() {
     assert_eq!(known.why_not_first("10.0.0.9", 22), " (Permission check failed)");
     known.allow_first("cu9", address, 22, "no agent");
     assert!(may(false));
-    let said = "nobody vouches for the SSH host key of cu9 at 10.0.0.9 (no agent): the first that comes is trusted";
+    let said = "the SSH host key at 10.0.0.9 will be taken on first use: nobody vouches for that of cu9 (no agent)";
     assert_eq!((known.take_warnings(), known.take_warnings()), (vec![said.to_owned()], vec![]));
 
     known.set_first_use(FirstUse::Never);
