@@ -3,10 +3,12 @@ use crate::{
     library::{self, Recipes},
     options::WorkspaceOptions,
     store::Store,
+    ui::Ui,
 };
 use kthw_engine::{Error, Evaluated, Graph, Peers, Result, Secret, nearest};
 use kthw_stdlib::{
     sops::Secrets,
+    ssh::{FirstUse, KnownHosts},
     workspace::{Cluster, NodeSpec, Workspace, WorkspaceFile},
 };
 use std::{
@@ -154,6 +156,29 @@ impl World {
             Self::Real(peers) => peers,
             Self::Lab(lab) => lab.peers(),
         }
+    }
+
+    /// The pinned host keys.
+    fn known_hosts(&self) -> Result<&KnownHosts> {
+        self.peers().get::<KnownHosts>()
+    }
+
+    /// Lets no host key be taken at first sight.
+    ///
+    /// # Errors
+    /// When there are no known hosts.
+    pub fn never_trust_at_first_sight(&self) -> Result<()> {
+        self.known_hosts().map(|known| known.set_first_use(FirstUse::Never))
+    }
+
+    /// Tells which host keys were or will be taken at first sight; each once.
+    ///
+    /// # Errors
+    /// When there are no known hosts.
+    pub fn tell_trust(&self, ui: &Ui) -> Result<()> {
+        let warnings = self.known_hosts()?.take_warnings();
+        warnings.iter().for_each(|warning| ui.note(&format!("warning: {warning}")));
+        Ok(())
     }
 
     /// Keeps the lab's world for the next call; real peers keep themselves.

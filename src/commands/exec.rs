@@ -29,6 +29,7 @@ impl Exec {
         let options = RunOptions::default();
         let outputs = join_all(nodes.iter().map(|node| kthw_engine::execute(node, &action, world.peers(), &options))).await;
         world.save()?;
+        world.tell_trust(ui)?;
         let mut code = 0;
         for (node, output) in nodes.iter().zip(outputs) {
             let output = match output {

@@ -37,6 +37,9 @@ impl Run {
     pub async fn run(self, ui: &Ui) -> Result<u8> {
         let prepared = session::prepare(&self.recipe, &self.workspace)?;
         let world = session::connect(&prepared, &self.workspace)?;
+        if self.dry_run {
+            world.never_trust_at_first_sight()?;
+        }
         let stamp = RunStamp::begin(world.peers().shared_clock());
         let events = ui.events(&stamp);
         events(Event::Begun {
@@ -60,6 +63,7 @@ impl Run {
         // A live display must not run over the plan or the question.
         drop(events);
         ui.plan(&plan);
+        world.tell_trust(ui)?;
         world.save()?;
         plan.check_max_destroy(self.max_destroy)?;
         if self.dry_run || plan.work() == 0 {
@@ -78,6 +82,7 @@ impl Run {
         }
         let report = apply(plan, &world, &stamp, ui).await;
         ui.report(&report);
+        world.tell_trust(ui)?;
         world.save()?;
         Ok(exit_code(&report))
     }

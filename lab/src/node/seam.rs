@@ -31,6 +31,8 @@ pub struct LabNodes {
     /// Whether the workspace says which keys machines are made with; without that the lab logs in all the same.
     keys_are_known: bool,
     known_hosts: Option<KnownHosts>,
+    /// Whether there is no Proxmox VE that could be asked for a host key.
+    made_elsewhere: bool,
     /// The name of the secret with the key to log in with, where the workspace names one.
     key_secret: Option<Arc<str>>,
     secrets: Option<Secrets>,
@@ -52,6 +54,7 @@ impl LabNodes {
             user: workspace.ssh.user.as_str().into(),
             keys_are_known: !workspace.ssh.authorized_keys.is_empty(),
             known_hosts: None,
+            made_elsewhere: workspace.proxmox.is_none(),
             key_secret: workspace.ssh.key_secret.as_deref().map(Into::into),
             secrets: None,
         }
@@ -113,16 +116,24 @@ impl LabNodes {
         Ok(key)
     }
 
-    /// A pinned key must be the machine's own. Keys that nobody pinned are believed, as on first use.
+    /// A pinned key must be the machine's own. One that nobody pinned is believed where the real transport would.
     fn check_host_key(&self, node: &str, address: &str, machine: &Machine) -> Result<()> {
         let Some(known) = &self.known_hosts else { return Ok(()) };
         let key = machine.files.text("/etc/ssh/ssh_host_ed25519_key.pub");
         match known.judge_line(address, 22, &key).map_err(Error::peer)? {
             Verdict::Known => Ok(()),
-            Verdict::Unknown => known.learn_line(address, 22, &key).map_err(Error::peer),
+            Verdict::Unknown if known.takes_first(address, 22, self.made_elsewhere) => {
+                known.took_first(node, address, &short(&key));
+                known.learn_line(address, 22, &key).map_err(Error::peer)
+            }
+            Verdict::Unknown => {
+                let (node, address, file) = (node.to_owned(), address.to_owned(), known.path().display().to_string());
+                let (line, why) = (format!("{address} {}", key.trim()), known.why_not_first(&address, 22));
+                Err(Error::peer(SshError::UnknownHostKey { node, address, fingerprint: short(&key), why, line, file }))
+            }
             Verdict::Changed(_) | Verdict::Revoked => {
                 let (node, address, file) = (node.to_owned(), address.to_owned(), known.path().display().to_string());
-                let presented = key.split(' ').nth(1).unwrap_or_default().to_owned();
+                let presented = short(&key);
                 Err(Error::peer(SshError::HostKeyChanged { node, address, known: "another key".into(), presented, file }))
             }
         }
@@ -235,6 +246,11 @@ fn provide_all(state: &mut State, workspace: &Workspace) {
         };
         provide(state, &format!("bare/{}", node.address), &seed);
     }
+}
+
+/// The part of a public key that tells it from others.
+fn short(key: &str) -> String {
+    key.split(' ').nth(1).unwrap_or_default().to_owned()
 }
 
 /// What the real transport says of a machine that cannot be reached.

@@ -10,7 +10,10 @@ use kthw_stdlib::{
 use std::{path::PathBuf, sync::Arc};
 
 mod checks;
+mod clones;
+mod control_plane;
 mod crash;
+mod host_keys;
 mod removal;
 mod trouble;
 
@@ -55,6 +58,14 @@ impl Lab {
         let peers =
             peers(&world, &workspace, KnownHosts::open(folder.join("known_hosts")).unwrap(), kthw_lab::stand_in_secrets([])).unwrap();
         Self { world, workspace, peers, folder }
+    }
+
+    /// What another computer has, which knows no host key yet.
+    fn elsewhere(&self, name: &str) -> Self {
+        let mut other = Self::changed(name, self.world.clone(), &[]);
+        let known_hosts = KnownHosts::open(other.folder.join("nothing known")).unwrap();
+        other.peers = peers(&other.world, &other.workspace, known_hosts, kthw_lab::stand_in_secrets([])).unwrap();
+        other
     }
 
     /// What a new process on the same computer has.
@@ -169,9 +180,8 @@ async fn a_saved_world_goes_on_where_it_was() {
 async fn another_computer_keeps_the_host_keys_that_proxmox_vouches_for() {
     let lab = Lab::new("keys");
     assert_eq!(failures(&lab.apply("phases/machines").await), "");
-    let mut other = Lab::changed("keys-elsewhere", lab.world.clone(), &[]);
+    let other = lab.elsewhere("keys-elsewhere");
     let pins = other.folder.join("nothing known");
-    other.peers = peers(&other.world, &other.workspace, KnownHosts::open(&pins).unwrap(), kthw_lab::stand_in_secrets([])).unwrap();
     let planned = changes(&other.plan("phases/machines").await);
     assert_eq!(planned.len(), 3, "{planned:?}");
     assert!(

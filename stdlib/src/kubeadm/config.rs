@@ -85,6 +85,15 @@ pub fn resolve_endpoint(endpoint: &str) -> Option<Action> {
 ///
 /// kubeadm makes a bootstrap token of its own if it is given none, valid for a day; so it is given one that ends at once.
 pub fn init(workspace: &Workspace, node: &NodeSpec, spec: &ClusterSpec) -> String {
+    init_in(workspace, node, spec, None)
+}
+
+/// The same, for a phase that makes certificates in `folder` instead of kubeadm's own.
+pub fn certificates(workspace: &Workspace, node: &NodeSpec, spec: &ClusterSpec, folder: &str) -> String {
+    init_in(workspace, node, spec, Some(folder))
+}
+
+fn init_in(workspace: &Workspace, node: &NodeSpec, spec: &ClusterSpec, certificates: Option<&str>) -> String {
     let api = ConfigApi::of(&spec.version);
     let init = json!({
         "apiVersion": api.name(),
@@ -102,6 +111,9 @@ pub fn init(workspace: &Workspace, node: &NodeSpec, spec: &ClusterSpec) -> Strin
     }));
     if let Some(repository) = &workspace.kubeadm.image_repository {
         cluster.insert("imageRepository".into(), json!(repository));
+    }
+    if let Some(folder) = certificates {
+        cluster.insert("certificatesDir".into(), json!(folder));
     }
     cluster.insert(
         "networking".into(),

@@ -1,24 +1,26 @@
 //! The first control plane: `kubeadm init` on exactly one node.
-use super::{
-    FOLDER,
-    config::{self, ClusterSpec},
-};
+use super::config::{self, ClusterSpec};
 use crate::workspace::{NodeSpec, Role, Workspace};
 use kthw_engine::{
     Change, Error, Field, Id, Limit, NodeResource, Peers, Permit, Poll, Refusal, Result, Work, field,
-    node::{Action, Content, Finding, Output, PathState, Probe},
+    node::{Action, Finding, Output, Probe},
     wait,
 };
 use miette::Diagnostic;
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
+
+mod certificate;
+mod init;
+mod late;
+
+pub use certificate::LiveCertificate;
+pub use late::LatePhase;
 
 const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 /// The field that differs while the API server does not answer.
 const API_SERVER: &str = "API server";
-const CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
-const CERTIFICATE_KEY: &str = "/etc/kubernetes/pki/apiserver.key";
 
 /// A cluster's control plane on its first control-plane node.
 #[derive(Debug)]
@@ -30,19 +32,16 @@ pub struct ControlPlane {
 
 /// What reading finds of a control plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LiveControlPlane {
-    /// The API server answers.
-    Running {
-        /// Names and addresses in its certificate.
-        names: BTreeSet<String>,
-        /// The version of its image, if its manifest says one.
-        version: Option<String>,
-    },
-    /// kubeadm was here, but the API server does not answer.
-    Silent {
-        /// What asking it said.
-        reason: String,
-    },
+pub struct LiveControlPlane {
+    /// What asking the API server said, when it cannot be asked.
+    silent: Option<String>,
+    /// The version of the API server's image, if its manifest says one.
+    version: Option<String>,
+    certificate: LiveCertificate,
+    /// `kubeadm init` was begun and did not come to its end.
+    begun: bool,
+    /// Phases of which something is missing, and what.
+    missing: Vec<(&'static LatePhase, Vec<String>)>,
 }
 
 impl ControlPlane {
@@ -78,42 +77,40 @@ impl ControlPlane {
         config::certificate_names(&self.workspace, &self.spec.endpoint)
     }
 
-    fn file(&self) -> String {
-        format!("{FOLDER}/kubeadm.yaml")
+    async fn run(&self, argv: &[&str], what: &str, peers: &Peers, permit: &Permit) -> Result<()> {
+        self.act(&Action::run(argv.iter().copied()), what, peers, permit).await
     }
 
-    fn write_configuration(&self) -> Vec<Action> {
-        vec![
-            Action::Directory { path: FOLDER.into(), mode: 0o700, owner: None },
-            Action::Write {
-                path: self.file(),
-                content: Content::plain(config::init(&self.workspace, &self.node, &self.spec)),
-                mode: 0o600,
-                owner: None,
-            },
-        ]
-    }
-
-    fn init(&self) -> Vec<Action> {
-        let settings = &self.workspace.kubeadm;
-        let mut argv: Vec<String> = ["kubeadm", "init", "--config"].map(String::from).into();
-        argv.extend([self.file(), "--skip-token-print".into()]);
-        if !settings.skip_phases.is_empty() {
-            argv.push(format!("--skip-phases={}", settings.skip_phases.join(",")));
+    async fn act(&self, action: &Action, what: &str, peers: &Peers, permit: &Permit) -> Result<()> {
+        let output = permit.act(peers, &self.node.name, action).await?;
+        if output.status == 0 {
+            return Ok(());
         }
-        argv.extend(super::ignored(settings));
-        let mut actions: Vec<Action> = config::resolve_endpoint(&self.spec.endpoint).into_iter().collect();
-        actions.extend(self.write_configuration());
-        actions.push(Action::run_for(600, argv));
-        actions
+        let reason = format!("exit status {}: {}", output.status, told(&output));
+        Err(Error::peer(Failed { node: self.node.name.to_string(), what: what.into(), reason }))
     }
 
-    /// Makes the API server's certificate anew. The server takes up a new file by itself within a minute.
-    fn renew_certificate(&self) -> Vec<Action> {
-        let mut actions = self.write_configuration();
-        actions.extend([CERTIFICATE, CERTIFICATE_KEY].map(|path| Action::Remove { path: path.into() }));
-        actions.push(Action::run(["kubeadm", "init", "phase", "certs", "apiserver", "--config", &self.file()]));
-        actions
+    /// Waits for a silent API server: nothing that could be on it is ever thrown away.
+    async fn wait_until_it_answers(&self, begun: bool, peers: &Peers) -> Result<()> {
+        let node = &self.node.name;
+        let help = format!(
+            "on {node}: `systemctl status kubelet`, `journalctl -u kubelet`, `crictl ps -a`; if this is what a failed first `kubeadm init` left and \
+             nothing is on the cluster yet, run `kubeadm reset -f` there and run kthw again"
+        );
+        let mut probes = vec![ask_readiness()];
+        // Before `kubeadm init` came to give its administrator rights, the other questions are refused.
+        probes.extend(late::ask(node).into_iter().filter(|_| !begun));
+        let probes = &probes;
+        wait(peers, Limit::minutes(2), &format!("the API server on {node} to answer"), &help, || async move {
+            let findings = peers.nodes().read(node, probes).await?;
+            let failed = findings.iter().find_map(|finding| match finding {
+                Finding::Run(output) if output.status == 0 => None,
+                Finding::Run(output) => Some(Ok(Poll::Pending(told(output)))),
+                _ => Some(Err(Error::peer(super::NoAnswer { node: node.to_string() }))),
+            });
+            failed.unwrap_or(Ok(Poll::Ready(())))
+        })
+        .await
     }
 }
 
@@ -132,29 +129,35 @@ impl NodeResource for ControlPlane {
         let mut probes: Vec<Probe> = [ADMIN_CONF, KUBELET_CONF].map(Probe::path).into();
         // No file has this digest, so the manifest's content comes along.
         probes.push(Probe::Path { path: MANIFEST.into(), expect: Some(String::new()) });
-        probes.push(Probe::run(["openssl", "x509", "-in", CERTIFICATE, "-noout", "-ext", "subjectAltName"]));
+        probes.push(init::probe());
+        probes.extend(certificate::query());
         probes.push(ask_readiness());
+        probes.extend(late::ask(&self.node.name));
         probes
     }
 
     fn live(&self, findings: &[Finding]) -> Result<Option<LiveControlPlane>> {
-        let [Finding::Path(admin), Finding::Path(kubelet), Finding::Path(manifest), Finding::Run(names), Finding::Run(ready)] = findings
+        use Finding::{Path, Run};
+        let [Path(admin), Path(kubelet), Path(manifest), Path(init), Path(crt), Path(key), Path(new_crt), Path(new_key), Run(shown), Run(ready), Run(system), Run(public), Run(node)] =
+            findings
         else {
             return Err(Error::peer(super::NoAnswer { node: self.node.name.to_string() }));
         };
-        let there = |path: &Option<PathState>| path.is_some();
-        if !there(admin) && !there(kubelet) && !there(manifest) {
+        if [admin, kubelet, manifest].iter().all(|file| file.is_none()) {
             return Ok(None);
         }
-        if there(admin) && ready.status == 0 {
-            if names.status == 127 {
-                return Err(Error::peer(NoOpenssl { node: self.node.name.to_string() }));
-            }
-            let version = manifest.as_ref().and_then(|file| version_in(file.content.as_deref()?));
-            return Ok(Some(LiveControlPlane::Running { names: names_in(&names.stdout), version }));
+        let certificate = LiveCertificate::read(&self.node.name, [crt, key, new_crt, new_key], shown)?;
+        let version = manifest.as_ref().and_then(|file| version_in(file.content.as_deref()?));
+        let begun = init::is_unfinished(init.as_ref());
+        let live = |silent, missing| Ok(Some(LiveControlPlane { silent, version, certificate, begun, missing }));
+        match late::missing(&[system, public, node], &self.node.name, &self.workspace.kubeadm.skip_phases) {
+            _ if admin.is_none() => live(Some(format!("there is no {ADMIN_CONF}")), Vec::new()),
+            _ if ready.status != 0 => live(Some(told(ready)), Vec::new()),
+            // All of them run again, whatever is there.
+            _ if begun => live(None, Vec::new()),
+            Ok(missing) => live(None, missing),
+            Err(failed) => live(Some(told(failed)), Vec::new()),
         }
-        let reason = if there(admin) { told(ready) } else { format!("there is no {ADMIN_CONF}") };
-        Ok(Some(LiveControlPlane::Silent { reason }))
     }
 
     fn diff(&self, live: Option<&LiveControlPlane>) -> Change {
@@ -166,16 +169,16 @@ impl NodeResource for ControlPlane {
                 Field::new("service_subnet", self.spec.service_subnet),
                 Field::new("certificate names", self.names().join(", ")),
             ]),
-            Some(LiveControlPlane::Running { names, version }) => {
-                if let Some(refused) = version.as_deref().and_then(|version| self.refuse_upgrade(version)) {
+            Some(live) => {
+                let version = live.version.as_deref().filter(|_| live.silent.is_none());
+                if let Some(refused) = version.and_then(|version| self.refuse_upgrade(version)) {
                     return refused;
                 }
-                let missing = self.names().into_iter().filter(|name| !names.contains(name));
-                let missing = missing.map(|name| Some(Field { live: Some("absent".into()), ..Field::new("certificate names", name) }));
-                Change::between(missing)
-            }
-            Some(LiveControlPlane::Silent { reason }) => {
-                Change::Update(vec![Field { live: Some(format!("silent ({reason})")), ..Field::new(API_SERVER, "answering") }])
+                let silent = live.silent.as_ref().map(|reason| was(API_SERVER, format!("silent ({reason})"), "answering"));
+                let begun = live.begun.then(|| was("kubeadm init", "begun", "ended"));
+                let certificate = live.certificate.fields(&self.names());
+                let missing = live.missing.iter().flat_map(|(_, names)| names).map(|name| was(name, "absent", "present"));
+                Change::between(silent.into_iter().chain(begun).chain(certificate).chain(missing).map(Some))
             }
         }
     }
@@ -187,41 +190,29 @@ impl NodeResource for ControlPlane {
     fn work(&self, live: Option<&LiveControlPlane>, _: bool) -> Work {
         match live {
             None => Work::Actions(self.init()),
-            Some(LiveControlPlane::Running { .. }) => Work::Actions(self.renew_certificate()),
-            Some(LiveControlPlane::Silent { .. }) => Work::JustInTime,
+            Some(_) => Work::JustInTime,
         }
     }
 
-    /// A silent API server is only waited for: nothing that could be on it is ever thrown away.
-    async fn apply(&self, _: Option<&LiveControlPlane>, peers: &Peers, _: &Permit) -> Result<()> {
-        let node = &self.node.name;
-        let help = format!(
-            "on {node}: `systemctl status kubelet`, `journalctl -u kubelet`, `crictl ps -a`; if this is what a failed first `kubeadm init` left and \
-             nothing is on the cluster yet, run `kubeadm reset -f` there and run kthw again"
-        );
-        let probes = [ask_readiness()];
-        let probes = &probes;
-        wait(peers, Limit::minutes(2), &format!("the API server on {node} to answer"), &help, || async move {
-            match peers.nodes().read(node, probes).await?.first() {
-                Some(Finding::Run(output)) if output.status == 0 => Ok(Poll::Ready(())),
-                Some(Finding::Run(output)) => Ok(Poll::Pending(told(output))),
-                _ => Err(Error::peer(super::NoAnswer { node: node.to_string() })),
-            }
-        })
-        .await
+    async fn apply(&self, live: Option<&LiveControlPlane>, peers: &Peers, permit: &Permit) -> Result<()> {
+        let Some(live) = live else { return Ok(()) };
+        // First: without a certificate, or with one that has ended, the API server stays silent.
+        if !live.certificate.fields(&self.names()).is_empty() {
+            self.renew_certificate(&live.certificate, peers, permit).await?;
+        }
+        if live.silent.is_some() {
+            self.wait_until_it_answers(live.begun, peers).await?;
+        }
+        self.finish(live, peers, permit).await
     }
+}
+
+fn was(name: &str, live: impl Into<String>, want: &str) -> Field {
+    Field { live: Some(live.into()), ..Field::new(name.to_owned(), want) }
 }
 
 fn ask_readiness() -> Probe {
     Probe::run(["kubectl", "--kubeconfig", ADMIN_CONF, "--request-timeout=10s", "get", "--raw=/readyz"])
-}
-
-/// The names and addresses in what `openssl x509 -ext subjectAltName` prints.
-fn names_in(text: &str) -> BTreeSet<String> {
-    text.split([',', '\n'])
-        .filter_map(|part| part.trim().strip_prefix("DNS:").or_else(|| part.trim().strip_prefix("IP Address:")))
-        .map(str::to_owned)
-        .collect()
 }
 
 /// The version in `image: <registry>/kube-apiserver:v1.31.9` of a static pod's manifest.
@@ -255,11 +246,16 @@ pub struct ControlPlanes {
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("cannot look into the API server's certificate on {node}: there is no `openssl`")]
-#[diagnostic(code(kthw::kubeadm::openssl), help("install it: `ssh::package(node, \"openssl\")`"))]
-struct NoOpenssl {
+#[error("cannot {what} on {node}: {reason}")]
+#[diagnostic(code(kthw::kubeadm::control_plane), help("what was there is as it was; run kthw again once the reason is gone"))]
+struct Failed {
     node: String,
+    what: String,
+    reason: String,
 }
+
+#[cfg(test)]
+pub(super) use certificate::{probe as certificate_probe, shown as certificate_shown};
 
 #[cfg(test)]
 #[path = "control_plane_tests.rs"]

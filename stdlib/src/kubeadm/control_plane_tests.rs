@@ -1,7 +1,11 @@
 //! A control plane's states, before and after.
-use super::{super::config_tests::workspace, *};
+use super::{
+    super::config_tests::workspace,
+    init::{BEGUN, ENDED},
+    *,
+};
 use expect_test::{Expect, expect};
-use kthw_engine::node::PathKind;
+use kthw_engine::node::{Content, PathKind, PathState};
 
 fn control_plane(more: &str) -> ControlPlane {
     let workspace = Arc::new(workspace("1.31.9", more));
@@ -14,21 +18,68 @@ fn control_plane(more: &str) -> ControlPlane {
     ControlPlane::new(workspace, spec).expect("one control plane")
 }
 
-/// Answers to the query: which of the three files are there, the certificate's names, and what asking for readiness gave.
-fn findings(files: [bool; 3], names: &str, ready: (i32, &str)) -> Vec<Finding> {
-    let file = PathState {
-        kind: PathKind::File,
-        mode: 0o600,
-        owner: "root".into(),
-        group: "root".into(),
-        modified_s: 0,
-        sha256: None,
-        content: None,
-    };
-    let mut findings: Vec<Finding> = files.map(|there| Finding::Path(there.then(|| file.clone()))).into();
-    findings.push(Finding::Run(Output { status: i32::from(names.is_empty()), stdout: names.into(), stderr: String::new() }));
-    findings.push(Finding::Run(Output { status: ready.0, stdout: String::new(), stderr: ready.1.into() }));
-    findings
+/// Answers to the query.
+struct Answers {
+    /// Which of the administrator's and the kubelet's configuration and the manifest are there.
+    files: [bool; 3],
+    /// How far `kubeadm init` came, as far as it was noted.
+    init: Option<&'static str>,
+    /// Which of the certificate, its key, and the two that are made beside them are there.
+    certificate: [bool; 4],
+    /// What openssl says of the certificate.
+    shown: Output,
+    /// What asking for readiness gave.
+    ready: Output,
+    /// What the late phases left.
+    made: [Output; 3],
+}
+
+fn output(status: i32, stdout: &str, stderr: &str) -> Output {
+    Output { status, stdout: stdout.into(), stderr: stderr.into() }
+}
+
+/// Those of a control plane that runs.
+fn running() -> Answers {
+    let system = "configmap/kubeadm-config\nconfigmap/kubelet-config\nconfigmap/coredns\nconfigmap/kube-proxy\n\
+                  deployment.apps/coredns\nservice/kube-dns\ndaemonset.apps/kube-proxy\n";
+    Answers {
+        files: [true; 3],
+        init: Some(ENDED),
+        certificate: [true, true, false, false],
+        shown: output(0, NAMES, ""),
+        ready: output(0, "ok", ""),
+        made: [system, "configmap/cluster-info\n", "node/cu1\n"].map(|names| output(0, names, "")),
+    }
+}
+
+fn nothing() -> Answers {
+    let refused = || output(1, "", "no such file");
+    Answers { files: [false; 3], init: None, certificate: [false; 4], shown: refused(), ready: refused(), made: [(); 3].map(|()| refused()) }
+}
+
+fn silent(said: &str) -> Answers {
+    Answers { ready: output(1, "", said), made: [(); 3].map(|()| output(1, "", said)), ..running() }
+}
+
+impl Answers {
+    fn findings(self) -> Vec<Finding> {
+        let file = |sha256: Option<String>| PathState {
+            kind: PathKind::File,
+            mode: 0o600,
+            owner: "root".into(),
+            group: "root".into(),
+            modified_s: 0,
+            sha256,
+            content: None,
+        };
+        let path = |there: bool| Finding::Path(there.then(|| file(None)));
+        let mut findings: Vec<Finding> = self.files.map(path).into();
+        findings.push(Finding::Path(self.init.map(|text| file(Some(Content::plain(text).sha256())))));
+        findings.extend(self.certificate.map(path));
+        findings.extend([self.shown, self.ready].map(Finding::Run));
+        findings.extend(self.made.map(Finding::Run));
+        findings
+    }
 }
 
 fn check(more: &str, findings: &[Finding], want: &Expect) {
@@ -54,14 +105,15 @@ fn check(more: &str, findings: &[Finding], want: &Expect) {
 }
 
 const NAMES: &str = "X509v3 Subject Alternative Name: \n    DNS:cu1, DNS:cu1.bevz.net, DNS:kubernetes, DNS:localhost, \
-                     IP Address:10.96.0.1, IP Address:10.10.10.116, IP Address:127.0.0.1\n";
+                     IP Address:10.96.0.1, IP Address:10.10.10.116, IP Address:127.0.0.1\n\
+                     notAfter=Aug 15 08:00:00 2027 GMT\nCertificate will not expire\n";
 
 #[test]
 fn nothing_there_is_created() {
     let more = "kubeadm: {skip_phases: [addon/kube-proxy, addon/coredns], ignore_preflight_errors: [NumCPU]}\n";
     check(
         more,
-        &findings([false; 3], "", (1, "no such file")),
+        &nothing().findings(),
         &expect![[r#"
             + kubeadm.control_plane/ubuntu (hides what needs it)
                 version: 1.31.9
@@ -72,34 +124,105 @@ fn nothing_there_is_created() {
             getent ahosts cu1.bevz.net (30 s)
             directory /etc/kubernetes/kthw 700
             write /etc/kubernetes/kthw/kubeadm.yaml 600
-            kubeadm init --config /etc/kubernetes/kthw/kubeadm.yaml --skip-token-print --skip-phases=addon/kube-proxy,addon/coredns --ignore-preflight-errors=NumCPU (600 s)"#]],
+            write /etc/kubernetes/kthw/init 600
+            kubeadm init --config /etc/kubernetes/kthw/kubeadm.yaml --skip-token-print --skip-phases=addon/kube-proxy,addon/coredns --ignore-preflight-errors=NumCPU (600 s)
+            write /etc/kubernetes/kthw/init 600"#]],
     );
 }
 
 #[test]
 fn a_running_one_is_left_alone() {
-    check("", &findings([true; 3], NAMES, (0, "")), &expect!["= kubeadm.control_plane/ubuntu"]);
+    check("", &running().findings(), &expect!["= kubeadm.control_plane/ubuntu"]);
+    // Made before kthw took notes, or by somebody else.
+    check("", &Answers { init: None, ..running() }.findings(), &expect!["= kubeadm.control_plane/ubuntu"]);
 }
 
 #[test]
 fn a_name_that_the_certificate_lacks_is_added() {
     check(
         "kubeadm: {cert_sans: [api.bevz.net]}\n",
-        &findings([true; 3], NAMES, (0, "")),
+        &running().findings(),
         &expect![[r#"
-        ~ kubeadm.control_plane/ubuntu
-            certificate names: absent -> api.bevz.net
-        directory /etc/kubernetes/kthw 700
-        write /etc/kubernetes/kthw/kubeadm.yaml 600
-        remove /etc/kubernetes/pki/apiserver.crt
-        remove /etc/kubernetes/pki/apiserver.key
-        kubeadm init phase certs apiserver --config /etc/kubernetes/kthw/kubeadm.yaml (300 s)"#]],
+            ~ kubeadm.control_plane/ubuntu
+                certificate names: absent -> api.bevz.net
+            just in time"#]],
+    );
+}
+
+#[test]
+fn a_certificate_that_ends_soon_is_renewed() {
+    let ends = NAMES.replace("2027", "2026").replace("will not expire", "will expire");
+    check(
+        "",
+        &Answers { shown: output(1, &ends, ""), ..running() }.findings(),
+        &expect![[r#"
+            ~ kubeadm.control_plane/ubuntu
+                certificate: valid until Aug 15 08:00:00 2026 GMT -> renewed
+            just in time"#]],
+    );
+}
+
+#[test]
+fn what_an_interrupted_renewal_left_is_seen() {
+    check(
+        "",
+        &Answers { certificate: [true, true, true, false], ..running() }.findings(),
+        &expect![[r#"
+            ~ kubeadm.control_plane/ubuntu
+                certificate: renewed by half -> renewed
+            just in time"#]],
+    );
+    check(
+        "",
+        &Answers { certificate: [false; 4], shown: output(1, "", "Could not open file"), ..running() }.findings(),
+        &expect![[r#"
+            ~ kubeadm.control_plane/ubuntu
+                certificate: absent -> made
+            just in time"#]],
+    );
+}
+
+#[test]
+fn an_openssl_that_fails_does_not_say_that_names_are_missing() {
+    let error = |shown| control_plane("").live(&Answers { shown, ..running() }.findings()).expect_err("no answer").to_string();
+    expect!["cannot look into the API server's certificate on cu1: there is no `openssl`"].assert_eq(&error(output(127, "", "")));
+    expect!["cannot read the certificate /etc/kubernetes/pki/apiserver.crt on cu1: unable to load certificate"]
+        .assert_eq(&error(output(1, "", "unable to load certificate\n")));
+    expect!["cannot read the certificate /etc/kubernetes/pki/apiserver.crt on cu1: Killed"].assert_eq(&error(output(137, NAMES, "Killed\n")));
+}
+
+#[test]
+fn one_that_died_after_its_server_answered_is_finished() {
+    let refused = || output(1, "", "Error from server (Forbidden): x");
+    for made in [running().made, [(); 3].map(|()| output(0, "", "")), [(); 3].map(|()| refused())] {
+        check(
+            "",
+            &Answers { init: Some(BEGUN), made, ..running() }.findings(),
+            &expect![[r#"
+                ~ kubeadm.control_plane/ubuntu
+                    kubeadm init: begun -> ended
+                just in time"#]],
+        );
+    }
+}
+
+#[test]
+fn what_the_late_phases_made_is_missed() {
+    let made = ["configmap/kubelet-config\nconfigmap/coredns\ndeployment.apps/coredns\nservice/kube-dns\n", "", "node/cu1\n"];
+    check(
+        "kubeadm: {skip_phases: [addon/kube-proxy]}\n",
+        &Answers { made: made.map(|names| output(0, names, "")), ..running() }.findings(),
+        &expect![[r#"
+            ~ kubeadm.control_plane/ubuntu
+                configmap/kubeadm-config: absent -> present
+                configmap/cluster-info: absent -> present
+            just in time"#]],
     );
 }
 
 #[test]
 fn another_version_is_shown_and_left_to_an_upgrade() {
-    let mut findings = findings([true; 3], NAMES, (0, ""));
+    let mut findings = running().findings();
     let Finding::Path(Some(manifest)) = &mut findings[2] else { panic!("a file") };
     manifest.content = Some(b"spec:\n  containers:\n  - command: [x]\n    image: registry.k8s.io/kube-apiserver:v1.30.5\n".into());
     check(
@@ -115,7 +238,7 @@ fn another_version_is_shown_and_left_to_an_upgrade() {
 fn a_silent_one_is_waited_for() {
     check(
         "",
-        &findings([true; 3], NAMES, (1, "x\nThe connection to the server was refused\n")),
+        &silent("x\nThe connection to the server was refused\n").findings(),
         &expect![[r#"
             ~ kubeadm.control_plane/ubuntu (hides what needs it)
                 API server: silent (The connection to the server was refused) -> answering
@@ -123,7 +246,7 @@ fn a_silent_one_is_waited_for() {
     );
     check(
         "",
-        &findings([false, true, false], "", (1, "")),
+        &Answers { files: [false, true, false], ..silent("") }.findings(),
         &expect![[r#"
             ~ kubeadm.control_plane/ubuntu (hides what needs it)
                 API server: silent (there is no /etc/kubernetes/admin.conf) -> answering
@@ -137,8 +260,8 @@ fn a_refusal_of_one_that_starts_is_explained() {
         ("Error from server (Forbidden): User \"kubernetes-admin\" cannot get path \"/readyz\"", "403 while it starts: RBAC is not loaded yet"),
         ("error: You must be logged in to the server (Unauthorized)", "401 while it starts: it does not know anybody yet"),
     ] {
-        let live = control_plane("").live(&findings([true; 3], NAMES, (1, line))).expect("understood");
-        assert_eq!(live, Some(LiveControlPlane::Silent { reason: format!("it answers {want}") }));
+        let live = control_plane("").live(&silent(line).findings()).expect("understood").expect("one that is there");
+        assert_eq!(live.silent, Some(format!("it answers {want}")));
     }
 }
 

@@ -16,7 +16,7 @@ mod worker;
 pub use config::{ClusterSpec, ConfigApi, certificate_names};
 pub use containerd::WRITE_CONFIG as CONTAINERD_CONFIG;
 pub use containerd_config::{ContainerdConfig, LiveConfig};
-pub use control_plane::{ControlPlane, ControlPlanes, LiveControlPlane};
+pub use control_plane::{ControlPlane, ControlPlanes, LatePhase, LiveCertificate, LiveControlPlane};
 pub use worker::{LiveWorker, Worker};
 
 use crate::workspace::Kubeadm;

@@ -105,7 +105,12 @@ pub(super) fn is_proxy_status(status: u16) -> bool {
 
 /// Whether a message of a request or of a task is about a lock that was not free in time.
 pub(super) fn is_lock_message(message: &str) -> bool {
-    message.contains("can't lock file") || message.contains("trying to acquire lock") || message.contains("got no worker upid")
+    // Of one file, of a storage of the whole cluster, and what a backup or a snapshot holds for a while. What makes a machine is waited
+    // for elsewhere, for its lock may be all that is left of it.
+    let held = ["backup", "migrate", "rollback", "snapshot", "snapshot-delete"].iter().any(|why| message.contains(&format!("is locked ({why})")));
+    held || ["can't lock file", "trying to acquire lock", "got no worker upid", "got lock request timeout", "-locked command timed out"]
+        .iter()
+        .any(|text| message.contains(text))
 }
 
 impl Refused {
@@ -224,6 +229,14 @@ mod tests {
     fn a_lock_is_told_from_other_timeouts() {
         let failure = |text| Failure::from(refused(500, Some(text), ""));
         assert!(failure("can't lock file '/var/lock/qemu-server/lock-104.conf' - got timeout").is_lock());
+        for text in [
+            "clone failed: cfs-lock 'storage-drbd' error: got lock request timeout",
+            "clone failed: 'storage-drbd'-locked command timed out - aborting",
+            "VM is locked (backup)",
+        ] {
+            assert!(failure(text).is_lock(), "{text}");
+        }
+        assert!(!failure("VM is locked (clone)").is_lock());
         assert!(!failure("VM 104 qmp command 'guest-ping' failed - got timeout").is_lock());
     }
 }

@@ -6,14 +6,20 @@ use super::{
     error::Failure,
     guests,
     ownership::Mark,
-    task::{Task, retry_locked},
+    task::{self, Task, retry_locked},
 };
 use kthw_engine::{Effect, Error, Intent, Kind, Limit, Peers, Permit, Poll, Result, progress, wait};
 use miette::Diagnostic;
 use serde::Deserialize;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 /// How long a machine may be in the making by somebody else before we give up on it.
 const MAKING: Limit = Limit::minutes(10);
+/// A machine is locked a moment before the task that makes it shows; a lock for which there is none for so long was left behind.
+const IDLE: Duration = Duration::from_secs(5);
 /// How long changes of a machine may take.
 const CHANGING: Limit = Limit::minutes(10);
 
@@ -63,15 +69,7 @@ pub async fn find(client: &Client, peers: &Peers, vmid: u32) -> Result<Option<Fo
             return Err(Error::refused(NotAMachine { vmid, name: guest.name.unwrap_or_default(), host: guest.node }));
         }
         let machine = Machine { vmid, host: guest.node };
-        let what = format!("VM {vmid} to be made");
-        let help = "something else makes this machine; run again when it has ended";
-        let config = wait(peers, MAKING, &what, help, async || {
-            let config = machine.config(client).await?;
-            Ok(match config.as_ref().and_then(|config| config.get("lock")) {
-                Some(lock @ ("clone" | "create")) => Poll::Pending(format!("it is locked ({lock})")),
-                _ => Poll::Ready(config),
-            })
-        });
+        let config = until_made(&machine, client, peers);
         if let Some(config) = config.await? {
             let (running, pending) = futures::future::try_join(machine.is_running(client), machine.pending(client)).await?;
             return Ok(Some(Found { machine, config: config.with(&pending), running }));
@@ -80,6 +78,36 @@ pub async fn find(client: &Client, peers: &Peers, vmid: u32) -> Result<Option<Fo
         guests::all(client).await?;
     }
     Ok(None)
+}
+
+/// The configuration of a machine, once nothing makes it any more; `None` when it is not on its host any more.
+async fn until_made(machine: &Machine, client: &Client, peers: &Peers) -> Result<Option<Config>> {
+    let Machine { vmid, host } = machine;
+    let idle_since: Mutex<Option<Duration>> = Mutex::new(None);
+    let idle_since = || idle_since.lock().unwrap_or_else(PoisonError::into_inner);
+    let help = format!("something else makes this machine; run again when it has ended, or take a lock that was left away: `qm unlock {vmid}` on {host}");
+    wait(peers, MAKING, &format!("VM {vmid} to be made"), &help, async || {
+        let config = machine.config(client).await?;
+        let lock = config.as_ref().and_then(|config| config.get("lock")).filter(|lock| matches!(*lock, "clone" | "create"));
+        let Some(lock) = lock else { return Ok(Poll::Ready(config)) };
+        let seen = match task::active(client, host).await {
+            Ok(tasks) if tasks.iter().any(|task| task.may_make(*vmid)) => {
+                *idle_since() = None;
+                format!("it is locked ({lock})")
+            }
+            Ok(_) => {
+                let now = client.clock().now();
+                let since = *idle_since().get_or_insert(now);
+                if now.saturating_sub(since) >= IDLE {
+                    return Err(Error::peer(StaleLock { vmid: *vmid, host: host.clone(), lock: lock.into() }));
+                }
+                format!("it is locked ({lock}), and no task seems to be at work on it")
+            }
+            Err(failure) => format!("it is locked ({lock}), and Proxmox does not say what is at work on it ({failure})"),
+        };
+        Ok(Poll::Pending(seen))
+    })
+    .await
 }
 
 impl Machine {
@@ -316,6 +344,21 @@ struct NotAMachine {
     vmid: u32,
     host: String,
     name: String,
+}
+
+/// A lock that is left of something that does not go on.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("VM {vmid} on {host} is locked ({lock}), and no task is at work on it: what made it was interrupted")]
+#[diagnostic(
+    code(kthw::proxmox::stale_lock),
+    help(
+        "if nobody makes this machine any more: `qm unlock {vmid}` on {host} takes the lock away, `qm destroy {vmid}` what is half made; then run again"
+    )
+)]
+struct StaleLock {
+    vmid: u32,
+    host: String,
+    lock: String,
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]

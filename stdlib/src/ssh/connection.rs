@@ -171,12 +171,16 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let work = async {
-        let client = Client { target: target.clone(), known: known.clone(), believed: believed.clone() };
+        let took_first = Arc::new(OnceLock::new());
+        let client = Client { target: target.clone(), known: known.clone(), believed: believed.clone(), took_first: took_first.clone() };
         let handshake = client::connect_stream(config(target, known), stream, client).await;
         let mut session = handshake.map_err(|fault| match fault {
             Fault::Host(error) => *error,
             Fault::Protocol(source) => SshError::Handshake { node: target.node.clone(), address: target.address(), source },
         })?;
+        if let Some(text) = took_first.get() {
+            progress(text);
+        }
         match identity.log_in(&mut session, &target.node, &target.user).await? {
             Login::Done => Ok(session),
             Login::Refused(tried) => {
@@ -296,6 +300,8 @@ pub(crate) struct Client {
     known: KnownHosts,
     /// The key that was believed.
     believed: Arc<OnceLock<PublicKey>>,
+    /// What there is to say about a key that was taken at first sight.
+    took_first: Arc<OnceLock<String>>,
 }
 
 impl Client {
@@ -334,11 +340,13 @@ impl client::Handler for Client {
                 let line = key.to_openssh().unwrap_or_default();
                 if self.target.trust_on_first_use {
                     self.known.learn(&self.target.host, self.target.port, key.clone(), KeyTrust::AsItCame);
-                    progress(format!("first connection to {node} at {address}: its host key {fingerprint} is taken as it comes"));
+                    // This runs in a task of its own, in which nobody hears of news.
+                    let _ = self.took_first.set(self.known.took_first(&node, &address, &fingerprint));
                     return Ok(self.shown(key));
                 }
                 let line = self.known.line_for(&self.target.host, self.target.port, &line);
-                SshError::UnknownHostKey { node, address, fingerprint, line, file }
+                let why = self.known.why_not_first(&self.target.host, self.target.port);
+                SshError::UnknownHostKey { node, address, fingerprint, why, line, file }
             }
         };
         Err(Fault::Host(Box::new(error)))

@@ -2,7 +2,7 @@
 use kthw_engine::{Effect, node::KeyTrust};
 use russh::keys::{HashAlg, PublicKey, ssh_key};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fmt, io,
     net::IpAddr,
     path::PathBuf,
@@ -21,10 +21,13 @@ use line::{Entry, Line, host};
 pub struct KnownHosts(Arc<Mutex<State>>);
 
 struct State {
-    /// Hosts whose key may be taken as it comes, for this run.
-    first: HashSet<String>,
     /// Keys that are believed in this run and are not in the file yet, by host.
     learnt: HashMap<String, Vec<Learnt>>,
+    first_use: FirstUse,
+    /// What asking for the keys of hosts came to, of which none is pinned.
+    asked: HashMap<String, Asked>,
+    /// What a person has to be told, and was not yet.
+    warnings: Vec<String>,
     file: PinFile,
 }
 
@@ -32,6 +35,25 @@ struct State {
 struct Learnt {
     key: PublicKey,
     trust: KeyTrust,
+}
+
+/// When the key of a host of which nothing is known is taken as it comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FirstUse {
+    /// Where nobody can vouch for it. It is said aloud, and pinned with the next change.
+    #[default]
+    WhereNobodyVouches,
+    /// Never: for a dry run.
+    Never,
+}
+
+/// What asking for a host's key came to.
+#[derive(Clone, Debug)]
+enum Asked {
+    /// There is nobody to ask.
+    Nobody,
+    /// Whoever should know it could not be asked, or did not say.
+    InVain(String),
 }
 
 /// What the file says about a key that a host presented.
@@ -92,7 +114,13 @@ impl KnownHosts {
     /// # Errors
     /// When it cannot be read, or has a line that cannot be understood: a pin that is silently ignored would be no pin.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, KnownHostsError> {
-        Ok(Self(Arc::new(Mutex::new(State { file: PinFile::open(path.into())?, first: HashSet::new(), learnt: HashMap::new() }))))
+        Ok(Self(Arc::new(Mutex::new(State {
+            file: PinFile::open(path.into())?,
+            learnt: HashMap::new(),
+            first_use: FirstUse::default(),
+            asked: HashMap::new(),
+            warnings: Vec::new(),
+        }))))
     }
 
     /// Where the file is.
@@ -182,16 +210,62 @@ impl KnownHosts {
         state.file.remove(host, |entry| !entry.revoked)
     }
 
-    /// Lets the key of a host of which nothing is known be taken at the first connection of this run, because nobody can vouch for
-    /// it. It is said aloud, and pinned with the next change; a key that is known already still has to fit.
-    pub fn allow_first(&self, address: IpAddr, port: u16) {
-        let host = host(address, port);
-        self.state().first.insert(host);
+    /// When keys may be taken at first sight from now on, in all copies.
+    pub fn set_first_use(&self, first_use: FirstUse) {
+        self.state().first_use = first_use;
     }
 
-    /// Whether [`allow_first`](Self::allow_first) was said of this host.
-    pub(crate) fn takes_first(&self, address: &str, port: u16) -> bool {
-        self.state().first.contains(&host(address, port))
+    /// Lets the key of a host of which nothing is known be taken at the first connection of this run, because nobody can vouch for
+    /// it: `why` says so. It is said aloud, and pinned with the next change; a key that is known already still has to fit.
+    /// Returns what there is to say.
+    pub fn allow_first(&self, node: &str, address: IpAddr, port: u16, why: &str) -> Option<String> {
+        let mut state = self.state();
+        state.asked.insert(host(address.to_string(), port), Asked::Nobody);
+        if state.first_use == FirstUse::Never {
+            return None;
+        }
+        let warning = format!("the SSH host key at {address} will be taken on first use: nobody vouches for that of {node} ({why})");
+        state.warn(warning.clone());
+        Some(warning)
+    }
+
+    /// Notes that whoever should know the key of this host could not say it, and why.
+    pub fn cannot_vouch(&self, address: IpAddr, port: u16, why: &str) {
+        self.state().asked.insert(host(address.to_string(), port), Asked::InVain(why.to_owned()));
+    }
+
+    /// Whether the key of this host may be taken as it comes. `unasked`: that nobody was asked means that there is nobody to ask.
+    pub fn takes_first(&self, address: &str, port: u16, unasked: bool) -> bool {
+        let state = self.state();
+        let nobody_vouches = match state.asked.get(&host(address, port)) {
+            Some(asked) => matches!(asked, Asked::Nobody),
+            None => unasked,
+        };
+        nobody_vouches && state.first_use == FirstUse::WhereNobodyVouches
+    }
+
+    /// Why the key of this host is not taken as it comes, in brackets behind a space; empty when there is nothing to say.
+    pub fn why_not_first(&self, address: &str, port: u16) -> String {
+        let state = self.state();
+        match (state.asked.get(&host(address, port)), state.first_use) {
+            (Some(Asked::InVain(why)), _) => format!(" ({why})"),
+            (_, FirstUse::Never) => " (a dry run trusts no key at first sight)".into(),
+            _ => String::new(),
+        }
+    }
+
+    /// A key was taken at first sight. Returns what there is to say.
+    pub fn took_first(&self, node: &str, address: &str, fingerprint: &str) -> String {
+        let mut state = self.state();
+        let file = state.file.path().display();
+        let text = format!("first connection to {node} at {address}: its host key {fingerprint} is taken as it came, and kept in {file} with the first change");
+        state.warn(text.clone());
+        text
+    }
+
+    /// What a person has to be told about trust at first sight. Each is returned once.
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().warnings)
     }
 
     /// Whether a key is pinned for this address and port, or believed in this run.
@@ -255,6 +329,14 @@ impl KnownHosts {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().expect("nobody panics while holding the known hosts")
+    }
+}
+
+impl State {
+    fn warn(&mut self, text: String) {
+        if !self.warnings.contains(&text) {
+            self.warnings.push(text);
+        }
     }
 }
 

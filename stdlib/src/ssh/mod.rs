@@ -18,9 +18,10 @@
 //!
 //! To change: `hostnamectl set-hostname NAME` (`hostname NAME` where that fails), `modprobe -- NAME`, `sysctl -w KEY=VALUE`,
 //! `swapoff -a`, `sh -c` [`APT_INSTALL`] `kthw-install NAME[=VERSION]`, `apt-mark hold|unhold NAME`,
-//! `apt-get update -o Dir::Etc::SourceList=FILE …`, `/usr/lib/apt/apt-helper download-file URL PATH SHA256:DIGEST`,
+//! `sh -c` [`APT_UPDATE`] `kthw-update -o Dir::Etc::SourceList=FILE …`, `/usr/lib/apt/apt-helper download-file URL PATH SHA256:DIGEST`,
 //! `systemctl daemon-reload`, `systemctl enable|disable|unmask|reset-failed|start|stop|restart|try-restart -- NAME`.
 
+mod apt;
 mod command;
 mod connection;
 mod declare;
@@ -49,14 +50,15 @@ mod sysctl;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use apt::{APT_INSTALL, APT_UPDATE};
 pub use error::SshError;
 pub(crate) use file::kind_field;
 pub use key_pair::{KeyLogin, private_key, public_half};
 pub use kernel_module::MODULES_QUERY;
-pub use known_hosts::{KnownHosts, KnownHostsError, Verdict};
+pub use known_hosts::{FirstUse, KnownHosts, KnownHostsError, Verdict};
 pub use node::LOCK_HOLDERS;
 pub use nodes::SshNodes;
-pub use package::{APT_INSTALL, DPKG_FORMAT};
+pub use package::DPKG_FORMAT;
 pub use service::PROPERTIES as SERVICE_PROPERTIES;
 
 use rhai::{Module, plugin::*};

@@ -109,8 +109,11 @@ impl SshNodes {
             user: self.workspace.ssh.user.clone(),
             // Where kthw makes the machines, it reads their keys through the guest agent and pins them; a machine without an agent has
             // nobody to vouch for it.
-            trust_on_first_use: self.workspace.proxmox.is_none()
-                || self.known.takes_first(&spec.address.to_string(), spec.port.unwrap_or(self.workspace.ssh.port)),
+            trust_on_first_use: self.known.takes_first(
+                &spec.address.to_string(),
+                spec.port.unwrap_or(self.workspace.ssh.port),
+                self.workspace.proxmox.is_none(),
+            ),
         })
     }
 

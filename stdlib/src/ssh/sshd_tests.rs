@@ -178,8 +178,18 @@ async fn machines_that_kthw_does_not_make_are_trusted_at_first_and_then_held_to_
     workspace.proxmox = None;
     let workspace = Arc::new(workspace);
     let known = KnownHosts::open(sshd.at("first use")).unwrap();
+    known.set_first_use(FirstUse::Never);
+    let error = SshNodes::new(workspace.clone(), known.clone()).read("cu1", &[Probe::path("/")]).await.unwrap_err();
+    assert!(told(&error).contains("(a dry run trusts no key at first sight)"), "{}", told(&error));
+    assert!(!known.is_pinned(sshd.address, sshd.port));
+    assert_eq!(known.take_warnings(), Vec::<String>::new());
+
+    known.set_first_use(FirstUse::WhereNobodyVouches);
     SshNodes::new(workspace.clone(), known.clone()).read("cu1", &[Probe::path("/")]).await.unwrap();
     assert!(known.is_known(sshd.address, sshd.port) && !sshd.at("first use").exists(), "looking writes nothing");
+    let said = known.take_warnings();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("first connection to cu1 at 127.0.0.44:") && said[0].contains("SHA256:"), "{said:?}");
     sshd.swap_host_key();
     let error = SshNodes::new(workspace, known).read("cu1", &[Probe::path("/")]).await.unwrap_err();
     assert!(told(&error).contains("has changed"), "{}", told(&error));

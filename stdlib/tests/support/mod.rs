@@ -25,11 +25,19 @@ pub fn a_file() -> PathState {
 pub fn running_control_plane(probe: &Probe, kubeconfig: &str) -> Finding {
     let says = |stdout: &str| Finding::Run(Output { stdout: stdout.into(), ..Output::default() });
     match probe {
+        // It was made before kthw noted how far it came.
+        Probe::Path { path, .. } if path == "/etc/kubernetes/kthw/init" => Finding::Path(None),
         Probe::Path { .. } => Finding::Path(Some(a_file())),
         Probe::Line { .. } => Finding::Line(true),
         Probe::Run { argv } if argv[0] == "cat" => says(kubeconfig),
         Probe::Run { argv } if argv[0] == "openssl" => {
             says("DNS:cu1, DNS:cu1.bevz.net, DNS:localhost, IP Address:10.10.10.116, IP Address:127.0.0.1")
+        }
+        // Everything that it asks for by name is there.
+        Probe::Run { argv } if argv.iter().any(|word| word == "nodes") => says("node/cu1\n"),
+        Probe::Run { argv } if argv.iter().any(|word| word == "name") => {
+            let named = argv.iter().filter(|word| word.contains('/') && !word.starts_with('/'));
+            says(&named.map(|name| format!("{name}\n")).collect::<String>())
         }
         Probe::Run { .. } | Probe::Check { .. } => says("ok"),
         Probe::HostKey => Finding::HostKey(HostKey { fingerprint: "SHA256:known".into(), trust: KeyTrust::Pinned }),

@@ -1,7 +1,7 @@
 //! Making a machine so: clone, configure, grow, start, wait until it is up, pin its host keys.
 use super::{Live, Vm};
 use crate::proxmox::{
-    agent::{self, Agent},
+    agent::{self, Agent, HostKeys, Silence},
     call::{Call, Write},
     client::Client,
     config::Pending,
@@ -114,20 +114,17 @@ impl Vm {
         let silent_for = Duration::from_secs(self.spec.agent_timeout_s.into());
         match agent::wait_for(machine, self.address, silent_for, client, peers).await? {
             Agent::Ready => {
-                let keys = agent::wait_for_host_keys(machine, client, peers).await?;
-                if !keys.is_empty() {
-                    // Cloud-init makes new ones when its settings have changed.
-                    self.forget_keys(peers, permit).await?;
+                let found = agent::wait_for_host_keys(machine, client, peers).await?;
+                if found.keys.is_empty() {
+                    return self.believe(&found, peers);
                 }
-                self.pin(&keys, peers, permit).await
+                // Cloud-init makes new ones when its settings have changed.
+                self.forget_keys(peers, permit).await?;
+                self.pin(&found.keys, peers, permit).await
             }
-            Agent::Silent(reason) => {
-                progress(format!(
-                    "going on without the guest agent ({reason}): the SSH host key at {} will be taken on first use",
-                    self.address
-                ));
-                peers.get::<KnownHosts>()?.allow_first(self.address.into(), self.port);
-                Ok(())
+            Agent::Silent(silence) => {
+                progress(format!("going on without the guest agent: {silence}"));
+                self.believe(&HostKeys { keys: Vec::new(), silence: Some(silence) }, peers)
             }
         }
     }
@@ -138,12 +135,30 @@ impl Vm {
         if !found.running || peers.get::<KnownHosts>()?.is_known(self.address.into(), self.port) {
             return Ok(());
         }
-        let keys = agent::host_keys(&found.machine, client).await;
-        if keys.is_empty() {
-            peers.get::<KnownHosts>()?.allow_first(self.address.into(), self.port);
-        }
+        self.believe(&agent::host_keys(&found.machine, client).await?, peers)
+    }
+
+    /// Believes what the agent says. Only where Proxmox says that there is no agent may the first key that comes be taken: whoever could make
+    /// the agent fall silent could otherwise have a key of their own believed.
+    fn believe(&self, found: &HostKeys, peers: &Peers) -> Result<()> {
         let known = peers.get::<KnownHosts>()?;
-        keys.iter().try_for_each(|key| known.learn_vouched(self.address.into(), self.port, key)).map_err(Error::peer)
+        match &found.silence {
+            _ if !found.keys.is_empty() => {
+                let learn = |key: &String| known.learn_vouched(self.address.into(), self.port, key);
+                return found.keys.iter().try_for_each(learn).map_err(Error::peer);
+            }
+            Some(Silence::Absent(said)) => {
+                if let Some(warning) = known.allow_first(&self.node, self.address.into(), self.port, said) {
+                    progress(warning);
+                }
+            }
+            Some(silence @ Silence::Unasked { .. }) => {
+                progress(format!("its SSH host key stays unknown: {silence}"));
+                known.cannot_vouch(self.address.into(), self.port, &silence.to_string());
+            }
+            None => known.cannot_vouch(self.address.into(), self.port, "its guest agent finds no host keys in /etc/ssh"),
+        }
+        Ok(())
     }
 
     async fn pin(&self, keys: &[String], peers: &Peers, permit: &Permit) -> Result<()> {
@@ -206,16 +221,24 @@ impl Vm {
     }
 
     /// Removes what a failed clone of ours left behind. Proxmox does so itself, unless it was interrupted.
+    ///
+    /// Only what carries the mark of this very clone is ours for certain: somebody else may have taken the VM id meanwhile.
     async fn clean_up(&self, mark: &Mark, client: &Client, peers: &Peers, effect: &Effect) {
-        let machine = Machine { vmid: self.vmid, host: self.host.to_string() };
+        // Proxmox makes a clone beside its template and moves it to its own host at the end, so only the list tells where it is.
+        let Ok(all) = guests::all(client).await else { return };
+        let Some(guest) = all.get(&self.vmid).filter(|guest| guest.kind == "qemu") else { return };
+        let machine = Machine { vmid: self.vmid, host: guest.node.clone() };
         let Ok(Some(config)) = machine.config(client).await else { return };
-        // Proxmox reserves the VM id before it answers with a task, so a half-made machine without any mark is that task's.
-        let half_made = config.mark().is_none() && config.get("lock") == Some("clone");
-        if half_made || config.mark().as_ref() == Some(mark) {
-            progress(format!("removing what the failed clone left of VM {}", self.vmid));
-            if let Err(error) = machine.destroy(client, peers, effect).await {
-                progress(format!("it could not be removed: {error}"));
-            }
+        let place = format!("VM {} on {}", machine.vmid, machine.host);
+        if let Some(lock) = config.get("lock") {
+            return progress(format!("{place} is left locked ({lock}) and is not touched; `qm unlock {}` there takes a stale lock away", self.vmid));
+        }
+        if config.mark().as_ref() != Some(mark) {
+            return progress(format!("{place} does not carry the mark of the clone that failed, and is not touched"));
+        }
+        progress(format!("removing what the failed clone left: {place}"));
+        if let Err(error) = machine.destroy(client, peers, effect).await {
+            progress(format!("it could not be removed: {error}"));
         }
     }
 

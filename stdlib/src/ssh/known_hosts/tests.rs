@@ -175,3 +175,24 @@ fn what_is_learnt_is_believed_and_not_written() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no lock either");
     assert_eq!(KnownHosts::open(known.path()).unwrap().judge("10.0.0.1", 22, &key(A)), Verdict::Unknown, "another run knows nothing of it");
 }
+
+#[test]
+fn a_key_is_taken_at_first_sight_only_where_nobody_vouches_for_it() {
+    let (_folder, known) = with("");
+    let known = known.unwrap();
+    let address: IpAddr = "10.0.0.9".parse().unwrap();
+    let may = |unasked| known.takes_first("10.0.0.9", 22, unasked);
+    assert!(!may(false) && may(true), "nobody was asked");
+    known.cannot_vouch(address, 22, "Permission check failed");
+    assert!(!may(false) && !may(true), "somebody knows it, and could not say");
+    assert_eq!(known.why_not_first("10.0.0.9", 22), " (Permission check failed)");
+    known.allow_first("cu9", address, 22, "no agent");
+    assert!(may(false));
+    let said = "the SSH host key at 10.0.0.9 will be taken on first use: nobody vouches for that of cu9 (no agent)";
+    assert_eq!((known.take_warnings(), known.take_warnings()), (vec![said.to_owned()], vec![]));
+
+    known.set_first_use(FirstUse::Never);
+    known.allow_first("cu9", address, 22, "still no agent");
+    assert!(!may(false) && !may(true), "a dry run");
+    assert_eq!(known.take_warnings(), Vec::<String>::new());
+}

@@ -1,7 +1,9 @@
 //! kubeadm and the kubelet: what they check, write and change in the cluster.
+mod certificates;
 mod config;
 mod init;
 mod join;
+mod phases;
 mod preflight;
 mod tokens;
 
@@ -12,13 +14,13 @@ use super::super::{
 use super::option;
 use kthw_engine::node::Output;
 
-pub(super) use init::names_in_certificate;
+pub(super) use certificates::{Certificate, public_key};
 
 /// Runs kubeadm.
 pub(crate) fn kubeadm(host: &mut Host, arguments: &[&str]) -> Output {
     match arguments {
         ["init", "phase", "certs", "apiserver", ..] => init::certificate(host, arguments),
-        ["init", "phase", ..] => printed(""),
+        ["init", "phase", rest @ ..] => phases::run(host, rest).unwrap_or_else(|| printed("")),
         ["init", ..] => init::init(host, arguments),
         ["join", ..] => join::join(host, arguments),
         ["reset", ..] => reset(host),
