@@ -1,7 +1,7 @@
 //! The only file that prints: plan and report on stdout, progress and errors on stderr, events as JSON when asked.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 use indicatif::{ProgressBar, ProgressStyle};
-use kthw_engine::{Error, Event, Events, Outcome, Plan, Report, RunStamp, Secret};
+use kthw_engine::{Error, Event, Events, Outcome, Owned, Plan, Report, RunStamp, Secret};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use std::{
     collections::BTreeMap,
@@ -94,6 +94,17 @@ impl Ui {
         match GraphicalReportHandler::new_themed(theme).with_width(110).render_report(&mut text, error.diagnostic()) {
             Ok(()) => text,
             Err(_) => error.to_string(),
+        }
+    }
+
+    /// What a workspace made and does not name any more.
+    pub fn orphans(&self, orphans: &[Owned]) {
+        for one in orphans {
+            self.note(&format!(
+                "{} ({}) carries this workspace's mark and is not named in it any more; `--prune` removes it",
+                one.id(),
+                one.what()
+            ));
         }
     }
 

@@ -72,6 +72,34 @@ fn a_recipe_is_taken_back_after_its_workspace_was_named() {
     sandbox.kthw(&["run", "recipes/ubuntu/full.rhai", "--lab", "--yes"]).ended_with(0);
 }
 
+#[test]
+fn a_machine_that_is_no_longer_named_is_shown_in_every_plan_and_pruned_when_asked() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.path().join("fewer");
+    let text = std::fs::read_to_string(root().join("workspaces/ubuntu/workspace.yaml")).unwrap();
+    std::fs::create_dir_all(&folder).unwrap();
+    let fewer = text.lines().filter(|line| !line.contains("name: wu2,")).map(|line| format!("{line}\n")).collect::<String>();
+    let run = |more: &[&str]| {
+        sandbox.kthw(&[&["run", "recipes/phases/machines.rhai", "-w", folder.to_str().unwrap(), "--lab"], more].concat())
+    };
+    std::fs::write(folder.join("workspace.yaml"), &text).unwrap();
+    run(&["--yes"]).ended_with(0);
+
+    std::fs::write(folder.join("workspace.yaml"), &fewer).unwrap();
+    for more in [&["--dry-run"][..], &["--yes"]] {
+        let said = run(more).ended_with(0);
+        assert!(said.stdout.contains("Nothing to change"), "{}", said.stdout);
+        assert!(said.stderr.contains("proxmox.vm/wu2 (VM 422 on homelab) carries this workspace's mark"), "{}", said.stderr);
+    }
+    let planned = run(&["--prune", "--dry-run"]).ended_with(0);
+    assert!(planned.stdout.contains("  - proxmox.vm/wu2") && planned.stdout.contains("1 to delete"), "{}", planned.stdout);
+    run(&["--prune", "--max-destroy", "0"]).ended_with(1);
+    let pruned = run(&["--prune", "--yes"]).ended_with(0);
+    assert!(pruned.stdout.contains("1 changed"), "{}", pruned.stdout);
+    let after = run(&["--dry-run"]).ended_with(0);
+    assert!(!after.stderr.contains("wu2"), "{}", after.stderr);
+}
+
 fn state(world: &std::path::Path) -> serde_json::Value {
     serde_json::from_str(&std::fs::read_to_string(world).unwrap()).unwrap()
 }

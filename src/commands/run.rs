@@ -28,6 +28,9 @@ pub struct Run {
     /// Change only what is on this node, and its machine; may be repeated
     #[arg(long, value_name = "NODE")]
     node: Vec<String>,
+    /// Also remove machines and templates that this workspace made and does not name any more
+    #[arg(long)]
+    prune: bool,
     /// Refuse to remove more resources than this
     #[arg(long, value_name = "COUNT")]
     max_destroy: Option<usize>,
@@ -51,9 +54,14 @@ impl Run {
         if self.workspace.lab && !ui.is_json() {
             ui.note(&format!("This is the lab: a simulated world, kept in {}. Nothing real is read or changed.", world.place()));
         }
+        let orphans = session::orphans(&prepared, &world, ui).await;
+        let mut declared = prepared.evaluated;
+        if self.prune {
+            declared.extend(session::without_orphans(&orphans)?);
+        }
         let mut plan = match self.dry_run {
-            true => kthw_engine::plan(&prepared.evaluated, world.peers(), &events).await?,
-            false => kthw_engine::plan_for_run(&prepared.evaluated, world.peers(), &events).await?,
+            true => kthw_engine::plan(&declared, world.peers(), &events).await?,
+            false => kthw_engine::plan_for_run(&declared, world.peers(), &events).await?,
         };
         let choice = Choice { only: self.only, nodes: self.node };
         if !choice.is_everything() {
@@ -63,6 +71,9 @@ impl Run {
         // A live display must not run over the plan or the question.
         drop(events);
         ui.plan(&plan);
+        if !self.prune {
+            ui.orphans(&orphans);
+        }
         world.tell_trust(ui)?;
         world.save()?;
         plan.check_max_destroy(self.max_destroy)?;

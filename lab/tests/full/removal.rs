@@ -1,8 +1,10 @@
 //! A smaller world: what `kthw destroy` takes away, and what it leaves to others.
 use super::{FULL, Lab, changes, failures, root};
-use kthw_engine::{Plan, Report, RunOptions, all_absent, plan, run, silent};
-use kthw_lab::World;
+use kthw_engine::{Owner, Plan, Report, RunOptions, Source, all_absent, plan, run, silent};
+use kthw_lab::{World, peers};
+use kthw_stdlib::{proxmox::Orphans, script_engine, ssh::KnownHosts};
 use serde_json::Value;
+use std::sync::Arc;
 
 impl Lab {
     async fn destruction(&self, recipe: &str) -> Plan {
@@ -11,6 +13,10 @@ impl Lab {
 
     async fn destroy(&self, recipe: &str) -> Report {
         run(self.destruction(recipe).await, &self.peers, &silent(), &RunOptions::default()).await
+    }
+
+    fn known_hosts(&self) -> KnownHosts {
+        KnownHosts::open(self.folder.join("known_hosts")).unwrap()
     }
 
     fn pins(&self) -> String {
@@ -28,8 +34,8 @@ fn belongings(world: &World) -> Value {
 }
 
 /// A world in which nothing is ours: a machine that nobody marked, and the template of another workspace with the image that it came from.
-async fn with_a_stranger() -> World {
-    let other = Lab::changed("stranger", World::default(), &["name=theirs", "template.name=theirs", "template.vmid=9900"]);
+async fn with_a_stranger(name: &str) -> World {
+    let other = Lab::changed(&format!("{name}-stranger"), World::default(), &["name=theirs", "template.name=theirs", "template.vmid=9900"]);
     assert_eq!(failures(&other.apply("phases/machines").await), "");
     other.world.with_state(|state| {
         let mut vm = state.pve.vms[&9900].clone();
@@ -59,7 +65,7 @@ fn every_recipe() -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn destroying_any_recipe_leaves_nothing_of_ours_and_everything_of_others() {
     for recipe in every_recipe() {
-        let lab = Lab::changed(&recipe.replace('/', "-"), with_a_stranger().await, &[]);
+        let lab = Lab::changed(&recipe.replace('/', "-"), with_a_stranger("every").await, &[]);
         let before = belongings(&lab.world);
         if !recipe.starts_with("operations/") {
             assert_eq!(failures(&lab.apply(&recipe).await), "", "{recipe}");
@@ -120,4 +126,43 @@ async fn a_machine_under_our_number_that_is_not_ours_is_left_alone() {
     });
     assert_eq!(failures(&lab.destroy("phases/machines").await), "");
     assert_eq!(lab.world.with_state(|state| state.pve.vms.keys().copied().collect::<Vec<_>>()), [421]);
+}
+
+/// The same world, seen by a workspace that no longer names `wu2` and has another template.
+fn smaller(lab: &Lab, name: &str) -> Lab {
+    let mut fewer = Lab::changed(name, lab.world.clone(), &["template.name=tpl-new", "template.vmid=9421"]);
+    let mut workspace = (*fewer.workspace).clone();
+    workspace.nodes.retain(|node| node.name.as_str() != "wu2");
+    fewer.workspace = Arc::new(workspace);
+    fewer.peers = peers(&fewer.world, &fewer.workspace, fewer.known_hosts(), kthw_lab::stand_in_secrets([])).unwrap();
+    fewer
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_workspace_no_longer_names_is_listed_and_pruned() {
+    let lab = Lab::changed("orphans", with_a_stranger("orphans").await, &[]);
+    assert_eq!(failures(&lab.apply(FULL).await), "");
+    let owned = async |lab: &Lab| Orphans(lab.workspace.clone()).owned(&lab.peers).await.unwrap();
+    assert!(owned(&lab).await.is_empty(), "everything is named");
+
+    let fewer = smaller(&lab, "orphans-fewer");
+    let declared = fewer.evaluated("phases/machines");
+    let orphans = kthw_engine::orphans(owned(&fewer).await, &declared);
+    let listed: Vec<String> = orphans.iter().map(|one| format!("{} ({})", one.id(), one.what())).collect();
+    assert_eq!(listed, ["proxmox.vm/wu2 (VM 422 on homelab)", "proxmox.template/tpl-ubuntu-2404-k8s (VM 9420 on homelab)"]);
+
+    let text = "const VERSION = \"1.0.0\";\nfn declare(cluster) {}\n".to_owned();
+    let source = Source { name: "orphans".into(), path: "--prune".into(), text };
+    let recipe = kthw_engine::Recipe::parse(&script_engine(), source).unwrap();
+    let pruned = plan(&[kthw_engine::pruned(recipe, orphans)], &fewer.peers, &silent()).await.unwrap();
+    expect_test::expect![[r#"
+        orphans
+          - proxmox.vm/wu2
+          - proxmox.template/tpl-ubuntu-2404-k8s
+    "#]]
+    .assert_eq(&pruned.to_string());
+    assert_eq!(failures(&run(pruned, &fewer.peers, &silent(), &RunOptions::default()).await), "");
+    assert_eq!(fewer.world.with_state(|state| state.pve.vms.keys().copied().collect::<Vec<_>>()), [401, 421, 900, 9900]);
+    assert!(!fewer.pins().contains("10.10.10.120 ") && fewer.pins().contains("10.10.10.121 "));
+    assert!(owned(&fewer).await.is_empty());
 }

@@ -42,10 +42,14 @@ pub struct Guest {
 }
 
 impl Guest {
+    /// Whether kthw made it, for whatever workspace.
+    pub fn is_of_kthw(&self) -> bool {
+        self.tags.as_deref().is_some_and(|tags| tags.split([';', ',', ' ']).any(|tag| tag == "kthw"))
+    }
+
     /// Whether it is a template that kthw made, for whatever workspace.
     pub fn is_template_of_kthw(&self) -> bool {
-        let tagged = self.tags.as_deref().is_some_and(|tags| tags.split([';', ',', ' ']).any(|tag| tag == "kthw"));
-        self.template == Some(1) && tagged
+        self.template == Some(1) && self.is_of_kthw()
     }
 }
 

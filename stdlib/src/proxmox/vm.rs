@@ -313,6 +313,13 @@ impl fmt::Display for Gib {
     }
 }
 
+/// The address that cloud-init gives a machine with this configuration.
+pub(super) fn known_address(config: &Config) -> Option<Ipv4Addr> {
+    let text = config.get("ipconfig0")?;
+    let address = text.split(',').find_map(|part| part.trim().strip_prefix("ip="))?;
+    address.split('/').next()?.parse().ok()
+}
+
 /// A property string with its parts in order: `gw=…,ip=…`.
 fn sorted(text: &str) -> String {
     let mut parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
