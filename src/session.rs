@@ -233,7 +233,11 @@ pub fn without_orphans(orphans: &[Owned]) -> Result<Option<Evaluated>> {
     if orphans.is_empty() {
         return Ok(None);
     }
-    let source = Source { name: "not named any more".into(), path: "--prune".into(), text: "const VERSION = \"1.0.0\";\nfn declare(cluster) {}\n".into() };
+    let source = Source {
+        name: "not named any more".into(),
+        path: "--prune".into(),
+        text: "const VERSION = \"1.0.0\";\nfn declare(cluster) {}\n".into(),
+    };
     let recipe = Recipe::parse(&kthw_stdlib::script_engine(), source).map_err(Error::recipe)?;
     Ok(Some(kthw_engine::pruned(recipe, orphans.to_vec())))
 }

@@ -79,9 +79,8 @@ fn a_machine_that_is_no_longer_named_is_shown_in_every_plan_and_pruned_when_aske
     let text = std::fs::read_to_string(root().join("workspaces/ubuntu/workspace.yaml")).unwrap();
     std::fs::create_dir_all(&folder).unwrap();
     let fewer = text.lines().filter(|line| !line.contains("name: wu2,")).map(|line| format!("{line}\n")).collect::<String>();
-    let run = |more: &[&str]| {
-        sandbox.kthw(&[&["run", "recipes/phases/machines.rhai", "-w", folder.to_str().unwrap(), "--lab"], more].concat())
-    };
+    let run =
+        |more: &[&str]| sandbox.kthw(&[&["run", "recipes/phases/machines.rhai", "-w", folder.to_str().unwrap(), "--lab"], more].concat());
     std::fs::write(folder.join("workspace.yaml"), &text).unwrap();
     run(&["--yes"]).ended_with(0);
 

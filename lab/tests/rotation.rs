@@ -1,7 +1,7 @@
 //! Rotation in the lab: every step fails once, and after each failure the credentials in the secrets file work.
 #![allow(clippy::unwrap_used)]
 use kthw_engine::{Evaluated, Graph, Library, Peers, Plan, Report, RunOptions, Secret, Source, evaluate, node::Probe, plan, run, silent};
-use kthw_lab::{ApiToken, Fault, Grant, Outcome, Trigger, World, peers};
+use kthw_lab::{ApiToken, EndsAt, Fault, Grant, Moment, Outcome, Trigger, World, peers};
 use kthw_stdlib::{
     Dynamic, script_engine,
     sops::Secrets,
@@ -218,6 +218,40 @@ async fn after_every_failure_the_secrets_file_works_and_the_next_run_finishes() 
         assert_eq!(changes(&next.plan(ROTATE).await), Vec::<String>::new(), "{fault:?}");
     }
     assert!(failed > 20, "only {failed} faults struck");
+}
+
+/// A process that dies at any effect of a rotation: what the secrets file holds works, and the next run finishes.
+#[tokio::test(start_paused = true)]
+async fn after_a_crash_at_any_effect_the_secrets_file_works_and_the_next_run_finishes() {
+    let (mut boundaries, mut number) = (0, 1);
+    loop {
+        for moment in [Moment::Before, Moment::Underway, Moment::After] {
+            let lab = Lab::new().await;
+            assert_eq!(failures(&lab.process(&[]).apply(ROTATE).await), "");
+            give_rights_of_its_own(&lab);
+            let process = lab.process(&["rotation.generation=2"]);
+            let ends = EndsAt::new(number, moment);
+            let options = RunOptions { ledger: ends.clone(), ..RunOptions::default() };
+            let plan = process.plan(ROTATE).await;
+            if ends.cut(run(plan, &process.peers, &silent(), &options)).await.is_some() {
+                println!("{boundaries} boundaries of {} effects", number - 1);
+                assert!(boundaries > 20, "only {boundaries} boundaries");
+                return;
+            }
+            boundaries += 1;
+            lab.credentials_work().await;
+            let next = lab.process(&["rotation.generation=2"]);
+            assert_eq!(failures(&next.apply(ROTATE).await), "", "{moment:?} effect {number}");
+            lab.credentials_work().await;
+            assert_eq!(lab.tokens(), ["kthw", "kthw-ubuntu-2"], "{moment:?} effect {number}");
+            for node in ["cu1", "wu1", "wu2"] {
+                let keys = lab.keys_on(node).await;
+                assert_eq!(keys, ["the-lab", "kthw:ubuntu:ssh-key/ssh.private_key:2:2026-08-15"], "{node}, {moment:?} effect {number}");
+            }
+            assert_eq!(changes(&next.plan(ROTATE).await), Vec::<String>::new(), "{moment:?} effect {number}");
+        }
+        number += 1;
+    }
 }
 
 /// The token of the first generation becomes one with privilege separation.
