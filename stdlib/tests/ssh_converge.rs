@@ -171,6 +171,32 @@ async fn a_key_that_was_taken_as_it_came_is_kept_with_the_first_change_and_not_b
 }
 
 #[tokio::test]
+async fn one_script_at_a_time_and_an_overtaken_run_does_nothing_more() {
+    let Some(world) = World::start("127.0.0.67") else { return };
+    let lock = format!("/run/kthw/cu1-127.0.0.67-{}", world.workspace.ssh.port);
+    fs::create_dir_all("/run/kthw").expect("root");
+    let script = r#"for node in cluster.nodes { ssh::file(node, `${made}/one`, #{ content: "x" }); }"#;
+    // What a run that died has left running.
+    let held = world.folder.path().join("held");
+    let mut outlived =
+        Command::new("flock").arg(&lock).args(["sh", "-c"]).arg(format!("touch {0}; sleep 2; rm {0}", held.display())).spawn().unwrap();
+    while !held.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let report = world.run(script).await;
+    assert!(report.failures.is_empty(), "{:?}", report.failures);
+    assert!(!held.exists(), "it did not wait");
+    outlived.wait().unwrap();
+
+    fs::write(&lock, format!("{}\n", u64::MAX >> 2)).unwrap();
+    let overtaken = world.run(&script.replace("\"x\"", "\"y\"")).await;
+    let error = overtaken.failures.first().map(|(_, error)| error.to_string()).unwrap_or_default();
+    assert!(error.contains("a later run (number 4611686018427387903) has changed cu1 meanwhile"), "{error}");
+    assert_eq!(fs::read_to_string(format!("{}/one", world.made())).unwrap(), "x");
+    fs::remove_file(lock).unwrap();
+}
+
+#[tokio::test]
 async fn a_failure_names_what_was_said_and_skips_what_depends_on_it() {
     let Some(world) = World::start("127.0.0.62") else { return };
     let report = world

@@ -51,6 +51,9 @@ pub struct Machine {
     pub swaps: Vec<String>,
     /// How many shell texts that the lab does not understand were run on it.
     pub scripts: u32,
+    /// The number of the last run that changed it.
+    #[serde(default)]
+    pub last_run: u64,
     /// The number of the cluster that it belongs to.
     pub cluster: Option<usize>,
 }

@@ -171,10 +171,10 @@ impl Nodes for LabNodes {
         &'a self,
         node: &'a str,
         batch: &'a [Block],
-        _effect: &'a Effect,
+        effect: &'a Effect,
         started: &'a (dyn Fn(usize) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
-        Box::pin(self.on(node, move |host| work::change(host, batch, started)))
+        Box::pin(async move { self.on(node, |host| in_turn(host, effect).map(|()| work::change(host, batch, started))).await? })
     }
 
     fn keep_host_key<'a>(&'a self, node: &'a str, effect: &'a Effect) -> BoxFuture<'a, Result<()>> {
@@ -184,9 +184,19 @@ impl Nodes for LabNodes {
         })
     }
 
-    fn act<'a>(&'a self, node: &'a str, action: &'a Action, _effect: &'a Effect) -> BoxFuture<'a, Result<Output>> {
-        Box::pin(self.on(node, move |host| work::act(host, action)))
+    fn act<'a>(&'a self, node: &'a str, action: &'a Action, effect: &'a Effect) -> BoxFuture<'a, Result<Output>> {
+        Box::pin(async move { self.on(node, |host| in_turn(host, effect).map(|()| work::act(host, action))).await? })
     }
+}
+
+/// A run that was overtaken by a later one does nothing more; what a person asked for directly is no run.
+fn in_turn(host: &mut Host, effect: &Effect) -> Result<()> {
+    let (run, last) = (effect.run(), host.machine.last_run);
+    if run > 0 && run < last {
+        return Err(Error::peer(SshError::Overtaken { node: host.name.clone(), by: last }));
+    }
+    host.machine.last_run = last.max(run);
+    Ok(())
 }
 
 impl KeyLogin for LabNodes {

@@ -55,6 +55,8 @@ const PASSING: &[&str] = &[
     "ca_hash",
     "providerID",
     "machineID",
+    "last_run",
+    "last_run",
 ];
 const RANDOM: &[&str] = &[
     "/etc/kubernetes/pki/",

@@ -1,6 +1,6 @@
 //! Machines that do not answer, may not be looked at, or are declared as they can never be: the plan stands, and the run does the rest.
 use crate::{FULL, Lab, changes, failures};
-use kthw_engine::{Change, Kind, Outcome, Plan};
+use kthw_engine::{Change, Kind, Outcome, Plan, RunOptions, run, silent};
 use kthw_lab::{Fault, World};
 
 async fn built(name: &str) -> Lab {
@@ -131,4 +131,21 @@ async fn packages_that_were_left_half_installed_are_finished_by_the_next_run() {
     assert_eq!(lab.world.with_state(|state| state.machines["vm/421"].unconfigured.len()), 0);
     assert_eq!(changes(&lab.plan("phases/system").await), Vec::<String>::new());
     assert_eq!(lab.world.unknown(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_a_later_one_overtook_changes_nothing_more() {
+    let lab = Lab::new("overtaken");
+    assert_eq!(failures(&lab.apply("phases/machines").await), "");
+    let (first, second) = (lab.plan("phases/system").await, lab.plan("phases/system").await);
+    let numbered = |number| RunOptions { number: Some(number), ..RunOptions::default() };
+    // Numbers are times in milliseconds; the first run slept while the second one did the work.
+    let later = u64::MAX >> 1;
+    assert_eq!(failures(&run(second, &lab.peers, &silent(), &numbered(later)).await), "");
+    let writes = lab.world.with_state(|state| state.machines.values().map(|machine| machine.files.text("/etc/hosts")).collect::<Vec<_>>());
+    let report = run(first, &lab.peers, &silent(), &numbered(later - 1)).await;
+    assert!(failures(&report).contains("has changed wu1 meanwhile; this one changes nothing more there"), "{}", failures(&report));
+    assert_eq!(report.changed(), 0);
+    let now = lab.world.with_state(|state| state.machines.values().map(|machine| machine.files.text("/etc/hosts")).collect::<Vec<_>>());
+    assert_eq!(now, writes);
 }

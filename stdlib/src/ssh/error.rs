@@ -129,6 +129,17 @@ pub enum SshError {
     #[diagnostic(code(kthw::ssh::input_cut_short), help("run it again"))]
     InputCutShort { node: String },
 
+    #[error("another script of kthw still runs on {node}; waited {seconds} s for it, and nothing was changed")]
+    #[diagnostic(
+        code(kthw::ssh::held),
+        help("a run that died may have left it behind: `fuser -v /run/kthw/*` on {node} shows it; let it end, then run again")
+    )]
+    Held { node: String, seconds: u64 },
+
+    #[error("a later run (number {by}) has changed {node} meanwhile; this one changes nothing more there")]
+    #[diagnostic(code(kthw::ssh::overtaken), help("somebody started another run; look at its end, then run again to see what is left"))]
+    Overtaken { node: String, by: u64 },
+
     #[error("cannot open {host}:{port} through {node}")]
     #[diagnostic(code(kthw::ssh::tunnel), help("check on {node} that something listens there: `ss -ltn`"))]
     Tunnel { node: String, host: String, port: u16, source: russh::Error },

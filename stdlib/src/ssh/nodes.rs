@@ -5,12 +5,13 @@ use super::{
     identity::Identity,
     key_pair::KeyLogin,
     known_hosts::{KnownHosts, fingerprint},
-    shell::{Batch, Ended, Malformed, Mark, Privilege, Query, Sections},
+    shell::{Batch, Ended, Malformed, NoTurn, NotDone, Turn, WAIT_S, Mark, Privilege, Query, Sections},
 };
 use crate::{sops::Secrets, workspace::Workspace};
 use kthw_engine::{
     BoxFuture, Effect, Error, Result, Secret,
     node::{Action, Block, BlockOutcome, Finding, HostKey, KeyTrust, Nodes, Output, Probe},
+    progress,
 };
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
@@ -180,14 +181,18 @@ impl SshNodes {
         self.connection(node).await?.exec(command, None, READ_LIMIT, "while it was read", |_| ()).await
     }
 
-    async fn change_all(&self, node: &str, blocks: &[Block], started: &(dyn Fn(usize) + Sync)) -> Ssh<Vec<BlockOutcome>> {
+    async fn change_all(&self, node: &str, run: u64, blocks: &[Block], started: &(dyn Fn(usize) + Sync)) -> Ssh<Vec<BlockOutcome>> {
         let mark = Mark::random().map_err(SshError::Random)?;
-        let batch = Batch::of_blocks(blocks, &mark, self.privilege());
+        let turn = self.turn(node, run)?;
+        let batch = Batch::of_blocks(blocks, &mark, self.privilege(), turn.as_ref());
         let mut line = Vec::new();
         let heard = |bytes: &[u8]| {
             for byte in bytes {
                 line.push(*byte);
                 if *byte == b'\n' {
+                    if Turn::waits(&line, &mark) {
+                        progress(format!("waiting for another script of kthw on {node}, for at most {WAIT_S} s"));
+                    }
                     if let Some(position) = Batch::begun(&line, &mark) {
                         started(position);
                     }
@@ -199,19 +204,30 @@ impl SshNodes {
         match Batch::understand(blocks, &answer.stdout, &mark).map_err(|source| self.misunderstood(node, &answer, source))? {
             Ended::Blocks(outcomes) => Ok(outcomes),
             Ended::InputCutShort => Err(SshError::InputCutShort { node: node.to_owned() }),
+            Ended::NoTurn(why) => Err(no_turn(node, why)),
         }
     }
 
-    async fn act_once(&self, node: &str, action: &Action) -> Ssh<Output> {
+    /// The turn of a run on a node. What a person asked for directly has the number 0: it is no run, waits for nobody and overtakes nobody.
+    fn turn(&self, node: &str, run: u64) -> Ssh<Option<Turn>> {
+        let target = self.target(node)?;
+        Ok((run > 0).then(|| Turn { machine: format!("{node}-{}-{}", target.host, target.port), run }))
+    }
+
+    async fn act_once(&self, node: &str, run: u64, action: &Action) -> Ssh<Output> {
         let mark = Mark::random().map_err(SshError::Random)?;
-        let batch = Batch::of_action(action, &mark, self.privilege());
+        let turn = self.turn(node, run)?;
+        let batch = Batch::of_action(action, &mark, self.privilege(), turn.as_ref());
         let answer = self.send(node, &batch, |_| ()).await?;
         let output = Batch::understand_action(&answer.stdout, &mark).map_err(|source| self.misunderstood(node, &answer, source))?;
-        output.ok_or_else(|| SshError::InputCutShort { node: node.to_owned() })
+        output.map_err(|why| match why {
+            NotDone::InputCutShort => SshError::InputCutShort { node: node.to_owned() },
+            NotDone::NoTurn(why) => no_turn(node, why),
+        })
     }
 
     async fn send(&self, node: &str, batch: &Batch, heard: impl FnMut(&[u8]) + Send) -> Ssh<Answer> {
-        let limit = CHANGE_MARGIN + Duration::from_secs(batch.timeout_s);
+        let limit = CHANGE_MARGIN + Duration::from_secs(batch.timeout_s + WAIT_S);
         let stdin = batch.stdin.as_ref().map(|bytes| bytes.as_slice());
         self.connection(node).await?.exec(&batch.command, stdin, limit, "while it was changed", heard).await
     }
@@ -244,14 +260,14 @@ impl Nodes for SshNodes {
         Box::pin(async move {
             // Before anything is changed on it: a machine that is somebody else next time is noticed then.
             self.keep(node, effect).await.map_err(Error::peer)?;
-            self.change_all(node, batch, started).await.map_err(Error::peer)
+            self.change_all(node, effect.run(), batch, started).await.map_err(Error::peer)
         })
     }
 
     fn act<'a>(&'a self, node: &'a str, action: &'a Action, effect: &'a Effect) -> BoxFuture<'a, Result<Output>> {
         Box::pin(async move {
             self.keep(node, effect).await.map_err(Error::peer)?;
-            self.act_once(node, action).await.map_err(Error::peer)
+            self.act_once(node, effect.run(), action).await.map_err(Error::peer)
         })
     }
 
@@ -283,6 +299,13 @@ impl crate::kubernetes::Tunnel for SshNodes {
             let stream = self.tunnel(node, host, port).await?;
             Ok(Box::new(stream) as Box<dyn crate::kubernetes::Duplex>)
         })
+    }
+}
+
+fn no_turn(node: &str, why: NoTurn) -> SshError {
+    match why {
+        NoTurn::Held => SshError::Held { node: node.to_owned(), seconds: WAIT_S },
+        NoTurn::Overtaken(by) => SshError::Overtaken { node: node.to_owned(), by },
     }
 }
 

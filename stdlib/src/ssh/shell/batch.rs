@@ -3,7 +3,7 @@
 //! The script compares what the plan saw, waits until all input has arrived, does the blocks in order, and reads again. Nothing is
 //! changed before the comparison and the last byte of input, so a connection that breaks early leaves the node as it was.
 use super::{
-    COMMAND_LIMIT, Mark, Privilege, Query,
+    COMMAND_LIMIT, Mark, NoTurn, Privilege, Query, Turn,
     answer::{Malformed, Sections, tail},
     prologue, quote, words,
 };
@@ -34,6 +34,17 @@ pub(crate) enum Ended {
     Blocks(Vec<BlockOutcome>),
     /// Standard input broke off; nothing was done.
     InputCutShort,
+    /// It was not its turn; nothing was done.
+    NoTurn(NoTurn),
+}
+
+/// Why an action was not done.
+#[derive(Debug)]
+pub(crate) enum NotDone {
+    /// Standard input broke off.
+    InputCutShort,
+    /// It was not its turn.
+    NoTurn(NoTurn),
 }
 
 /// Collects what goes over standard input: contents one behind the other.
@@ -51,7 +62,7 @@ impl Input {
 
 impl Batch {
     /// Compiles blocks: guard, actions, re-read.
-    pub fn of_blocks(blocks: &[Block], mark: &Mark, privilege: Privilege) -> Self {
+    pub fn of_blocks(blocks: &[Block], mark: &Mark, privilege: Privilege, turn: Option<&Turn>) -> Self {
         let mut input = Input::default();
         let mut script = String::new();
         for (position, block) in blocks.iter().enumerate() {
@@ -62,21 +73,21 @@ impl Batch {
         }
         let guards = guard(blocks);
         let reread = Query::new(blocks.iter().flat_map(|block| &block.reread)).body();
-        let frame = Frame { guard: guards, main: script, tail: reread, stdout: FAILURE_STDOUT, stderr: FAILURE_STDERR };
+        let frame = Frame { turn, guard: guards, main: script, tail: reread, stdout: FAILURE_STDOUT, stderr: FAILURE_STDERR };
         Self::assemble(&frame, input, blocks.iter().flat_map(|block| &block.actions), mark, privilege)
     }
 
     /// Compiles one action whose output is wanted whatever its status.
-    pub fn of_action(action: &Action, mark: &Mark, privilege: Privilege) -> Self {
+    pub fn of_action(action: &Action, mark: &Mark, privilege: Privilege, turn: Option<&Turn>) -> Self {
         let mut input = Input::default();
         let mut main = String::from("K=0\n");
         actions(&mut main, std::slice::from_ref(action), &mut input, mark);
         main.push_str("S=$?\nf 0\n");
-        let frame = Frame { guard: None, main, tail: "echo \"${N}end\"\n".into(), stdout: ACT_LIMIT, stderr: FAILURE_STDERR };
+        let frame = Frame { turn, guard: None, main, tail: "echo \"${N}end\"\n".into(), stdout: ACT_LIMIT, stderr: FAILURE_STDERR };
         Self::assemble(&frame, input, std::iter::once(action), mark, privilege)
     }
 
-    fn assemble<'a>(frame: &Frame, input: Input, all: impl Iterator<Item = &'a Action>, mark: &Mark, privilege: Privilege) -> Self {
+    fn assemble<'a>(frame: &Frame<'_>, input: Input, all: impl Iterator<Item = &'a Action>, mark: &Mark, privilege: Privilege) -> Self {
         let programs = all.map(|action| match action {
             Action::Run { timeout_s, .. } => u64::from(*timeout_s) + 5,
             _ => 0,
@@ -109,6 +120,9 @@ impl Batch {
         if sections.get("short").is_some() {
             return Ok(Ended::InputCutShort);
         }
+        if let Some(why) = Turn::refused(&sections) {
+            return Ok(Ended::NoTurn(why));
+        }
         let reread: Vec<&Probe> = blocks.iter().flat_map(|block| &block.reread).collect();
         let mut findings = Query::new(reread).understand(&sections)?.into_iter();
         let moved = sections.get("moved").is_some();
@@ -126,13 +140,16 @@ impl Batch {
         Ok(Ended::Blocks(outcomes.collect::<Result<_, _>>()?))
     }
 
-    /// Understands the answer to one action; `None` when standard input broke off.
-    pub fn understand_action(answer: &[u8], mark: &Mark) -> Result<Option<Output>, Malformed> {
+    /// Understands the answer to one action; why it was not done, if it was not.
+    pub fn understand_action(answer: &[u8], mark: &Mark) -> Result<std::result::Result<Output, NotDone>, Malformed> {
         let sections = Sections::split(answer, mark)?;
         if sections.get("short").is_some() {
-            return Ok(None);
+            return Ok(Err(NotDone::InputCutShort));
         }
-        failure(&sections, 0, ACT_LIMIT)?.map(|(_, output)| Some(output)).ok_or_else(|| Malformed::new("the output of a program", "it is missing"))
+        if let Some(why) = Turn::refused(&sections) {
+            return Ok(Err(NotDone::NoTurn(why)));
+        }
+        failure(&sections, 0, ACT_LIMIT)?.map(|(_, output)| Ok(output)).ok_or_else(|| Malformed::new("the output of a program", "it is missing"))
     }
 
     /// The position of the block whose beginning this line of the answer tells.
@@ -143,7 +160,9 @@ impl Batch {
 }
 
 /// The parts of a script around the actions.
-struct Frame {
+struct Frame<'a> {
+    /// What is waited for before anything is compared or changed.
+    turn: Option<&'a Turn>,
     /// Prints the state that the second part foretells.
     guard: Option<(String, String)>,
     main: String,
@@ -152,13 +171,14 @@ struct Frame {
     stderr: usize,
 }
 
-impl Frame {
+impl Frame<'_> {
     /// The script, whose contents begin at `offset` of an input of `total` bytes. When the script itself comes that way (`offset` is
     /// not zero), the input is already there.
     fn script(&self, mark: &Mark, offset: usize, total: usize) -> String {
         let mut script = prologue(mark);
         // The leading zeros, which keep the script's length fixed, come off again: arithmetic would read them as octal.
         let _ = writeln!(script, "O={offset:020}; O=${{O#\"${{O%%[1-9]*}}\"}}; O=${{O:-0}}");
+        script.push_str(&self.turn.map(Turn::script).unwrap_or_default());
         if let Some((look, expected)) = &self.guard {
             let _ = writeln!(script, "g() {{\n{look}:\n}}\nif [ \"$(g)\" != {} ]; then echo \"${{N}}moved\"; else", quote(expected));
         }
@@ -216,7 +236,7 @@ fn actions(script: &mut String, actions: &[Action], input: &mut Input, mark: &Ma
     }
     for (position, action) in actions.iter().enumerate() {
         let joint = if position == 0 { String::new() } else { format!(" && K={position} && ") };
-        let _ = write!(script, "{joint}{{ {}; }} >\"$T/o\" 2>\"$T/e\" </dev/null", one(action, input, mark));
+        let _ = write!(script, "{joint}{{ {}; }} >\"$T/o\" 2>\"$T/e\" </dev/null 9>&-", one(action, input, mark));
     }
     script.push('\n');
 }

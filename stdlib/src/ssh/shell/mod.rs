@@ -6,10 +6,12 @@
 mod answer;
 mod batch;
 mod query;
+mod turn;
 
 pub(crate) use answer::{Malformed, Sections, tail};
-pub(crate) use batch::{Batch, Ended};
+pub(crate) use batch::{Batch, Ended, NotDone};
 pub(crate) use query::Query;
+pub(crate) use turn::{NoTurn, Turn, WAIT_S};
 
 use std::fmt::Write as _;
 

@@ -29,17 +29,17 @@ fn read(probes: &[Probe]) -> Vec<Finding> {
 
 fn change(blocks: &[Block]) -> Vec<BlockOutcome> {
     let mark = Mark::random().unwrap();
-    let batch = Batch::of_blocks(blocks, &mark, Privilege::Root);
+    let batch = Batch::of_blocks(blocks, &mark, Privilege::Root, None);
     let answer = sh(&batch.command, batch.stdin.as_ref().map_or(b"", |stdin| stdin.as_slice()));
     match Batch::understand(blocks, &answer, &mark).unwrap() {
         Ended::Blocks(outcomes) => outcomes,
-        Ended::InputCutShort => panic!("input cut short"),
+        not_done => panic!("{not_done:?}"),
     }
 }
 
 fn act(action: &Action) -> Output {
     let mark = Mark::random().unwrap();
-    let batch = Batch::of_action(action, &mark, Privilege::Root);
+    let batch = Batch::of_action(action, &mark, Privilege::Root, None);
     let answer = sh(&batch.command, batch.stdin.as_ref().map_or(b"", |stdin| stdin.as_slice()));
     Batch::understand_action(&answer, &mark).unwrap().unwrap()
 }
@@ -334,7 +334,7 @@ fn nothing_is_done_before_all_input_is_there() {
     let blocks =
         [block(vec![Action::run(["touch", &text(&folder.path().join("early"))]), write(&folder.path().join("file"), "0123456789")])];
     let mark = Mark::random().unwrap();
-    let batch = Batch::of_blocks(&blocks, &mark, Privilege::Root);
+    let batch = Batch::of_blocks(&blocks, &mark, Privilege::Root, None);
     let answer = sh(&batch.command, &batch.stdin.as_ref().unwrap()[..9]);
     assert!(matches!(Batch::understand(&blocks, &answer, &mark).unwrap(), Ended::InputCutShort));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -347,7 +347,7 @@ fn a_long_batch_goes_over_standard_input() {
     let blocks: Vec<Block> = (0..400)
         .map(|n| block(vec![write(&folder.path().join(format!("file {n}")), format!("{n}\0\n")), Action::run(["test", "-n", &long])]))
         .collect();
-    let batch = Batch::of_blocks(&blocks, &Mark::fixed(), Privilege::Root);
+    let batch = Batch::of_blocks(&blocks, &Mark::fixed(), Privilege::Root, None);
     assert!(batch.command.len() < 2000 && batch.stdin.unwrap().len() > 100_000);
     assert!(change(&blocks).iter().all(|outcome| matches!(outcome, BlockOutcome::Done(_))));
     for n in 0..400 {
