@@ -210,26 +210,24 @@ pub fn connect(prepared: &Prepared, options: &WorkspaceOptions) -> Result<World>
     connect_workspace(&prepared.workspace, options)
 }
 
-/// What this workspace made and does not name any more. Looked for where a recipe is about machines; a look that fails is said, and no more.
-pub async fn orphans(prepared: &Prepared, world: &World, ui: &Ui) -> Vec<Owned> {
+/// What this workspace made and does not name any more. Looked for where a recipe is about machines.
+///
+/// # Errors
+/// When Proxmox cannot be asked.
+pub async fn orphans(prepared: &Prepared, world: &World) -> Result<Vec<Owned>> {
     let about_machines = prepared.evaluated.iter().flat_map(|one| &one.declared).any(|declared| declared.id().kind() == "proxmox.vm");
     if !about_machines {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    match Orphans(prepared.workspace.workspace.clone()).owned(world.peers()).await {
-        Ok(owned) => kthw_engine::orphans(owned, &prepared.evaluated),
-        Err(error) => {
-            ui.note(&format!("Cannot look for what this workspace does not name any more: {error}"));
-            Vec::new()
-        }
-    }
+    let owned = Orphans(prepared.workspace.workspace.clone()).owned(world.peers()).await?;
+    Ok(kthw_engine::orphans(owned, &prepared.evaluated))
 }
 
 /// The phase that removes orphans; none when there are none.
 ///
 /// # Errors
 /// Never with the text that it is made of.
-pub fn without_orphans(orphans: &[Owned]) -> Result<Option<Evaluated>> {
+pub fn without_orphans(orphans: Vec<Owned>) -> Result<Option<Evaluated>> {
     if orphans.is_empty() {
         return Ok(None);
     }
@@ -239,7 +237,7 @@ pub fn without_orphans(orphans: &[Owned]) -> Result<Option<Evaluated>> {
         text: "const VERSION = \"1.0.0\";\nfn declare(cluster) {}\n".into(),
     };
     let recipe = Recipe::parse(&kthw_stdlib::script_engine(), source).map_err(Error::recipe)?;
-    Ok(Some(kthw_engine::pruned(recipe, orphans.to_vec())))
+    Ok(Some(kthw_engine::pruned(recipe, orphans)))
 }
 
 /// The peers of a workspace.

@@ -98,8 +98,11 @@ impl Ui {
     }
 
     /// What a workspace made and does not name any more.
-    pub fn orphans(&self, orphans: &[Owned]) {
-        for one in orphans {
+    pub fn orphans(&self, orphans: &Result<Vec<Owned>, Error>) {
+        if let Err(error) = orphans {
+            self.note(&format!("Cannot look for what this workspace made and does not name any more: {error}"));
+        }
+        for one in orphans.iter().flatten() {
             self.note(&format!(
                 "{} ({}) carries this workspace's mark and is not named in it any more; `--prune` removes it",
                 one.id(),

@@ -72,15 +72,18 @@ impl Step for Absent {
         })
     }
     fn diff(&self, live: Option<&Live>) -> Change {
-        let Some(live) = live else { return Change::None };
+        let Some(live) = live.filter(|live| self.0.is_ours(live)) else { return Change::None };
         match self.0.keeps(live) {
             Some(why) => Change::Refused(Refusal {
                 why,
-                next: "take the protection away yourself if it shall really go, and run again".into(),
+                next: "it stays, with everything in it; if it shall really go, take away what keeps it, and run again".into(),
                 fields: Vec::new(),
             }),
             None => Change::Delete,
         }
+    }
+    fn is_ours(&self, live: &Live) -> bool {
+        self.0.is_ours(live)
     }
     fn keeps(&self, live: &Live) -> Option<String> {
         self.0.keeps(live)

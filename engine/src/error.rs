@@ -19,7 +19,7 @@ pub enum Kind {
     Settle,
     /// What is declared is never done as asked: exit code 1.
     Refused,
-    /// It was not begun, because the run was told to stop: exit code 130, as after Ctrl-C.
+    /// It was not begun, because the run was told to stop. In a run it counts as skipped; by itself: exit code 130.
     Stopped,
 }
 

@@ -55,23 +55,20 @@ impl Order {
         Readiness::new(edges.into_iter().map(|edges| edges.iter().copied()))
     }
 
-    /// Lets the order on one node reach through what has nothing to do: what comes after it comes after what it comes after. Otherwise a
-    /// failure would end at the first resource that is as declared already.
+    /// Lets the order on one node, and the order of removing, reach through what has nothing to do: what comes after it comes after what it
+    /// comes after. Otherwise a failure would end at the first resource that is as declared already.
     pub fn reach_through(&mut self, has_nothing_to_do: impl Fn(usize) -> bool) {
         let mut readiness = self.readiness();
         // For what has nothing to do, what it stands for.
         let mut behind: HashMap<usize, BTreeSet<usize>> = HashMap::new();
         while let Some(one) = readiness.take() {
             readiness.done(one);
-            let Some(item) = self.items.get(one).filter(|item| item.node.is_some()) else { continue };
-            let on_the_node = item.edges.iter().filter(|edge| self.items.get(**edge).is_some_and(|other| other.node == item.node));
-            let reached: BTreeSet<usize> = on_the_node.flat_map(|edge| behind.get(edge).into_iter().flatten().copied()).collect();
+            let Some(item) = self.items.get(one) else { continue };
+            let passes = |edge: &usize| self.items.get(*edge).is_some_and(|other| item.is_in_line_with(other));
+            let passed: Vec<usize> = item.edges.iter().copied().filter(passes).collect();
+            let reached: BTreeSet<usize> = passed.iter().flat_map(|edge| behind.get(edge).into_iter().flatten().copied()).collect();
             if has_nothing_to_do(one) {
-                let own = item
-                    .edges
-                    .iter()
-                    .copied()
-                    .filter(|edge| self.items.get(*edge).is_some_and(|other| other.node == item.node) && !behind.contains_key(edge));
+                let own = passed.into_iter().filter(|edge| !behind.contains_key(edge));
                 let stands_for = own.chain(reached).collect();
                 behind.insert(one, stands_for);
             } else if !reached.is_empty() {
@@ -79,6 +76,14 @@ impl Order {
                 self.items[one].edges = edges.into_iter().collect();
             }
         }
+    }
+}
+
+impl Item {
+    /// Whether an edge between the two is part of an order that reaches further: on one node, or among what is removed.
+    fn is_in_line_with(&self, other: &Self) -> bool {
+        let both_go = self.presence != Presence::Present && other.presence != Presence::Present;
+        both_go || self.node.is_some() && self.node == other.node
     }
 }
 
@@ -204,9 +209,7 @@ impl<'a> Resolving<'a> {
                 None => after.extend(self.before[phase].iter().filter_map(|earlier| self.last.get(&(*earlier, node, present)))),
             }
         }
-        if declared.presence == Presence::Present {
-            after.extend(self.gate_of.get(&phase));
-        }
+        after.extend(self.gate_of.get(&phase));
         let refreshed_by = self.known(step.refreshed_by(), position);
         let edges: BTreeSet<usize> = needs.iter().chain(&after).chain(&refreshed_by).copied().collect();
         Item {

@@ -63,6 +63,11 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
     /// Makes it so.
     fn apply(&self, live: Option<Self::Live>, peers: &Peers, permit: &Permit) -> impl Future<Output = Result<()>> + Send;
 
+    /// Whether what was found is ours to remove; what is not counts as absent then.
+    fn is_ours(&self, _live: &Self::Live) -> bool {
+        true
+    }
+
     /// Why it is never removed although it is declared absent, such as a protection that somebody put on it.
     fn keeps(&self, _live: &Self::Live) -> Option<String> {
         None
@@ -188,6 +193,7 @@ pub(crate) trait Step: fmt::Debug + Send + Sync {
     fn hides_dependents(&self, change: &Change) -> bool;
     fn removable(&self) -> Removable;
     fn holds_dependents(&self) -> bool;
+    fn is_ours(&self, live: &Live) -> bool;
     fn keeps(&self, live: &Live) -> Option<String>;
     fn removal(&self, live: &Live) -> Work;
     fn remove<'a>(&'a self, live: Live, peers: &'a Peers, permit: &'a Permit) -> BoxFuture<'a, Result<()>>;
@@ -244,6 +250,9 @@ impl<R: Resource> Step for General<R> {
     }
     fn holds_dependents(&self) -> bool {
         R::HOLDS_DEPENDENTS
+    }
+    fn is_ours(&self, live: &Live) -> bool {
+        self.0.is_ours(cast(live))
     }
     fn keeps(&self, live: &Live) -> Option<String> {
         self.0.keeps(cast(live))
@@ -304,6 +313,9 @@ impl<R: NodeResource> Step for OnNode<R> {
     }
     fn holds_dependents(&self) -> bool {
         R::HOLDS_DEPENDENTS
+    }
+    fn is_ours(&self, _: &Live) -> bool {
+        true
     }
     fn keeps(&self, live: &Live) -> Option<String> {
         self.0.keeps(cast(live))

@@ -32,11 +32,13 @@ pub struct RunOptions {
     pub ledger: Arc<dyn Ledger>,
     /// The run's number, see [`RunStamp`](crate::RunStamp); the moment at which it begins when absent.
     pub number: Option<u64>,
+    /// Whether nothing more is begun after the first failure; what is under way goes on to its end.
+    pub ends_at_failure: bool,
 }
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { stop: Stop::default(), ledger: Arc::new(NoLedger), number: None }
+        Self { stop: Stop::default(), ledger: Arc::new(NoLedger), number: None, ends_at_failure: false }
     }
 }
 
@@ -92,6 +94,9 @@ pub async fn run(plan: Plan, peers: &Peers, events: &Events, options: &RunOption
         // Also what comes back undone from a batch that was under way.
         if options.stop.is_asked() {
             schedule.skip_the_rest("the run was asked to stop");
+        }
+        if options.ends_at_failure && schedule.has_failed() {
+            schedule.skip_the_rest("something failed, and this run begins nothing after that");
         }
         for task in schedule.tasks() {
             working.push(stoppable(options.stop.clone(), settle::work(task, &order, peers, &door, events)));

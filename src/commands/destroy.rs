@@ -2,8 +2,7 @@
 use super::run::{code_of, exit_code};
 use crate::{options::WorkspaceOptions, session, ui::Ui};
 use clap::Args;
-use kthw_engine::{Error, Event, Events, Outcome, Result, RunOptions, RunStamp, SCHEMA, Stop, all_absent};
-use std::sync::Arc;
+use kthw_engine::{Error, Event, Result, RunOptions, RunStamp, SCHEMA, all_absent};
 
 /// Remove what a recipe made
 #[derive(Debug, Args)]
@@ -27,6 +26,9 @@ impl Destroy {
     pub async fn run(self, ui: &Ui) -> Result<u8> {
         let prepared = session::prepare(&self.recipe, &self.workspace)?;
         let world = session::connect(&prepared, &self.workspace)?;
+        if self.dry_run {
+            world.never_trust_at_first_sight()?;
+        }
         let stamp = RunStamp::begin(world.peers().shared_clock());
         let events = ui.events(&stamp);
         let name = prepared.workspace.name.clone();
@@ -36,11 +38,14 @@ impl Destroy {
             workspace: name.clone(),
             lab: self.workspace.lab,
         });
+        let orphans = session::orphans(&prepared, &world).await;
         let gone = all_absent(prepared.evaluated);
         let plan = kthw_engine::plan(&gone, world.peers(), &events).await?;
         plan.announce(&events);
         drop(events);
         ui.plan(&plan);
+        ui.orphans(&orphans);
+        world.tell_trust(ui)?;
         world.save()?;
         plan.check_max_destroy(self.max_destroy)?;
         if self.dry_run || plan.work() == 0 {
@@ -50,11 +55,11 @@ impl Destroy {
             ui.note("Nothing was removed.");
             return Ok(0);
         }
-        let stop = Stop::default();
-        let options = RunOptions { stop: stop.clone(), number: Some(stamp.number()), ..RunOptions::default() };
-        // What follows may stand on what failed: nobody goes on removing then.
-        let events = stopping_at_the_first_failure(ui.events(&stamp), stop.clone());
-        let report = super::run::until_ended(kthw_engine::run(plan, world.peers(), &events, &options), &stop, ui).await;
+        // What follows may stand on what failed: nothing more is removed then.
+        let options = RunOptions { number: Some(stamp.number()), ends_at_failure: true, ..RunOptions::default() };
+        let events = ui.events(&stamp);
+        let report = super::run::until_ended(kthw_engine::run(plan, world.peers(), &events, &options), &options.stop, ui).await;
+        world.tell_trust(ui)?;
         ui.report(&report);
         world.save()?;
         Ok(exit_code(&report))
@@ -74,15 +79,6 @@ impl Destroy {
             None => Err(Error::usage(NotConfirmed { name: name.into() })),
         }
     }
-}
-
-fn stopping_at_the_first_failure(events: Events, stop: Stop) -> Events {
-    Arc::new(move |event| {
-        if matches!(event, Event::Ended { outcome: Outcome::Failed { .. }, .. }) {
-            stop.ask();
-        }
-        events(event);
-    })
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

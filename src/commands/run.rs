@@ -28,7 +28,7 @@ pub struct Run {
     /// Change only what is on this node, and its machine; may be repeated
     #[arg(long, value_name = "NODE")]
     node: Vec<String>,
-    /// Also remove machines and templates that this workspace made and does not name any more
+    /// Also remove machines that this workspace made and does not name any more
     #[arg(long)]
     prune: bool,
     /// Refuse to remove more resources than this
@@ -54,10 +54,10 @@ impl Run {
         if self.workspace.lab && !ui.is_json() {
             ui.note(&format!("This is the lab: a simulated world, kept in {}. Nothing real is read or changed.", world.place()));
         }
-        let orphans = session::orphans(&prepared, &world, ui).await;
+        let mut orphans = session::orphans(&prepared, &world).await;
         let mut declared = prepared.evaluated;
         if self.prune {
-            declared.extend(session::without_orphans(&orphans)?);
+            declared.extend(session::without_orphans(std::mem::replace(&mut orphans, Ok(Vec::new()))?)?);
         }
         let mut plan = match self.dry_run {
             true => kthw_engine::plan(&declared, world.peers(), &events).await?,
@@ -71,9 +71,7 @@ impl Run {
         // A live display must not run over the plan or the question.
         drop(events);
         ui.plan(&plan);
-        if !self.prune {
-            ui.orphans(&orphans);
-        }
+        ui.orphans(&orphans);
         world.tell_trust(ui)?;
         world.save()?;
         plan.check_max_destroy(self.max_destroy)?;

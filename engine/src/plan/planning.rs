@@ -124,17 +124,36 @@ impl<'a> Planning<'a> {
         Ok(None)
     }
 
-    /// Decides about something that is to be absent, if what holds it says enough: it goes with that, or was never there.
+    /// Decides about something that is to be absent, as far as what it needs says enough: it goes with that, or was never there, or is
+    /// removed, if it is there, once that can be looked into.
     fn is_settled_by_its_needs(&mut self, one: usize) -> bool {
         let item = &self.order.items[one];
-        let decided = item.needs.iter().any(|need| self.entries[*need].decides_inside);
-        let not_made = item.needs.iter().any(|need| matches!(self.change(*need), Some(Change::Create(_))) && self.hides(*need));
+        let elsewhere =
+            |need: &&usize| self.order.items[**need].opens_node || self.order.items[**need].node != item.node || item.node.is_none();
+        let decided = item.needs.iter().any(|need| self.entries[*need].decides_inside && self.holds(*need, one));
+        let hiding: Vec<&usize> =
+            item.needs.iter().filter(elsewhere).filter(|need| self.hides(**need) && !self.is_not_known(**need)).collect();
+        let not_made = hiding.iter().any(|need| matches!(self.change(**need), Some(Change::Create(_))));
+        let later = !hiding.is_empty();
         self.entries[one].decides_inside = decided || not_made;
-        let settled = decided || not_made || item.presence == Presence::Stays;
-        if settled {
-            self.decide(one, Change::None, Seen::No);
+        let change = match () {
+            () if decided || not_made || item.presence == Presence::Stays => Change::None,
+            () if later => Change::Delete,
+            () => return false,
+        };
+        self.decide(one, change, Seen::No);
+        true
+    }
+
+    /// Whether `one` lives inside of `need`: on the same machine, on a machine that is one resource, or in a cluster.
+    fn holds(&self, need: usize, one: usize) -> bool {
+        let (need, one) = (&self.order.items[need], &self.order.items[one]);
+        match (need.node, one.node) {
+            (Some(theirs), Some(own)) => theirs == own,
+            (None, Some(_)) => true,
+            (Some(_), None) => need.opens_node || need.step.holds_dependents(),
+            (None, None) => false,
         }
-        settled
     }
 
     /// Notes what a look found.

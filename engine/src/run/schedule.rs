@@ -113,6 +113,11 @@ impl<'a> Schedule<'a> {
         schedule
     }
 
+    /// Whether anything failed so far.
+    pub fn has_failed(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
     /// Ends everything that has not begun.
     pub fn skip_the_rest(&mut self, because: &str) {
         for one in 0..self.turns.len() {

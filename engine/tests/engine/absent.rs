@@ -1,6 +1,6 @@
 //! A smaller world is declared too: what is absent, in which order it goes, and what goes with what.
 use crate::tiny::{TWO_MACHINES, World, engine, evaluated, peers, phases, plan, run, told};
-use kthw_engine::{Evaluated, Source, all_absent};
+use kthw_engine::{Evaluated, RunOptions, Source, all_absent, silent};
 use std::sync::{Arc, atomic::Ordering};
 
 async fn made(text: &str) -> Arc<World> {
@@ -77,7 +77,7 @@ async fn what_is_protected_stays_with_everything_in_it() {
     expect_test::expect![[r#"
         one
           ! tiny.machine/a  (refused: it has 64 cores, which nobody throws away)
-              next: take the protection away yourself if it shall really go, and run again
+              next: it stays, with everything in it; if it shall really go, take away what keeps it, and run again
           - tiny.machine/b
     "#]]
     .assert_eq(&shown(&world, &gone).await);
@@ -145,4 +145,48 @@ fn what_cannot_be_removed_or_is_needed_is_a_mistake_in_the_recipe() {
         `present` is true or false, not string
         `tiny.file/a/one` needs `tiny.machine/a`, which is declared with `present: false`"#]]
     .assert_eq(&told.join("\n"));
+}
+
+#[tokio::test]
+async fn a_gate_holds_back_what_is_removed_too() {
+    let world = made(TWO_MACHINES).await;
+    world.broken.lock().unwrap().insert("backup".into());
+    let (peers, declared) = (
+        peers(&world),
+        phases(&[
+            ("backup", r#"tiny::step("backup", #{});"#),
+            ("clean: backup, GATE", r#"let m = tiny::machine("a", 2); tiny::file("a", "/one", #{ content: "", needs: [m], present: false });"#),
+        ]),
+    );
+    let report = run(plan(&declared, &peers).await, &peers).await;
+    assert!(told(&report).contains("tiny.file/a/one: Skipped"), "{}", told(&report));
+    assert!(world.files.lock().unwrap().contains_key(&("a".into(), "/one".into())), "there is no backup of it");
+}
+
+#[tokio::test]
+async fn the_order_of_removing_reaches_through_what_stays() {
+    let body = r#"
+        let first = tiny::machine("first", 2);
+        let stays = tiny::step("stays", #{ needs: [first] });
+        let last = tiny::machine("last", 2, #{ needs: [stays] });
+    "#;
+    let world = Arc::new(World::default());
+    let (peers, declared) = (peers(&world), phases(&[("one", body)]));
+    run(plan(&declared, &peers).await, &peers).await;
+    world.log.lock().unwrap().clear();
+    let report = run(plan(&all_absent(declared), &peers).await, &peers).await;
+    assert!(report.failures.is_empty(), "{}", told(&report));
+    assert_eq!(*world.log.lock().unwrap(), ["-last", "-first"]);
+}
+
+#[tokio::test]
+async fn a_run_that_ends_at_its_first_failure_begins_nothing_after_it() {
+    let body = r#"let a = tiny::step("a", #{}); let b = tiny::step("b", #{}); let c = tiny::step("c", #{ needs: [b] }); tiny::step("d", #{ needs: [c] });"#;
+    let world = Arc::new(World::default());
+    world.broken.lock().unwrap().insert("a".into());
+    let (peers, declared) = (peers(&world), phases(&[("one", body)]));
+    let options = RunOptions { ends_at_failure: true, ..RunOptions::default() };
+    let report = kthw_engine::run(plan(&declared, &peers).await, &peers, &silent(), &options).await;
+    assert!(told(&report).contains("tiny.step/b: Changed"), "what was under way goes on: {}", told(&report));
+    assert!(told(&report).contains("tiny.step/d: Skipped { because: \"something failed"), "{}", told(&report));
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 async fn run(world: &Arc<World>, text: &str, ledger: Arc<dyn Ledger>, stop: Stop) -> Report {
     let (peers, declared) = (peers(world), evaluated(text));
-    let options = RunOptions { stop, ledger, number: Some(7) };
+    let options = RunOptions { stop, ledger, number: Some(7), ..RunOptions::default() };
     kthw_engine::run(plan(&declared, &peers).await, &peers, &silent(), &options).await
 }
 
@@ -93,7 +93,7 @@ async fn after_a_stop_only_what_rounds_off_is_done() {
     let world = Arc::new(World::default());
     let (peers, declared) = (peers(&world), phases(&[("one", r#"tiny::step("a", #{ tidies: true });"#)]));
     let stop = Stop::default();
-    let options = RunOptions { stop: stop.clone(), ledger: Arc::new(At { number: 1, action: Do::Stop(stop) }), number: None };
+    let options = RunOptions { stop: stop.clone(), ledger: Arc::new(At { number: 1, action: Do::Stop(stop) }), ..RunOptions::default() };
     let report = kthw_engine::run(plan(&declared, &peers).await, &peers, &silent(), &options).await;
     expect_test::expect![[r#"
         tiny.step/a: Skipped { because: "the run was asked to stop before a polish of a (tiny)" }

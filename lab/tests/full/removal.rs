@@ -117,6 +117,30 @@ async fn what_is_protected_in_proxmox_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_template_goes_with_the_workspace_that_made_it() {
+    let theirs = Lab::changed("template-theirs", World::default(), &["name=theirs"]);
+    assert_eq!(failures(&theirs.apply("phases/template").await), "");
+    let ours = Lab::changed("template-ours", theirs.world.clone(), &[]);
+    assert_eq!(changes(&ours.plan("phases/template").await), Vec::<String>::new(), "it is used");
+    assert_eq!(changes(&ours.destruction("phases/template").await), Vec::<String>::new(), "and not ours to remove");
+}
+
+#[tokio::test(start_paused = true)]
+async fn our_machine_goes_even_if_somebody_else_has_the_declared_number_now() {
+    let lab = Lab::new("removal-number");
+    assert_eq!(failures(&lab.apply("phases/machines").await), "");
+    let moved = Lab::changed("removal-number-taken", lab.world.clone(), &[]);
+    moved.world.with_state(|state| {
+        let ours = state.pve.vms.remove(&422).unwrap();
+        let mut other = ours.clone();
+        other.config.insert("description".into(), "somebody's".into());
+        other.config.insert("name".into(), "web".into());
+        state.pve.vms.extend([(422, other), (455, ours)]);
+    });
+    assert!(changes(&moved.destruction("phases/machines").await).contains(&"delete proxmox.vm/wu2 ".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_machine_under_our_number_that_is_not_ours_is_left_alone() {
     let lab = Lab::new("removal-foreign");
     assert_eq!(failures(&lab.apply("phases/machines").await), "");
@@ -128,7 +152,7 @@ async fn a_machine_under_our_number_that_is_not_ours_is_left_alone() {
     assert_eq!(lab.world.with_state(|state| state.pve.vms.keys().copied().collect::<Vec<_>>()), [421]);
 }
 
-/// The same world, seen by a workspace that no longer names `wu2` and has another template.
+/// The same world, seen by a workspace that no longer names `wu2` and has another template, which is never pruned: others may use it.
 fn smaller(lab: &Lab, name: &str) -> Lab {
     let mut fewer = Lab::changed(name, lab.world.clone(), &["template.name=tpl-new", "template.vmid=9421"]);
     let mut workspace = (*fewer.workspace).clone();
@@ -149,7 +173,7 @@ async fn what_a_workspace_no_longer_names_is_listed_and_pruned() {
     let declared = fewer.evaluated("phases/machines");
     let orphans = kthw_engine::orphans(owned(&fewer).await, &declared);
     let listed: Vec<String> = orphans.iter().map(|one| format!("{} ({})", one.id(), one.what())).collect();
-    assert_eq!(listed, ["proxmox.vm/wu2 (VM 422 on homelab)", "proxmox.template/tpl-ubuntu-2404-k8s (VM 9420 on homelab)"]);
+    assert_eq!(listed, ["proxmox.vm/wu2 (VM 422 on homelab)"]);
 
     let text = "const VERSION = \"1.0.0\";\nfn declare(cluster) {}\n".to_owned();
     let source = Source { name: "orphans".into(), path: "--prune".into(), text };
@@ -158,11 +182,10 @@ async fn what_a_workspace_no_longer_names_is_listed_and_pruned() {
     expect_test::expect![[r#"
         orphans
           - proxmox.vm/wu2
-          - proxmox.template/tpl-ubuntu-2404-k8s
     "#]]
     .assert_eq(&pruned.to_string());
     assert_eq!(failures(&run(pruned, &fewer.peers, &silent(), &RunOptions::default()).await), "");
-    assert_eq!(fewer.world.with_state(|state| state.pve.vms.keys().copied().collect::<Vec<_>>()), [401, 421, 900, 9900]);
+    assert_eq!(fewer.world.with_state(|state| state.pve.vms.keys().copied().collect::<Vec<_>>()), [401, 421, 900, 9420, 9900]);
     assert!(!fewer.pins().contains("10.10.10.120 ") && fewer.pins().contains("10.10.10.121 "));
     assert!(owned(&fewer).await.is_empty());
 }

@@ -42,7 +42,8 @@ impl Operator {
 
 impl Resource for Operator {
     type Live = LiveObjects;
-    const REMOVABLE: Removable = Removable::Ours;
+    /// An object that was there before may have been taken over; nobody can give it back.
+    const REMOVABLE: Removable = Removable::Declared;
 
     fn id(&self) -> Id {
         Id::new("calico.operator", &self.place.cluster)
@@ -72,8 +73,8 @@ impl Resource for Operator {
         objects::apply(peers, &client, &live, permit).await
     }
 
-    fn keeps(&self, live: &LiveObjects) -> Option<String> {
-        live.keeps()
+    fn is_ours(&self, live: &LiveObjects) -> bool {
+        live.any_is_ours()
     }
 
     async fn remove(&self, live: LiveObjects, peers: &Peers, permit: &Permit) -> Result<()> {

@@ -116,6 +116,7 @@ impl ControlPlane {
 
 impl NodeResource for ControlPlane {
     type Live = LiveControlPlane;
+    const HOLDS_DEPENDENTS: bool = true;
 
     fn id(&self) -> Id {
         Self::id_of(&self.workspace)

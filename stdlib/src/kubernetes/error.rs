@@ -58,6 +58,14 @@ pub(crate) struct ApplyObject {
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("the API server does not remove {what}: {reason}")]
+#[diagnostic(code(kthw::kubernetes::remove), help("nothing behind it was removed; see what keeps it, and run again"))]
+pub(crate) struct RemoveObject {
+    pub what: String,
+    pub reason: String,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("the API server does not serve `{kind}` of {version}, which {what} is")]
 #[diagnostic(code(kthw::kubernetes::no_such_kind), help("apply the custom resource definitions that it needs first, with `needs: [...]`"))]
 pub(crate) struct NoSuchKind {

@@ -24,7 +24,8 @@ impl Manifest {
 
 impl Resource for Manifest {
     type Live = LiveObjects;
-    const REMOVABLE: Removable = Removable::Ours;
+    /// An object that was there before may have been taken over; nobody can give it back.
+    const REMOVABLE: Removable = Removable::Declared;
 
     fn id(&self) -> Id {
         self.id.clone()
@@ -53,8 +54,8 @@ impl Resource for Manifest {
         objects::apply(peers, &client, &live, permit).await
     }
 
-    fn keeps(&self, live: &LiveObjects) -> Option<String> {
-        live.keeps()
+    fn is_ours(&self, live: &LiveObjects) -> bool {
+        live.any_is_ours()
     }
 
     async fn remove(&self, live: LiveObjects, peers: &Peers, permit: &Permit) -> Result<()> {

@@ -3,7 +3,7 @@ use super::{
     client::{At, Client},
     compare::{APPLIED, compare},
     document::{Document, Tier},
-    error::{ApplyObject, NoSuchKind, ReadObject, in_words, is_not_found, is_passing},
+    error::{ApplyObject, RemoveObject, NoSuchKind, ReadObject, in_words, is_not_found, is_passing},
 };
 use crate::world::KubernetesAccess;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -47,9 +47,9 @@ impl LiveObjects {
         self.found.iter().filter(move |(_, live)| live.as_ref().is_some_and(applied)).map(|(document, _)| document)
     }
 
-    /// Why they are never removed: not one of them was applied by kthw.
-    pub fn keeps(&self) -> Option<String> {
-        self.ours().next().is_none().then(|| "what is there was not made by kthw".into())
+    /// Whether at least one of them was applied by kthw.
+    pub fn any_is_ours(&self) -> bool {
+        self.ours().next().is_some()
     }
 
     /// The objects that are not as declared.
@@ -137,7 +137,7 @@ pub async fn remove(peers: &Peers, client: &Client, live: &LiveObjects, permit: 
         progress(format!("removing {document} ({} of {})", index + 1, documents.len()));
         // A kind that is no longer served went with its definition, and its objects with it.
         let Some(at) = kinds.at(document) else { continue };
-        let refused = |error: &kube::Error| Error::peer(ApplyObject { what: document.to_string(), reason: in_words(error) });
+        let refused = |error: &kube::Error| Error::peer(RemoveObject { what: document.to_string(), reason: in_words(error) });
         let intent = Intent::on("kubernetes", format!("removing {document}"));
         permit.effect(intent, async |effect| client.delete(&at, &document.name, effect).await.map_err(|error| refused(&error))).await?;
     }

@@ -270,7 +270,7 @@ impl Machine {
     pub async fn remove(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
         let what = format!("the removal of VM {}", self.vmid);
         let vmid = self.vmid.to_string();
-        let call = Call::delete(["nodes", &self.host, "qemu", &vmid]).with("purge", 1).with("destroy-unreferenced-disks", 1);
+        let call = Call::delete(["nodes", &self.host, "qemu", &vmid]).with("purge", 1);
         self.change(&what, &call, client, peers, permit).await?;
         let help = "look at its tasks in Proxmox, and run again";
         wait(peers, Limit::seconds(30), &format!("VM {vmid} to be gone"), help, async || {

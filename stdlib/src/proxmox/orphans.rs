@@ -1,9 +1,8 @@
-//! Machines and templates with the mark of a workspace that the workspace does not name any more.
+//! Machines with the mark of a workspace that the workspace does not name any more.
 use super::{
     client::Client,
     guests::{self, Guest},
-    machine::{self, Found},
-    template::Template,
+    machine::{self, Found, Machine},
     vm::known_address,
 };
 use crate::{ssh::KnownHosts, workspace::Workspace};
@@ -11,7 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use kthw_engine::{BoxFuture, Change, Error, Id, Intent, Owned, Owner, Peers, Permit, Removable, Resource, Result};
 use std::{
     collections::{BTreeMap, HashSet},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     sync::Arc,
 };
 
@@ -23,28 +22,28 @@ const SIDE_BY_SIDE: usize = 8;
 pub struct Orphans(pub Arc<Workspace>);
 
 impl Orphans {
-    /// The guests that may be orphans, as far as the list tells: tagged as ours, and not what the workspace names.
+    /// The guests that may be orphans, as far as the list tells: machines in our domain, tagged as ours, that the workspace does not name.
     fn candidates(&self, list: &BTreeMap<u32, Guest>) -> Vec<Guest> {
         let named: HashSet<String> = self.0.nodes.iter().map(|node| self.0.fqdn(node)).collect();
         let domain = format!(".{}", self.0.domain);
         let may_be = |guest: &&Guest| {
             let name = guest.name.as_deref().unwrap_or_default();
-            let ours = name.ends_with(&domain) || guest.is_template_of_kthw();
-            guest.kind == "qemu" && guest.is_of_kthw() && ours && !named.contains(name)
+            guest.kind == "qemu" && guest.template != Some(1) && guest.is_of_kthw() && name.ends_with(&domain) && !named.contains(name)
         };
         list.values().filter(may_be).cloned().collect()
     }
 
-    /// The orphan behind a guest, if its mark says that it is one.
-    async fn orphan(&self, guest: &Guest, client: &Client, peers: &Peers) -> Result<Option<Orphan>> {
-        let Some(found) = machine::find(client, peers, guest.vmid).await? else { return Ok(None) };
-        let Some(mark) = found.config.mark().filter(|mark| mark.workspace == self.0.name) else { return Ok(None) };
-        let id = match mark.name.strip_prefix("template/") {
-            Some(template) if self.0.template.as_ref().is_none_or(|declared| declared.name.as_str() != template) => Template::id_of(template),
-            None if self.0.nodes.iter().all(|node| node.name.as_str() != mark.name) => Id::new("proxmox.vm", &mark.name),
-            _ => return Ok(None),
-        };
-        Ok(Some(Orphan { id, vmid: guest.vmid, mark: mark.to_string(), port: self.0.ssh.port }))
+    /// The orphan behind a guest, if its mark says that it is one. Whoever copied one of our machines copied its mark too, but not its name.
+    async fn orphan(&self, guest: &Guest, client: &Client) -> Result<Option<Orphan>> {
+        let machine = Machine { vmid: guest.vmid, host: guest.node.clone() };
+        let Some(mark) = machine.config(client).await?.and_then(|config| config.mark()) else { return Ok(None) };
+        let called_so = guest.name.as_deref() == Some(&format!("{}.{}", mark.name, self.0.domain));
+        let named = self.0.nodes.iter().any(|node| node.name.as_str() == mark.name);
+        if mark.workspace != self.0.name || named || !called_so {
+            return Ok(None);
+        }
+        let taken: HashSet<Ipv4Addr> = self.0.nodes.iter().map(|node| node.address).collect();
+        Ok(Some(Orphan { id: Id::new("proxmox.vm", &mark.name), vmid: guest.vmid, mark: mark.to_string(), port: self.0.ssh.port, taken }))
     }
 }
 
@@ -54,16 +53,18 @@ impl Owner for Orphans {
             let client = peers.get::<Client>()?;
             let list = guests::all(client).await?;
             let look = |guest: Guest| async move {
-                let orphan = self.orphan(&guest, client, peers).await?;
+                let orphan = self.orphan(&guest, client).await?;
                 Ok::<_, Error>(orphan.map(|orphan| Owned::new(orphan, format!("VM {} on {}", guest.vmid, guest.node))))
             };
             let found: Vec<Option<Owned>> = stream::iter(self.candidates(&list)).map(look).buffered(SIDE_BY_SIDE).try_collect().await?;
-            Ok(found.into_iter().flatten().collect())
+            let mut seen = HashSet::new();
+            // Of two with one mark, the second comes when the first is gone.
+            Ok(found.into_iter().flatten().filter(|one| seen.insert(one.id())).collect())
         })
     }
 }
 
-/// A machine or template that nobody names any more.
+/// A machine that nobody names any more.
 #[derive(Debug)]
 struct Orphan {
     id: Id,
@@ -71,6 +72,8 @@ struct Orphan {
     /// The whole mark, nonce and all: only this very machine is removed.
     mark: String,
     port: u16,
+    /// Addresses that the workspace gives to others: their host keys stay.
+    taken: HashSet<Ipv4Addr>,
 }
 
 impl Resource for Orphan {
@@ -104,7 +107,8 @@ impl Resource for Orphan {
             live.machine.stop(client, peers, permit).await?;
         }
         live.machine.remove(client, peers, permit).await?;
-        let Some(address) = known_address(&live.config) else { return Ok(()) };
+        let address = known_address(&live.config).filter(|address| !self.taken.contains(address));
+        let Some(address) = address else { return Ok(()) };
         let known = peers.get::<KnownHosts>()?;
         let intent = Intent::on(known.path().display().to_string(), format!("forgetting the host keys at {address}")).closing();
         let forget = async |effect: &_| known.forget(IpAddr::V4(address), self.port, effect).map_err(Error::peer);

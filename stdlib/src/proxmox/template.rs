@@ -296,6 +296,11 @@ impl Resource for Template {
         machine.convert(client, peers, permit).await
     }
 
+    /// Another workspace may use the same template; it goes with the workspace that made it.
+    fn is_ours(&self, live: &Found) -> bool {
+        live.config.mark().is_some_and(|mark| mark.is_of(&self.workspace, &self.mark_name()))
+    }
+
     fn keeps(&self, live: &Found) -> Option<String> {
         live.protection()
     }

@@ -86,8 +86,17 @@ impl Resource for SecretFile {
         if output.status == 0 {
             return Ok(());
         }
-        Err(Error::peer(NotWritten { node: self.node.clone(), path: self.path.clone(), said: output.stderr.trim().to_owned() }))
+        Err(Error::peer(NotRemoved { node: self.node.clone(), path: self.path.clone(), said: output.stderr.trim().to_owned() }))
     }
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("cannot remove {path} on {node}: {said}")]
+#[diagnostic(code(kthw::ssh::remove_secret), help("see what keeps it there: `lsattr` and `stat` on the node"))]
+struct NotRemoved {
+    node: String,
+    path: String,
+    said: String,
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]

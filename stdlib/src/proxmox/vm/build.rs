@@ -25,12 +25,13 @@ const CLONES_AT_ONCE: usize = 2;
 impl Vm {
     pub(super) async fn find(&self, peers: &Peers) -> Result<Option<Live>> {
         let client = peers.get::<Client>()?;
-        let found = match self.find_ours(client, peers).await? {
-            Some(found) => found,
-            // A node that owns a machine under another VM id is never given a second one.
-            None => match self.find_elsewhere(client, peers).await? {
-                Some(found) => found,
-                None => return Ok(None),
+        // A node that owns a machine under another VM id is never given a second one, whoever has the declared one.
+        let found = match self.find_ours(client, peers).await {
+            Ok(Some(found)) => found,
+            none => match (self.find_elsewhere(client, peers).await?, none) {
+                (Some(found), _) => found,
+                (None, Ok(_)) => return Ok(None),
+                (None, Err(error)) => return Err(error),
             },
         };
         self.learn_unknown(&found, client, peers).await?;
@@ -215,7 +216,8 @@ impl Vm {
         permit.effect(intent, work).await?;
         guests::remember(client, self.vmid, &self.host, &self.fqdn).await;
         match self.find_ours(client, peers).await? {
-            Some(found) => Ok(found),
+            Some(found) if found.config.mark().as_ref() == Some(&mark) => Ok(found),
+            Some(_) => Err(Error::settle(MadeMeanwhile { node: self.node.to_string(), vmid: self.vmid })),
             None => Err(Error::peer(NotThere { node: self.node.clone(), vmid: self.vmid })),
         }
     }
@@ -301,6 +303,14 @@ struct NoTemplate {
 struct ManyTemplates {
     template: String,
     vmids: String,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("VM {vmid} for {node} was made by another run at the same time")]
+#[diagnostic(code(kthw::proxmox::made_meanwhile), help("let that run end, then run again: it goes on from what is there"))]
+struct MadeMeanwhile {
+    node: String,
+    vmid: u32,
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
