@@ -10,7 +10,7 @@ use std::sync::Arc;
 #[diagnostic(code(tiny::trouble), help("do something else"))]
 struct Trouble(String);
 
-fn world(peers: &Peers) -> Result<&World> {
+pub fn world(peers: &Peers) -> Result<&World> {
     Ok(peers.get::<Arc<World>>()?)
 }
 
