@@ -95,3 +95,116 @@ async fn no_more_is_looked_at_or_changed_at_once_than_a_peer_can_bear() {
     assert_eq!(run(plan(&steps, &peers).await, &peers).await.changed(), 300);
     assert_eq!(world.crowd.load(Ordering::SeqCst), 256);
 }
+
+#[tokio::test]
+async fn below_what_is_left_out_and_hides_what_needs_it_nothing_is_chosen() {
+    let world = Arc::new(World::default());
+    world.machines.lock().unwrap().extend([("a".into(), 0), ("b".into(), 2)]);
+    let planned = plan(&evaluated(TWO_MACHINES), &peers(&world)).await;
+    let error = planned.only(&only(&["tiny.file/a/one"])).unwrap_err();
+    assert_eq!(error.to_string(), "tiny.file/a/one needs tiny.machine/a, which is not ready yet and is left out");
+}
+
+#[tokio::test]
+async fn below_what_only_its_own_check_can_tell_something_is_chosen() {
+    let world = Arc::new(World::default());
+    world.machines.lock().unwrap().insert("a".into(), 2);
+    let body = r#"
+        let command = tiny::command("a", "check", #{ reads: false });
+        tiny::file("a", "/one", #{ content: "1", needs: [command] });
+    "#;
+    let planned = plan(&phases(&[("one", body)]), &peers(&world)).await;
+    assert_eq!(planned.only(&only(&["tiny.file/a/one"])).unwrap().changes(), 1);
+}
+
+#[tokio::test]
+async fn what_is_silent_is_judged_once_however_many_ways_lead_to_it() {
+    let world = Arc::new(World::default());
+    world.unreadable.lock().unwrap().insert("root".into());
+    let body = r#"
+        let needs = [tiny::machine("root", 1)];
+        for level in 0..40 {
+            needs = [tiny::machine(`left${level}`, 1, #{ needs: needs }), tiny::machine(`right${level}`, 1, #{ needs: needs })];
+        }
+        tiny::machine("top", 1, #{ needs: needs });
+    "#;
+    let planned = plan(&phases(&[("one", body)]), &peers(&world)).await.only(&only(&["tiny.machine/top"])).unwrap();
+    assert_eq!((planned.changes(), planned.failures().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn what_was_inside_of_something_that_is_not_there_is_not_looked_for() {
+    let body = r#"
+        let machine = tiny::machine("a", 2);
+        let one = tiny::file("a", "/one", #{ content: "1", needs: [machine] });
+        tiny::file("a", "/two", #{ content: "2", needs: [one] });
+    "#;
+    let world = Arc::new(World::default());
+    let peers = peers(&world);
+    for made in [false, true] {
+        if made {
+            run(plan(&phases(&[("one", body)]), &peers).await, &peers).await;
+        }
+        world.reads.store(0, Ordering::SeqCst);
+        let gone = plan(&all_absent(phases(&[("one", body)])), &peers).await;
+        assert_eq!((gone.changes(), gone.deletes(), world.reads.load(Ordering::SeqCst)), (usize::from(made), usize::from(made), 0));
+        assert_eq!(gone.planned().iter().filter(|one| one.chosen).count(), usize::from(made));
+    }
+}
+
+#[tokio::test]
+async fn what_is_to_be_absent_on_a_machine_that_is_not_made_yet_is_not_looked_for() {
+    let body = r#"
+        let machine = tiny::machine("a", 2);
+        let one = tiny::file("a", "/one", #{ content: "1", needs: [machine], present: false });
+        tiny::file("a", "/two", #{ content: "2", needs: [one], present: false });
+    "#;
+    let world = Arc::new(World::default());
+    let planned = plan(&phases(&[("one", body)]), &peers(&world)).await;
+    assert_eq!((planned.changes(), planned.deletes(), world.reads.load(Ordering::SeqCst)), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn what_needs_something_new_elsewhere_counts_as_absent_although_its_node_was_looked_at() {
+    let body = r#"
+        tiny::file("a", "/zero", #{ content: "0" });
+        let one = tiny::file("b", "/one", #{ content: "1" });
+        tiny::file("a", "/two", #{ content: "2", needs: [one] });
+    "#;
+    let world = Arc::new(World::default());
+    world.machines.lock().unwrap().extend([("a".into(), 2), ("b".into(), 2)]);
+    world.write("a", "/two", "2", 0o644);
+    let planned = plan(&phases(&[("one", body)]), &peers(&world)).await;
+    expect_test::expect![[r#"
+        one
+          + tiny.file/a/zero
+              content: 0
+          + tiny.file/b/one
+              content: 1
+          + tiny.file/a/two
+              content: 2
+    "#]]
+    .assert_eq(&planned.to_string());
+}
+
+#[tokio::test]
+async fn behind_an_opener_that_has_work_nothing_counts_as_looked_at() {
+    let body = r#"
+        tiny::opener("a", #{});
+        tiny::file("a", "/one", #{ content: "1" });
+    "#;
+    let world = Arc::new(World::default());
+    world.machines.lock().unwrap().insert("a".into(), 2);
+    world.strangers.lock().unwrap().insert("a".into());
+    world.write("a", "/one", "1", 0o644);
+    let (peers, declared) = (peers(&world), phases(&[("one", body)]));
+    let planned = plan(&declared, &peers).await;
+    assert_eq!(planned.changes(), 2, "{planned}");
+    let report = run(planned, &peers).await;
+    expect_test::expect![[r#"
+        tiny.opener/a: Changed { change: "create" }
+        tiny.file/a/one: Unchanged
+    "#]]
+    .assert_eq(&crate::tiny::told(&report));
+    assert_eq!(plan(&declared, &peers).await.changes(), 0);
+}

@@ -1,8 +1,8 @@
-//! What else stands on a node: that it can be reached at all, and commands that somebody else wrote.
-use super::{World, resources::world};
+//! What else is on a node: that it can be reached at all, and commands that somebody else wrote.
+use super::resources::world;
 use kthw_engine::{Change, Id, Intent, NodeResource, Peers, Permit, Result, Work, node::*};
 
-/// The first thing on a node: it answers. Whoever wants it waits for it.
+/// The first thing on a node: it answers, and with a key that was kept. Whoever wants it waits for it.
 #[derive(Debug)]
 pub struct Opener {
     pub node: String,
@@ -22,8 +22,8 @@ impl NodeResource for Opener {
     fn query(&self) -> Vec<Probe> {
         vec![Probe::HostKey]
     }
-    fn live(&self, _: &[Finding]) -> Result<Option<()>> {
-        Ok(Some(()))
+    fn live(&self, findings: &[Finding]) -> Result<Option<()>> {
+        Ok(matches!(findings, [Finding::HostKey(HostKey { trust: KeyTrust::Pinned, .. })]).then_some(()))
     }
     fn diff(&self, live: Option<&()>) -> Change {
         live.map_or_else(|| Change::create([]), |()| Change::None)
@@ -35,6 +35,7 @@ impl NodeResource for Opener {
         let world = world(peers)?;
         world.log(&format!("waited for {}", self.node));
         world.dead.lock().unwrap().remove(&self.node);
+        world.strangers.lock().unwrap().remove(&self.node);
         Ok(())
     }
 }
@@ -83,8 +84,8 @@ impl NodeResource for Command {
         if self.spec.alone { Work::JustInTime } else { Work::Actions(vec![Action::run([&self.name])]) }
     }
     async fn apply(&self, _: Option<&()>, peers: &Peers, permit: &Permit) -> Result<()> {
-        let world: &World = world(peers)?;
+        let world = world(peers)?;
         let intent = Intent::on(&self.node, format!("the command {}", self.name));
-        permit.effect(intent, async |_| Ok(world.run(&self.name))).await
+        permit.effect(intent, async |effect| world.run_by_itself(&self.name, effect).await).await
     }
 }

@@ -34,6 +34,8 @@ pub struct World {
     pub changes: AtomicUsize,
     /// Nodes that do not answer.
     pub dead: Mutex<BTreeSet<String>>,
+    /// Nodes whose key nobody has kept yet.
+    pub strangers: Mutex<BTreeSet<String>>,
     /// Paths that cannot be written, and names of steps that cannot be made.
     pub broken: Mutex<BTreeSet<String>>,
     /// Machines that cannot be looked at, or belong to somebody else.
@@ -85,6 +87,11 @@ impl World {
             tokio::task::yield_now().await;
         }
         self.looking.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub async fn run_by_itself(&self, command: &str, _: &Effect) -> kthw_engine::Result<()> {
+        self.run(command);
+        Ok(())
     }
 
     /// Runs a command.

@@ -33,7 +33,10 @@ impl TinyNodes {
                 let status = i32::from(!self.0.steps.lock().unwrap().contains(&argv[0]));
                 Finding::Run(Output { status, ..Output::default() })
             }
-            Probe::HostKey => Finding::HostKey(HostKey { fingerprint: "SHA256:tiny".into(), trust: KeyTrust::Pinned }),
+            Probe::HostKey => {
+                let trust = if self.0.strangers.lock().unwrap().contains(node) { KeyTrust::AsItCame } else { KeyTrust::Pinned };
+                Finding::HostKey(HostKey { fingerprint: "SHA256:tiny".into(), trust })
+            }
             Probe::Line { .. } => Finding::Line(false),
         };
         probes.iter().map(one).collect()
