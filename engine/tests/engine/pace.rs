@@ -152,3 +152,31 @@ async fn what_is_removed_from_one_node_goes_backwards_even_one_by_one() {
     assert_eq!(*world.log.lock().unwrap(), ["-a/three", "-a/two", "-a/one"]);
     assert_eq!(world.changes.load(Ordering::SeqCst), 3);
 }
+
+#[tokio::test]
+async fn openers_keep_to_their_lane_too() {
+    let body = |lane: &str| format!(r#"for name in ["a", "b"] {{ tiny::opener(name, #{{ {lane} needs: [tiny::machine(name, 1)] }}); }}"#);
+    for (lane, expected) in [(r#"lane: "one by one","#, 1), ("", 2)] {
+        let (crowd, told) = crowd(&Arc::default(), &body(lane)).await;
+        assert_eq!((crowd, told.matches("Changed").count()), (expected, 4), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_after_what_was_not_let_in_is_told_the_same_reason() {
+    let world = Arc::new(World::default());
+    world.broken.lock().unwrap().insert("a".into());
+    let body = r#"
+        let options = #{ lane: "control planes", at_most: 1, stop_after_failure: true };
+        tiny::step("a", options);
+        let b = tiny::step("b", options);
+        tiny::step("behind", #{ needs: [b] });
+    "#;
+    let (_, told) = crowd(&world, body).await;
+    expect_test::expect![[r#"
+        tiny.step/a: Failed { error: "a cannot be made" }
+        tiny.step/b: Skipped { because: "tiny.step/a failed, and nothing else of its kind is touched after that" }
+        tiny.step/behind: Skipped { because: "tiny.step/a failed, and nothing else of its kind is touched after that" }
+    "#]]
+    .assert_eq(&told);
+}

@@ -229,6 +229,15 @@ async fn a_check_that_may_change_something_is_asked_at_its_turn_and_not_together
     // Both are read again in their batch; `writes` is asked when they are done.
     assert_eq!(asked(), "first reads writes writes");
     assert_eq!(*world.log.lock().unwrap(), ["first", "reads", "writes"]);
+    // A node that was silent in the plan is looked at in one go; still without `writes`.
+    world.steps.lock().unwrap().clear();
+    world.dead.lock().unwrap().insert("a".into());
+    let unknown = plan_for_run(&declared, &peers, &silent()).await.unwrap();
+    world.dead.lock().unwrap().clear();
+    assert_eq!(asked(), "");
+    let report = run(unknown, &peers).await;
+    assert_eq!(report.changed(), 3, "{}", told(&report));
+    assert_eq!(asked(), "first reads first reads writes writes");
 }
 
 #[tokio::test]
@@ -248,5 +257,40 @@ async fn what_is_done_by_itself_waits_for_the_batch_before_it_and_holds_what_com
         assert_eq!(report.failures.len(), 0, "{}", told(&report));
         let expected: &[&str] = if there { &["two", "three"] } else { &["one", "two", "three"] };
         assert_eq!(*world.log.lock().unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_by_itself_does_not_go_before_a_batch_that_is_ready_too() {
+    let declared =
+        phases(&[("one", r#"tiny::file("a", "/one", #{ content: "1" });"#), ("two", r#"tiny::command("a", "alone", #{ alone: true });"#)]);
+    let world = nodes(&["a"]);
+    let peers = peers(&world);
+    let report = run(plan(&declared, &peers).await, &peers).await;
+    expect_test::expect![[r#"
+        tiny.file/a/one: Changed { change: "create" }
+        tiny.command/a/alone: Changed { change: "create" }
+    "#]]
+    .assert_eq(&told(&report));
+    assert_eq!(*world.log.lock().unwrap(), ["a/one", "alone"]);
+}
+
+#[tokio::test]
+async fn a_refresh_is_done_in_the_batch_of_its_cause_and_after_a_cause_elsewhere() {
+    for cause in ["a", "b"] {
+        let world = nodes(&["a", "b"]);
+        world.write(cause, "/config", "old", 0o644);
+        world.write("a", "/service", "on", 0o644);
+        let body = format!(
+            r#"
+            tiny::file("{cause}", "/config", #{{ content: "new" }});
+            tiny::file("a", "/service", #{{ content: "on", refreshed_by: "tiny.file/{cause}/config" }});
+            "#
+        );
+        let (peers, declared) = (peers(&world), phases(&[("one", &body)]));
+        let report = run(plan(&declared, &peers).await, &peers).await;
+        assert!(told(&report).ends_with("tiny.file/a/service: Changed { change: \"update\" }\n"), "{}", told(&report));
+        assert_eq!(*world.log.lock().unwrap(), [format!("{cause}/config"), "a/service".into()]);
+        assert_eq!(world.changes.load(Ordering::Relaxed), if cause == "a" { 1 } else { 2 });
     }
 }

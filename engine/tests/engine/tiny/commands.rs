@@ -1,11 +1,20 @@
 //! What else is on a node: that it can be reached at all, and commands that somebody else wrote.
 use super::resources::world;
-use kthw_engine::{Change, Id, Intent, NodeResource, Peers, Permit, Result, Work, node::*};
+use kthw_engine::{Change, Id, Intent, Lane, NodeResource, Peers, Permit, Result, Work, node::*};
 
 /// The first thing on a node: it answers, and with a key that was kept. Whoever wants it waits for it.
 #[derive(Debug)]
 pub struct Opener {
     pub node: String,
+    pub spec: OpenerSpec,
+}
+
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenerSpec {
+    /// Openers of the same lane are opened one by one.
+    #[serde(default)]
+    lane: Option<String>,
 }
 
 impl NodeResource for Opener {
@@ -15,6 +24,9 @@ impl NodeResource for Opener {
     }
     fn node(&self) -> &str {
         &self.node
+    }
+    fn lane(&self) -> Option<Lane> {
+        self.spec.lane.clone().map(|name| Lane { name, at_most: 1, stop_after_failure: false })
     }
     fn opens_node(&self) -> bool {
         true
@@ -33,6 +45,7 @@ impl NodeResource for Opener {
     }
     async fn apply(&self, _: Option<&()>, peers: &Peers, _: &Permit) -> Result<()> {
         let world = world(peers)?;
+        world.busy(peers.clock()).await;
         world.log(&format!("waited for {}", self.node));
         world.dead.lock().unwrap().remove(&self.node);
         world.strangers.lock().unwrap().remove(&self.node);

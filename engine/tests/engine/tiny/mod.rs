@@ -18,7 +18,7 @@ mod ledger;
 mod nodes;
 mod resources;
 
-use commands::{Command, CommandSpec, Opener};
+use commands::{Command, CommandSpec, Opener, OpenerSpec};
 pub use ledger::{At, Do};
 pub use nodes::TinyNodes;
 use resources::{File, FileSpec, Machine, Step, StepSpec};
@@ -146,8 +146,8 @@ pub fn engine() -> Engine {
         declare_on_node(&cx, File { node: node.into(), path: path.into(), spec }, common)
     });
     module.set_native_fn("opener", |cx: NativeCallContext<'_>, node: &str, options: Map| -> Rhai<_> {
-        let Options::<Nothing> { common, .. } = Options::parse(&cx, "tiny::opener", options)?;
-        declare_on_node(&cx, Opener { node: node.into() }, common)
+        let Options::<OpenerSpec> { spec, common } = Options::parse(&cx, "tiny::opener", options)?;
+        declare_on_node(&cx, Opener { node: node.into(), spec }, common)
     });
     module.set_native_fn("command", |cx: NativeCallContext<'_>, node: &str, name: &str, options: Map| -> Rhai<_> {
         let Options::<CommandSpec> { spec, common } = Options::parse(&cx, "tiny::command", options)?;
