@@ -6,5 +6,8 @@ mod converge;
 mod door;
 mod order;
 mod pace;
+mod planning;
 mod tiny;
+mod told;
 mod trouble;
+mod turns;

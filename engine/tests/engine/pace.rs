@@ -100,3 +100,83 @@ async fn a_run_that_is_asked_to_stop_begins_nothing_new() {
     "#]]
     .assert_eq(&told(&report));
 }
+
+/// Removes a file of each of three nodes, one node after the other; one of them may be broken.
+async fn removed(broken: &str, stop_after_failure: bool) -> (usize, String) {
+    let world = Arc::new(World::default());
+    for name in ["a", "b", "c"] {
+        world.machines.lock().unwrap().insert(name.into(), 1);
+        world.write(name, &format!("/{name}"), "1", 0o644);
+    }
+    world.broken.lock().unwrap().insert(broken.into());
+    let body = format!(
+        r#"
+        for name in ["a", "b", "c"] {{
+            tiny::file(name, `/${{name}}`, #{{ content: "1", lane: "one by one", stop_after_failure: {stop_after_failure}, present: false }});
+        }}
+        "#
+    );
+    crowd(&world, &body).await
+}
+
+#[tokio::test]
+async fn what_is_removed_keeps_to_its_lane() {
+    let (crowd, told) = removed("/none", true).await;
+    assert_eq!((crowd, told.matches(r#"Changed { change: "delete" }"#).count()), (1, 3), "{told}");
+}
+
+#[tokio::test]
+async fn a_removal_that_fails_ends_a_lane_that_stops() {
+    let (crowd, told) = removed("/b", true).await;
+    expect_test::expect![[r#"
+        tiny.file/a/a: Changed { change: "delete" }
+        tiny.file/b/b: Failed { error: "tiny.file/b/b: removing /b on b ended with status 1" }
+        tiny.file/c/c: Skipped { because: "tiny.file/b/b failed, and nothing else of its kind is touched after that" }
+    "#]]
+    .assert_eq(&told);
+    assert_eq!(crowd, 1);
+    let (_, told) = removed("/b", false).await;
+    assert!(told.contains("tiny.file/c/c: Changed"), "{told}");
+}
+
+#[tokio::test]
+async fn what_is_removed_from_one_node_goes_backwards_even_one_by_one() {
+    let world = Arc::new(World::default());
+    world.machines.lock().unwrap().insert("a".into(), 1);
+    ["/one", "/two", "/three"].iter().for_each(|path| world.write("a", path, "1", 0o644));
+    let body = r#"
+        for path in ["/one", "/two", "/three"] { tiny::file("a", path, #{ content: "1", lane: "one by one", present: false }); }
+    "#;
+    let (_, told) = crowd(&world, body).await;
+    assert_eq!(told.matches("delete").count(), 3, "{told}");
+    assert_eq!(*world.log.lock().unwrap(), ["-a/three", "-a/two", "-a/one"]);
+    assert_eq!(world.changes.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn openers_keep_to_their_lane_too() {
+    let body = |lane: &str| format!(r#"for name in ["a", "b"] {{ tiny::opener(name, #{{ {lane} needs: [tiny::machine(name, 1)] }}); }}"#);
+    for (lane, expected) in [(r#"lane: "one by one","#, 1), ("", 2)] {
+        let (crowd, told) = crowd(&Arc::default(), &body(lane)).await;
+        assert_eq!((crowd, told.matches("Changed").count()), (expected, 4), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_after_what_was_not_let_in_is_told_the_same_reason() {
+    let world = Arc::new(World::default());
+    world.broken.lock().unwrap().insert("a".into());
+    let body = r#"
+        let options = #{ lane: "control planes", at_most: 1, stop_after_failure: true };
+        tiny::step("a", options);
+        let b = tiny::step("b", options);
+        tiny::step("behind", #{ needs: [b] });
+    "#;
+    let (_, told) = crowd(&world, body).await;
+    expect_test::expect![[r#"
+        tiny.step/a: Failed { error: "a cannot be made" }
+        tiny.step/b: Skipped { because: "tiny.step/a failed, and nothing else of its kind is touched after that" }
+        tiny.step/behind: Skipped { because: "tiny.step/a failed, and nothing else of its kind is touched after that" }
+    "#]]
+    .assert_eq(&told);
+}

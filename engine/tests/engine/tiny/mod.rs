@@ -13,10 +13,12 @@ use std::{
     time::Duration,
 };
 
+mod commands;
 mod ledger;
 mod nodes;
 mod resources;
 
+use commands::{Command, CommandSpec, Opener, OpenerSpec};
 pub use ledger::{At, Do};
 pub use nodes::TinyNodes;
 use resources::{File, FileSpec, Machine, Step, StepSpec};
@@ -32,6 +34,8 @@ pub struct World {
     pub changes: AtomicUsize,
     /// Nodes that do not answer.
     pub dead: Mutex<BTreeSet<String>>,
+    /// Nodes whose key nobody has kept yet.
+    pub strangers: Mutex<BTreeSet<String>>,
     /// Paths that cannot be written, and names of steps that cannot be made.
     pub broken: Mutex<BTreeSet<String>>,
     /// Machines that cannot be looked at, or belong to somebody else.
@@ -42,6 +46,13 @@ pub struct World {
     /// What is worked on now, and the most that ever was.
     pub inside: AtomicUsize,
     pub crowd: AtomicUsize,
+    /// How long a look at a node takes, in turns of everybody else.
+    pub look_takes: AtomicUsize,
+    /// The most looks that were ever under way.
+    pub looking: AtomicUsize,
+    pub most_looking: AtomicUsize,
+    /// Commands of which somebody asked whether they were run, as often as they were asked of.
+    pub asked: Mutex<Vec<String>>,
     /// What was made, in this order.
     pub log: Mutex<Vec<String>>,
 }
@@ -66,6 +77,27 @@ impl World {
         self.files.lock().unwrap().retain(|(node, _), _| node != machine);
         self.log(&format!("-{machine}"));
         Ok(())
+    }
+
+    /// A look that others can see going on.
+    pub async fn look(&self) {
+        let looking = self.looking.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_looking.fetch_max(looking, Ordering::SeqCst);
+        for _ in 0..self.look_takes.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+        self.looking.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub async fn run_by_itself(&self, command: &str, _: &Effect) -> kthw_engine::Result<()> {
+        self.run(command);
+        Ok(())
+    }
+
+    /// Runs a command.
+    pub fn run(&self, command: &str) {
+        self.steps.lock().unwrap().insert(command.to_owned());
+        self.log(command);
     }
 
     pub fn log(&self, made: &str) {
@@ -112,6 +144,14 @@ pub fn engine() -> Engine {
     module.set_native_fn("file", |cx: NativeCallContext<'_>, node: &str, path: &str, options: Map| -> Rhai<_> {
         let Options::<FileSpec> { spec, common } = Options::parse(&cx, "tiny::file", options)?;
         declare_on_node(&cx, File { node: node.into(), path: path.into(), spec }, common)
+    });
+    module.set_native_fn("opener", |cx: NativeCallContext<'_>, node: &str, options: Map| -> Rhai<_> {
+        let Options::<OpenerSpec> { spec, common } = Options::parse(&cx, "tiny::opener", options)?;
+        declare_on_node(&cx, Opener { node: node.into(), spec }, common)
+    });
+    module.set_native_fn("command", |cx: NativeCallContext<'_>, node: &str, name: &str, options: Map| -> Rhai<_> {
+        let Options::<CommandSpec> { spec, common } = Options::parse(&cx, "tiny::command", options)?;
+        declare_on_node(&cx, Command { node: node.into(), name: name.into(), spec }, common)
     });
     module.set_native_fn("step", |cx: NativeCallContext<'_>, name: &str, options: Map| -> Rhai<_> {
         let Options::<StepSpec> { spec, common } = Options::parse(&cx, "tiny::step", options)?;

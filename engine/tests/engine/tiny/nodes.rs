@@ -10,6 +10,11 @@ pub struct TinyNodes(pub Arc<World>);
 #[diagnostic(code(tiny::silent), help("look at its console"))]
 struct Silent(String);
 
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("{0} is not who it was")]
+#[diagnostic(code(tiny::stranger), help("ask who it is"))]
+struct Stranger(String);
+
 impl TinyNodes {
     fn look(&self, node: &str, probes: &[Probe]) -> Vec<Finding> {
         let files = self.0.files.lock().unwrap();
@@ -23,27 +28,42 @@ impl TinyNodes {
                 sha256: Some(Content::plain(content).sha256()),
                 content: Some(content.clone().into_bytes()),
             })),
-            _ => Finding::Line(false),
+            Probe::Run { argv } | Probe::Check { argv, .. } => {
+                self.0.asked.lock().unwrap().push(argv[0].clone());
+                let status = i32::from(!self.0.steps.lock().unwrap().contains(&argv[0]));
+                Finding::Run(Output { status, ..Output::default() })
+            }
+            Probe::HostKey => {
+                let trust = if self.0.strangers.lock().unwrap().contains(node) { KeyTrust::AsItCame } else { KeyTrust::Pinned };
+                Finding::HostKey(HostKey { fingerprint: "SHA256:tiny".into(), trust })
+            }
+            Probe::Line { .. } => Finding::Line(false),
         };
         probes.iter().map(one).collect()
     }
 
     fn answers(&self, node: &str) -> Result<()> {
+        if self.0.foreign.lock().unwrap().contains(node) {
+            return Err(Error::refused(Stranger(node.into())));
+        }
         if self.0.dead.lock().unwrap().contains(node) { Err(Error::peer(Silent(node.into()))) } else { Ok(()) }
     }
 
     fn change_block(&self, node: &str, block: &Block) -> BlockOutcome {
         for (number, action) in block.actions.iter().enumerate() {
+            if let Action::Run { argv, .. } = action {
+                self.0.run(&argv[0]);
+            }
             if let Action::Remove { path } = action {
+                if self.0.broken.lock().unwrap().contains(path) {
+                    return disk_full(number);
+                }
                 self.0.files.lock().unwrap().remove(&(node.into(), path.clone()));
                 self.0.log(&format!("-{node}{path}"));
             }
             let Action::Write { path, content, mode, .. } = action else { continue };
             if self.0.broken.lock().unwrap().contains(path) {
-                return BlockOutcome::Failed {
-                    action: number,
-                    output: Output { status: 1, stderr: "disk full".into(), ..Output::default() },
-                };
+                return disk_full(number);
             }
             self.0.write(node, path, std::str::from_utf8(content.bytes()).unwrap(), *mode);
             self.0.log(&format!("{node}{path}"));
@@ -52,10 +72,15 @@ impl TinyNodes {
     }
 }
 
+fn disk_full(action: usize) -> BlockOutcome {
+    BlockOutcome::Failed { action, output: Output { status: 1, stderr: "disk full".into(), ..Output::default() } }
+}
+
 impl Nodes for TinyNodes {
     fn read<'a>(&'a self, node: &'a str, probes: &'a [Probe]) -> BoxFuture<'a, Result<Vec<Finding>>> {
         Box::pin(async move {
             self.0.reads.fetch_add(1, Ordering::Relaxed);
+            self.0.look().await;
             self.answers(node)?;
             assert!(self.0.machines.lock().unwrap().contains_key(node), "{node} is read although it does not exist");
             Ok(self.look(node, probes))
@@ -76,8 +101,10 @@ impl Nodes for TinyNodes {
                 self.0.write(node, path, &format!("somebody else, {changes}"), 0o644);
             }
             self.0.busy(&super::QuickClock::default()).await;
-            let moved =
-                |block: &Block| block.guard.iter().any(|(probe, finding)| self.look(node, std::slice::from_ref(probe))[0] != *finding);
+            let compared = |probe: &Probe| matches!(probe, Probe::Path { .. } | Probe::Line { .. });
+            let differs =
+                |(probe, finding): &(Probe, Finding)| compared(probe) && self.look(node, std::slice::from_ref(probe))[0] != *finding;
+            let moved = |block: &Block| block.guard.iter().any(differs);
             if batch.iter().any(moved) {
                 return Ok(batch.iter().map(|block| BlockOutcome::Moved(self.look(node, &block.reread))).collect());
             }
@@ -95,7 +122,11 @@ impl Nodes for TinyNodes {
         Box::pin(async { Ok(()) })
     }
 
-    fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Effect) -> BoxFuture<'a, Result<Output>> {
-        Box::pin(async { Ok(Output::default()) })
+    fn act<'a>(&'a self, node: &'a str, action: &'a Action, _: &'a Effect) -> BoxFuture<'a, Result<Output>> {
+        Box::pin(async move {
+            self.answers(node)?;
+            self.0.log(&format!("{node}: {action}"));
+            Ok(Output { status: 3, ..Output::default() })
+        })
     }
 }

@@ -10,11 +10,11 @@ use std::sync::Arc;
 #[diagnostic(code(tiny::trouble), help("do something else"))]
 struct Trouble(String);
 
-fn world(peers: &Peers) -> Result<&World> {
+pub fn world(peers: &Peers) -> Result<&World> {
     Ok(peers.get::<Arc<World>>()?)
 }
 
-/// A machine; it can be given more cores and never fewer.
+/// A machine; it can be given more cores and never fewer. One with no cores at all is off.
 #[derive(Debug)]
 pub struct Machine {
     pub name: String,
@@ -42,6 +42,9 @@ impl Resource for Machine {
         let Some(live) = live else { return Change::create([]) };
         let cores = field("cores", *live, self.cores);
         Change::between([if *live > self.cores { cores.map(|cores| cores.at(Cost::Replacement)) } else { cores }])
+    }
+    fn hides_dependents(&self, change: &Change) -> bool {
+        matches!(change, Change::Create(_)) || change.fields().iter().any(|field| field.live.as_deref() == Some("0"))
     }
     async fn apply(&self, _: Option<u32>, peers: &Peers, permit: &Permit) -> Result<()> {
         let world = world(peers)?;
