@@ -23,6 +23,7 @@ pub mod artifact;
 mod engine;
 pub mod help;
 pub mod http;
+mod refusals;
 pub mod rotation;
 mod turn;
 pub mod workspace;

@@ -9,6 +9,7 @@ use kthw_stdlib::{
 };
 use std::{path::PathBuf, sync::Arc};
 
+mod fixed;
 mod trouble;
 
 struct Recipes;

@@ -2,11 +2,13 @@
 use super::{
     FOLDER,
     config::{self, ClusterSpec},
+    fixed::Made,
+    kubelet::{self, Kubelet, LiveKubelet},
 };
 use crate::workspace::{NodeSpec, Role, Workspace};
 use kthw_engine::{
-    Change, Error, Field, Id, Limit, NodeResource, Peers, Permit, Poll, Refusal, Result, Work, field,
-    node::{Action, Content, Finding, Output, PathState, Probe},
+    Change, Error, Field, Id, Limit, NodeResource, Peers, Permit, Poll, Refusal, Result, Work,
+    node::{Action, Content, Finding, Output, Probe},
     wait,
 };
 use miette::Diagnostic;
@@ -15,8 +17,10 @@ use std::{collections::BTreeSet, sync::Arc};
 const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+const CONTROLLER_MANAGER: &str = "/etc/kubernetes/manifests/kube-controller-manager.yaml";
 /// The field that differs while the API server does not answer.
 const API_SERVER: &str = "API server";
+const NAMES: &str = "certificate names";
 const CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
 const CERTIFICATE_KEY: &str = "/etc/kubernetes/pki/apiserver.key";
 
@@ -35,14 +39,18 @@ pub enum LiveControlPlane {
     Running {
         /// Names and addresses in its certificate.
         names: BTreeSet<String>,
-        /// The version of its image, if its manifest says one.
-        version: Option<String>,
+        /// How it was made.
+        made: Box<Made>,
+        /// The kubelet of its node.
+        kubelet: LiveKubelet,
     },
     /// kubeadm was here, but the API server does not answer.
     Silent {
         /// What asking it said.
         reason: String,
     },
+    /// The machine is a worker of a cluster.
+    Worker,
 }
 
 impl ControlPlane {
@@ -63,19 +71,46 @@ impl ControlPlane {
         Id::new("kubeadm.control_plane", &workspace.name)
     }
 
-    /// Another version is running: that is never changed in passing.
-    fn refuse_upgrade(&self, live: &str) -> Option<Change> {
-        let want = self.spec.version.to_string();
-        let version = field("version", live, &want)?;
-        Some(Change::Refused(Refusal {
-            why: format!("the control plane on {} runs {live}; changing it to {want} is an upgrade, which kthw does not do yet", self.node.name),
-            next: format!("set `versions.kubernetes` to {live}, or run `kubeadm upgrade apply v{want}` on {} first", self.node.name),
-            fields: vec![version],
-        }))
-    }
-
     fn names(&self) -> Vec<String> {
         config::certificate_names(&self.workspace, &self.spec.endpoint)
+    }
+
+    /// Names that the certificate lacks, and names in it that nobody asks for any more.
+    fn name_fields(&self, live: &BTreeSet<String>) -> Vec<Option<Field>> {
+        let wanted = self.names();
+        let of_kubeadm = config::names_of_kubeadm(&self.node, &self.spec);
+        let missing = wanted.iter().filter(|name| !live.contains(*name));
+        let missing = missing.map(|name| Field { live: Some("absent".into()), ..Field::new(NAMES, name) });
+        let more = live.iter().filter(|name| !wanted.contains(name) && !of_kubeadm.contains(name));
+        missing.chain(more.map(|name| Field { live: Some(name.clone()), ..Field::new(NAMES, "absent") })).map(Some).collect()
+    }
+
+    fn kubelet(&self) -> Kubelet<'_> {
+        Kubelet::of(&self.workspace, &self.node)
+    }
+
+    fn refuse_worker(&self) -> Refusal {
+        let node = &self.node.name;
+        Refusal {
+            why: format!("{node} is a worker of a cluster; kthw makes no control plane of it"),
+            next: format!(
+                "set the role of {node} back to `worker`; or take it out of the cluster (`kubectl drain {node}`, `kubectl delete node {node}`, then \
+                 `kubeadm reset -f` on it) and run again"
+            ),
+            fields: vec![Field { live: Some("worker".into()), ..Field::new("role", "control_plane") }],
+        }
+    }
+
+    /// Makes right what differs on one that runs.
+    fn mend(&self, names: &BTreeSet<String>, kubelet: &LiveKubelet) -> Vec<Action> {
+        let mut actions = if self.name_fields(names).is_empty() { Vec::new() } else { self.renew_certificate() };
+        if self.kubelet().changes_configuration(kubelet) {
+            // The cluster's copy first: nodes that join later begin with it.
+            actions.extend(self.write_configuration());
+            actions.push(Action::run(["kubeadm", "init", "phase", "upload-config", "kubelet", "--config", &self.file()]));
+        }
+        actions.extend(self.kubelet().work(kubelet));
+        actions
     }
 
     fn file(&self) -> String {
@@ -129,31 +164,48 @@ impl NodeResource for ControlPlane {
     }
 
     fn query(&self) -> Vec<Probe> {
+        // No file has this digest, so a manifest's content comes along.
+        let content = |path: &str| Probe::Path { path: path.into(), expect: Some(String::new()) };
         let mut probes: Vec<Probe> = [ADMIN_CONF, KUBELET_CONF].map(Probe::path).into();
-        // No file has this digest, so the manifest's content comes along.
-        probes.push(Probe::Path { path: MANIFEST.into(), expect: Some(String::new()) });
+        probes.extend([MANIFEST, CONTROLLER_MANAGER].map(content));
+        // Nothing else of the file: it holds the administrator's key.
+        probes.push(Probe::run(["grep", "-m1", "server:", ADMIN_CONF]));
         probes.push(Probe::run(["openssl", "x509", "-in", CERTIFICATE, "-noout", "-ext", "subjectAltName"]));
         probes.push(ask_readiness());
+        probes.extend(Kubelet::query());
         probes
     }
 
     fn live(&self, findings: &[Finding]) -> Result<Option<LiveControlPlane>> {
-        let [Finding::Path(admin), Finding::Path(kubelet), Finding::Path(manifest), Finding::Run(names), Finding::Run(ready)] = findings
+        let [
+            Finding::Path(admin),
+            Finding::Path(kubelet_conf),
+            Finding::Path(manifest),
+            Finding::Path(controller_manager),
+            Finding::Run(server),
+            Finding::Run(names),
+            Finding::Run(ready),
+            kubelet @ ..,
+        ] = findings
         else {
             return Err(Error::peer(super::NoAnswer { node: self.node.name.clone() }));
         };
-        let there = |path: &Option<PathState>| path.is_some();
-        if !there(admin) && !there(kubelet) && !there(manifest) {
-            return Ok(None);
+        if admin.is_none() && manifest.is_none() {
+            // kubeadm writes the administrator's credentials before the kubelet's.
+            return Ok(kubelet_conf.as_ref().map(|_| LiveControlPlane::Worker));
         }
-        if there(admin) && ready.status == 0 {
+        if admin.is_some() && ready.status == 0 {
             if names.status == 127 {
                 return Err(Error::peer(NoOpenssl { node: self.node.name.clone() }));
             }
-            let version = manifest.as_ref().and_then(|file| version_in(file.content.as_deref()?));
-            return Ok(Some(LiveControlPlane::Running { names: names_in(&names.stdout), version }));
+            let text = |file: &Option<_>| kubelet::text_of(file.as_ref()).unwrap_or_default();
+            return Ok(Some(LiveControlPlane::Running {
+                names: names_in(&names.stdout),
+                made: Box::new(Made::of(&text(manifest), &text(controller_manager), &server.stdout)),
+                kubelet: Kubelet::live(kubelet),
+            }));
         }
-        let reason = if there(admin) { told(ready) } else { format!("there is no {ADMIN_CONF}") };
+        let reason = if admin.is_some() { told(ready) } else { format!("there is no {ADMIN_CONF}") };
         Ok(Some(LiveControlPlane::Silent { reason }))
     }
 
@@ -164,31 +216,31 @@ impl NodeResource for ControlPlane {
                 Field::new("endpoint", &self.spec.endpoint),
                 Field::new("pod_subnet", self.spec.pod_subnet),
                 Field::new("service_subnet", self.spec.service_subnet),
-                Field::new("certificate names", self.names().join(", ")),
+                Field::new(NAMES, self.names().join(", ")),
             ]),
-            Some(LiveControlPlane::Running { names, version }) => {
-                if let Some(refused) = version.as_deref().and_then(|version| self.refuse_upgrade(version)) {
-                    return refused;
-                }
-                let missing = self.names().into_iter().filter(|name| !names.contains(name));
-                let missing = missing.map(|name| Some(Field { live: Some("absent".into()), ..Field::new("certificate names", name) }));
-                Change::between(missing)
+            Some(LiveControlPlane::Running { names, made, kubelet }) => {
+                let mut refusals = made.refusals(&self.workspace, &self.node, &self.spec);
+                refusals.extend(self.kubelet().refusals(kubelet));
+                let mut fields = self.name_fields(names);
+                fields.extend(self.kubelet().fields(kubelet));
+                kubelet::change(refusals, fields)
             }
             Some(LiveControlPlane::Silent { reason }) => {
                 Change::Update(vec![Field { live: Some(format!("silent ({reason})")), ..Field::new(API_SERVER, "answering") }])
             }
+            Some(LiveControlPlane::Worker) => Change::Refused(self.refuse_worker()),
         }
     }
 
     fn hides_dependents(&self, change: &Change) -> bool {
-        matches!(change, Change::Create(_)) || change.fields().iter().any(|field| field.name == API_SERVER)
+        matches!(change, Change::Create(_)) || change.fields().iter().any(|field| field.name == API_SERVER || field.name == "role")
     }
 
     fn work(&self, live: Option<&LiveControlPlane>, _: bool) -> Work {
         match live {
             None => Work::Actions(self.init()),
-            Some(LiveControlPlane::Running { .. }) => Work::Actions(self.renew_certificate()),
-            Some(LiveControlPlane::Silent { .. }) => Work::JustInTime,
+            Some(LiveControlPlane::Running { names, kubelet, .. }) => Work::Actions(self.mend(names, kubelet)),
+            Some(LiveControlPlane::Silent { .. } | LiveControlPlane::Worker) => Work::JustInTime,
         }
     }
 
@@ -222,14 +274,6 @@ fn names_in(text: &str) -> BTreeSet<String> {
         .filter_map(|part| part.trim().strip_prefix("DNS:").or_else(|| part.trim().strip_prefix("IP Address:")))
         .map(str::to_owned)
         .collect()
-}
-
-/// The version in `image: <registry>/kube-apiserver:v1.31.9` of a static pod's manifest.
-fn version_in(manifest: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(manifest).ok()?;
-    let image = text.lines().find_map(|line| line.trim().trim_start_matches("- ").strip_prefix("image:"))?;
-    let version = image.trim().trim_matches('"').rsplit_once(":v")?.1;
-    version.parse::<semver::Version>().ok().map(|version| version.to_string())
 }
 
 /// The last line of a refusal. The server opens its port before it knows anybody's rights, so who is refused then is not the point.

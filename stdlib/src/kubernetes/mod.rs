@@ -14,7 +14,7 @@ mod starting;
 pub use access::{Duplex, FileAccess, NodeAccess, Tunnel, admin_kubeconfig};
 pub use compare::APPLIED;
 pub use document::{BadManifest, Document};
-pub use manifest::Manifest;
+pub use manifest::{Fixed, Manifest};
 pub(crate) use node_ready::look;
 pub use node_ready::{LiveNode, NodeReady};
 pub use objects::FIELD_MANAGER;

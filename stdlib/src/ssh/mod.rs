@@ -28,6 +28,7 @@ mod directory;
 mod error;
 mod file;
 mod identity;
+mod in_use;
 mod key_pair;
 mod kernel_module;
 mod known_hosts;
@@ -51,6 +52,7 @@ pub(crate) mod testing;
 
 pub use error::SshError;
 pub(crate) use file::kind_field;
+pub use in_use::InUse;
 pub use key_pair::{KeyLogin, private_key, public_half};
 pub use kernel_module::MODULES_QUERY;
 pub use known_hosts::{KnownHosts, KnownHostsError, Verdict};
@@ -58,6 +60,7 @@ pub use node::LOCK_HOLDERS;
 pub use nodes::SshNodes;
 pub use package::{APT_INSTALL, DPKG_FORMAT};
 pub use service::PROPERTIES as SERVICE_PROPERTIES;
+pub(crate) use service::started_s;
 
 use rhai::{Module, plugin::*};
 

@@ -2,6 +2,7 @@
 mod config;
 mod init;
 mod join;
+mod kubelet;
 mod preflight;
 mod tokens;
 
@@ -18,6 +19,7 @@ pub(super) use init::names_in_certificate;
 pub(crate) fn kubeadm(host: &mut Host, arguments: &[&str]) -> Output {
     match arguments {
         ["init", "phase", "certs", "apiserver", ..] => init::certificate(host, arguments),
+        ["init", "phase", "upload-config", "kubelet", ..] => kubelet::upload_config(host, arguments),
         ["init", "phase", ..] => printed(""),
         ["init", ..] => init::init(host, arguments),
         ["join", ..] => join::join(host, arguments),

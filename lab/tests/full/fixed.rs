@@ -1,0 +1,111 @@
+//! Options that are changed in the workspace after a first run: each is changed in the world, or refused while planning. None is ignored.
+use crate::{FULL, Lab, changes, failures};
+use kthw_engine::{Change, Plan};
+use kthw_lab::World;
+
+async fn built(name: &str) -> Lab {
+    let lab = Lab::new(name);
+    assert_eq!(failures(&lab.apply(FULL).await), "");
+    lab
+}
+
+/// The same world under a workspace in which this is set.
+fn under(lab: &Lab, name: &str, set: &[&str]) -> Lab {
+    Lab::changed(name, lab.world.clone(), set)
+}
+
+/// Identities of what is refused, and of what would be changed.
+fn refused_and_changed(plan: &Plan) -> (Vec<String>, Vec<String>) {
+    let ids = |wanted: &dyn Fn(&Change) -> bool| -> Vec<String> {
+        plan.planned().iter().filter(|one| wanted(&one.change)).map(|one| one.id.to_string()).collect()
+    };
+    (ids(&|change| matches!(change, Change::Refused(_))), ids(&|change| !matches!(change, Change::None | Change::Refused(_))))
+}
+
+/// A run under `set` refuses these and writes nothing at all.
+async fn is_refused(lab: &Lab, name: &str, set: &[&str], ids: &[&str]) {
+    let other = under(lab, name, set);
+    let plan = other.plan(FULL).await;
+    assert_eq!(refused_and_changed(&plan), (ids.iter().map(|id| (*id).to_owned()).collect(), Vec::new()), "{set:?}\n{plan}");
+    assert!(plan.to_string().contains("next: "), "{plan}");
+    let writes = lab.world.writes();
+    let report = other.apply(FULL).await;
+    assert_eq!((report.refused(), lab.world.writes()), (ids.len(), writes), "{set:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_cluster_was_made_with_is_refused_everywhere_at_once() {
+    let lab = built("made-with").await;
+    let control_plane = "kubeadm.control_plane/ubuntu";
+    is_refused(&lab, "services", &["network.services=10.112.0.0/12"], &[control_plane]).await;
+    is_refused(&lab, "pods", &["network.pods=172.16.0.0/16"], &[control_plane, "calico.installation/ubuntu"]).await;
+    let workers = ["kubeadm.worker/wu1", "kubeadm.worker/wu2"];
+    is_refused(&lab, "endpoint", &["endpoint=api.bevz.net:6443"], &[&[control_plane][..], &workers].concat()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_cgroup_driver_is_refused_on_every_node() {
+    let lab = built("cgroups").await;
+    let config =
+        ["ssh.file/cu1/etc/containerd/config.toml", "ssh.file/wu1/etc/containerd/config.toml", "ssh.file/wu2/etc/containerd/config.toml"];
+    let kubelets = ["kubeadm.control_plane/ubuntu", "kubeadm.worker/wu1", "kubeadm.worker/wu2"];
+    is_refused(&lab, "cgroupfs", &["kubeadm.cgroup_driver=cgroupfs"], &[config, kubelets].concat()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn arguments_of_the_kubelet_are_changed_on_every_node_and_stay() {
+    let lab = built("arguments").await;
+    let set = ["kubeadm.kubelet_extra_args={max-pods: '50'}", "kubeadm.fail_swap_on=false"];
+    let other = under(&lab, "arguments-more", &set);
+    let plan = other.plan(FULL).await;
+    let kubelets = ["kubeadm.control_plane/ubuntu", "kubeadm.worker/wu1", "kubeadm.worker/wu2"].map(str::to_owned);
+    assert_eq!(refused_and_changed(&plan), (Vec::new(), kubelets.into()), "{plan}");
+    assert_eq!(failures(&other.apply(FULL).await), "");
+    for machine in ["vm/401", "vm/421", "vm/422"] {
+        let text = |path: &str| lab.world.with_state(|state| state.machines[machine].files.text(path));
+        assert!(text("/var/lib/kubelet/kubeadm-flags.env").contains("--max-pods=50 --node-ip=10.10.10."), "{machine}");
+        assert!(text("/var/lib/kubelet/config.yaml").contains("failSwapOn: false"), "{machine}");
+    }
+    assert_eq!(changes(&other.plan(FULL).await), Vec::<String>::new());
+    assert_eq!(lab.world.unknown(), Vec::<String>::new());
+
+    // A worker that comes later begins with the same.
+    lab.world.destroy_vm(422);
+    assert_eq!(failures(&other.apply(FULL).await), "");
+    assert_eq!(changes(&other.plan(FULL).await), Vec::<String>::new());
+    // And what is not declared any more goes.
+    assert_eq!(failures(&under(&other, "arguments-less", &[]).apply(FULL).await), "");
+    let text = lab.world.with_state(|state| state.machines["vm/421"].files.text("/var/lib/kubelet/kubeadm-flags.env"));
+    assert!(!text.contains("max-pods") && text.contains("--container-runtime-endpoint="), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_in_the_certificate_comes_and_goes() {
+    let lab = built("names").await;
+    let more = under(&lab, "names-more", &["kubeadm.cert_sans=[api.bevz.net]"]);
+    let names = |changes: Vec<String>| changes.iter().map(|one| one.split_once(' ').unwrap().1.to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(changes(&more.plan(FULL).await)), ["kubeadm.control_plane/ubuntu certificate names: absent -> api.bevz.net"]);
+    assert_eq!(failures(&more.apply(FULL).await), "");
+    assert_eq!(changes(&more.plan(FULL).await), Vec::<String>::new());
+    assert_eq!(names(changes(&lab.plan(FULL).await)), ["kubeadm.control_plane/ubuntu certificate names: api.bevz.net -> absent"]);
+    assert_eq!(failures(&lab.apply(FULL).await), "");
+    assert_eq!(changes(&lab.plan(FULL).await), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_does_not_change_its_role_in_passing() {
+    let lab = built("role").await;
+    is_refused(&lab, "role-other", &["nodes.wu2.role=other"], &["kubeadm.outside/wu2"]).await;
+    // Worker and control plane change places: neither becomes the other.
+    let swapped = under(&lab, "role-swapped", &["nodes.cu1.role=worker", "nodes.wu1.role=control_plane", "endpoint=cu1.bevz.net:6443"]);
+    let plan = swapped.plan("phases/control-plane").await;
+    assert!(plan.to_string().contains("wu1 is a worker of a cluster"), "{plan}");
+    assert_eq!(swapped.apply("phases/control-plane").await.failures.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_was_never_in_the_cluster_is_outside() {
+    let lab = Lab::changed("outside", World::default(), &["nodes.wu2.role=other"]);
+    assert_eq!(failures(&lab.apply(FULL).await), "");
+    assert_eq!(changes(&lab.plan(FULL).await), Vec::<String>::new());
+}
