@@ -109,3 +109,48 @@ async fn a_machine_that_was_never_in_the_cluster_is_outside() {
     assert_eq!(failures(&lab.apply(FULL).await), "");
     assert_eq!(changes(&lab.plan(FULL).await), Vec::<String>::new());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_is_changed_in_place() {
+    let lab = built("pool").await;
+    let pooled = under(&lab, "pool-more", &["proxmox.pool=K8S"]);
+    assert_eq!(changes(&pooled.plan(FULL).await)[0], "update proxmox.vm/cu1 pool: none -> K8S");
+    assert_eq!(failures(&pooled.apply(FULL).await), "");
+    assert_eq!(changes(&pooled.plan(FULL).await), Vec::<String>::new());
+    let moved = under(&lab, "pool-other", &["proxmox.pool=other"]);
+    assert_eq!(failures(&moved.apply(FULL).await), "");
+    lab.world.with_state(|state| {
+        assert_eq!(state.pve.pools["other"].iter().collect::<Vec<_>>(), [&401, &421, &422]);
+        assert!(state.pve.pools["K8S"].is_empty());
+    });
+    assert_eq!(changes(&moved.plan(FULL).await), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_host_or_kind_of_clone_is_refused() {
+    let lab = built("host").await;
+    let machines = ["proxmox.vm/cu1", "proxmox.vm/wu1", "proxmox.vm/wu2"];
+    is_refused(&lab, "host-other", &["proxmox.node=pve2"], &[&["proxmox.template/tpl-ubuntu-2404-k8s"][..], &machines].concat()).await;
+    is_refused(&lab, "host-of-one", &["nodes.wu1.proxmox_node=pve2"], &["proxmox.vm/wu1"]).await;
+    is_refused(&lab, "clone-other", &["proxmox.clone=linked"], &machines).await;
+    // Where somebody moved it, it may stay.
+    lab.world.with_state(|state| state.pve.vms.get_mut(&421).unwrap().node = "pve2".into());
+    assert_eq!(changes(&under(&lab, "host-moved", &[]).plan(FULL).await), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_address_is_refused_with_the_one_that_the_machine_has() {
+    let lab = built("address").await;
+    let moved = under(&lab, "address-other", &["nodes.wu1.address=10.10.10.131"]);
+    let plan = moved.plan(FULL).await;
+    let (refused, changed) = refused_and_changed(&plan);
+    assert_eq!(refused, ["proxmox.vm/wu1"], "{plan}");
+    assert!(changed.iter().all(|id| id.contains("/wu1")), "{changed:?}");
+    let text = plan.to_string();
+    assert!(text.contains("wu1 has the address 10.10.10.121 (ipconfig0 of VM 421, and its guest agent says the same)"), "{text}");
+    assert!(text.contains("? ssh.node/wu1  (unknown: proxmox.vm/wu1 is refused)") && !text.contains("no route to host"), "{text}");
+    assert!(plan.failures().is_empty(), "one voice, no second diagnostic");
+    let writes = lab.world.writes();
+    let report = moved.apply(FULL).await;
+    assert_eq!((report.refused(), failures(&report).as_str(), lab.world.writes()), (1, "", writes));
+}

@@ -72,6 +72,13 @@ pub async fn wait_for(machine: &Machine, address: Ipv4Addr, silent_for: Duration
     .await
 }
 
+/// The addresses that the agent tells; none when it does not answer.
+pub async fn addresses(machine: &Machine, client: &Client) -> Vec<Ipv4Addr> {
+    let vmid = machine.vmid.to_string();
+    let call = Call::get(["nodes", &machine.host, "qemu", &vmid, "agent", "network-get-interfaces"]);
+    client.get::<Interfaces>(&call).await.map(|interfaces| usable(&interfaces)).unwrap_or_default()
+}
+
 async fn look(machine: &Machine, address: Ipv4Addr, client: &Client) -> Result<Seen> {
     let vmid = machine.vmid.to_string();
     let call = Call::get(["nodes", &machine.host, "qemu", &vmid, "agent", "network-get-interfaces"]);
@@ -95,12 +102,14 @@ fn silent(failure: Failure) -> Result<String> {
     }
 }
 
-fn judge(interfaces: &Interfaces, wanted: Ipv4Addr) -> Seen {
+fn usable(interfaces: &Interfaces) -> Vec<Ipv4Addr> {
     let all = interfaces.result.iter().flat_map(|interface| &interface.addresses);
-    let addresses: Vec<Ipv4Addr> = all
-        .filter_map(|address| address.address.parse().ok())
-        .filter(|one: &Ipv4Addr| !one.is_loopback() && !one.is_link_local())
-        .collect();
+    let parsed = all.filter_map(|address| address.address.parse().ok());
+    parsed.filter(|one: &Ipv4Addr| !one.is_loopback() && !one.is_link_local()).collect()
+}
+
+fn judge(interfaces: &Interfaces, wanted: Ipv4Addr) -> Seen {
+    let addresses = usable(interfaces);
     match addresses.as_slice() {
         [] => Seen::NoAddress,
         found if found.contains(&wanted) => Seen::Ready,

@@ -30,6 +30,9 @@ pub struct Guest {
     /// Its name; missing for a few seconds after it was made.
     #[serde(default)]
     pub name: Option<String>,
+    /// The resource pool that it is in.
+    #[serde(default)]
+    pub pool: Option<String>,
 }
 
 /// What is known of the guests of one cluster.
@@ -116,8 +119,17 @@ pub(super) async fn called(client: &Client, name: &str) -> Result<Vec<u32>, Fail
 /// A machine was made here.
 pub(super) async fn remember(client: &Client, vmid: u32, node: &str, name: &str) {
     if let Some(listed) = &mut *client.guests().listed.lock().await {
-        let guest = Guest { vmid, node: node.to_owned(), kind: "qemu".into(), name: Some(name.to_owned()) };
+        let guest = Guest { vmid, node: node.to_owned(), kind: "qemu".into(), name: Some(name.to_owned()), pool: None };
         Arc::make_mut(&mut listed.guests).insert(vmid, guest);
+    }
+}
+
+/// A machine was put into a pool.
+pub(super) async fn moved_to_pool(client: &Client, vmid: u32, pool: &str) {
+    if let Some(listed) = &mut *client.guests().listed.lock().await
+        && let Some(guest) = Arc::make_mut(&mut listed.guests).get_mut(&vmid)
+    {
+        guest.pool = Some(pool.to_owned());
     }
 }
 

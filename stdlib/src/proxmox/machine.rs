@@ -35,6 +35,10 @@ pub struct Found {
     pub config: Config,
     /// Whether it runs.
     pub running: bool,
+    /// What its next start will change.
+    pub waiting: Vec<String>,
+    /// The resource pool that it is in.
+    pub pool: Option<String>,
 }
 
 /// Finds the machine with this VM id, wherever it is, and waits while it is still being made.
@@ -48,7 +52,7 @@ pub async fn find(client: &Client, peers: &Peers, vmid: u32) -> Result<Option<Fo
         if guest.kind != "qemu" {
             return Err(Error::refused(NotAMachine { vmid, name: guest.name.unwrap_or_default(), host: guest.node }));
         }
-        let machine = Machine { vmid, host: guest.node };
+        let (machine, pool) = (Machine { vmid, host: guest.node }, guest.pool);
         let what = format!("VM {vmid} to be made");
         let help = "something else makes this machine; run again when it has ended";
         let config = wait(peers, MAKING, &what, help, async || {
@@ -60,7 +64,8 @@ pub async fn find(client: &Client, peers: &Peers, vmid: u32) -> Result<Option<Fo
         });
         if let Some(config) = config.await? {
             let (running, pending) = futures::future::try_join(machine.is_running(client), machine.pending(client)).await?;
-            return Ok(Some(Found { machine, config: config.with(&pending), running }));
+            let config = config.with(&pending);
+            return Ok(Some(Found { machine, config, running, waiting: pending.into_iter().filter_map(Pending::name).collect(), pool }));
         }
         // It is not where it was last seen.
         guests::all(client).await?;
@@ -152,6 +157,17 @@ impl Machine {
             }
         })
         .await
+    }
+
+    /// Puts it into a resource pool; `from` is the one that it is in.
+    ///
+    /// # Errors
+    /// When Proxmox refuses.
+    pub async fn put_in_pool(&self, pool: &str, from: Option<&str>, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        let call = Call::put(["pools", pool]).with("vms", self.vmid).maybe("allow-move", from.map(|_| 1));
+        finish(client.put(&call, permit).await?, client, peers, &format!("VM {} into pool {pool}", self.vmid)).await?;
+        guests::moved_to_pool(client, self.vmid, pool).await;
+        Ok(())
     }
 
     /// Grows a disk to so many GiB.
@@ -289,6 +305,8 @@ mod tests {
             machine: Machine { vmid: 401, host: "homelab".into() },
             config: [("name", "web"), ("description", description)].into_iter().collect(),
             running: true,
+            waiting: Vec::new(),
+            pool: None,
         };
         let text = |description| NotOurs::new(&found(description), "cu1").to_string();
         assert_eq!(text(""), "VM 401 on homelab is not cu1: it is called `web` and carries no mark of kthw");
