@@ -2,6 +2,7 @@
 use crate::{options::WorkspaceOptions, session, ui::Ui};
 use clap::Args;
 use kthw_engine::{Choice, Error, Event, Kind, Plan, Report, Result, RunOptions, RunStamp, SCHEMA, Stop};
+use kthw_stdlib::restart::Restarts;
 
 /// Exit code of a dry run that found changes, when `--exit-code` asks for it.
 const CHANGES: u8 = 10;
@@ -51,9 +52,12 @@ impl Run {
             plan = plan.only(&choice)?;
         }
         plan.announce(&events);
+        let restarts = Restarts::seen_by(&plan, world.peers());
+        tell_restarts(&restarts, &events);
         // A live display must not run over the plan or the question.
         drop(events);
         ui.plan(&plan);
+        ui.restarts(&restarts);
         world.save()?;
         if self.dry_run || plan.work() == 0 {
             return Ok(code_of(&plan, self.exit_code));
@@ -71,8 +75,17 @@ impl Run {
         }
         let report = apply(plan, &world, &ui.events(&stamp), ui).await;
         ui.report(&report);
+        let restarts = restarts.after_run(world.peers());
+        tell_restarts(&restarts, &ui.events(&stamp));
+        ui.restarts(&restarts);
         world.save()?;
         Ok(exit_code(&report))
+    }
+}
+
+fn tell_restarts(restarts: &Restarts, events: &kthw_engine::Events) {
+    if !restarts.is_empty() {
+        events(Event::RestartNeeded { nodes: restarts.by_node() });
     }
 }
 

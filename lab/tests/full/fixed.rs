@@ -2,6 +2,7 @@
 use crate::{FULL, Lab, changes, failures};
 use kthw_engine::{Change, Plan};
 use kthw_lab::World;
+use kthw_stdlib::restart::Restarts;
 
 async fn built(name: &str) -> Lab {
     let lab = Lab::new(name);
@@ -12,6 +13,11 @@ async fn built(name: &str) -> Lab {
 /// The same world under a workspace in which this is set.
 fn under(lab: &Lab, name: &str, set: &[&str]) -> Lab {
     Lab::changed(name, lab.world.clone(), set)
+}
+
+fn restarts(lab: &Lab, plan: &Plan) -> String {
+    let restarts = Restarts::seen_by(plan, &lab.peers);
+    if restarts.is_empty() { String::new() } else { restarts.to_string() }
 }
 
 /// Identities of what is refused, and of what would be changed.
@@ -153,4 +159,35 @@ async fn another_address_is_refused_with_the_one_that_the_machine_has() {
     let writes = lab.world.writes();
     let report = moved.apply(FULL).await;
     assert_eq!((report.refused(), failures(&report).as_str(), lab.world.writes()), (1, "", writes));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_a_restart_stays_in_every_plan_until_it_is_done() {
+    let lab = built("restart").await;
+    assert_eq!(restarts(&lab, &lab.plan(FULL).await), "");
+    let more = under(&lab, "restart-more", &["nodes.wu1.cores=4"]);
+    let plan = more.plan(FULL).await;
+    let before = Restarts::seen_by(&plan, &more.peers);
+    assert!(before.is_empty(), "it is not changed yet");
+    assert_eq!(failures(&more.apply(FULL).await), "");
+    assert_eq!(before.after_run(&more.peers).to_string(), "Restart needed: wu1 (cores)");
+    lab.world.with_state(|state| {
+        state.machines.get_mut("vm/422").unwrap().files.put("/run/reboot-required", "*** System restart required ***\n", 0o644, 0)
+    });
+
+    // Another day, and another one.
+    let told = "Restart needed: wu1 (cores), wu2 (/run/reboot-required is there)";
+    for name in ["restart-first", "restart-second"] {
+        let later = under(&lab, name, &["nodes.wu1.cores=4"]);
+        let plan = later.plan(FULL).await;
+        assert_eq!(changes(&plan), Vec::<String>::new(), "it is no change");
+        assert_eq!(restarts(&later, &plan), told);
+    }
+    for vmid in [421, 422] {
+        lab.world.restart_vm(vmid).unwrap();
+    }
+    let done = under(&lab, "restart-done", &["nodes.wu1.cores=4"]);
+    done.peers.clock().sleep(std::time::Duration::from_secs(120)).await;
+    assert_eq!(failures(&done.apply(FULL).await), "");
+    assert_eq!(restarts(&done, &done.plan(FULL).await), "");
 }

@@ -56,7 +56,7 @@ pub use in_use::InUse;
 pub use key_pair::{KeyLogin, private_key, public_half};
 pub use kernel_module::MODULES_QUERY;
 pub use known_hosts::{KnownHosts, KnownHostsError, Verdict};
-pub use node::LOCK_HOLDERS;
+pub use node::{LOCK_HOLDERS, restart_reasons};
 pub use nodes::SshNodes;
 pub use package::{APT_INSTALL, DPKG_FORMAT};
 pub use service::PROPERTIES as SERVICE_PROPERTIES;
