@@ -3,10 +3,12 @@ use crate::{
     library::{self, Recipes},
     options::WorkspaceOptions,
     store::Store,
+    ui::Ui,
 };
 use kthw_engine::{Error, Evaluated, Graph, Peers, Result, Secret, nearest};
 use kthw_stdlib::{
     sops::Secrets,
+    ssh::{FirstUse, KnownHosts},
     workspace::{Cluster, NodeSpec, Workspace, WorkspaceFile},
 };
 use std::{
@@ -52,12 +54,13 @@ pub struct Prepared {
 /// # Errors
 /// Everything that is wrong with the recipes or the workspace.
 pub fn prepare(recipe: &str, options: &WorkspaceOptions) -> Result<Prepared> {
-    let engine = kthw_stdlib::script_engine();
+    let mut engine = kthw_stdlib::script_engine();
     let (library, name) = Recipes::locate(recipe);
     let graph = Graph::load(&engine, &library, &name).map_err(|error| Error::recipe(*error))?;
     let asked = options.workspace.clone().or_else(|| graph.root().header.workspace.clone());
     let asked = asked.ok_or_else(|| Error::usage(WhichWorkspace { recipe: graph.root().source.path.clone() }))?;
     let workspace = load(&asked, library.home(), options)?;
+    kthw_engine::limits_for(&mut engine, workspace.nodes.len());
     let cluster = Cluster::new(workspace.workspace.clone()).map_err(|error| Error::recipe(Unusable { why: error.to_string() }))?;
     let evaluated = graph
         .recipes()
@@ -153,6 +156,29 @@ impl World {
             Self::Real(peers) => peers,
             Self::Lab(lab) => lab.peers(),
         }
+    }
+
+    /// The pinned host keys.
+    fn known_hosts(&self) -> Result<&KnownHosts> {
+        self.peers().get::<KnownHosts>()
+    }
+
+    /// Lets no host key be taken at first sight.
+    ///
+    /// # Errors
+    /// When there are no known hosts.
+    pub fn never_trust_at_first_sight(&self) -> Result<()> {
+        self.known_hosts().map(|known| known.set_first_use(FirstUse::Never))
+    }
+
+    /// Tells which host keys were or will be taken at first sight; each once.
+    ///
+    /// # Errors
+    /// When there are no known hosts.
+    pub fn tell_trust(&self, ui: &Ui) -> Result<()> {
+        let warnings = self.known_hosts()?.take_warnings();
+        warnings.iter().for_each(|warning| ui.note(&format!("warning: {warning}")));
+        Ok(())
     }
 
     /// Keeps the lab's world for the next call; real peers keep themselves.

@@ -4,6 +4,8 @@ use etcetera::BaseStrategy;
 use kthw_engine::{Error, Result};
 use std::path::{Path, PathBuf};
 
+mod safe;
+
 /// One workspace's folder, `0700`.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -14,7 +16,7 @@ impl Store {
     /// The store of `workspace` below `root`, or below the user's state folder (`~/.local/state/kthw`).
     ///
     /// # Errors
-    /// When the folder cannot be made.
+    /// When the folder cannot be made, or somebody else could have written what is in it.
     pub fn open(root: Option<&Path>, workspace: &str) -> Result<Self> {
         let root = match root {
             Some(root) => root.to_owned(),
@@ -23,7 +25,11 @@ impl Store {
                 .map(|dirs| dirs.state_dir().unwrap_or_else(|| dirs.data_dir()).join("kthw"))?,
         };
         let folder = root.join(workspace);
-        make_private(&folder).map_err(|source| Error::usage(MakeStore { folder: folder.clone(), source }))?;
+        // A link in its place, dangling or not, is there: nothing is made behind it.
+        if folder.symlink_metadata().is_err() {
+            make_private(&folder).map_err(|source| Error::usage(MakeStore { folder: folder.clone(), source }))?;
+        }
+        safe::check(&root, &folder)?;
         Ok(Self { folder })
     }
 

@@ -46,6 +46,32 @@ fn every_recipe_plans_without_writing_applies_and_settles() {
     }
 }
 
+#[test]
+fn a_recipe_is_taken_back_after_its_workspace_was_named() {
+    let sandbox = Sandbox::new();
+    let world = sandbox.path().join("store/ubuntu/lab.json");
+    let destroy = |more: &[&str]| sandbox.kthw(&[&["destroy", "recipes/ubuntu/full.rhai", "--lab"], more].concat());
+    sandbox.kthw(&["run", "recipes/ubuntu/full.rhai", "--lab", "--yes"]).ended_with(0);
+    let before = writes(&world);
+
+    let planned = destroy(&["--dry-run"]).ended_with(0);
+    assert!(planned.stdout.contains("  - proxmox.vm/wu2") && planned.stdout.contains("4 to delete"), "{}", planned.stdout);
+    assert!(!planned.stdout.contains("ssh.file"), "what is inside goes with it, unsaid:\n{}", planned.stdout);
+    let other = destroy(&["--confirm", "debian"]).ended_with(2);
+    assert!(other.stderr.contains("is not the name of this workspace"), "{}", other.stderr);
+    let many = destroy(&["--max-destroy", "3"]).ended_with(1);
+    assert!(many.stderr.contains("4 resources would be removed, and at most 3 may be"), "{}", many.stderr);
+    assert_eq!(writes(&world), before, "nothing was removed so far");
+
+    let gone = destroy(&["--confirm", "ubuntu"]).ended_with(0);
+    assert!(gone.stdout.contains("4 changed"), "{}", gone.stdout);
+    assert_eq!(state(&world)["pve"]["vms"], serde_json::json!({}));
+    let again = destroy(&[]).ended_with(0);
+    assert!(again.stdout.contains("Nothing to change"), "{}", again.stdout);
+    // And it can be made again.
+    sandbox.kthw(&["run", "recipes/ubuntu/full.rhai", "--lab", "--yes"]).ended_with(0);
+}
+
 fn state(world: &std::path::Path) -> serde_json::Value {
     serde_json::from_str(&std::fs::read_to_string(world).unwrap()).unwrap()
 }

@@ -9,5 +9,6 @@ mod lab;
 mod peers;
 mod peers_support;
 mod secrets;
+mod store;
 mod support;
 mod tidy;

@@ -38,9 +38,43 @@ fn files_with(piece: &str) -> Vec<String> {
 }
 
 #[test]
-fn only_the_executor_makes_a_permit() {
-    assert_eq!(files_with("Permit::for_this_run()"), ["engine/src/run.rs"]);
-    assert_eq!(files_with("Self(())"), ["engine/src/permit.rs"]);
+fn there_is_one_door() {
+    assert_eq!(files_with("Door::new("), ["engine/src/run.rs"], "only a run opens it");
+    assert_eq!(files_with("Permit {"), ["engine/src/door.rs"], "only the door makes permits");
+    assert_eq!(files_with("Effect {"), ["engine/src/door.rs"], "only a permit makes effects");
+}
+
+#[test]
+fn a_raw_client_that_could_write_stays_in_its_file() {
+    for piece in ["kube::Client", "Api<", "PatchParams", "DeleteParams", "PostParams"] {
+        let found: Vec<String> = files_with(piece).into_iter().filter(|file| !file.contains("test")).collect();
+        assert!(found.iter().all(|file| file == "stdlib/src/kubernetes/client.rs"), "{piece} in {found:?}");
+    }
+    let http: Vec<String> = files_with("http.send(").into_iter().filter(|file| file.starts_with("stdlib/src/proxmox")).collect();
+    assert_eq!(http, ["stdlib/src/proxmox/session.rs"]);
+}
+
+/// Everything that changes a peer takes an effect: a method that does not would be a second door.
+#[test]
+fn every_writing_method_takes_an_effect() {
+    let writers = [
+        ("engine/src/node.rs", "fn change<"),
+        ("engine/src/node.rs", "fn act<"),
+        ("engine/src/node.rs", "fn keep_host_key<"),
+        ("stdlib/src/proxmox/client.rs", "pub async fn write("),
+        ("stdlib/src/proxmox/client.rs", "pub async fn make("),
+        ("stdlib/src/kubernetes/client.rs", "pub async fn apply("),
+        ("stdlib/src/sops/secrets.rs", "pub fn set("),
+        ("stdlib/src/ssh/known_hosts.rs", "pub fn pin("),
+        ("stdlib/src/ssh/known_hosts.rs", "pub fn pin_learnt("),
+        ("stdlib/src/ssh/known_hosts.rs", "pub fn forget("),
+    ];
+    for (file, signature) in writers {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        let from = text.find(signature).unwrap_or_else(|| panic!("{file} has no `{signature}`"));
+        let head = text[from..].split(['{', ';']).next().unwrap();
+        assert!(head.contains("Effect"), "{file}: {head}");
+    }
 }
 
 #[test]

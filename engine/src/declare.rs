@@ -1,11 +1,12 @@
 //! What a host function does when a recipe calls it: parse the options, record a resource, return its identity.
 use crate::{
+    bounds::{TooMuch, text_in},
     diagnostics::{BadOption, Thrown},
     error::Error,
     evaluate::{Declared, NamedSecret, Recorder},
     handed,
     id::Id,
-    resource::{AnyStep, General, NodeResource, OnNode, Resource},
+    resource::{AnyStep, General, NodeResource, OnNode, Removable, Resource},
     secret::SecretRef,
 };
 use miette::Diagnostic;
@@ -33,8 +34,23 @@ fn throw_error<T>(cx: &NativeCallContext, error: Error) -> Rhai<T> {
 pub struct Options<T> {
     /// The parsed options.
     pub spec: T,
-    /// Identities given as `needs: [...]`, which every function that declares something accepts.
+    /// What every function that declares something accepts.
+    pub common: Common,
+}
+
+/// The options that every function takes which declares something.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// Identities given as `needs: [...]`.
     pub needs: Vec<Id>,
+    /// False for what is to be removed: `present: false`.
+    pub present: bool,
+}
+
+impl From<Vec<Id>> for Common {
+    fn from(needs: Vec<Id>) -> Self {
+        Self { needs, present: true }
+    }
 }
 
 impl<T: DeserializeOwned> Options<T> {
@@ -43,6 +59,7 @@ impl<T: DeserializeOwned> Options<T> {
     /// # Errors
     /// An unknown or missing option or a wrong type, with the place of the call and the nearest option's name.
     pub fn parse(cx: &NativeCallContext, name: &'static str, mut map: Map) -> Rhai<Self> {
+        count_text(cx, map.iter().map(|(key, value)| key.len() + text_in(value)).sum())?;
         let mut needs = Vec::new();
         if let Some(wanted) = map.remove("needs") {
             let list = wanted.clone().into_array().unwrap_or_else(|_| vec![wanted]);
@@ -61,12 +78,17 @@ impl<T: DeserializeOwned> Options<T> {
                 }
             }
         }
+        let present = match map.remove("present").map(|given| (given.as_bool(), given)) {
+            None => true,
+            Some((Ok(present), _)) => present,
+            Some((Err(found), _)) => return throw(cx, BadOption::new(name, format!("`present` is true or false, not {found}"))),
+        };
         let spelled = match handed::spelled(&map) {
             Ok(spelled) => spelled,
             Err(message) => return throw(cx, BadOption::new(name, message)),
         };
         match rhai::serde::from_dynamic::<T>(&spelled.into()) {
-            Ok(spec) => Ok(Self { spec, needs }),
+            Ok(spec) => Ok(Self { spec, common: Common { needs, present } }),
             Err(error) => {
                 let error = error.to_string();
                 let plain = || error.trim_start_matches("Syntax error: ").trim_end_matches(" (position 0)").to_owned();
@@ -93,51 +115,79 @@ fn beside_needs(options: &Map, message: String) -> String {
     }
 }
 
-/// Records a resource and returns its identity. `needs` adds to what the resource itself needs.
+/// Records a resource and returns its identity. `common.needs` adds to what the resource itself needs.
 ///
 /// # Errors
-/// When called outside of the evaluation of a recipe.
-pub fn declare(cx: &NativeCallContext, resource: impl Resource, needs: Vec<Id>) -> Rhai<Id> {
-    record(cx, Arc::new(General(resource)), needs)
+/// When called outside of the evaluation of a recipe, or for something absent that cannot be removed.
+pub fn declare(cx: &NativeCallContext, resource: impl Resource, common: impl Into<Common>) -> Rhai<Id> {
+    record(cx, Arc::new(General(resource)), common.into())
 }
 
 /// Records a resource on a node and returns its identity.
 ///
 /// # Errors
-/// When called outside of the evaluation of a recipe.
-pub fn declare_on_node(cx: &NativeCallContext, resource: impl NodeResource, needs: Vec<Id>) -> Rhai<Id> {
-    record(cx, Arc::new(OnNode(resource)), needs)
+/// As [`declare`].
+pub fn declare_on_node(cx: &NativeCallContext, resource: impl NodeResource, common: impl Into<Common>) -> Rhai<Id> {
+    record(cx, Arc::new(OnNode(resource)), common.into())
 }
 
 /// Notes that the recipe names a secret, for those who ask which it uses ([`Evaluated::secrets`](crate::Evaluated::secrets)).
 pub fn note_secret(cx: &NativeCallContext, secret: &SecretRef) {
-    if let (Some(recorder), Some(line)) = (cx.tag().and_then(|tag| tag.clone().try_cast::<Recorder>()), cx.call_position().line()) {
+    if let (Some(recorder), Some(line)) = (recorder(cx), cx.call_position().line()) {
         recorder.note(NamedSecret { name: secret.name.clone(), line });
     }
+}
+
+/// Counts bytes of text that a resource will hold and that are not in its options.
+///
+/// # Errors
+/// When the recipe has declared more than it may.
+pub fn count_text(cx: &NativeCallContext, bytes: usize) -> Rhai<()> {
+    match recorder(cx) {
+        Some(recorder) => recorder.count(0, bytes, cx.call_position()).or_else(|too_much: TooMuch| throw(cx, too_much)),
+        None => Ok(()),
+    }
+}
+
+fn recorder(cx: &NativeCallContext) -> Option<Recorder> {
+    cx.tag().and_then(|tag| tag.clone().try_cast::<Recorder>())
 }
 
 /// What a secret becomes in a text: a placeholder with its name. The recipe is refused for it when it has been evaluated, if no option
 /// refuses the text before.
 pub fn secret_as_text(cx: &NativeCallContext, secret: &SecretRef) -> String {
-    if let Some(recorder) = cx.tag().and_then(|tag| tag.clone().try_cast::<Recorder>()) {
+    if let Some(recorder) = recorder(cx) {
         recorder.note_text(&secret.name, cx.call_position());
     }
     secret.in_text()
 }
 
-fn record(cx: &NativeCallContext, step: AnyStep, needs: Vec<Id>) -> Rhai<Id> {
-    let Some(recorder) = cx.tag().and_then(|tag| tag.clone().try_cast::<Recorder>()) else {
+fn record(cx: &NativeCallContext, step: AnyStep, common: Common) -> Rhai<Id> {
+    let Some(recorder) = recorder(cx) else {
         return throw(cx, NoRecorder);
     };
     let id = step.id();
-    recorder.push(Declared::new(step, needs, cx.call_position()));
-    Ok(id)
+    if !common.present && step.removable() == Removable::No {
+        return throw(cx, NotRemovable { kind: id.kind().to_owned() });
+    }
+    let declared = Declared::new(step, common.needs, cx.call_position());
+    match recorder.push(if common.present { declared } else { declared.going() }) {
+        Ok(()) => Ok(id),
+        Err(too_much) => throw(cx, too_much),
+    }
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("this function declares a resource and can only be called from a recipe's `declare`")]
 #[diagnostic(code(kthw::recipe::outside_declare), help("move the call into `fn declare(cluster) {{ … }}`"))]
 struct NoRecorder;
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("a `{kind}` cannot be removed by itself, so it cannot be declared with `present: false`")]
+#[diagnostic(code(kthw::recipe::not_removable), help("leave the declaration out; what it made stays until what holds it goes"))]
+struct NotRemovable {
+    kind: String,
+}
 
 #[cfg(test)]
 mod tests {

@@ -206,6 +206,9 @@ fn plain_words(error: &EvalAltResult) -> (String, Option<String>) {
         }
         EvalAltResult::ErrorStackOverflow(_) => (bare, Some("look for a function that calls itself without end".into())),
         EvalAltResult::ErrorTooManyOperations(_) => (bare, Some("a recipe only names resources; look for a loop that does not end".into())),
+        EvalAltResult::ErrorTerminated(why, _) if why.is_string() => {
+            (why.to_string(), Some("a recipe only names resources; look for a loop that does not end".into()))
+        }
         EvalAltResult::ErrorPropertyNotFound(name, _) => {
             (format!("no property `{name}`"), Some("see the workspace's fields with `kthw help workspace`".into()))
         }

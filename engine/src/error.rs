@@ -19,6 +19,8 @@ pub enum Kind {
     Settle,
     /// What is declared is never done as asked: exit code 1.
     Refused,
+    /// It was not begun, because the run was told to stop: exit code 130, as after Ctrl-C.
+    Stopped,
 }
 
 /// A failure with its kind. The diagnostic inside says what, where, why and what next; values of secrets that were used are taken out of
@@ -54,6 +56,11 @@ impl Error {
         Self { kind: Kind::Refused, diagnostic: Redacted::new(diagnostic) }
     }
 
+    /// Something that was not begun because the run was told to stop.
+    pub(crate) fn stopped(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
+        Self { kind: Kind::Stopped, diagnostic: Redacted::new(diagnostic) }
+    }
+
     /// The kind of failure.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -71,6 +78,7 @@ impl Error {
             Kind::Peer => 3,
             Kind::Settle => 4,
             Kind::Refused => 1,
+            Kind::Stopped => 130,
         }
     }
 }

@@ -128,6 +128,11 @@ impl RunStamp {
         Self { run: clock.unix_ms(), clock }
     }
 
+    /// The run's number.
+    pub fn number(&self) -> u64 {
+        self.run
+    }
+
     /// The event with the time and the run.
     pub fn on(&self, event: Event) -> Stamped {
         Stamped { time_ms: self.clock.unix_ms(), run: self.run, event }

@@ -1,12 +1,15 @@
 //! The engine: load, graph, evaluate, plan, apply. It knows recipes, resources and peers, but no Proxmox and no kubeadm.
 //!
 //! A recipe only *declares* resources; [`plan`](mod@plan) reads the world and shows the difference; [`run`](mod@run) makes it so.
-//! Writing needs a [`Permit`], and only [`run`](mod@run) can make one.
+//! Writing needs an [`Effect`], which only a [`Permit`] makes, and only [`run`](mod@run) makes permits.
 
+mod absent;
+mod bounds;
 mod change;
 mod clock;
 mod declare;
 mod diagnostics;
+mod door;
 mod error;
 mod evaluate;
 mod event;
@@ -14,10 +17,10 @@ mod field;
 mod graph;
 mod handed;
 mod id;
+mod ledger;
 pub mod node;
 mod order;
 mod peers;
-mod permit;
 mod plan;
 mod readiness;
 mod recipe;
@@ -25,24 +28,27 @@ mod redact;
 mod resource;
 mod run;
 mod secret;
+mod stop;
 mod wait;
 
 pub use change::{Change, Refusal};
 pub use clock::{Clock, SystemClock};
-pub use declare::{Options, Rhai, declare, declare_on_node, note_secret, secret_as_text, throw};
+pub use declare::{Common, Options, Rhai, count_text, declare, declare_on_node, note_secret, secret_as_text, throw};
 pub use diagnostics::{BadOption, RecipeError, RecipeErrors, nearest};
+pub use door::{Effect, Intent, Permit};
 pub use error::{Error, Kind, Result};
-pub use evaluate::{Declared, Evaluated, NamedSecret, evaluate, limits};
+pub use evaluate::{Declared, Evaluated, NamedSecret, all_absent, evaluate, limits, limits_for};
 pub use event::{Event, Events, Outcome, RunStamp, SCHEMA, Stamped, progress, silent};
 pub use field::{Cost, Field, field, secret_field};
 pub use graph::{Graph, GraphError};
 pub use id::Id;
+pub use ledger::{Entry, Ledger, MemoryLedger, NoLedger, Remembered};
 pub use peers::{BoxFuture, Peers};
-pub use permit::Permit;
-pub use plan::{Choice, Plan, Planned, check, plan};
+pub use plan::{Choice, Plan, Planned, check, plan, plan_for_run};
 pub use recipe::{Header, Library, Need, Recipe, Source};
 pub use redact::{forget_secrets, presentable, redacted};
-pub use resource::{Lane, NodeResource, Resource, Work};
-pub use run::{Report, RunOptions, Stop, execute, run};
+pub use resource::{Lane, NodeResource, Removable, Resource, Work};
+pub use run::{Report, RunOptions, execute, run};
 pub use secret::{Secret, SecretRef};
+pub use stop::Stop;
 pub use wait::{Limit, Poll, wait};

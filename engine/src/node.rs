@@ -1,5 +1,5 @@
 //! The seam to machines: what to look at and what to do, as data. The real side runs shell over SSH; the lab needs no shell.
-use crate::{error::Result, peers::BoxFuture, permit::Permit, secret::Secret};
+use crate::{door::Effect, error::Result, peers::BoxFuture, secret::Secret};
 use std::{fmt, sync::Arc};
 
 /// One thing to look at on a node. Looking has no side effects.
@@ -24,6 +24,16 @@ pub enum Probe {
         /// Program and arguments; never a shell string.
         argv: Vec<String>,
     },
+    /// The key by which the node proves who it is. The connection answers, not the node.
+    HostKey,
+    /// As [`Run`](Self::Run), for a command that a recipe's author gave. Nobody but the author knows whether it changes something, so a dry
+    /// run never runs it, and a plan for a run only if it `reads`. At its turn, in the run itself, it is asked like any other.
+    Check {
+        /// Program and arguments.
+        argv: Vec<String>,
+        /// Whether the author says that it changes nothing.
+        reads: bool,
+    },
 }
 
 /// The answer to one [`Probe`].
@@ -33,8 +43,30 @@ pub enum Finding {
     Path(Option<PathState>),
     /// To [`Probe::Line`].
     Line(bool),
-    /// To [`Probe::Run`].
+    /// To [`Probe::Run`] and [`Probe::Check`].
     Run(Output),
+    /// To [`Probe::HostKey`].
+    HostKey(HostKey),
+}
+
+/// The key by which a node proves who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostKey {
+    /// Such as `SHA256:…`.
+    pub fingerprint: String,
+    /// Why it is believed.
+    pub trust: KeyTrust,
+}
+
+/// Why a host key is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyTrust {
+    /// It was kept by an earlier run, or by a person.
+    Pinned,
+    /// Somebody who knows the machine told it in this run.
+    Vouched,
+    /// Nobody told it: it was taken as it came, in this run.
+    AsItCame,
 }
 
 /// What stands at a path.
@@ -148,6 +180,20 @@ impl Action {
     }
 }
 
+/// What it is, for a message: never its content.
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write { path, .. } => write!(f, "writing {path}"),
+            Self::Directory { path, .. } => write!(f, "making directory {path}"),
+            Self::Symlink { path, .. } => write!(f, "linking {path}"),
+            Self::AppendLine { path, .. } => write!(f, "adding a line to {path}"),
+            Self::Remove { path } => write!(f, "removing {path}"),
+            Self::Run { argv, .. } => write!(f, "`{}`", argv.join(" ")),
+        }
+    }
+}
+
 impl Probe {
     /// The output of a read-only command.
     pub fn run<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Self {
@@ -248,10 +294,13 @@ pub trait Nodes: Send + Sync {
         &'a self,
         node: &'a str,
         batch: &'a [Block],
-        permit: &'a Permit,
+        effect: &'a Effect,
         started: &'a (dyn Fn(usize) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>>;
 
+    /// Keeps the host key that is believed in this run for later ones.
+    fn keep_host_key<'a>(&'a self, node: &'a str, effect: &'a Effect) -> BoxFuture<'a, Result<()>>;
+
     /// Does one action and returns how it ended, whatever the exit status.
-    fn act<'a>(&'a self, node: &'a str, action: &'a Action, permit: &'a Permit) -> BoxFuture<'a, Result<Output>>;
+    fn act<'a>(&'a self, node: &'a str, action: &'a Action, effect: &'a Effect) -> BoxFuture<'a, Result<Output>>;
 }

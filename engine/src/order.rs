@@ -1,5 +1,6 @@
 //! Which declared resource comes after which: named needs, the order within a phase on one node, phase after phase on one node, and gates.
 use crate::{
+    absent::Presence,
     diagnostics::{RecipeError, RecipeErrors},
     evaluate::{Declared, Evaluated},
     id::Id,
@@ -21,6 +22,7 @@ pub(crate) struct Item {
     /// Its node, as a position in [`Order::nodes`].
     pub node: Option<usize>,
     pub opens_node: bool,
+    pub presence: Presence,
     /// Must be there first; while one is to be created, this one counts as absent.
     pub needs: Vec<usize>,
     /// Make this one act when they change.
@@ -52,6 +54,32 @@ impl Order {
         let edges: Vec<&Vec<usize>> = self.items.iter().map(|item| &item.edges).chain(&self.gates).collect();
         Readiness::new(edges.into_iter().map(|edges| edges.iter().copied()))
     }
+
+    /// Lets the order on one node reach through what has nothing to do: what comes after it comes after what it comes after. Otherwise a
+    /// failure would end at the first resource that is as declared already.
+    pub fn reach_through(&mut self, has_nothing_to_do: impl Fn(usize) -> bool) {
+        let mut readiness = self.readiness();
+        // For what has nothing to do, what it stands for.
+        let mut behind: HashMap<usize, BTreeSet<usize>> = HashMap::new();
+        while let Some(one) = readiness.take() {
+            readiness.done(one);
+            let Some(item) = self.items.get(one).filter(|item| item.node.is_some()) else { continue };
+            let on_the_node = item.edges.iter().filter(|edge| self.items.get(**edge).is_some_and(|other| other.node == item.node));
+            let reached: BTreeSet<usize> = on_the_node.flat_map(|edge| behind.get(edge).into_iter().flatten().copied()).collect();
+            if has_nothing_to_do(one) {
+                let own = item
+                    .edges
+                    .iter()
+                    .copied()
+                    .filter(|edge| self.items.get(*edge).is_some_and(|other| other.node == item.node) && !behind.contains_key(edge));
+                let stands_for = own.chain(reached).collect();
+                behind.insert(one, stands_for);
+            } else if !reached.is_empty() {
+                let edges: BTreeSet<usize> = item.edges.iter().copied().chain(reached).collect();
+                self.items[one].edges = edges.into_iter().collect();
+            }
+        }
+    }
 }
 
 /// Resolves the edges of all declared resources.
@@ -64,7 +92,8 @@ pub(crate) fn order(evaluated: &[Evaluated]) -> Result<Order, RecipeErrors> {
     let mut problems = Problems::default();
     let positions = positions(&all, &mut problems);
     let mut resolving = Resolving::new(evaluated, &all, positions);
-    let items = all.iter().enumerate().map(|(position, place)| resolving.item(position, place, &mut problems)).collect();
+    let mut items: Vec<Item> = all.iter().enumerate().map(|(position, place)| resolving.item(position, place, &mut problems)).collect();
+    turn_round(&mut items);
     let order = Order { items, gates: resolving.gates(), nodes: resolving.nodes };
     if problems.list.is_empty() {
         problems.list.extend(circle(&order, &all));
@@ -117,8 +146,9 @@ struct Resolving<'a> {
     nodes: Vec<Members>,
     node_positions: HashMap<String, usize>,
     openers: HashMap<usize, usize>,
-    /// The last item of a phase on a node so far.
-    last: HashMap<(usize, usize), usize>,
+    presence: Vec<Presence>,
+    /// The last item of a phase on a node so far, among those that are kept or among the others.
+    last: HashMap<(usize, usize, bool), usize>,
 }
 
 impl<'a> Resolving<'a> {
@@ -137,7 +167,17 @@ impl<'a> Resolving<'a> {
                 openers.insert(node, position);
             }
         }
-        Self { evaluated, positions, before: phases_before(evaluated), gate_of, nodes, node_positions, openers, last: HashMap::new() }
+        Self {
+            evaluated,
+            positions,
+            before: phases_before(evaluated),
+            gate_of,
+            nodes,
+            node_positions,
+            openers,
+            presence: all.iter().map(|place| place.declared.presence).collect(),
+            last: HashMap::new(),
+        }
     }
 
     fn item(&mut self, position: usize, place: &Place<'_>, problems: &mut Problems) -> Item {
@@ -146,6 +186,9 @@ impl<'a> Resolving<'a> {
         let mut needs = Vec::new();
         for id in step.needs().into_iter().chain(declared.extra_needs.iter().cloned()) {
             match self.positions.get(&id) {
+                Some(needed) if declared.presence == Presence::Present && self.presence[*needed] == Presence::Absent => {
+                    problems.tell(place, "absent", || needs_absent(one, declared, &id));
+                }
                 Some(needed) => needs.push(*needed),
                 None => problems.tell(place, "missing", || missing(one, declared, &id)),
             }
@@ -154,12 +197,16 @@ impl<'a> Resolving<'a> {
         let mut after = self.known(step.after(), position);
         if let Some(node) = node {
             needs.extend(self.openers.get(&node).filter(|opener| **opener != position));
-            match self.last.insert((phase, node), position) {
+            // What is kept and what is removed have an order of their own each.
+            let present = declared.presence == Presence::Present;
+            match self.last.insert((phase, node, present), position) {
                 Some(previous) => after.push(previous),
-                None => after.extend(self.before[phase].iter().filter_map(|earlier| self.last.get(&(*earlier, node)))),
+                None => after.extend(self.before[phase].iter().filter_map(|earlier| self.last.get(&(*earlier, node, present)))),
             }
         }
-        after.extend(self.gate_of.get(&phase));
+        if declared.presence == Presence::Present {
+            after.extend(self.gate_of.get(&phase));
+        }
         let refreshed_by = self.known(step.refreshed_by(), position);
         let edges: BTreeSet<usize> = needs.iter().chain(&after).chain(&refreshed_by).copied().collect();
         Item {
@@ -168,6 +215,7 @@ impl<'a> Resolving<'a> {
             recipe: one.recipe.clone(),
             node,
             opens_node: step.opens_node(),
+            presence: declared.presence,
             needs,
             refreshed_by,
             edges: edges.into_iter().collect(),
@@ -182,8 +230,29 @@ impl<'a> Resolving<'a> {
     fn gates(&self) -> Vec<Vec<usize>> {
         let mut phases: Vec<(&usize, &usize)> = self.gate_of.iter().collect();
         phases.sort_by_key(|(_, gate)| **gate);
-        let declared = |phase: &usize| self.evaluated[*phase].declared.iter().filter_map(|declared| self.positions.get(&declared.id()));
+        let present = |declared: &&Declared| declared.presence == Presence::Present;
+        let declared = |phase: &usize| {
+            self.evaluated[*phase].declared.iter().filter(present).filter_map(|declared| self.positions.get(&declared.id()))
+        };
         phases.iter().map(|(phase, _)| self.before[**phase].iter().flat_map(declared).copied().collect()).collect()
+    }
+}
+
+/// Among what is removed, what comes after something goes before it.
+fn turn_round(items: &mut [Item]) {
+    let goes: Vec<bool> = items.iter().map(|item| item.presence != Presence::Present).collect();
+    let mut turned: Vec<(usize, usize)> = Vec::new();
+    for (position, item) in items.iter_mut().enumerate().filter(|(position, _)| goes[*position]) {
+        item.edges.retain(|edge| {
+            let both = goes.get(*edge).copied().unwrap_or(false);
+            if both {
+                turned.push((*edge, position));
+            }
+            !both
+        });
+    }
+    for (first, then) in turned {
+        items[first].edges.push(then);
     }
 }
 
@@ -224,6 +293,12 @@ fn twice(first: &Place<'_>, second: &Place<'_>) -> RecipeError {
         .at(second.declared.position, "the second time")
         .help("give one of them another name, or declare it once and name it under `needs`")
         .related(place(first.one, "kthw::recipe::declared_twice", "the first time".into()).at(first.declared.position, "here"))
+}
+
+fn needs_absent(one: &Evaluated, declared: &Declared, id: &Id) -> RecipeError {
+    place(one, "kthw::recipe::needs_absent", format!("`{}` needs `{id}`, which is declared with `present: false`", declared.id()))
+        .at(declared.position, "declared here")
+        .help("give it `present: false` too, or leave it out")
 }
 
 fn missing(one: &Evaluated, declared: &Declared, id: &Id) -> RecipeError {

@@ -1,11 +1,13 @@
 //! Planning: read the world once, compare, and say what would change. Nothing here can write.
 use crate::{
+    absent::Presence,
     change::Change,
     error::{Error, Result},
     evaluate::Evaluated,
     event::{Event, Events},
     id::Id,
     node::Finding,
+    node::Probe,
     order::{Order, order},
     peers::Peers,
 };
@@ -25,6 +27,24 @@ pub(crate) use planning::{Seen, refreshed_because};
 
 /// How many looks are under way at once. A look is one exec on a node, or one resource of another peer.
 pub(crate) const AT_ONCE: usize = 256;
+
+/// Which commands of a recipe's author planning may run on a node, to ask whether there is something to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asking {
+    /// None.
+    Nothing,
+    /// Those that the author says change nothing.
+    WhatReads,
+}
+
+impl Asking {
+    fn allows(self, probe: &Probe) -> bool {
+        match probe {
+            Probe::Check { reads, .. } => *reads && self == Self::WhatReads,
+            _ => true,
+        }
+    }
+}
 
 /// What a run would do, resource by resource, in the order of the recipes.
 #[derive(Debug)]
@@ -47,7 +67,7 @@ pub struct Planned {
     /// What would change.
     #[serde(flatten)]
     pub change: Change,
-    /// Whether the run may change it; false for what [`Plan::only`] left out.
+    /// Whether it is a part of what was asked for; false for what [`Plan::only`] left out, and for what is absent as it should be.
     pub chosen: bool,
     /// Whether what needs it cannot be there before it is as wanted.
     #[serde(skip)]
@@ -65,7 +85,8 @@ impl Plan {
         &self.failures
     }
 
-    /// What the resources of this kind on nodes were answered, by node; only of nodes that were looked at.
+    /// What the resources of this kind on nodes were answered, by node; only of nodes that were looked at. Of those that are as wanted, only
+    /// what opens a node is kept.
     pub fn answers<'p>(&'p self, kind: &'p str) -> impl Iterator<Item = (&'p str, &'p [Finding])> {
         self.planned.iter().zip(&self.seen).filter(move |(one, _)| one.id.kind() == kind).filter_map(|(one, seen)| match seen {
             Seen::OnNode(findings) => Some((one.node.as_deref()?, findings.as_slice())),
@@ -85,13 +106,31 @@ impl Plan {
         self.planned.iter().filter(|one| !one.change.is_none()).count()
     }
 
+    /// How many resources a run would remove.
+    pub fn deletes(&self) -> usize {
+        self.planned.iter().filter(|one| one.change == Change::Delete).count()
+    }
+
+    /// Checks that a run would remove no more resources than this.
+    ///
+    /// # Errors
+    /// When it would.
+    pub fn check_max_destroy(&self, at_most: Option<usize>) -> Result<()> {
+        let deletes = self.deletes();
+        match at_most {
+            Some(at_most) if deletes > at_most => Err(Error::refused(TooMany { deletes, at_most })),
+            _ => Ok(()),
+        }
+    }
+
     /// How many resources a run would work on: all that are not as declared, but for the refused.
     pub fn work(&self) -> usize {
         self.planned.iter().filter(|one| !matches!(one.change, Change::None | Change::Refused(_))).count()
     }
 }
 
-/// Compares everything that was declared with the world.
+/// Compares everything that was declared with the world, for a dry run: no command of a recipe's author is run, whatever it is. What such a
+/// command decides counts as to be done, and says that it is asked at its turn.
 ///
 /// What needs something that is still to be created counts as absent, without any I/O of its own; so the plan of a cluster that does
 /// not exist yet is complete. All queries of a node travel together. A peer that does not answer makes what is on it unknown, and
@@ -100,6 +139,18 @@ impl Plan {
 /// # Errors
 /// A recipe that declares something twice or needs something that nobody declares; something that a workspace or its secrets lack.
 pub async fn plan(evaluated: &[Evaluated], peers: &Peers, events: &Events) -> Result<Plan> {
+    planned(evaluated, peers, events, Asking::Nothing).await
+}
+
+/// As [`plan`](fn@plan), for a plan that is about to be carried out: what the author of a recipe marked as reading is asked already.
+///
+/// # Errors
+/// The same as [`plan`](fn@plan).
+pub async fn plan_for_run(evaluated: &[Evaluated], peers: &Peers, events: &Events) -> Result<Plan> {
+    planned(evaluated, peers, events, Asking::WhatReads).await
+}
+
+async fn planned(evaluated: &[Evaluated], peers: &Peers, events: &Events, asking: Asking) -> Result<Plan> {
     let order = order(evaluated)?;
     let mut planning = Planning::new(&order);
     let mut looking = FuturesUnordered::new();
@@ -109,7 +160,7 @@ pub async fn plan(evaluated: &[Evaluated], peers: &Peers, events: &Events) -> Re
         while looking.len() < AT_ONCE
             && let Some(task) = waiting.pop_front()
         {
-            looking.push(look(task, &order, peers, events));
+            looking.push(look(task, &order, peers, events, asking));
         }
         match looking.next().await {
             Some(found) => planning.take(found)?,
@@ -125,9 +176,9 @@ pub async fn plan(evaluated: &[Evaluated], peers: &Peers, events: &Events) -> Re
             id: item.id.clone(),
             phase: item.recipe.source.name.clone(),
             node: item.node.map(|node| order.nodes[node].node.clone()),
+            chosen: item.presence == Presence::Present || !change.is_none(),
             // After all reading: only now is it known which secrets are used.
             change: change.presentable(),
-            chosen: true,
             hides,
         });
         seen.push(how);
@@ -142,4 +193,15 @@ pub async fn plan(evaluated: &[Evaluated], peers: &Peers, events: &Events) -> Re
 /// The same as [`plan`] for wrong recipes.
 pub fn check(evaluated: &[Evaluated]) -> Result<Vec<Id>> {
     Ok(order(evaluated)?.items.into_iter().map(|item| item.id).collect())
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("{deletes} resources would be removed, and at most {at_most} may be")]
+#[diagnostic(
+    code(kthw::plan::max_destroy),
+    help("nothing was changed; look at what the plan removes, and raise `--max-destroy` if that is meant")
+)]
+struct TooMany {
+    deletes: usize,
+    at_most: usize,
 }

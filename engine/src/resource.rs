@@ -1,18 +1,35 @@
 //! What a module has to say about one thing that it keeps: how to read it, how to compare it, how to change it.
 use crate::{
     change::Change,
+    door::Permit,
     error::Result,
     id::Id,
     node::{Action, Finding, Probe},
     peers::{BoxFuture, Peers},
-    permit::Permit,
 };
 use std::{any::Any, fmt, future::Future, sync::Arc};
+
+/// Whether a resource can be removed by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removable {
+    /// It goes with what holds it, or stays.
+    No,
+    /// Only when a recipe says `present: false` of it: something else may have stood there before, which nobody can bring back.
+    Declared,
+    /// It is wholly ours, and goes too when everything that a recipe made is removed.
+    Ours,
+}
 
 /// One thing kept in a wanted state.
 pub trait Resource: fmt::Debug + Send + Sync + 'static {
     /// What reading finds.
     type Live: Send + Sync + 'static;
+
+    /// Whether it can be removed by itself.
+    const REMOVABLE: Removable = Removable::No;
+
+    /// Whether what needs it lives inside of it and goes with it, as everything on a machine.
+    const HOLDS_DEPENDENTS: bool = false;
 
     /// Its identity, unique in a plan.
     fn id(&self) -> Id;
@@ -45,6 +62,16 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
 
     /// Makes it so.
     fn apply(&self, live: Option<Self::Live>, peers: &Peers, permit: &Permit) -> impl Future<Output = Result<()>> + Send;
+
+    /// Why it is never removed although it is declared absent, such as a protection that somebody put on it.
+    fn keeps(&self, _live: &Self::Live) -> Option<String> {
+        None
+    }
+
+    /// Removes it; only asked of what is [removable](Self::REMOVABLE).
+    fn remove(&self, _live: Self::Live, _peers: &Peers, _permit: &Permit) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
 }
 
 /// One thing on a node, as data: a query and a list of actions. All queries of a node travel together, and so do its changes.
@@ -53,6 +80,12 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
 pub trait NodeResource: fmt::Debug + Send + Sync + 'static {
     /// What reading finds.
     type Live: Send + Sync + 'static;
+
+    /// Whether it can be removed by itself.
+    const REMOVABLE: Removable = Removable::No;
+
+    /// Whether what needs it lives inside of it and goes with it, as everything in a cluster.
+    const HOLDS_DEPENDENTS: bool = false;
 
     /// Its identity, unique in a plan.
     fn id(&self) -> Id;
@@ -105,6 +138,16 @@ pub trait NodeResource: fmt::Debug + Send + Sync + 'static {
     /// What to do about it. `refresh` is set when one of [`refreshed_by`](Self::refreshed_by) changed in this run.
     fn work(&self, live: Option<&Self::Live>, refresh: bool) -> Work;
 
+    /// Why it is never removed although it is declared absent.
+    fn keeps(&self, _live: &Self::Live) -> Option<String> {
+        None
+    }
+
+    /// What removes it; only asked of what is [removable](Self::REMOVABLE).
+    fn removal(&self, _live: &Self::Live) -> Vec<Action> {
+        Vec::new()
+    }
+
     /// Does the work of [`Work::JustInTime`].
     fn apply(&self, _live: Option<&Self::Live>, _peers: &Peers, _permit: &Permit) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
@@ -143,6 +186,11 @@ pub(crate) trait Step: fmt::Debug + Send + Sync {
     fn node(&self) -> Option<&str>;
     fn opens_node(&self) -> bool;
     fn hides_dependents(&self, change: &Change) -> bool;
+    fn removable(&self) -> Removable;
+    fn holds_dependents(&self) -> bool;
+    fn keeps(&self, live: &Live) -> Option<String>;
+    fn removal(&self, live: &Live) -> Work;
+    fn remove<'a>(&'a self, live: Live, peers: &'a Peers, permit: &'a Permit) -> BoxFuture<'a, Result<()>>;
     fn query(&self) -> Vec<Probe>;
     fn understand(&self, findings: &[Finding]) -> Result<Option<Live>>;
     fn read<'a>(&'a self, peers: &'a Peers) -> BoxFuture<'a, Result<Option<Live>>>;
@@ -157,6 +205,10 @@ pub(crate) type AnyStep = Arc<dyn Step>;
 pub(crate) struct General<R>(pub R);
 #[derive(Debug)]
 pub(crate) struct OnNode<R>(pub R);
+
+fn own<T: 'static>(live: Live) -> T {
+    *live.downcast().expect("a resource gets back what its own read returned")
+}
 
 fn cast<T: 'static>(live: &Live) -> &T {
     live.downcast_ref().expect("a resource gets back what its own read returned")
@@ -187,6 +239,21 @@ impl<R: Resource> Step for General<R> {
     fn hides_dependents(&self, change: &Change) -> bool {
         self.0.hides_dependents(change)
     }
+    fn removable(&self) -> Removable {
+        R::REMOVABLE
+    }
+    fn holds_dependents(&self) -> bool {
+        R::HOLDS_DEPENDENTS
+    }
+    fn keeps(&self, live: &Live) -> Option<String> {
+        self.0.keeps(cast(live))
+    }
+    fn removal(&self, _: &Live) -> Work {
+        Work::JustInTime
+    }
+    fn remove<'a>(&'a self, live: Live, peers: &'a Peers, permit: &'a Permit) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.0.remove(own(live), peers, permit))
+    }
     fn query(&self) -> Vec<Probe> {
         Vec::new()
     }
@@ -203,8 +270,7 @@ impl<R: Resource> Step for General<R> {
         Work::JustInTime
     }
     fn apply<'a>(&'a self, live: Option<Live>, peers: &'a Peers, permit: &'a Permit) -> BoxFuture<'a, Result<()>> {
-        let live = live.map(|live| *live.downcast().expect("a resource gets back what its own read returned"));
-        Box::pin(self.0.apply(live, peers, permit))
+        Box::pin(self.0.apply(live.map(own), peers, permit))
     }
 }
 
@@ -232,6 +298,21 @@ impl<R: NodeResource> Step for OnNode<R> {
     }
     fn hides_dependents(&self, change: &Change) -> bool {
         self.0.hides_dependents(change)
+    }
+    fn removable(&self) -> Removable {
+        R::REMOVABLE
+    }
+    fn holds_dependents(&self) -> bool {
+        R::HOLDS_DEPENDENTS
+    }
+    fn keeps(&self, live: &Live) -> Option<String> {
+        self.0.keeps(cast(live))
+    }
+    fn removal(&self, live: &Live) -> Work {
+        Work::Actions(self.0.removal(cast(live)))
+    }
+    fn remove<'a>(&'a self, _: Live, _: &'a Peers, _: &'a Permit) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
     }
     fn query(&self) -> Vec<Probe> {
         self.0.query()

@@ -1,21 +1,17 @@
 //! Applying a plan: each resource as soon as what it needs is settled, nodes side by side, every change read back.
 use crate::{
+    door::Door,
     error::{Error, Result},
     event::{Event, Events, Outcome},
     id::Id,
+    ledger::{Ledger, NoLedger},
     node::{Action, Output},
     peers::Peers,
-    permit::Permit,
     plan::Plan,
+    stop::{Stop, stoppable},
 };
 use futures::stream::{FuturesUnordered, StreamExt};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 mod batch;
 mod ending;
@@ -27,27 +23,21 @@ mod settle;
 
 use schedule::Schedule;
 
-/// Asks a run to stop: what is under way is finished, nothing new is begun.
-#[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    /// Asks.
-    pub fn ask(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether somebody asked.
-    pub fn is_asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 /// How a run is done.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RunOptions {
     /// Asked when the person at the terminal presses Ctrl-C.
     pub stop: Stop,
+    /// Where effects are written down.
+    pub ledger: Arc<dyn Ledger>,
+    /// The run's number, see [`RunStamp`](crate::RunStamp); the moment at which it begins when absent.
+    pub number: Option<u64>,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self { stop: Stop::default(), ledger: Arc::new(NoLedger), number: None }
+    }
 }
 
 /// What a run did, in plan order.
@@ -61,6 +51,8 @@ pub struct Report {
     pub took: Duration,
     /// Whether it was asked to stop.
     pub stopped: bool,
+    /// How many effects on the world were begun.
+    pub effects: u64,
 }
 
 impl Report {
@@ -90,9 +82,10 @@ impl Report {
 /// Each resource is read again at its turn and may need less than the plan said, never more. A failure skips what depends on it;
 /// everything else goes on. Failures are in the report, not in the result.
 pub async fn run(plan: Plan, peers: &Peers, events: &Events, options: &RunOptions) -> Report {
-    let permit = Permit::for_this_run();
+    let door = open(peers, options);
     let begun = peers.clock().now();
-    let Plan { order, planned, seen, .. } = plan;
+    let Plan { mut order, planned, seen, .. } = plan;
+    order.reach_through(|one| planned[one].change.is_none());
     let mut schedule = Schedule::new(&order, planned, seen, events, peers.clock());
     let mut working = FuturesUnordered::new();
     loop {
@@ -101,7 +94,7 @@ pub async fn run(plan: Plan, peers: &Peers, events: &Events, options: &RunOption
             schedule.skip_the_rest("the run was asked to stop");
         }
         for task in schedule.tasks() {
-            working.push(settle::work(task, &order, peers, &permit, events));
+            working.push(stoppable(options.stop.clone(), settle::work(task, &order, peers, &door, events)));
         }
         match working.next().await {
             Some(done) => schedule.take(done),
@@ -109,7 +102,7 @@ pub async fn run(plan: Plan, peers: &Peers, events: &Events, options: &RunOption
         }
     }
     let took = peers.clock().now().saturating_sub(begun);
-    let report = schedule.report(took, options.stop.is_asked());
+    let report = Report { took, effects: door.effects(), ..schedule.report(options.stop.is_asked()) };
     events(Event::Finished {
         changed: report.changed(),
         unchanged: report.count(|outcome| *outcome == Outcome::Unchanged),
@@ -121,10 +114,16 @@ pub async fn run(plan: Plan, peers: &Peers, events: &Events, options: &RunOption
     report
 }
 
+fn open(peers: &Peers, options: &RunOptions) -> Arc<Door> {
+    let number = options.number.unwrap_or_else(|| peers.clock().unix_ms());
+    Door::new(number, options.stop.clone(), options.ledger.clone())
+}
+
 /// Does one action on a node because a person asked for exactly that (`kthw exec`).
 ///
 /// # Errors
 /// When the node cannot be reached; the exit status of the action is part of the output.
-pub async fn execute(node: &str, action: &Action, peers: &Peers) -> Result<Output> {
-    peers.nodes().act(node, action, &Permit::for_this_run()).await
+pub async fn execute(node: &str, action: &Action, peers: &Peers, options: &RunOptions) -> Result<Output> {
+    let door = open(peers, options);
+    door.permit(Vec::new()).act(peers, node, action).await
 }

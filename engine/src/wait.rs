@@ -3,6 +3,7 @@ use crate::{
     error::{Error, Result},
     event::progress,
     peers::Peers,
+    stop::ends_waits,
 };
 use std::{future::Future, time::Duration};
 
@@ -39,7 +40,8 @@ pub enum Poll<T> {
 /// Looks again and again until `look` finds what `what` names, and fails with the last thing seen when `limit` is over.
 ///
 /// # Errors
-/// Whatever `look` fails with, at once; [`Kind::Settle`](crate::Kind::Settle) when the limit is over.
+/// Whatever `look` fails with, at once; [`Kind::Settle`](crate::Kind::Settle) when the limit is over;
+/// [`Kind::Stopped`](crate::Kind::Stopped) when the run was told to stop meanwhile, unless the wait is part of an effect.
 pub async fn wait<T, F, Fut>(peers: &Peers, limit: Limit, what: &str, help: &str, mut look: F) -> Result<T>
 where
     F: FnMut() -> Fut,
@@ -58,6 +60,9 @@ where
             progress(format!("waiting for {what}: {seen}"));
             shown.clone_from(&seen);
         }
+        if ends_waits() {
+            return Err(Error::stopped(StoppedWaiting { what: what.into(), seen }));
+        }
         let waited = clock.now().saturating_sub(begun);
         if waited + pause > limit.at_most {
             return Err(Error::settle(WaitedTooLong { what: what.into(), seen, seconds: limit.at_most.as_secs(), help: help.into() }));
@@ -65,6 +70,14 @@ where
         clock.sleep(pause).await;
         pause = (pause * 2).min(limit.pause);
     }
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("the run was asked to stop while it waited for {what}; last seen: {seen}")]
+#[diagnostic(code(kthw::run::stopped), help("run it again: it goes on from what is there"))]
+struct StoppedWaiting {
+    what: String,
+    seen: String,
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

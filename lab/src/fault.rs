@@ -67,6 +67,16 @@ pub enum Outcome {
     BrokenBefore,
     /// The connection breaks after the request was carried out.
     BrokenAfter,
+    /// A program is killed when it comes to this part of its work; what it did before stays.
+    Dies {
+        /// As the lab's program calls the part, such as `upload-config/kubeadm` of `kubeadm init`.
+        during: String,
+    },
+    /// A task is interrupted: it ends so, and what it had half made stays, locked.
+    TaskStops {
+        /// Its exit status, such as `received interrupt`.
+        exit: String,
+    },
     /// A task ends so; what it should have done is not done.
     TaskEnds {
         /// Its exit status, such as `can't lock file '/var/lock/qemu-server/lock-104.conf' - got timeout`.
@@ -98,12 +108,22 @@ impl Fault {
         Self::once(Trigger::Task { kind: kind.into() }, Outcome::TaskEnds { exit: exit.into() })
     }
 
+    /// A task of this type is interrupted and leaves what it had half made, once.
+    pub fn task_stops(kind: &str, exit: &str) -> Self {
+        Self::once(Trigger::Task { kind: kind.into() }, Outcome::TaskStops { exit: exit.into() })
+    }
+
     /// A command on a node fails, once.
     pub fn command(node: &str, begins: &[&str], status: u16, stderr: &str) -> Self {
         Self::once(
             Trigger::Command { node: node.into(), begins: begins.iter().map(|word| (*word).to_owned()).collect() },
             Outcome::Refused { status, text: stderr.into() },
         )
+    }
+
+    /// A command on a node is killed when it comes to a part of its work, once.
+    pub fn dies(node: &str, begins: &[&str], during: &str) -> Self {
+        Self { outcome: Outcome::Dies { during: during.into() }, ..Self::command(node, begins, 137, "") }
     }
 
     /// The SSH connection to a node is reset, before (`false`) or after (`true`) the work was done, once.

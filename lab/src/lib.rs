@@ -5,6 +5,7 @@
 
 mod agenda;
 mod clock;
+mod crash;
 mod fault;
 mod kubernetes;
 mod node;
@@ -14,8 +15,9 @@ mod state;
 mod world;
 
 pub use clock::{LabClock, pass_waits_at_once};
+pub use crash::{EndsAt, Moment};
 pub use fault::{Fault, Outcome, Trigger};
-pub use kubernetes::{Cluster, LabKubernetes, Member, Object, Token};
+pub use kubernetes::{Cluster, LabKubernetes, Member, Members, Object, Token};
 pub use node::{Entry, Files, Kind, LabNodes, Machine, Package, Unit};
 pub use peers::{PUBLIC_KEY, peers, stand_in_secrets};
 pub use proxmox::{ENDPOINT, Grant, LabHttp, Pve, Storage, Task, Token as ApiToken, Vm, Volume, Work};

@@ -1,7 +1,7 @@
 //! Everything the lab knows, as one value that can be saved: time, Proxmox VE, machines, clusters, faults.
 use crate::{agenda::Agenda, fault::Fault, kubernetes::Cluster, node::Machine, proxmox::Pve};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// The whole simulated world. Two worlds that saw the same calls are equal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,15 +28,36 @@ pub struct State {
     pub writes: u64,
     /// Programs that were asked for and that the lab does not play, and other things it cannot answer.
     pub unknown: Vec<String>,
-    /// Every request and command since the world was opened, one line each.
+    /// Requests and commands since the world was opened.
     #[serde(skip)]
-    pub journal: Vec<String>,
+    pub journal: Journal,
     /// How much faster than real time it passes; 0 and 1 are real time, which may be a paused one.
     #[serde(skip)]
     pub(crate) speed: u32,
     /// What is due when.
     #[serde(skip)]
     pub(crate) agenda: Agenda,
+}
+
+/// The last hundred thousand requests and commands, one line each: what a person looks back at, and not all of what ten thousand machines did.
+#[derive(Clone, Debug, Default)]
+pub struct Journal(VecDeque<String>);
+
+impl Journal {
+    const LENGTH: usize = 100_000;
+
+    /// Adds a line.
+    pub fn push(&mut self, line: String) {
+        if self.0.len() == Self::LENGTH {
+            self.0.pop_front();
+        }
+        self.0.push_back(line);
+    }
+
+    /// The lines, the oldest first.
+    pub fn lines(&self) -> impl Iterator<Item = &String> {
+        self.0.iter()
+    }
 }
 
 /// The shape of the saved state; it moves when an old file cannot be read any more.
@@ -58,7 +79,7 @@ impl Default for State {
             faults: Vec::new(),
             writes: 0,
             unknown: Vec::new(),
-            journal: Vec::new(),
+            journal: Journal::default(),
             speed: 1,
             agenda: Agenda::default(),
         }
@@ -119,6 +140,13 @@ mod tests {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
         assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
         assert_eq!(rfc3339(BEGIN_S), "2026-08-15T08:00:00Z");
+    }
+
+    #[test]
+    fn a_journal_keeps_its_end() {
+        let mut journal = Journal::default();
+        (0..Journal::LENGTH + 2).for_each(|line| journal.push(line.to_string()));
+        assert_eq!((journal.lines().count(), journal.lines().next().map(String::as_str)), (Journal::LENGTH, Some("2")));
     }
 
     #[test]

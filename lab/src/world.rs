@@ -37,7 +37,8 @@ impl World {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => return Err(Error::usage(KeepWorld { deed: "read", path: path.into(), source })),
         };
-        let mut state: State = serde_json::from_slice(&text).map_err(|source| Error::usage(ReadWorld { path: path.into(), source }))?;
+        let mut state: State = crate::node::sharing(|| serde_json::from_slice(&text))
+            .map_err(|source| Error::usage(ReadWorld { path: path.into(), source }))?;
         if state.format != FORMAT {
             return Err(Error::usage(OtherFormat { path: path.into(), format: state.format }));
         }
@@ -120,7 +121,7 @@ impl World {
 
     /// Every request and command since the world was opened, one line each; no bodies, no secrets.
     pub fn journal(&self) -> Vec<String> {
-        self.lock().journal.clone()
+        self.lock().journal.lines().cloned().collect()
     }
 
     /// Lets a fault happen.

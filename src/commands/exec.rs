@@ -2,7 +2,7 @@
 use crate::{options::WorkspaceOptions, session, ui::Ui};
 use clap::Args;
 use futures::future::join_all;
-use kthw_engine::{Error, Result, nearest, node::Action};
+use kthw_engine::{Error, Result, RunOptions, nearest, node::Action};
 use kthw_stdlib::workspace::{Role, Workspace};
 
 /// Run a command on nodes
@@ -26,8 +26,10 @@ impl Exec {
         let nodes = select(&workspace, &self.selector)?;
         let world = session::connect_workspace(&workspace, &self.workspace)?;
         let action = Action::run_for(self.timeout, self.command);
-        let outputs = join_all(nodes.iter().map(|node| kthw_engine::execute(node, &action, world.peers()))).await;
+        let options = RunOptions::default();
+        let outputs = join_all(nodes.iter().map(|node| kthw_engine::execute(node, &action, world.peers(), &options))).await;
         world.save()?;
+        world.tell_trust(ui)?;
         let mut code = 0;
         for (node, output) in nodes.iter().zip(outputs) {
             let output = match output {
@@ -73,7 +75,7 @@ fn select(workspace: &Workspace, selector: &str) -> Result<Vec<String>> {
                 "workers" => node.role == Role::Worker,
                 name => node.name == name,
             })
-            .map(|node| node.name.clone())
+            .map(|node| node.name.to_string())
             .collect();
         if found.is_empty() {
             let known: Vec<&str> =

@@ -30,6 +30,7 @@ impl Kubeconfig {
         let workspace = session::workspace_of(&self.workspace)?;
         let world = session::connect_workspace(&workspace, &self.workspace)?;
         let own = kubeconfig::fetch(&workspace, world.peers()).await?;
+        world.tell_trust(ui)?;
         let file = match self.output {
             Some(file) => file,
             None => {

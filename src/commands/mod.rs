@@ -4,6 +4,7 @@ use clap::Subcommand;
 use kthw_engine::{Error, Result};
 
 mod check;
+mod destroy;
 mod exec;
 mod graph;
 mod help;
@@ -17,6 +18,8 @@ mod secrets;
 pub enum Command {
     /// Show what a recipe would change, then make it so
     Run(run::Run),
+    /// Remove what a recipe made
+    Destroy(destroy::Destroy),
     /// Check a recipe and its workspace without reaching anything
     Check(check::Check),
     /// Show the recipes that a recipe needs
@@ -40,6 +43,7 @@ pub enum Command {
 pub fn dispatch(command: Command, ui: &Ui) -> Result<u8> {
     match command {
         Command::Run(command) => blocking(command.run(ui)),
+        Command::Destroy(command) => blocking(command.run(ui)),
         Command::Check(command) => command.run(ui),
         Command::Graph(command) => command.run(ui),
         Command::Help(command) => command.run(ui),

@@ -29,12 +29,18 @@ pub struct Run {
     /// Change only what is on this node, and its machine; may be repeated
     #[arg(long, value_name = "NODE")]
     node: Vec<String>,
+    /// Refuse to remove more resources than this
+    #[arg(long, value_name = "COUNT")]
+    max_destroy: Option<usize>,
 }
 
 impl Run {
     pub async fn run(self, ui: &Ui) -> Result<u8> {
         let prepared = session::prepare(&self.recipe, &self.workspace)?;
         let world = session::connect(&prepared, &self.workspace)?;
+        if self.dry_run {
+            world.never_trust_at_first_sight()?;
+        }
         let stamp = RunStamp::begin(world.peers().shared_clock());
         let events = ui.events(&stamp);
         events(Event::Begun {
@@ -46,7 +52,10 @@ impl Run {
         if self.workspace.lab && !ui.is_json() {
             ui.note(&format!("This is the lab: a simulated world, kept in {}. Nothing real is read or changed.", world.place()));
         }
-        let mut plan = kthw_engine::plan(&prepared.evaluated, world.peers(), &events).await?;
+        let mut plan = match self.dry_run {
+            true => kthw_engine::plan(&prepared.evaluated, world.peers(), &events).await?,
+            false => kthw_engine::plan_for_run(&prepared.evaluated, world.peers(), &events).await?,
+        };
         let choice = Choice { only: self.only, nodes: self.node };
         if !choice.is_everything() {
             plan = plan.only(&choice)?;
@@ -58,7 +67,9 @@ impl Run {
         drop(events);
         ui.plan(&plan);
         ui.restarts(&restarts);
+        world.tell_trust(ui)?;
         world.save()?;
+        plan.check_max_destroy(self.max_destroy)?;
         if self.dry_run || plan.work() == 0 {
             return Ok(code_of(&plan, self.exit_code));
         }
@@ -73,11 +84,12 @@ impl Run {
                 None => return Err(Error::usage(NotAsked)),
             }
         }
-        let report = apply(plan, &world, &ui.events(&stamp), ui).await;
+        let report = apply(plan, &world, &stamp, ui).await;
         ui.report(&report);
         let restarts = restarts.after_run(world.peers());
         tell_restarts(&restarts, &ui.events(&stamp));
         ui.restarts(&restarts);
+        world.tell_trust(ui)?;
         world.save()?;
         Ok(exit_code(&report))
     }
@@ -89,12 +101,17 @@ fn tell_restarts(restarts: &Restarts, events: &kthw_engine::Events) {
     }
 }
 
-/// Applies the plan; Ctrl-C once finishes what is under way, twice ends at once.
-async fn apply(plan: Plan, world: &session::World, events: &kthw_engine::Events, ui: &Ui) -> Report {
+/// Applies the plan.
+async fn apply(plan: Plan, world: &session::World, stamp: &RunStamp, ui: &Ui) -> Report {
     let stop = Stop::default();
     let asked = stop.clone();
-    let options = RunOptions { stop };
-    let run = kthw_engine::run(plan, world.peers(), events, &options);
+    let options = RunOptions { stop, number: Some(stamp.number()), ..RunOptions::default() };
+    let events = ui.events(stamp);
+    until_ended(kthw_engine::run(plan, world.peers(), &events, &options), &asked, ui).await
+}
+
+/// Waits for a run to end; Ctrl-C once asks it to stop, twice ends at once.
+pub(super) async fn until_ended(run: impl Future<Output = Report>, asked: &Stop, ui: &Ui) -> Report {
     tokio::pin!(run);
     loop {
         tokio::select! {
@@ -111,7 +128,7 @@ async fn apply(plan: Plan, world: &session::World, events: &kthw_engine::Events,
 }
 
 /// The exit code of a plan that is not carried out: 3 when a part of it could not be looked at, 1 when a part is refused.
-fn code_of(plan: &Plan, tell_changes: bool) -> u8 {
+pub(super) fn code_of(plan: &Plan, tell_changes: bool) -> u8 {
     let any = |word: &str| plan.planned().iter().any(|one| one.change.word() == word);
     match () {
         () if any("unknown") => 3,
@@ -121,7 +138,7 @@ fn code_of(plan: &Plan, tell_changes: bool) -> u8 {
     }
 }
 
-fn exit_code(report: &Report) -> u8 {
+pub(super) fn exit_code(report: &Report) -> u8 {
     let kinds: Vec<Kind> = report.failures.iter().map(|(_, error)| error.kind()).collect();
     match () {
         () if kinds.is_empty() && report.skipped() + report.refused() > 0 => 1,

@@ -20,6 +20,7 @@ modules! {
 }
 
 pub mod artifact;
+pub mod checked;
 mod engine;
 pub mod help;
 pub mod http;

@@ -28,5 +28,5 @@ pub trait KubernetesAccess: Send + Sync {
     ///
     /// # Errors
     /// When the node is not reachable or holds no administrator kubeconfig.
-    fn open<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<kube::Client>>;
+    fn open<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<crate::kubernetes::Client>>;
 }

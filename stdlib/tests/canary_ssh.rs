@@ -96,7 +96,7 @@ impl World {
         let evaluated: Vec<Evaluated> = vec![evaluate(&engine, &recipe, Dynamic::from(cluster)).unwrap()];
         let known = KnownHosts::open(self.folder.path().join("known_hosts")).unwrap();
         let key = fs::read_to_string(self.folder.path().join("host.pub")).unwrap();
-        known.pin("cu1", self.workspace.nodes[0].address.into(), self.workspace.ssh.port, &key).unwrap();
+        known.learn_vouched(self.workspace.nodes[0].address.into(), self.workspace.ssh.port, &key).unwrap();
         let nodes = Arc::new(SshNodes::new(self.workspace.clone(), known));
         let values = secrets.iter().map(|(name, value)| (name.clone(), Secret::new(value)));
         let peers = Peers::new(nodes, Arc::new(SystemClock::default())).with(Secrets::from_values("secrets", values));

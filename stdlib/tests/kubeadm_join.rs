@@ -2,10 +2,10 @@
 mod support;
 
 use kthw_engine::{
-    BoxFuture, Peers, Permit, Report, Result, SystemClock,
+    BoxFuture, Effect, Peers, Report, Result, SystemClock,
     node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
 };
-use kthw_stdlib::world::KubernetesAccess;
+use kthw_stdlib::{kubernetes::Client, world::KubernetesAccess};
 use std::sync::{Arc, Mutex};
 use support::{a_file, ran, running_control_plane};
 
@@ -22,10 +22,10 @@ struct Machines {
 
 impl Machines {
     fn answer(&self, node: &str, probe: &Probe) -> Finding {
-        let there = node == "cu1" || *self.joined.lock().expect("no panic");
+        let there = *self.joined.lock().expect("no panic");
         match probe {
             // A worker never has the administrator's credentials.
-            Probe::Path { path, .. } => Finding::Path((there && (node == "cu1" || !path.ends_with("/admin.conf"))).then(a_file)),
+            Probe::Path { path, .. } if node != "cu1" => Finding::Path((there && !path.ends_with("/admin.conf")).then(a_file)),
             other => running_control_plane(other, ""),
         }
     }
@@ -60,13 +60,17 @@ impl Nodes for Seam {
         &'a self,
         _: &'a str,
         _: &'a [Block],
-        _: &'a Permit,
+        _: &'a Effect,
         _: &'a (dyn Fn(usize) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
         Box::pin(async { panic!("joining is done just in time") })
     }
 
-    fn act<'a>(&'a self, node: &'a str, action: &'a Action, _: &'a Permit) -> BoxFuture<'a, Result<Output>> {
+    fn keep_host_key<'a>(&'a self, _: &'a str, _: &'a Effect) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn act<'a>(&'a self, node: &'a str, action: &'a Action, _: &'a Effect) -> BoxFuture<'a, Result<Output>> {
         Box::pin(async move { Ok(self.0.record(node, action)) })
     }
 }
@@ -75,14 +79,14 @@ impl Nodes for Seam {
 struct EmptyApi;
 
 impl KubernetesAccess for EmptyApi {
-    fn open<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<kube::Client>> {
+    fn open<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Client>> {
         let nothing = tower::service_fn(|request: http::Request<kube::client::Body>| async move {
             assert_eq!((request.method().as_str(), request.uri().path()), ("GET", "/api/v1/nodes/wu1"));
             let body = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","code":404,"reason":"NotFound","message":"not found"}"#;
             let response = http::Response::builder().status(404).body(http_body_util::Full::new(bytes::Bytes::from(body)));
             Ok::<_, std::convert::Infallible>(response.expect("a plain response"))
         });
-        Box::pin(async move { Ok(kube::Client::new(nothing, "default")) })
+        Box::pin(async move { Ok(Client::new(nothing, "default")) })
     }
 }
 

@@ -32,7 +32,7 @@ struct World {
     peers: Peers,
     _cache: tempfile::TempDir,
     /// Last, so that it ends after what talks to it.
-    _server: ApiServer,
+    server: ApiServer,
 }
 
 /// The world around the peer; `None`, said aloud, when it is not there.
@@ -55,12 +55,19 @@ fn world_with(server: ApiServer, artifacts: Option<&Path>) -> World {
     let cache = tempfile::tempdir().expect("a folder");
     let source = PinnedSource::new(cache.path(), artifacts.map(|folder| folder.display().to_string()), Arc::new(NoWeb));
     let peers = Peers::new(nodes, Arc::new(SystemClock::default())).with(access).with(Artifacts::new(source));
-    World { peers, _cache: cache, _server: server }
+    World { peers, _cache: cache, server }
 }
 
 impl World {
     async fn plan(&self, script: &str) -> Plan {
         planned(script, &self.peers).await
+    }
+
+    /// A client that somebody else uses.
+    async fn by_hand(&self) -> kube::Client {
+        let kubeconfig = kube::config::Kubeconfig::read_from(&self.server.kubeconfig).expect("a kubeconfig");
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await;
+        kube::Client::try_from(config.expect("a configuration")).expect("a client")
     }
 
     async fn run(&self, script: &str) {
@@ -84,7 +91,7 @@ async fn a_manifest_is_kept_and_its_drift_shown() {
     world.run(&two).await;
     assert_eq!(world.plan(&two).await.changes(), 0);
 
-    let objects = world.peers.get::<Arc<dyn KubernetesAccess>>().expect("an access").open("cu1").await.expect("a client");
+    let objects = world.by_hand().await;
     let maps: kube::Api<k8s_openapi::api::core::v1::ConfigMap> = kube::Api::namespaced(objects, "kthw-test");
     let by_hand = kube::api::Patch::Merge(serde_json::json!({"data": {"text": "by hand", "more": "x"}}));
     maps.patch("motd", &kube::api::PatchParams::default(), &by_hand).await.expect("patched");
@@ -115,7 +122,7 @@ async fn calico_is_kept() {
 async fn a_node_is_waited_for_until_it_is_ready() {
     let Some(world) = world() else { return };
     let script = "kubernetes::node_ready(cluster, cluster.workers[0]);";
-    let client = world.peers.get::<Arc<dyn KubernetesAccess>>().expect("an access").open("cu1").await.expect("a client");
+    let client = world.by_hand().await;
     let nodes: kube::Api<k8s_openapi::api::core::v1::Node> = kube::Api::all(client);
     let _ = nodes.delete("wu1", &kube::api::DeleteParams::default()).await;
     assert_eq!(shown(&world.plan(script).await), "+ kubernetes.node_ready/wu1\n    ready: true");
@@ -157,7 +164,7 @@ async fn a_kubeconfig_file_leads_there_directly() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let file = kubeconfig_for(&server, &server.address);
     let client = FileAccess::new(file.path()).open("any").await.expect("a client");
-    client.apiserver_version().await.expect("an answer");
+    client.resources("v1").await.expect("an answer");
 }
 
 #[tokio::test]
@@ -167,6 +174,6 @@ async fn a_server_whose_certificate_has_another_name_is_refused() {
     let kubeconfig = std::fs::read_to_string(kubeconfig_for(&server, "someone-else.example:6443").path()).expect("read");
     let access = NodeAccess::new(Arc::new(OneNode { kubeconfig }), Arc::new(ToPeer(server.address.clone())));
     let client = access.open("cu1").await.expect("a client");
-    let error = client.apiserver_version().await.expect_err("refused");
+    let error = client.resources("v1").await.expect_err("refused");
     assert!(format!("{error:?}").contains("NotValidForName"), "{error:?}");
 }

@@ -2,7 +2,7 @@
 mod support;
 
 use kthw_engine::{BoxFuture, Peers, Result, SystemClock};
-use kthw_stdlib::world::KubernetesAccess;
+use kthw_stdlib::{kubernetes::Client, world::KubernetesAccess};
 use kube::client::Body;
 use serde_json::{Value, json};
 use std::{
@@ -61,7 +61,7 @@ impl Api {
 }
 
 impl KubernetesAccess for Api {
-    fn open<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<kube::Client>> {
+    fn open<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Client>> {
         let api = self.clone();
         let service = tower::service_fn(move |request: http::Request<Body>| {
             let api = api.clone();
@@ -73,7 +73,7 @@ impl KubernetesAccess for Api {
                 Ok::<_, Infallible>(http::Response::builder().status(status).body(body).expect("a plain response"))
             }
         });
-        Box::pin(async move { Ok(kube::Client::new(service, "default")) })
+        Box::pin(async move { Ok(Client::new(service, "default")) })
     }
 }
 

@@ -110,9 +110,9 @@ async fn a_silent_agent_is_said_aloud() {
     assert!(heard.contains("the SSH host key at 10.10.10.116 will be taken on first use"), "{heard}");
     assert_eq!(pve.pinned(), 2, "the others' keys are pinned");
     pve.control(json!({"eval": "pve.failures.clear()"})).await;
-    // Later it answers, or another computer knows no keys: they are read when planning.
+    // Later it answers, or another computer knows no keys: they are read when planning, and believed; `ssh.node` keeps them.
     pve.plan(&peers, &workspace(json!({}))).await.unwrap();
-    assert_eq!(pve.pinned(), 3);
+    assert_eq!((pve.believed(), pve.pinned()), (3, 2));
 }
 
 /// Says of the first clone that it failed because of a lock, although it went well.

@@ -1,5 +1,5 @@
 //! The law of resources against a real sshd: plan writes nothing; run; plan again is all `=`.
-use kthw_engine::{Evaluated, Peers, Plan, Recipe, Report, RunOptions, Source, SystemClock, evaluate, plan, run, silent};
+use kthw_engine::{Evaluated, Peers, Plan, Recipe, Report, RunOptions, Source, SystemClock, evaluate, plan, plan_for_run, run, silent};
 use kthw_peers::{SSH_KEYGEN, SSHD, ask, make_key, start_sshd};
 use kthw_stdlib::{
     Dynamic, script_engine,
@@ -53,10 +53,18 @@ impl World {
 
     /// Peers as a new process would have them.
     fn peers(&self) -> Peers {
-        let known = KnownHosts::open(self.folder.path().join("known_hosts")).expect("readable");
+        let known = self.known_hosts();
         let key = fs::read_to_string(self.folder.path().join("host.pub")).expect("a key");
         let address = self.workspace.nodes[0].address.into();
-        known.pin("cu1", address, self.workspace.ssh.port, &key).expect("pinned");
+        known.learn_vouched(address, self.workspace.ssh.port, &key).expect("a key");
+        self.peers_knowing(known)
+    }
+
+    fn known_hosts(&self) -> KnownHosts {
+        KnownHosts::open(self.folder.path().join("known_hosts")).expect("readable")
+    }
+
+    fn peers_knowing(&self, known: KnownHosts) -> Peers {
         let secrets = Secrets::from_values("secrets", [("app.key", kthw_engine::Secret::new("s3cret\n"))]);
         Peers::new(Arc::new(SshNodes::new(self.workspace.clone(), known)), Arc::new(SystemClock::default())).with(secrets)
     }
@@ -71,12 +79,12 @@ impl World {
     }
 
     async fn plan(&self, script: &str) -> Plan {
-        plan(&self.evaluated(script), &self.peers(), &silent()).await.expect("a plan")
+        plan_for_run(&self.evaluated(script), &self.peers(), &silent()).await.expect("a plan")
     }
 
     async fn run(&self, script: &str) -> Report {
         let peers = self.peers();
-        let plan = plan(&self.evaluated(script), &peers, &silent()).await.expect("a plan");
+        let plan = plan_for_run(&self.evaluated(script), &peers, &silent()).await.expect("a plan");
         run(plan, &peers, &silent(), &RunOptions::default()).await
     }
 
@@ -116,7 +124,7 @@ for node in cluster.nodes {
     for name in ["a", "b", "c"] {
         ssh::command(node, name, #{ run: ["sh", "-c", `echo ${name} > '${made}/made ${name}'`], creates: `${made}/made ${name}` });
     }
-    ssh::script(node, "last", #{ check: `test -e '${made}/last'`, apply: `cat '${made}/made a' > '${made}/last'` });
+    ssh::script(node, "last", #{ check: `test -e '${made}/last'`, apply: `cat '${made}/made a' > '${made}/last'`, reads: true });
 }
 "#;
 
@@ -146,6 +154,20 @@ async fn twenty_tasks_settle_in_one_look() {
     assert_eq!((repaired.changed(), repaired.failures.len()), (1, 0));
     assert!(world.execs() - before <= 2, "one look, one change");
     assert_eq!(world.plan(TWENTY).await.changes(), 0);
+}
+
+#[tokio::test]
+async fn a_key_that_was_taken_as_it_came_is_kept_with_the_first_change_and_not_by_a_plan() {
+    let Some(mut world) = World::start("127.0.0.68") else { return };
+    Arc::get_mut(&mut world.workspace).expect("nobody else has it").proxmox = None;
+    let (known, pins) = (world.known_hosts(), world.folder.path().join("known_hosts"));
+    let (peers, declared) = (world.peers_knowing(known.clone()), world.evaluated(TWENTY));
+    let planned = plan(&declared, &peers, &silent()).await.expect("a plan");
+    assert!(planned.changes() == 20 && !pins.exists(), "a plan looks, and keeps nothing");
+    let report = run(planned, &peers, &silent(), &RunOptions::default()).await;
+    assert!(report.failures.is_empty(), "{:?}", report.failures);
+    let text = fs::read_to_string(&pins).expect("kept");
+    assert!(known.is_pinned(world.workspace.nodes[0].address.into(), world.workspace.ssh.port) && text.lines().count() == 1, "{text}");
 }
 
 #[tokio::test]

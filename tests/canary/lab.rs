@@ -6,7 +6,7 @@ use super::{
 use crate::support::root;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kthw_engine::{
-    BoxFuture, Evaluated, Events, Peers, Permit, Recipe, Report, Result, RunOptions, Secret, Source, evaluate,
+    BoxFuture, Effect, Evaluated, Events, Peers, Recipe, Report, Result, RunOptions, Secret, Source, evaluate,
     node::{Action, Block, BlockOutcome, Content, Finding, Nodes, Output, Probe},
     plan, run,
 };
@@ -81,13 +81,13 @@ impl Nodes for Ears {
         &'a self,
         node: &'a str,
         batch: &'a [Block],
-        permit: &'a Permit,
+        effect: &'a Effect,
         started: &'a (dyn Fn(usize) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
         batch.iter().for_each(|block| self.hear(format!("{:?}", block.guard)));
         batch.iter().flat_map(|block| &block.actions).for_each(|action| self.hear_action(action));
         if self.manner != Manner::Echo {
-            return self.inner.change(node, batch, permit, started);
+            return self.inner.change(node, batch, effect, started);
         }
         Box::pin(async move {
             let failed = |block: &Block| {
@@ -98,12 +98,16 @@ impl Nodes for Ears {
         })
     }
 
-    fn act<'a>(&'a self, node: &'a str, action: &'a Action, permit: &'a Permit) -> BoxFuture<'a, Result<Output>> {
+    fn keep_host_key<'a>(&'a self, node: &'a str, effect: &'a Effect) -> BoxFuture<'a, Result<()>> {
+        self.inner.keep_host_key(node, effect)
+    }
+
+    fn act<'a>(&'a self, node: &'a str, action: &'a Action, effect: &'a Effect) -> BoxFuture<'a, Result<Output>> {
         self.hear_action(action);
         match (self.manner, action) {
             (Manner::Echo, action) if self.echo(action).is_some() => Box::pin(async { Ok(self.echo(action).unwrap_or_default()) }),
             (Manner::Forget, Action::Write { content: Content::Secret(_), .. }) => Box::pin(async { Ok(Output::default()) }),
-            _ => self.inner.act(node, action, permit),
+            _ => self.inner.act(node, action, effect),
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     error::{Error, Result},
     id::Id,
 };
+use std::collections::HashSet;
 
 /// Which part of a plan a run may change.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +54,8 @@ impl Plan {
         }
         // Why something chosen is unknown may lie in what is left out.
         if !any_unknown {
-            self.failures.retain(|(id, _)| self.planned.iter().any(|one| one.chosen && one.id == *id));
+            let chosen: HashSet<&Id> = self.planned.iter().filter(|one| one.chosen).map(|one| &one.id).collect();
+            self.failures.retain(|(id, _)| chosen.contains(id));
         }
         Ok(self)
     }
@@ -72,7 +74,7 @@ impl Plan {
                             below.push(need);
                             continue;
                         }
-                        Change::Create(_) => "does not exist yet",
+                        Change::Create(_) if *hides => "does not exist yet",
                         Change::Refused(_) if *hides => "is refused",
                         _ if *hides => "is not ready yet",
                         _ => continue,

@@ -1,16 +1,19 @@
 //! The looks of a plan: one exec for everything on a node, one read for everything else.
-use super::planning::{Found, Task};
+use super::{
+    Asking,
+    planning::{Found, Task},
+};
 use crate::{
     error::Result,
     event::{Events, reporting},
     id::Id,
-    node::Finding,
+    node::{Finding, Probe},
     order::{Item, Order},
     peers::Peers,
 };
 
 /// Does one look. A failure is part of what was found.
-pub(super) async fn look(task: Task, order: &Order, peers: &Peers, events: &Events) -> Found {
+pub(super) async fn look(task: Task, order: &Order, peers: &Peers, events: &Events, asking: Asking) -> Found {
     match task {
         Task::Read(one) => {
             let item = &order.items[one];
@@ -18,7 +21,8 @@ pub(super) async fn look(task: Task, order: &Order, peers: &Peers, events: &Even
         }
         Task::Node(node) => {
             let members = &order.nodes[node];
-            Found::Node(node, read_node(&members.node, &members.items, &order.items, peers, events).await)
+            let may_ask = |query: &[Probe]| query.iter().all(|probe| asking.allows(probe));
+            Found::Node(node, ask_node(&members.node, &members.items, &order.items, peers, events, may_ask).await)
         }
     }
 }
@@ -34,9 +38,22 @@ pub(crate) async fn read_node(
     peers: &Peers,
     events: &Events,
 ) -> Result<Vec<(usize, Vec<Finding>)>> {
-    let queries: Vec<_> = members.iter().map(|one| items[*one].step.query()).collect();
-    let probes: Vec<_> = queries.iter().flatten().cloned().collect();
+    ask_node(node, members, items, peers, events, |_| true).await
+}
+
+/// As [`read_node`], without the resources whose query `may_ask` denies; there is no answer about those.
+async fn ask_node(
+    node: &str,
+    members: &[usize],
+    items: &[Item],
+    peers: &Peers,
+    events: &Events,
+    may_ask: impl Fn(&[Probe]) -> bool,
+) -> Result<Vec<(usize, Vec<Finding>)>> {
+    let queries = members.iter().map(|one| (*one, items[*one].step.query()));
+    let queries: Vec<_> = queries.filter(|(_, query)| may_ask(query)).collect();
+    let probes: Vec<_> = queries.iter().flat_map(|(_, query)| query).cloned().collect();
     let first = members.first().map_or_else(|| Id::new("node", node), |one| items[*one].id.clone());
     let mut findings = reporting(first, events.clone(), peers.nodes().read(node, &probes)).await?.into_iter();
-    Ok(members.iter().zip(queries).map(|(one, query)| (*one, findings.by_ref().take(query.len()).collect())).collect())
+    Ok(queries.into_iter().map(|(one, query)| (one, findings.by_ref().take(query.len()).collect())).collect())
 }

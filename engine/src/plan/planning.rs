@@ -1,5 +1,6 @@
 //! Decides about one resource after the other, each as soon as all that it needs is decided.
 use crate::{
+    absent::Presence,
     change::{Change, Refusal},
     error::{Error, Kind, Result},
     field::Field,
@@ -51,6 +52,8 @@ struct Entry {
     decided: Option<Decided>,
     /// The resource because of which this one is unknown.
     because_of: Option<usize>,
+    /// Whether it decides for what lives inside of it, which is not there, or goes or stays with it.
+    decides_inside: bool,
 }
 
 /// How far the look at a node is.
@@ -94,6 +97,9 @@ impl<'a> Planning<'a> {
 
     fn turn(&mut self, one: usize) -> Result<Option<Task>> {
         let item = &self.order.items[one];
+        if item.presence != Presence::Present && self.is_settled_by_its_needs(one) {
+            return Ok(None);
+        }
         if let Some(unknown) = item.needs.iter().find(|need| self.hides(**need) && self.is_not_known(**need)) {
             self.decide_unknown_because_of(one, *unknown);
             return Ok(None);
@@ -116,6 +122,19 @@ impl<'a> Planning<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// Decides about something that is to be absent, if what holds it says enough: it goes with that, or was never there.
+    fn is_settled_by_its_needs(&mut self, one: usize) -> bool {
+        let item = &self.order.items[one];
+        let decided = item.needs.iter().any(|need| self.entries[*need].decides_inside);
+        let not_made = item.needs.iter().any(|need| matches!(self.change(*need), Some(Change::Create(_))) && self.hides(*need));
+        self.entries[one].decides_inside = decided || not_made;
+        let settled = decided || not_made || item.presence == Presence::Stays;
+        if settled {
+            self.decide(one, Change::None, Seen::No);
+        }
+        settled
     }
 
     /// Notes what a look found.
@@ -161,7 +180,7 @@ impl<'a> Planning<'a> {
         let why = error.to_string();
         let change = match error.kind() {
             Kind::Usage | Kind::Recipe => return Err(error),
-            Kind::Peer | Kind::Settle => Change::Unknown(why),
+            Kind::Peer | Kind::Settle | Kind::Stopped => Change::Unknown(why),
             Kind::Refused => {
                 let next = error.diagnostic().help().map(|help| help.to_string()).unwrap_or_default();
                 Change::Refused(Refusal { why, next, fields: Vec::new() })
@@ -174,7 +193,10 @@ impl<'a> Planning<'a> {
 
     fn understand(&mut self, one: usize) -> Result<()> {
         let step = &self.order.items[one].step;
-        let findings = self.entries[one].findings.take().unwrap_or_default();
+        let Some(findings) = self.entries[one].findings.take() else {
+            self.decide_asked_later(one);
+            return Ok(());
+        };
         match step.understand(&findings) {
             Ok(live) => {
                 let change = step.diff(live.as_ref());
@@ -182,6 +204,19 @@ impl<'a> Planning<'a> {
                 Ok(())
             }
             Err(error) => self.decide_failed(one, error),
+        }
+    }
+
+    /// Decides about something that only a command of the recipe's author can tell, which is not run while planning. It may be done
+    /// already, so what needs it is judged by what is there now.
+    fn decide_asked_later(&mut self, one: usize) {
+        let mut change = self.order.items[one].step.diff(None);
+        if let Change::Create(fields) = &mut change {
+            fields.push(asked_later());
+        }
+        self.decide(one, change, Seen::No);
+        if let Some(decided) = &mut self.entries[one].decided {
+            decided.hides = false;
         }
     }
 
@@ -215,7 +250,7 @@ impl<'a> Planning<'a> {
         self.decide(one, Change::Unknown(format!("{} is {word}", self.order.items[root].id)), Seen::No);
     }
 
-    fn decide(&mut self, one: usize, mut change: Change, seen: Seen) {
+    fn decide(&mut self, one: usize, mut change: Change, mut seen: Seen) {
         let item = &self.order.items[one];
         if change.is_none() {
             let moves = |cause: &&usize| self.change(**cause).is_some_and(|change| !matches!(change, Change::None | Change::Refused(_)));
@@ -233,6 +268,14 @@ impl<'a> Planning<'a> {
             Change::Refused(_) => matches!(seen, Seen::No) || item.step.hides_dependents(&change),
             change => item.step.hides_dependents(change),
         };
+        if item.presence == Presence::Absent && item.step.holds_dependents() {
+            self.entries[one].decides_inside |= !matches!(change, Change::Unknown(_));
+        }
+        // What was found of something that is as wanted is asked for by nobody, and a plan may hold very many of it. What opens a node tells
+        // of the node itself (`Plan::answers`), and there is one of it on each.
+        if let (Change::None, Seen::OnNode(findings), false) = (&change, &mut seen, item.opens_node) {
+            *findings = Vec::new();
+        }
         self.entries[one].decided = Some(Decided { change, hides, seen });
         self.readiness.done(one);
     }
@@ -254,6 +297,11 @@ impl<'a> Planning<'a> {
         let decided = self.entries.into_iter().map(|entry| entry.decided.expect("resources that wait for each other were refused before"));
         (decided.collect(), self.failures)
     }
+}
+
+/// The field that shows that it is not known yet whether there is something to do.
+fn asked_later() -> Field {
+    Field::new("if", "its own check says so, which is asked at its turn")
 }
 
 /// The field that shows why something acts although it is as wanted itself.

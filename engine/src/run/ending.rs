@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     change::Change,
-    error::Error,
+    error::{Error, Kind},
     event::{Event, Outcome},
 };
 use std::time::Duration;
@@ -29,6 +29,11 @@ impl Schedule<'_> {
                 match ended {
                     Ok(Change::None) => self.end(one, Outcome::Unchanged),
                     Ok(change) => self.end(one, Outcome::Changed { change: change.word().into() }),
+                    // Not a failure: nothing was tried that did not work.
+                    Err(error) if error.kind() == Kind::Stopped => {
+                        self.over(one, Outcome::Skipped { because: error.to_string() });
+                        self.fall(one);
+                    }
                     Err(error) => self.fail(one, error),
                 }
             }
@@ -178,7 +183,7 @@ impl Schedule<'_> {
         }
     }
 
-    pub fn report(self, took: Duration, stopped: bool) -> Report {
+    pub fn report(self, stopped: bool) -> Report {
         let items = &self.order.items;
         let outcomes: Vec<_> = self
             .turns
@@ -190,6 +195,7 @@ impl Schedule<'_> {
             })
             .collect();
         let stopped = stopped && outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Skipped { .. }));
-        Report { outcomes, failures: self.failures.into_iter().map(|(one, error)| (items[one].id.clone(), error)).collect(), took, stopped }
+        let failures = self.failures.into_iter().map(|(one, error)| (items[one].id.clone(), error)).collect();
+        Report { outcomes, failures, took: Duration::ZERO, stopped, effects: 0 }
     }
 }

@@ -4,15 +4,20 @@ use super::{
     schedule::{Schedule, State, Task},
     settle::within_consent,
 };
-use crate::{change::Change, error::Result, event::Outcome, plan::refreshed_because, resource::Work};
+use crate::{absent::Presence, change::Change, error::Result, event::Outcome, node::Probe, plan::refreshed_because, resource::Work};
 
 impl Schedule<'_> {
     pub(super) fn on_node(&mut self, node: usize) -> Option<Task> {
         let order = self.order;
-        let members: Vec<usize> = order.nodes[node].items.iter().copied().filter(|one| self.is_waiting(*one)).collect();
+        let waiting = order.nodes[node].items.iter().copied().filter(|one| self.is_waiting(*one));
+        // What is removed goes in the opposite order.
+        let (mut members, going): (Vec<usize>, Vec<usize>) = waiting.partition(|one| order.items[*one].presence == Presence::Present);
+        members.extend(going.into_iter().rev());
         let unseen: Vec<usize> = members.iter().copied().filter(|one| !self.turns[*one].looked && !order.items[*one].opens_node).collect();
         if unseen.iter().any(|one| self.readiness.open(*one) == 0) {
-            return Some(Task::Read { node, members: unseen });
+            // A check that may change something is asked when it is its turn, not together with others.
+            let now = |one: &usize| self.readiness.open(*one) == 0 || !order.items[*one].step.query().iter().any(may_write);
+            return Some(Task::Read { node, members: unseen.into_iter().filter(now).collect() });
         }
         let mut batch = Batch::new(node);
         for one in members {
@@ -28,7 +33,9 @@ impl Schedule<'_> {
             }
             match self.work_of(one, &batch) {
                 Err(error) => self.fail(one, error),
-                Ok(None) => self.end(one, Outcome::Unchanged),
+                Ok(None) if self.readiness.open(one) == 0 => self.end(one, Outcome::Unchanged),
+                // It ends when what it waits for has: that may fail.
+                Ok(None) => batch.pass(one, &order.items[one]),
                 Ok(Some(Work::Actions(actions))) => {
                     if self.enters_lane(one) {
                         let findings = self.turns[one].findings.clone().unwrap_or_default();
@@ -50,8 +57,8 @@ impl Schedule<'_> {
     /// Whether everything that `one` waits for is settled or goes out before it in the same batch.
     fn edges_hold(&self, one: usize, batch: &Batch) -> bool {
         let open = self.readiness.open(one);
-        let inside = || self.order.items[one].edges.iter().filter(|edge| batch.members.contains(edge)).count();
-        open == 0 || open <= batch.members.len() && open == inside()
+        let inside = || self.order.items[one].edges.iter().filter(|edge| batch.holds(**edge)).count();
+        open == 0 || !batch.members.is_empty() && open == inside()
     }
 
     /// What has to be done to a resource, given what was last found; `None` when nothing.
@@ -75,4 +82,9 @@ impl Schedule<'_> {
         self.turns[one].doing = change.word();
         Ok((!change.is_none()).then(|| item.step.work(live.as_ref(), cause.is_some())))
     }
+}
+
+/// Whether looking may change something: only the author of the recipe could say that it does not, and did not.
+fn may_write(probe: &Probe) -> bool {
+    matches!(probe, Probe::Check { reads: false, .. })
 }

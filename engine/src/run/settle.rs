@@ -1,33 +1,34 @@
 //! The work itself: read at its turn, change, read back until it is as wanted.
 use super::{
-    batch::{Batch, describe},
+    batch::Batch,
     errors::{ActionFailed, DidNotSettle, MoreThanPlanned, NeverDone},
     schedule::{Consent, Done, Task},
 };
 use crate::{
     change::Change,
+    door::{Door, Intent, Permit},
     error::{Error, Kind, Result},
     event::{Event, Events, progress, reporting},
     node::{BlockOutcome, Finding},
     order::{Item, Order},
     peers::Peers,
-    permit::Permit,
     plan::read_node,
     resource::Live,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// The pauses between looks at something that was changed and is not yet as wanted: 15 s in all.
 const PATIENCE: [Duration; 5] =
     [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 
 /// Does one task. Never fails itself: failures are part of what it returns.
-pub(crate) async fn work(task: Task, order: &Order, peers: &Peers, permit: &Permit, events: &Events) -> Done {
+pub(crate) async fn work(task: Task, order: &Order, peers: &Peers, door: &Arc<Door>, events: &Events) -> Done {
     let items = &order.items;
     match task {
         Task::Alone { one, consent, unread } => {
             events(Event::Started { id: items[one].id.clone() });
-            let alone = alone(&items[one], &consent, unread, peers, permit);
+            let permit = door.permit(vec![items[one].id.clone()]);
+            let alone = alone(&items[one], &consent, unread, peers, &permit);
             Done::Alone { one, ended: reporting(items[one].id.clone(), events.clone(), alone).await }
         }
         Task::Read { node, members } => {
@@ -35,7 +36,7 @@ pub(crate) async fn work(task: Task, order: &Order, peers: &Peers, permit: &Perm
             Done::Read { node, members, found }
         }
         Task::Batch(batch) => {
-            let outcomes = change_node(&batch, order, peers, permit, events).await;
+            let outcomes = change_node(&batch, order, peers, door, events).await;
             Done::Batch { batch, outcomes }
         }
     }
@@ -101,7 +102,7 @@ pub(crate) enum Ended {
     Failed(Error),
 }
 
-async fn change_node(batch: &Batch, order: &Order, peers: &Peers, permit: &Permit, events: &Events) -> Vec<Ended> {
+async fn change_node(batch: &Batch, order: &Order, peers: &Peers, door: &Arc<Door>, events: &Events) -> Vec<Ended> {
     let (items, node) = (&order.items, order.nodes[batch.node].node.as_str());
     let started = |position: usize| {
         if let Some(one) = batch.members.get(position) {
@@ -109,9 +110,13 @@ async fn change_node(batch: &Batch, order: &Order, peers: &Peers, permit: &Permi
         }
     };
     let first = items[batch.members[0]].id.clone();
-    let sent = reporting(first, events.clone(), peers.nodes().change(node, &batch.blocks, permit, &started)).await;
-    let outcomes = match sent {
+    let permit = door.permit(batch.members.iter().map(|one| items[*one].id.clone()).collect());
+    let intent = Intent::on(node, batch.to_string());
+    let work = permit.effect(intent, async |effect| peers.nodes().change(node, &batch.blocks, effect, &started).await);
+    let outcomes = match reporting(first, events.clone(), work).await {
         Ok(outcomes) => outcomes,
+        // None of it was begun; the scheduler says why.
+        Err(error) if error.kind() == Kind::Stopped => return batch.members.iter().map(|_| Ended::Held).collect(),
         Err(error) => return broken(batch, error),
     };
     let mut ended = Vec::with_capacity(outcomes.len());
@@ -129,7 +134,7 @@ async fn change_node(batch: &Batch, order: &Order, peers: &Peers, permit: &Permi
             BlockOutcome::Moved(findings) => Ended::Moved(findings),
             BlockOutcome::Skipped => Ended::Held,
             BlockOutcome::Failed { action, output } => {
-                let what = batch.blocks[position].actions.get(action).map_or_else(|| "its change".into(), describe);
+                let what = batch.blocks[position].actions.get(action).map_or_else(|| "its change".into(), ToString::to_string);
                 Ended::Failed(Error::peer(ActionFailed { id: item.id.clone(), node: node.to_owned(), what, output }))
             }
         });

@@ -1,7 +1,9 @@
 //! The engine on a tiny world: plans, runs, and everything that may happen between the two.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod absent;
 mod converge;
+mod door;
 mod order;
 mod pace;
 mod tiny;

@@ -1,7 +1,7 @@
 //! What comes before what: circles, gates, and parts of a plan.
 use crate::tiny::{Recipes, World, engine, peers, phases, plan, run, told};
 use kthw_engine::{Choice, silent};
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 const STEPS: &str = r#"
     let first = tiny::step("first", #{});
@@ -128,4 +128,38 @@ async fn nothing_is_chosen_below_what_is_refused() {
     let choice = Choice { only: vec!["tiny.file/wu1/two".into()], nodes: vec![] };
     let error = plan(&phases(&[("machines", body)]), &peers(&world)).await.only(&choice).unwrap_err();
     assert_eq!(error.to_string(), "tiny.file/wu1/two needs tiny.machine/wu1, which is refused and is left out");
+}
+
+#[tokio::test]
+async fn a_failure_reaches_through_what_has_nothing_to_do() {
+    // On one node: /one fails, /two is as declared already, /three would be `kubeadm init`.
+    let body = r#"for path in ["/one", "/two", "/three", "/four"] { tiny::file("a", path, #{ content: "x" }); }"#;
+    for known_when_planning in [true, false] {
+        let world = Arc::new(World::default());
+        world.machines.lock().unwrap().insert("a".into(), 1);
+        world.broken.lock().unwrap().insert("/one".into());
+        if known_when_planning {
+            world.write("a", "/two", "x", 0o644);
+        }
+        let (peers, declared) = (peers(&world), phases(&[("one", body)]));
+        let planned = plan(&declared, &peers).await;
+        world.write("a", "/two", "x", 0o644);
+        let report = run(planned, &peers).await;
+        let ended = told(&report);
+        assert!(ended.contains("tiny.file/a/three: Skipped { because: \"tiny.file/a/one failed\" }"), "{ended}");
+        assert!(ended.contains("tiny.file/a/four: Skipped"), "{ended}");
+        assert!(world.log.lock().unwrap().is_empty(), "nothing behind it was done");
+    }
+}
+
+#[tokio::test]
+async fn what_has_nothing_to_do_does_not_cut_a_batch_in_two() {
+    let body = r#"for path in ["/one", "/two", "/three"] { tiny::file("a", path, #{ content: "x" }); }"#;
+    let world = Arc::new(World::default());
+    world.machines.lock().unwrap().insert("a".into(), 1);
+    world.write("a", "/two", "x", 0o644);
+    let (peers, declared) = (peers(&world), phases(&[("one", body)]));
+    let report = run(plan(&declared, &peers).await, &peers).await;
+    assert_eq!(report.changed(), 2);
+    assert_eq!(world.changes.load(Ordering::Relaxed), 1, "one exec");
 }

@@ -1,5 +1,5 @@
 //! How much happens at once: lanes, their end after a failure, and stopping.
-use crate::tiny::{World, peers, phases, plan, run, told};
+use crate::tiny::{At, Do, World, peers, phases, plan, run, told};
 use kthw_engine::{RunOptions, Stop, silent};
 use std::sync::{Arc, atomic::Ordering};
 
@@ -88,15 +88,11 @@ async fn a_run_that_is_asked_to_stop_begins_nothing_new() {
     let world = Arc::new(World::default());
     let body = r#"let a = tiny::step("a", #{}); tiny::step("b", #{ needs: [a] });"#;
     let (declared, peers) = (phases(&[("one", body)]), peers(&world));
-    let options = RunOptions { stop: Stop::default() };
-    let stop = options.stop.clone();
-    let events: kthw_engine::Events = Arc::new(move |event| {
-        if matches!(event, kthw_engine::Event::Started { .. }) {
-            stop.ask();
-        }
-    });
+    let stop = Stop::default();
+    let ledger = Arc::new(At { number: 1, action: Do::Stop(stop.clone()) });
+    let options = RunOptions { stop, ledger, ..RunOptions::default() };
     let planned = kthw_engine::plan(&declared, &peers, &silent()).await.unwrap();
-    let report = kthw_engine::run(planned, &peers, &events, &options).await;
+    let report = kthw_engine::run(planned, &peers, &silent(), &options).await;
     assert!(report.stopped);
     expect_test::expect![[r#"
         tiny.step/a: Changed { change: "create" }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use kthw_engine::{BoxFuture, Error, Result};
-use kthw_stdlib::{workspace::Workspace, world::KubernetesAccess};
+use kthw_stdlib::{kubernetes::Client, workspace::Workspace, world::KubernetesAccess};
 use kube::client::Body;
 
 /// Opens the API of the cluster that a node belongs to.
@@ -20,7 +20,7 @@ impl LabKubernetes {
         Self { nodes: LabNodes::new(world.clone(), workspace), world }
     }
 
-    async fn client(&self, node: &str) -> Result<kube::Client> {
+    async fn client(&self, node: &str) -> Result<Client> {
         let found = self.nodes.on(node, |host| {
             let number = host.machine.cluster.filter(|_| host.machine.files.exists("/etc/kubernetes/admin.conf"))?;
             super::answers_on(host.state, number, &host.key, &host.machine).then_some(number)
@@ -28,12 +28,12 @@ impl LabKubernetes {
         let Some(number) = found.await? else { return Err(Error::peer(NoApi { node: node.to_owned() })) };
         let world = self.world.clone();
         let service = tower::service_fn(move |request: http::Request<Body>| send(world.clone(), number, request));
-        Ok(kube::Client::new(service, "default"))
+        Ok(Client::new(service, "default"))
     }
 }
 
 impl KubernetesAccess for LabKubernetes {
-    fn open<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<kube::Client>> {
+    fn open<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<Client>> {
         Box::pin(self.client(node))
     }
 }

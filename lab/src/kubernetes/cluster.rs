@@ -1,11 +1,12 @@
 //! What a Kubernetes cluster consists of: objects, members, bootstrap tokens.
+use super::members::{Member, Members};
 use crate::{
     node::{Machine, containerd_version},
     state::{fingerprint, rfc3339},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Bound};
 
 /// A cluster.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -19,26 +20,13 @@ pub struct Cluster {
     /// The number of the last change; `resourceVersion` of objects.
     pub revision: u64,
     /// Machines by node name.
-    pub members: BTreeMap<String, Member>,
+    pub members: Members,
     /// Bootstrap tokens by id.
     pub tokens: BTreeMap<String, Token>,
     /// Objects by [`key`].
     pub objects: BTreeMap<String, Object>,
     /// Since when a pod network is wanted and can be had, in virtual milliseconds.
     pub network_ms: Option<u64>,
-}
-
-/// A machine in a cluster.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Member {
-    /// The machine's key.
-    pub machine: String,
-    /// Whether it runs an API server.
-    pub control_plane: bool,
-    /// When it joined, in virtual milliseconds.
-    pub joined_ms: u64,
-    /// When its kubelet was last seen.
-    pub seen_ms: u64,
 }
 
 /// A bootstrap token.
@@ -72,20 +60,28 @@ impl Cluster {
         Self { ca_hash: ca_hash.into(), version: version.into(), endpoint: endpoint.into(), ..Self::default() }
     }
 
-    /// What kubeadm puts into a new cluster.
-    pub(crate) fn begin(&mut self, name: &str, networking: &Value, unix_s: u64) {
+    /// What an API server puts into a new cluster.
+    pub(crate) fn begin(&mut self, unix_s: u64) {
         for namespace in ["default", "kube-node-lease", "kube-public", "kube-system"] {
             let labels = json!({ "kubernetes.io/metadata.name": namespace });
             self.insert("", "namespaces", json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace, "labels": labels }, "status": { "phase": "Active" } }), unix_s);
         }
+        self.insert("", "services", json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "kubernetes", "namespace": "default" }, "spec": { "ports": [{ "port": 443, "protocol": "TCP" }] } }), unix_s);
+    }
+
+    /// A ConfigMap of kubeadm.
+    pub(crate) fn add_config_map(&mut self, namespace: &str, name: &str, data: Value, unix_s: u64) {
+        let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name, "namespace": namespace }, "data": data });
+        self.insert("", "configmaps", object, unix_s);
+    }
+
+    /// kubeadm's own configuration, for whoever joins.
+    pub(crate) fn kubeadm_configuration(&self, name: &str, networking: &Value) -> Value {
         let configuration = format!(
             "apiVersion: kubeadm.k8s.io/v1beta4\nclusterName: {name}\ncontrolPlaneEndpoint: {}\nkind: ClusterConfiguration\nkubernetesVersion: v{}\nnetworking: {networking}\n",
             self.endpoint, self.version
         );
-        let data = json!({ "ClusterConfiguration": configuration });
-        self.insert("", "configmaps", json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "kubeadm-config", "namespace": "kube-system" }, "data": data }), unix_s);
-        self.insert("", "configmaps", json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "cluster-info", "namespace": "kube-public" }, "data": {} }), unix_s);
-        self.insert("", "services", json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "kubernetes", "namespace": "default" }, "spec": { "ports": [{ "port": 443, "protocol": "TCP" }] } }), unix_s);
+        json!({ "ClusterConfiguration": configuration })
     }
 
     /// An addon of kubeadm: `coredns` or `kube-proxy`.
@@ -102,19 +98,32 @@ impl Cluster {
         } else {
             object["spec"]["template"]["spec"]["hostNetwork"] = json!(true);
         }
+        self.add_config_map("kube-system", name, json!({}), unix_s);
         self.insert("apps", plural, object, unix_s);
+        if name == "coredns" {
+            let service = json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "kube-dns", "namespace": "kube-system" }, "spec": { "ports": [{ "port": 53, "protocol": "UDP" }] } });
+            self.insert("", "services", service, unix_s);
+        }
+    }
+
+    /// Marks a node as a control plane.
+    pub(crate) fn mark_control_plane(&mut self, name: &str) {
+        const ROLE: &str = "node-role.kubernetes.io/control-plane";
+        let Some(node) = self.objects.get_mut(&key("", "nodes", "", name)) else { return };
+        node.value["metadata"]["labels"][ROLE] = json!("");
+        if let Some(taints) = node.value["spec"]["taints"].as_array_mut()
+            && !taints.iter().any(|taint| taint["key"] == ROLE)
+        {
+            taints.push(json!({ "key": ROLE, "effect": "NoSchedule" }));
+        }
     }
 
     /// Makes a machine a node. A node of that name that was there before is taken over, as kubeadm does.
     pub(crate) fn join(&mut self, name: &str, machine_key: &str, machine: &Machine, control_plane: bool, now_ms: u64, unix_s: u64) {
         let member = Member { machine: machine_key.to_owned(), control_plane, joined_ms: now_ms, seen_ms: now_ms };
-        self.members.insert(name.to_owned(), member);
-        let mut labels = json!({ "kubernetes.io/arch": "amd64", "kubernetes.io/hostname": name, "kubernetes.io/os": "linux" });
-        let mut taints = vec![json!({ "key": "node.kubernetes.io/not-ready", "effect": "NoSchedule" })];
-        if control_plane {
-            labels["node-role.kubernetes.io/control-plane"] = json!("");
-            taints.push(json!({ "key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule" }));
-        }
+        self.members.insert(name, member);
+        let labels = json!({ "kubernetes.io/arch": "amd64", "kubernetes.io/hostname": name, "kubernetes.io/os": "linux" });
+        let taints = json!([{ "key": "node.kubernetes.io/not-ready", "effect": "NoSchedule" }]);
         let kubelet = machine.packages.get("kubelet").map(|package| package.version.split('-').next().unwrap_or_default().to_owned());
         let addresses = json!([{ "type": "InternalIP", "address": machine.ip() }, { "type": "Hostname", "address": name }]);
         let info = json!({
@@ -138,9 +147,21 @@ impl Cluster {
         }
     }
 
+    /// The objects whose key begins so, found without a look at all others.
+    pub(crate) fn beginning(&self, begins: impl Into<String>) -> impl Iterator<Item = (&String, &Object)> {
+        let begins = begins.into();
+        let from = (Bound::Included(begins.as_str()), Bound::Unbounded);
+        self.objects.range::<str, _>(from).take_while(move |(key, _)| key.starts_with(&begins))
+    }
+
     /// Whether a node of this name is there and Ready.
     pub(crate) fn is_node_ready(&self, name: &str) -> bool {
         self.objects.get(&key("", "nodes", "", name)).is_some_and(|node| has_condition(&node.value, "Ready"))
+    }
+
+    /// Whether there is such an object of the core group.
+    pub(crate) fn has(&self, plural: &str, namespace: &str, name: &str) -> bool {
+        self.objects.contains_key(&key("", plural, namespace, name))
     }
 
     /// Puts an object there, with the metadata that a server adds.

@@ -1,11 +1,11 @@
 //! What a cluster's controllers, operators and kubelets would do: conditions become true as virtual time passes.
-use super::cluster::{Cluster, has_condition, key};
+use super::cluster::{Cluster, Object, has_condition, key};
 use crate::{
     node::Machine,
     state::{State, rfc3339},
 };
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A definition is established after so long.
 const ESTABLISH_MS: u64 = 500;
@@ -17,45 +17,76 @@ const REPORT_MS: u64 = 5_000;
 const NETWORK_MS: u64 = 20_000;
 /// A kubelet that was not seen for so long is taken for lost.
 const LOST_MS: u64 = 40_000;
+/// How the keys of nodes begin.
+const NODES: &str = "|nodes||";
 
-/// Brings the status of every object of a cluster up to now.
-pub(crate) fn run(state: &mut State, number: usize) {
+/// What a request looks at, and what therefore has to be up to date. A cluster of thousands of nodes is asked for one of them most of the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum View<'r> {
+    /// One node.
+    Node(&'r str),
+    /// All nodes, or what depends on how many of them are Ready.
+    Nodes,
+    /// Nothing that depends on nodes.
+    Rest,
+}
+
+impl<'r> View<'r> {
+    /// What a request to this path looks at.
+    pub fn of(path: &'r str) -> Self {
+        let mut segments = path.trim_matches('/').split('/');
+        match [(); 4].map(|()| segments.next()) {
+            [Some("api"), Some("v1"), Some("nodes"), Some(name)] => Self::Node(name),
+            [Some("api"), Some("v1"), Some("nodes"), None] | [Some("apis"), Some("apps"), ..] => Self::Nodes,
+            _ => Self::Rest,
+        }
+    }
+}
+
+/// Brings the status of the objects that a request looks at up to now.
+pub(crate) fn run(state: &mut State, number: usize, view: View) {
+    if let View::Node(name) = view {
+        return run_node(state, number, name);
+    }
     let (now_ms, unix_s) = (state.now_ms, state.unix_s());
     let stamp = rfc3339(unix_s);
     let (clusters, machines) = (&mut state.clusters, &state.machines);
     let Some(cluster) = clusters.get_mut(number) else { return };
-    let names: Vec<String> = cluster.members.keys().cloned().collect();
-    let own_network: BTreeSet<String> = names.into_iter().filter(|name| hear(cluster, machines, number, name, now_ms)).collect();
+    // The token cleaner of kube-controller-manager.
+    cluster.tokens.retain(|_, token| token.ends_ms > now_ms);
     definitions(cluster, now_ms, &stamp);
-    workloads(cluster, now_ms, &stamp);
     network(cluster, now_ms, unix_s, &stamp);
-    let nodes: Vec<String> = cluster.objects.keys().filter_map(|key| key.strip_prefix("|nodes||").map(str::to_owned)).collect();
-    nodes.iter().for_each(|name| node(cluster, now_ms, &stamp, name, own_network.contains(name)));
-    workloads(cluster, now_ms, &stamp);
+    if view == View::Nodes {
+        let names: Vec<String> = cluster.beginning(NODES).map(|(key, _)| key[NODES.len()..].to_owned()).collect();
+        for name in names {
+            let own_network = hear(cluster, machines, number, &name, now_ms);
+            node(cluster, now_ms, &stamp, &name, own_network);
+        }
+        workloads(cluster, now_ms, &stamp);
+    }
 }
 
-/// Brings the status of one node up to now, for somebody who asks for nothing else.
+/// Brings the status of one node up to now.
 pub(crate) fn run_node(state: &mut State, number: usize, name: &str) {
-    let (now_ms, stamp) = (state.now_ms, rfc3339(state.unix_s()));
+    let (now_ms, unix_s) = (state.now_ms, state.unix_s());
+    let stamp = rfc3339(unix_s);
     let (clusters, machines) = (&mut state.clusters, &state.machines);
-    match clusters.get_mut(number) {
-        // Whether there is a pod network depends on everything else.
-        Some(cluster) if cluster.network_ms.is_some() => {
-            let own_network = hear(cluster, machines, number, name, now_ms);
-            node(cluster, now_ms, &stamp, name, own_network);
-        }
-        _ => run(state, number),
+    let Some(cluster) = clusters.get_mut(number) else { return };
+    if cluster.network_ms.is_none() {
+        network(cluster, now_ms, unix_s, &stamp);
     }
+    let own_network = hear(cluster, machines, number, name, now_ms);
+    node(cluster, now_ms, &stamp, name, own_network);
 }
 
 /// Lets the kubelet of a member report; returns whether the member has a network of its own.
 fn hear(cluster: &mut Cluster, machines: &BTreeMap<String, Machine>, number: usize, name: &str, now_ms: u64) -> bool {
-    let Some(member) = cluster.members.get_mut(name) else { return false };
+    let Some(member) = cluster.members.get(name) else { return false };
     let alive = |machine: &&Machine| {
         machine.running && machine.cluster == Some(number) && now_ms >= machine.ssh_from_ms && machine.runs("kubelet.service")
     };
     let Some(machine) = machines.get(&member.machine).filter(alive) else { return false };
-    member.seen_ms = now_ms.max(member.seen_ms);
+    cluster.members.seen(name, now_ms);
     !machine.files.names("/etc/cni/net.d").is_empty()
 }
 
@@ -86,7 +117,7 @@ fn set_condition(value: &mut Value, name: &str, status: &str, reason: &str, mess
 }
 
 fn keys(cluster: &Cluster, begins: &str, now_ms: u64, age_ms: u64) -> Vec<String> {
-    let old = cluster.objects.iter().filter(|(key, object)| key.starts_with(begins) && now_ms >= object.made_ms + age_ms);
+    let old = cluster.beginning(begins).filter(|(_, object)| now_ms >= object.made_ms + age_ms);
     old.map(|(key, _)| key.clone()).collect()
 }
 
@@ -101,14 +132,11 @@ fn definitions(cluster: &mut Cluster, now_ms: u64, stamp: &str) {
 }
 
 fn workloads(cluster: &mut Cluster, now_ms: u64, stamp: &str) {
-    let nodes: Vec<&Value> =
-        cluster.objects.iter().filter(|(key, _)| key.starts_with("|nodes|")).map(|(_, object)| &object.value).collect();
-    let ready = nodes.iter().filter(|node| has_condition(node, "Ready")).count() as u64;
-    let all = nodes.len() as u64;
+    let count = |fits: fn(&Value) -> bool| cluster.beginning(NODES).filter(|(_, node)| fits(&node.value)).count() as u64;
+    let (all, ready) = (count(|_| true), count(|node| has_condition(node, "Ready")));
     for key in keys(cluster, "apps|", now_ms, START_MS) {
         set_status(cluster, &key, |value| {
-            let host_network = value.pointer("/spec/template/spec/hostNetwork") == Some(&json!(true));
-            let runs = if host_network { all } else { ready };
+            let runs = if on_host_network(value) { all } else { ready };
             let generation = value["metadata"]["generation"].clone();
             if value["kind"] == "DaemonSet" {
                 value["status"] = json!({ "observedGeneration": generation, "desiredNumberScheduled": all, "currentNumberScheduled": all,
@@ -130,12 +158,22 @@ fn workloads(cluster: &mut Cluster, now_ms: u64, stamp: &str) {
     }
 }
 
+/// Whether its pods need no pod network.
+fn on_host_network(workload: &Value) -> bool {
+    workload.pointer("/spec/template/spec/hostNetwork") == Some(&json!(true))
+}
+
+/// Whether a workload runs somewhere by now, whatever its status said when somebody last looked.
+fn is_running(cluster: &Cluster, workload: &Object, now_ms: u64) -> bool {
+    let may_run_on = |node: &Object| on_host_network(&workload.value) || has_condition(&node.value, "Ready");
+    now_ms >= workload.made_ms + START_MS && cluster.beginning(NODES).any(|(_, node)| may_run_on(node))
+}
+
 /// Calico: its operator runs and an Installation says what is wanted.
 fn network(cluster: &mut Cluster, now_ms: u64, unix_s: u64, stamp: &str) {
     let operator = cluster.objects.get(&key("apps", "deployments", "tigera-operator", "tigera-operator"));
     let installation = key("operator.tigera.io", "installations", "", "default");
-    let wanted =
-        cluster.objects.contains_key(&installation) && operator.is_some_and(|operator| has_condition(&operator.value, "Available"));
+    let wanted = cluster.objects.contains_key(&installation) && operator.is_some_and(|operator| is_running(cluster, operator, now_ms));
     if !wanted {
         cluster.network_ms = None;
         return;

@@ -57,15 +57,23 @@ const DEFINITIONS: &str = "apiextensions.k8s.io|customresourcedefinitions||";
 
 /// Everything that the API serves just now.
 pub(crate) fn resources(cluster: &Cluster) -> Vec<Resource> {
-    let built_in = BUILT_IN.iter().map(|(group, version, kind, plural, namespaced)| Resource {
-        group: (*group).into(),
-        version: (*version).into(),
-        kind: (*kind).into(),
-        plural: (*plural).into(),
-        namespaced: *namespaced,
-    });
-    let definitions = cluster.objects.iter().filter(|(key, _)| key.starts_with(DEFINITIONS)).map(|(_, object)| &object.value);
-    built_in.chain(definitions.filter(|definition| has_condition(definition, "Established")).flat_map(defined)).collect()
+    BUILT_IN.iter().map(built_in).chain(from_definitions(cluster)).collect()
+}
+
+/// The kind behind a path.
+pub(crate) fn find(cluster: &Cluster, group: &str, version: &str, plural: &str) -> Option<Resource> {
+    let known = BUILT_IN.iter().find(|one| (one.0, one.1, one.3) == (group, version, plural));
+    let is_it = |one: &Resource| one.group == group && one.version == version && one.plural == plural;
+    known.map(built_in).or_else(|| from_definitions(cluster).find(is_it))
+}
+
+fn built_in((group, version, kind, plural, namespaced): &(&str, &str, &str, &str, bool)) -> Resource {
+    Resource { group: (*group).into(), version: (*version).into(), kind: (*kind).into(), plural: (*plural).into(), namespaced: *namespaced }
+}
+
+fn from_definitions(cluster: &Cluster) -> impl Iterator<Item = Resource> {
+    let definitions = cluster.beginning(DEFINITIONS).map(|(_, object)| &object.value);
+    definitions.filter(|definition| has_condition(definition, "Established")).flat_map(defined)
 }
 
 /// The kinds that a definition brings, one for each served version.

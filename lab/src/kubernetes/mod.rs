@@ -3,6 +3,7 @@ mod access;
 mod cluster;
 mod controllers;
 mod discovery;
+mod members;
 mod merge;
 mod objects;
 mod service;
@@ -11,8 +12,9 @@ mod tests;
 
 pub use access::LabKubernetes;
 pub(crate) use cluster::key;
-pub use cluster::{Cluster, Member, Object, Token};
+pub use cluster::{Cluster, Object, Token};
 pub(crate) use controllers::run_node as run_node_controllers;
+pub use members::{Member, Members};
 pub(crate) use service::get;
 
 use crate::{node::Machine, state::State};
@@ -28,14 +30,14 @@ pub(crate) fn static_pod(component: &str, image: &str, flags: &[(&str, String)])
 
 /// Whether the API of a cluster answers at all: one of its control planes runs.
 pub(crate) fn is_up(state: &State, number: usize) -> bool {
-    state.clusters[number].members.values().filter(|member| member.control_plane).any(|member| {
+    state.clusters[number].members.control_planes().any(|member| {
         state.machines.get(&member.machine).is_some_and(|machine| serves(machine, state.now_ms) && machine.cluster == Some(number))
     })
 }
 
 /// Whether the API server on one machine, which may be taken out of the world just now, answers.
 pub(crate) fn answers_on(state: &State, number: usize, key: &str, machine: &Machine) -> bool {
-    let here = state.clusters[number].members.values().any(|member| member.control_plane && member.machine == key);
+    let here = state.clusters[number].members.control_planes().any(|member| member.machine == key);
     (here && serves(machine, state.now_ms)) || (!here && is_up(state, number))
 }
 

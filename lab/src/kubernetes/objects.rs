@@ -72,10 +72,11 @@ pub(crate) fn read(cluster: &Cluster, target: &Target, labels: &str, fields: &st
 
 /// The objects of a collection that fit the selectors.
 pub(crate) fn matching<'c>(cluster: &'c Cluster, target: &'c Target, labels: &'c str, fields: &'c str) -> impl Iterator<Item = &'c Value> {
-    let begins = format!("{}|{}|", target.resource.group, target.resource.plural);
-    let all = cluster.objects.iter().filter(move |(key, _)| key.starts_with(&begins)).map(|(_, object)| &object.value);
-    let here = all.filter(|value| target.namespace.is_empty() || value["metadata"]["namespace"] == target.namespace.as_str());
-    here.filter(move |value| {
+    let begins = match target.namespace.as_str() {
+        "" => format!("{}|{}|", target.resource.group, target.resource.plural),
+        namespace => key(&target.resource.group, &target.resource.plural, namespace, ""),
+    };
+    cluster.beginning(begins).map(|(_, object)| &object.value).filter(move |value| {
         let fits = |(path, wanted): (&str, &str)| {
             let pointer = format!("/{}", path.replace('.', "/"));
             value.pointer(&pointer).and_then(Value::as_str) == Some(wanted)

@@ -66,10 +66,7 @@ pub(crate) fn answer(state: &mut State, number: usize, request: &Request) -> Rep
     if matches!(request.path.as_str(), "/readyz" | "/livez" | "/healthz") {
         return (200, "ok".into());
     }
-    match request.path.strip_prefix("/api/v1/nodes/") {
-        Some(name) if request.method == "GET" && !name.contains('/') => controllers::run_node(state, number, name),
-        _ => controllers::run(state, number),
-    }
+    controllers::run(state, number, controllers::View::of(&request.path));
     if request.is_watch() {
         return (200, watch(state, number, request));
     }
@@ -142,8 +139,7 @@ fn target(state: &State, number: usize, segments: &[&str]) -> Option<Target> {
         rest => ("", rest),
     };
     let plural = rest.first()?;
-    let known = discovery::resources(&state.clusters[number]);
-    let resource = known.into_iter().find(|one| one.group == group && one.version == version && one.plural == *plural)?;
+    let resource = discovery::find(&state.clusters[number], group, version, plural)?;
     let text = |at: usize| rest.get(at).map(|text| super::super::proxmox::percent_decoded(text)).unwrap_or_default();
     (namespace.is_empty() || resource.namespaced).then(|| Target {
         resource,

@@ -24,9 +24,10 @@ fn with_cluster() -> World {
         machine.files.put("/var/lib/kubelet/config.yaml", "", 0o644, 0);
         machine.files.put("/etc/kubernetes/manifests/kube-apiserver.yaml", "", 0o600, 0);
         let mut cluster = Cluster::new("00", "1.31.9", "cu1:6443");
-        cluster.begin("ubuntu", &json!({}), 0);
+        cluster.begin(0);
         cluster.add_addon("coredns", 0);
         cluster.join("cu1", "vm/401", &machine, true, 0, 0);
+        cluster.mark_control_plane("cu1");
         state.clusters.push(cluster);
         state.machines.insert("vm/401".into(), machine);
     });
@@ -137,6 +138,29 @@ async fn nodes_become_ready_with_the_pod_network() {
     });
     let node = world.with_state(|state| super::get(state, 0, "/api/v1/nodes/cu1").1);
     assert!(node.contains("Kubelet stopped posting node status."), "{node}");
+}
+
+#[test]
+fn a_question_about_one_node_looks_at_no_other() {
+    let world = with_cluster();
+    world.with_state(|state| {
+        let machine = state.machines["vm/401"].clone();
+        state.clusters[0].join("wu1", "vm/402", &machine, false, 0, 0);
+        state.machines.insert("vm/402".into(), machine);
+        state.now_ms += 30_000;
+        let told =
+            |state: &State, name: &str| state.clusters[0].objects[&format!("|nodes||{name}")].value["status"]["conditions"].is_array();
+        super::get(state, 0, "/api/v1/nodes/cu1");
+        assert_eq!((told(state, "cu1"), told(state, "wu1")), (true, false));
+        super::get(state, 0, "/api/v1/namespaces/kube-system/configmaps/kubeadm-config");
+        assert!(!told(state, "wu1"));
+        // Whoever asks for all of them, or for what runs on them, is told how they are now.
+        super::get(state, 0, "/apis/apps/v1/namespaces/kube-system/deployments/coredns");
+        assert!(told(state, "wu1"));
+        state.clusters[0].join("wu2", "vm/402", &state.machines["vm/402"].clone(), false, state.now_ms - 30_000, 0);
+        let (_, list) = super::get(state, 0, "/api/v1/nodes?labelSelector=kubernetes.io/hostname=wu2");
+        assert!(list.contains("KubeletNotReady"), "{list}");
+    });
 }
 
 #[tokio::test(start_paused = true)]

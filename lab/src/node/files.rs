@@ -1,14 +1,22 @@
 //! A machine's file system: a map from path to what stands there.
+use super::shared;
 use kthw_engine::node::{PathKind, PathState};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 /// All files of a machine, by absolute path. Machines that were made alike share what is alike.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Files(BTreeMap<Arc<str>, Arc<Entry>>);
 
+impl<'de> Deserialize<'de> for Files {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let files: BTreeMap<Arc<str>, Arc<Entry>> = Deserialize::deserialize(deserializer)?;
+        Ok(Self(files.into_iter().map(shared::shared).collect()))
+    }
+}
+
 /// What stands at a path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Entry {
     /// File, directory, link or something else.
     pub kind: Kind,
@@ -26,7 +34,7 @@ pub struct Entry {
 }
 
 /// What kind of thing it is, with its content.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// A file.
     File(#[serde(with = "super::text_or_base64")] Vec<u8>),
@@ -176,6 +184,11 @@ impl Files {
             state.sha256 = Some(digest);
         }
         Some(state)
+    }
+
+    #[cfg(test)]
+    pub(super) fn shares(&self, other: &Self, path: &str) -> bool {
+        matches!((self.0.get(path), other.0.get(path)), (Some(one), Some(two)) if Arc::ptr_eq(one, two))
     }
 
     fn at(&self, real: &str) -> Option<&Entry> {

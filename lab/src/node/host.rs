@@ -19,6 +19,8 @@ pub(crate) struct Host<'s> {
     pub stdin: Vec<u8>,
     /// Whether somebody only looks: nothing may change.
     pub looking: bool,
+    /// The part of its work in which the running program is killed.
+    dies_during: Option<String>,
     /// Virtual milliseconds that the work has taken so far.
     pub took_ms: u64,
 }
@@ -27,7 +29,16 @@ impl<'s> Host<'s> {
     /// Takes a machine out of the world.
     pub fn take(state: &'s mut State, key: &str, name: &str) -> Option<Self> {
         let machine = state.machines.remove(key)?;
-        Some(Self { state, key: key.to_owned(), name: name.to_owned(), machine, stdin: Vec::new(), looking: false, took_ms: 0 })
+        Some(Self {
+            state,
+            key: key.to_owned(),
+            name: name.to_owned(),
+            machine,
+            stdin: Vec::new(),
+            looking: false,
+            dies_during: None,
+            took_ms: 0,
+        })
     }
 
     /// Puts it back and returns how long the work took.
@@ -41,19 +52,35 @@ impl<'s> Host<'s> {
         self.state.journal.push(format!("{} $ {}", self.name, argv.join(" ")));
         let name = &self.name;
         let strikes = |on: &Trigger| matches!(on, Trigger::Command { node, begins } if node == name && argv.starts_with(begins));
-        if let Some(Outcome::Refused { status, text }) = self.state.strike(strikes) {
-            return Output { status: i32::from(status), stdout: String::new(), stderr: format!("{text}\n") };
+        match self.state.strike(strikes) {
+            Some(Outcome::Refused { status, text }) => {
+                return Output { status: i32::from(status), stdout: String::new(), stderr: format!("{text}\n") };
+            }
+            Some(Outcome::Dies { during }) => self.dies_during = Some(during),
+            _ => {}
         }
         stdin.clone_into(&mut self.stdin);
         self.took_ms += 10;
         let words: Vec<&str> = argv.iter().map(String::as_str).collect();
-        programs::run(self, &words)
+        let output = programs::run(self, &words);
+        self.dies_during = None;
+        output
+    }
+
+    /// Whether the running program comes to its end where it begins with this part of its work.
+    pub fn dies_during(&self, part: &str) -> bool {
+        self.dies_during.as_deref() == Some(part)
     }
 }
 
 /// Output of a program that succeeded.
 pub(crate) fn printed(stdout: impl Into<String>) -> Output {
     Output { status: 0, stdout: stdout.into(), stderr: String::new() }
+}
+
+/// Output of a program that was killed.
+pub(crate) fn killed() -> Output {
+    failed(137, "Killed")
 }
 
 /// Output of a program that failed.

@@ -36,6 +36,9 @@ pub struct Machine {
     pub files: Files,
     /// Installed packages.
     pub packages: BTreeMap<String, Package>,
+    /// Packages that were unpacked and not configured: dpkg was interrupted.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unconfigured: BTreeSet<String>,
     /// What the package manager knows to exist, since its lists were last brought up to date.
     pub catalog: BTreeMap<String, Vec<String>>,
     /// systemd's units.

@@ -5,6 +5,7 @@ mod host;
 mod machine;
 mod programs;
 mod seam;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod text_or_base64;
@@ -17,4 +18,5 @@ pub use machine::{Machine, Package, Unit};
 pub(crate) use programs::containerd_version;
 pub use seam::LabNodes;
 pub(crate) use seam::{key_of, run_by_agent};
+pub(crate) use shared::sharing;
 pub(crate) use ubuntu::KERNEL;

@@ -12,8 +12,8 @@ use crate::{
     world::World,
 };
 use kthw_engine::{
-    BoxFuture, Error, Permit, Result, Secret,
-    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
+    BoxFuture, Effect, Error, Result, Secret,
+    node::{Action, Block, BlockOutcome, Finding, HostKey, KeyTrust, Nodes, Output, Probe},
 };
 use kthw_stdlib::{
     sops::Secrets,
@@ -31,6 +31,8 @@ pub struct LabNodes {
     /// Whether the workspace says which keys machines are made with; without that the lab logs in all the same.
     keys_are_known: bool,
     known_hosts: Option<KnownHosts>,
+    /// Whether there is no Proxmox VE that could be asked for a host key.
+    made_elsewhere: bool,
     /// The name of the secret with the key to log in with, where the workspace names one.
     key_secret: Option<Arc<str>>,
     secrets: Option<Secrets>,
@@ -45,13 +47,14 @@ impl LabNodes {
                 provide_all(state, workspace);
             }
         }
-        let addresses = workspace.nodes.iter().map(|node| (node.name.clone(), node.address.to_string())).collect();
+        let addresses = workspace.nodes.iter().map(|node| (node.name.to_string(), node.address.to_string())).collect();
         Self {
             world,
             addresses: Arc::new(addresses),
             user: workspace.ssh.user.as_str().into(),
             keys_are_known: !workspace.ssh.authorized_keys.is_empty(),
             known_hosts: None,
+            made_elsewhere: workspace.proxmox.is_none(),
             key_secret: workspace.ssh.key_secret.as_deref().map(Into::into),
             secrets: None,
         }
@@ -113,18 +116,38 @@ impl LabNodes {
         Ok(key)
     }
 
-    /// A pinned key must be the machine's own. Keys that nobody pinned are believed, as on first use.
+    /// A pinned key must be the machine's own. One that nobody pinned is believed where the real transport would.
     fn check_host_key(&self, node: &str, address: &str, machine: &Machine) -> Result<()> {
         let Some(known) = &self.known_hosts else { return Ok(()) };
         let key = machine.files.text("/etc/ssh/ssh_host_ed25519_key.pub");
         match known.judge_line(address, 22, &key).map_err(Error::peer)? {
-            Verdict::Known | Verdict::Unknown => Ok(()),
+            Verdict::Known => Ok(()),
+            Verdict::Unknown if known.takes_first(address, 22, self.made_elsewhere) => {
+                known.took_first(node, address, &short(&key));
+                known.learn_line(address, 22, &key).map_err(Error::peer)
+            }
+            Verdict::Unknown => {
+                let (node, address, file) = (node.to_owned(), address.to_owned(), known.path().display().to_string());
+                let (line, why) = (format!("{address} {}", key.trim()), known.why_not_first(&address, 22));
+                Err(Error::peer(SshError::UnknownHostKey { node, address, fingerprint: short(&key), why, line, file }))
+            }
             Verdict::Changed(_) | Verdict::Revoked => {
                 let (node, address, file) = (node.to_owned(), address.to_owned(), known.path().display().to_string());
-                let presented = key.split(' ').nth(1).unwrap_or_default().to_owned();
+                let presented = short(&key);
                 Err(Error::peer(SshError::HostKeyChanged { node, address, known: "another key".into(), presented, file }))
             }
         }
+    }
+}
+
+impl LabNodes {
+    /// The machine's key, and why it is believed.
+    fn host_key(&self, node: &str, machine: &Machine) -> Finding {
+        let line = machine.files.text("/etc/ssh/ssh_host_ed25519_key.pub");
+        let address = self.addresses.get(node).map_or("", String::as_str);
+        let known = self.known_hosts.as_ref().and_then(|known| known.trust_line(address, 22, &line).ok());
+        let (fingerprint, trust) = known.unwrap_or_else(|| (String::new(), KeyTrust::Pinned));
+        Finding::HostKey(HostKey { fingerprint, trust })
     }
 }
 
@@ -132,7 +155,10 @@ impl Nodes for LabNodes {
     fn read<'a>(&'a self, node: &'a str, probes: &'a [Probe]) -> BoxFuture<'a, Result<Vec<Finding>>> {
         let look = move |host: &mut Host| {
             let before = host.machine.clone();
-            let findings = probes.iter().map(|probe| work::look(host, probe)).collect();
+            let findings = probes
+                .iter()
+                .map(|probe| if *probe == Probe::HostKey { self.host_key(node, &host.machine) } else { work::look(host, probe) });
+            let findings = findings.collect();
             if host.machine != before {
                 host.state.cannot_play(format!("a probe changed {node}: {probes:?}"));
             }
@@ -145,13 +171,20 @@ impl Nodes for LabNodes {
         &'a self,
         node: &'a str,
         batch: &'a [Block],
-        _permit: &'a Permit,
+        _effect: &'a Effect,
         started: &'a (dyn Fn(usize) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
         Box::pin(self.on(node, move |host| work::change(host, batch, started)))
     }
 
-    fn act<'a>(&'a self, node: &'a str, action: &'a Action, _permit: &'a Permit) -> BoxFuture<'a, Result<Output>> {
+    fn keep_host_key<'a>(&'a self, node: &'a str, effect: &'a Effect) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let (Some(known), Some(address)) = (&self.known_hosts, self.addresses.get(node)) else { return Ok(()) };
+            known.pin_learnt(node, address, 22, effect).map_err(Error::peer)
+        })
+    }
+
+    fn act<'a>(&'a self, node: &'a str, action: &'a Action, _effect: &'a Effect) -> BoxFuture<'a, Result<Output>> {
         Box::pin(self.on(node, move |host| work::act(host, action)))
     }
 }
@@ -213,6 +246,11 @@ fn provide_all(state: &mut State, workspace: &Workspace) {
         };
         provide(state, &format!("bare/{}", node.address), &seed);
     }
+}
+
+/// The part of a public key that tells it from others.
+fn short(key: &str) -> String {
+    key.split(' ').nth(1).unwrap_or_default().to_owned()
 }
 
 /// What the real transport says of a machine that cannot be reached.

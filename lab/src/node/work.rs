@@ -1,6 +1,6 @@
 //! Answers probes and does actions on one machine, without a shell.
 use super::{files::Kind, host::Host};
-use kthw_engine::node::{Action, Block, BlockOutcome, Finding, Output, PathKind, PathState, Probe};
+use kthw_engine::node::{Action, Block, BlockOutcome, Finding, HostKey, KeyTrust, Output, PathKind, PathState, Probe};
 
 /// Looks at one thing.
 pub(crate) fn look(host: &mut Host, probe: &Probe) -> Finding {
@@ -8,12 +8,14 @@ pub(crate) fn look(host: &mut Host, probe: &Probe) -> Finding {
         Probe::Path { path, .. } if path.starts_with("/sys/module/") => Finding::Path(module(host, path)),
         Probe::Path { path, expect } => Finding::Path(host.machine.files.state(path, expect.as_deref())),
         Probe::Line { path, line } => Finding::Line(host.machine.files.text(path).lines().any(|found| found == line)),
-        Probe::Run { argv } => {
+        Probe::Run { argv } | Probe::Check { argv, .. } => {
             host.looking = true;
             let output = host.run(argv, &[]);
             host.looking = false;
             Finding::Run(output)
         }
+        // The seam knows what is believed of it; this is what the machine itself would say.
+        Probe::HostKey => Finding::HostKey(HostKey { fingerprint: String::new(), trust: KeyTrust::Pinned }),
     }
 }
 
@@ -42,7 +44,9 @@ fn same(seen: &Finding, now: &Finding) -> bool {
 
 /// Guards, changes and reads again.
 pub(crate) fn change(host: &mut Host, batch: &[Block], started: &(dyn Fn(usize) + Sync)) -> Vec<BlockOutcome> {
-    let holds = |host: &mut Host, (probe, seen): &(Probe, Finding)| matches!(probe, Probe::Run { .. }) || same(seen, &look(host, probe));
+    let holds = |host: &mut Host, (probe, seen): &(Probe, Finding)| {
+        matches!(probe, Probe::Run { .. } | Probe::Check { .. }) || same(seen, &look(host, probe))
+    };
     if !batch.iter().all(|block| block.guard.iter().all(|one| holds(host, one))) {
         return batch.iter().map(|block| BlockOutcome::Moved(reread(host, block))).collect();
     }

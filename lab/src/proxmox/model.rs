@@ -105,15 +105,15 @@ impl Pve {
     /// Makes the nodes, storages, bridge and pool that a workspace names. The lab has no hardware of its own to compare with.
     pub(crate) fn provide(&mut self, workspace: &Workspace) {
         let Some(proxmox) = &workspace.proxmox else { return };
-        self.nodes.insert(proxmox.node.clone());
-        self.nodes.extend(workspace.nodes.iter().filter_map(|node| node.proxmox_node.clone()));
-        self.bridges.insert(proxmox.bridge.clone());
+        self.nodes.insert(proxmox.node.to_string());
+        self.nodes.extend(workspace.nodes.iter().filter_map(|node| node.proxmox_node.as_ref().map(ToString::to_string)));
+        self.bridges.insert(proxmox.bridge.to_string());
         self.pools.extend(
             proxmox
                 .pool
                 .iter()
-                .filter(|pool| !self.pools.contains_key(*pool))
-                .map(|pool| (pool.clone(), BTreeSet::new()))
+                .filter(|pool| !self.pools.contains_key(pool.as_str()))
+                .map(|pool| (pool.to_string(), BTreeSet::new()))
                 .collect::<Vec<_>>(),
         );
         let mut provide = |name: &str, kind: &str, content: &str| {

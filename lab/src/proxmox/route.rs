@@ -105,7 +105,7 @@ fn handle(state: &mut State, request: &Request) -> Answer {
         ("GET", "/nodes/{node}/storage/{storage}/content/{volume}") => storage::volume(state, request),
         (_, "/nodes/{node}/storage/{storage}/content/{volume}") => storage::delete(state, request),
         (_, "/nodes/{node}/storage/{storage}/download-url") => storage::download(state, request),
-        (_, "/nodes/{node}/tasks") => task::list(state, request.text("node")),
+        (_, "/nodes/{node}/tasks") => task::list(state, request),
         (_, "/nodes/{node}/tasks/{upid}/status") => task::status(state, request.text("upid")),
         (_, "/nodes/{node}/tasks/{upid}/log") => task::log(state, request.text("upid")),
         (_, "/nodes/{node}/tasks/{upid}") => Ok(Value::Null),

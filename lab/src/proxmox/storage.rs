@@ -60,12 +60,15 @@ pub(crate) fn volume(state: &State, request: &Request) -> Answer {
     }
 }
 
-/// `DELETE …/content/{volume}`.
+/// `DELETE …/content/{volume}`. Its task is named after the owning VM and the storage, see `delete` in upstream's PVE/API2/Storage/Content.pm.
 pub(crate) fn delete(state: &mut State, request: &Request) -> Answer {
     let (storage, name, node) = (request.text("storage"), volume_name(request), request.text("node"));
     find(state, request)?;
     match state.pve.storages.get_mut(storage).and_then(|store| store.volumes.remove(name)) {
-        Some(_) => Ok(begin(state, node, "imgdel", &format!("{storage}:{name}"), 1, Work::Nothing)),
+        Some(volume) => {
+            let owner = volume.vmid.map(|vmid| vmid.to_string()).unwrap_or_default();
+            Ok(begin(state, node, "imgdel", &format!("{owner}@{storage}"), 1, Work::Nothing))
+        }
         None => refuse(500, format!("volume '{storage}:{name}' does not exist")),
     }
 }

@@ -1,11 +1,12 @@
 //! Tasks of the lab's Proxmox VE: begun at once, ended by the virtual clock, then carried out.
-use super::{answer::Answer, power, vm};
+use super::{answer::Answer, power, request::Request, vm};
 use crate::{
     fault::{Outcome, Trigger},
     state::State,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// A task.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,8 +33,10 @@ pub struct Task {
 pub enum Work {
     /// Puts a file on a storage.
     Download { storage: String, name: String, size: u64 },
-    /// Finishes a VM that was created or cloned: takes its lock away, or the VM if the task failed.
+    /// Finishes a VM that was created: takes its lock away, or the VM if the task failed.
     Finish { vmid: u32, start: bool },
+    /// Finishes a clone: its configuration is whole only then, and moves to its own node.
+    Clone { vmid: u32, target: String, config: BTreeMap<String, String> },
     /// Turns a VM into a template.
     Template { vmid: u32 },
     /// Starts a VM.
@@ -73,11 +76,14 @@ pub(crate) fn end_due_tasks(state: &mut State) {
                 undo(state, &task.work);
                 exit
             }
+            Some(Outcome::TaskStops { exit }) => exit,
             _ => carry_out(state, &task).map_or_else(|text| text, |()| "OK".into()),
         };
         state.now_ms = now_ms;
         if let Some(task) = state.pve.tasks.get_mut(&upid) {
             task.exit = Some(exit);
+            // It is done, and nobody asks for it any more.
+            task.work = Work::Nothing;
         }
     }
 }
@@ -93,6 +99,14 @@ fn carry_out(state: &mut State, task: &Task) -> Result<(), String> {
             vm::finish(state, *vmid);
             if *start { power::start(state, *vmid) } else { Ok(()) }
         }
+        Work::Clone { vmid, target, config } => {
+            if let Some(vm) = state.pve.vms.get_mut(vmid) {
+                target.clone_into(&mut vm.node);
+                vm.config.clone_from(config);
+            }
+            vm::finish(state, *vmid);
+            Ok(())
+        }
         Work::Template { vmid } => vm::make_template(state, *vmid),
         Work::Start { vmid } => power::start(state, *vmid),
         Work::Stop { vmid } => power::stop(state, *vmid),
@@ -107,7 +121,7 @@ fn carry_out(state: &mut State, task: &Task) -> Result<(), String> {
 
 /// A create or clone that fails leaves nothing behind.
 fn undo(state: &mut State, work: &Work) {
-    if let Work::Finish { vmid, .. } = work {
+    if let Work::Finish { vmid, .. } | Work::Clone { vmid, .. } = work {
         vm::remove(state, *vmid);
     }
 }
@@ -120,10 +134,16 @@ pub(crate) fn status(state: &State, upid: &str) -> Answer {
     }
 }
 
-/// `GET /nodes/{node}/tasks`: the ended ones.
-pub(crate) fn list(state: &State, node: &str) -> Answer {
-    let tasks = state.pve.tasks.iter().filter(|(_, task)| task.node == node);
-    Ok(tasks.map(|(upid, task)| shown(upid, task)).collect())
+/// `GET /nodes/{node}/tasks`: the ended ones, those that are at work, or all.
+pub(crate) fn list(state: &State, request: &Request) -> Answer {
+    let wanted = |task: &Task| match request.given("source") {
+        Some("active") => task.exit.is_none(),
+        Some("all") => true,
+        _ => task.exit.is_some(),
+    };
+    let id = request.given("vmid");
+    let tasks = state.pve.tasks.iter().filter(|(_, task)| task.node == request.text("node") && wanted(task));
+    Ok(tasks.filter(|(_, task)| id.is_none_or(|id| id == task.id)).map(|(upid, task)| shown(upid, task)).collect())
 }
 
 /// `GET /nodes/{node}/tasks/{upid}/log`.

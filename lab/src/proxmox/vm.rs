@@ -71,10 +71,15 @@ pub(crate) fn clone(state: &mut State, request: &Request) -> Answer {
     if let Some(description) = request.given("description") {
         config.insert("description".into(), description.to_owned());
     }
-    state.pve.vms.insert(newid, Vm { node, config, lock: Some("clone".into()), ..Vm::default() });
+    // Upstream's `clone_vm` begins with a file that holds nothing but the lock, beside the template, and moves the whole one at the end.
+    let name = config.get("name").cloned().unwrap_or_default();
+    let half =
+        Vm { node: source.node.clone(), config: BTreeMap::from([("name".into(), name)]), lock: Some("clone".into()), ..Vm::default() };
+    state.pve.vms.insert(newid, half);
     join_pool(state, request, newid);
     let seconds = if full { 15 } else { 2 };
-    Ok(begin(state, &source.node, "qmclone", &vmid.to_string(), seconds, Work::Finish { vmid: newid, start: false }))
+    let work = Work::Clone { vmid: newid, target: node, config };
+    Ok(begin(state, &source.node, "qmclone", &vmid.to_string(), seconds, work))
 }
 
 /// `POST …/template`.

@@ -9,7 +9,13 @@ use kthw_stdlib::{
 };
 use std::{path::PathBuf, sync::Arc};
 
+mod checks;
+mod clones;
+mod control_plane;
+mod crash;
 mod fixed;
+mod host_keys;
+mod removal;
 mod trouble;
 
 struct Recipes;
@@ -49,9 +55,27 @@ impl Lab {
         let workspace = Arc::new(workspace);
         let folder = std::env::temp_dir().join(format!("kthw-lab-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("known_hosts"), host_keys(&world)).unwrap();
         let peers =
             peers(&world, &workspace, KnownHosts::open(folder.join("known_hosts")).unwrap(), kthw_lab::stand_in_secrets([])).unwrap();
         Self { world, workspace, peers, folder }
+    }
+
+    /// What another computer has, which knows no host key yet.
+    fn elsewhere(&self, name: &str) -> Self {
+        let mut other = Self::changed(name, self.world.clone(), &[]);
+        let known_hosts = KnownHosts::open(other.folder.join("nothing known")).unwrap();
+        other.peers = peers(&other.world, &other.workspace, known_hosts, kthw_lab::stand_in_secrets([])).unwrap();
+        other
+    }
+
+    /// What a new process on the same computer has.
+    fn again(&self) -> Self {
+        let folder = self.folder.join("again");
+        std::fs::create_dir_all(&folder).unwrap();
+        let known_hosts = KnownHosts::open(self.folder.join("known_hosts")).unwrap();
+        let peers = peers(&self.world, &self.workspace, known_hosts, kthw_lab::stand_in_secrets([])).unwrap();
+        Self { world: self.world.clone(), workspace: self.workspace.clone(), peers, folder }
     }
 
     fn evaluated(&self, recipe: &str) -> Vec<Evaluated> {
@@ -69,6 +93,13 @@ impl Lab {
         let plan = self.plan(recipe).await;
         run(plan, &self.peers, &silent(), &RunOptions::default()).await
     }
+}
+
+/// The host keys of all machines, as the computer that made them keeps them.
+fn host_keys(world: &World) -> String {
+    let line =
+        |machine: &kthw_lab::Machine| format!("{} {}\n", machine.ip(), machine.files.text("/etc/ssh/ssh_host_ed25519_key.pub").trim());
+    world.with_state(|state| state.machines.values().filter(|machine| !machine.ip().is_empty()).map(line).collect())
 }
 
 impl Drop for Lab {
@@ -144,6 +175,24 @@ async fn a_saved_world_goes_on_where_it_was() {
     lab.world.save(&path).unwrap();
     let again = Lab::changed("saved-again", World::open(&path).unwrap(), &[]);
     assert_eq!(changes(&again.plan("phases/system").await), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_computer_keeps_the_host_keys_that_proxmox_vouches_for() {
+    let lab = Lab::new("keys");
+    assert_eq!(failures(&lab.apply("phases/machines").await), "");
+    let other = lab.elsewhere("keys-elsewhere");
+    let pins = other.folder.join("nothing known");
+    let planned = changes(&other.plan("phases/machines").await);
+    assert_eq!(planned.len(), 3, "{planned:?}");
+    assert!(
+        planned.iter().all(|one| one.starts_with("update ssh.node/") && one.contains("host key: not kept here -> SHA256:")),
+        "{planned:?}"
+    );
+    assert!(!planned[0].contains("as it came") && !pins.exists(), "a plan keeps nothing");
+    assert_eq!(failures(&other.apply("phases/machines").await), "");
+    assert_eq!(std::fs::read_to_string(&pins).unwrap().lines().count(), 3);
+    assert_eq!(changes(&other.plan("phases/machines").await), Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]

@@ -54,7 +54,7 @@ mod api {
             Err(error) => return throw(&cx, error),
         };
         match Operator::new(place, &options.spec.version) {
-            Ok(operator) => declare(&cx, operator, options.needs),
+            Ok(operator) => declare(&cx, operator, options.common),
             Err(error) => throw(&cx, error),
         }
     }
@@ -78,7 +78,7 @@ mod api {
         match options.spec.documents() {
             Ok(documents) => {
                 let installation = Manifest::new(Id::new("calico.installation", &place.cluster), place, documents);
-                declare(&cx, installation.with_fixed(POOL), options.needs)
+                declare(&cx, installation.with_fixed(POOL), options.common)
             }
             Err(error) => throw(&cx, error),
         }

@@ -6,7 +6,7 @@ use crate::{
         objects::{self, LiveObjects},
     },
 };
-use kthw_engine::{Change, Error, Field, Id, Peers, Permit, Resource, Result, nearest};
+use kthw_engine::{Change, Error, Field, Id, Peers, Permit, Removable, Resource, Result, nearest};
 use miette::Diagnostic;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
@@ -42,6 +42,7 @@ impl Operator {
 
 impl Resource for Operator {
     type Live = LiveObjects;
+    const REMOVABLE: Removable = Removable::Ours;
 
     fn id(&self) -> Id {
         Id::new("calico.operator", &self.place.cluster)
@@ -69,6 +70,15 @@ impl Resource for Operator {
             None => objects::read(&client, self.documents(peers).await?).await?,
         };
         objects::apply(peers, &client, &live, permit).await
+    }
+
+    fn keeps(&self, live: &LiveObjects) -> Option<String> {
+        live.keeps()
+    }
+
+    async fn remove(&self, live: LiveObjects, peers: &Peers, permit: &Permit) -> Result<()> {
+        let client = objects::client(peers, &self.place.node).await?;
+        objects::remove(peers, &client, &live, permit).await
     }
 }
 

@@ -5,7 +5,7 @@ mod trust;
 pub use trust::{Fingerprint, Trust, TrustError};
 
 use crate::world::{Http, Unreachable};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use kthw_engine::BoxFuture;
 use rustls::ClientConfig;
@@ -19,6 +19,8 @@ use std::{
 const CONNECT: Duration = Duration::from_secs(10);
 /// The longest time for a whole request. Proxmox ends its own synchronous requests after 30 s; what takes longer is a task there.
 const TOTAL: Duration = Duration::from_secs(60);
+/// The largest answer that is taken. What a Proxmox cluster of 10,000 machines says of all of them has a fifth of it.
+pub(crate) const LARGEST: usize = 64 << 20;
 
 /// Sends requests over verified TLS connections, which it keeps open. Redirects are not followed.
 #[derive(Clone, Debug)]
@@ -65,10 +67,22 @@ impl Http for HttpClient {
             *response.status_mut() = answer.status();
             *response.headers_mut() = std::mem::take(answer.headers_mut());
             *response.extensions_mut() = std::mem::take(answer.extensions_mut());
-            *response.body_mut() = answer.bytes().await.map_err(unreachable)?;
+            *response.body_mut() = whole(answer).await?;
             Ok(response)
         })
     }
+}
+
+/// The whole body, unless it is larger than any answer should be.
+async fn whole(mut answer: reqwest::Response) -> Result<Bytes, Unreachable> {
+    let mut body = BytesMut::new();
+    while let Some(piece) = answer.chunk().await.map_err(unreachable)? {
+        if body.len() + piece.len() > LARGEST {
+            return Err(Unreachable { reason: format!("its answer is larger than {} MiB", LARGEST >> 20), sent: true });
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body.freeze())
 }
 
 fn unreachable(error: reqwest::Error) -> Unreachable {
@@ -98,6 +112,37 @@ fn causes(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    #[tokio::test]
+    async fn an_answer_without_an_end_is_not_kept() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let sent = Arc::new(AtomicUsize::new(0));
+        let count = sent.clone();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            let piece = vec![b'x'; 1 << 20];
+            // Far more than is taken, and not without end: a client that took it all would fail here, not fill the memory.
+            for _ in 0..4 * (LARGEST >> 20) {
+                if stream.write_all(&piece).await.is_err() {
+                    break;
+                }
+                count.fetch_add(piece.len(), Ordering::Relaxed);
+            }
+        });
+        let client = HttpClient::new(&Trust::Fingerprint([7; 32].into())).expect("a client");
+        let request = Request::get(format!("http://{address}/")).body(Bytes::new()).expect("a request");
+        let error = client.send(request).await.expect_err("too much");
+        assert_eq!((error.reason.as_str(), error.sent), ("its answer is larger than 64 MiB", true));
+        assert!(sent.load(Ordering::Relaxed) < 2 * LARGEST, "it went on reading");
+    }
 
     #[tokio::test]
     async fn a_refused_connection_was_not_sent() {

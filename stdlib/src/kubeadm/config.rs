@@ -63,11 +63,11 @@ pub struct ClusterSpec {
 pub fn certificate_names(workspace: &Workspace, endpoint: &str) -> Vec<String> {
     let mut names = Vec::new();
     for node in workspace.with_role(Role::ControlPlane) {
-        names.extend([node.address.to_string(), node.name.clone(), workspace.fqdn(node)]);
+        names.extend([node.address.to_string(), node.name.to_string(), workspace.fqdn(node)]);
     }
     names.push(endpoint_host(endpoint).to_owned());
     names.extend(["localhost".to_owned(), "127.0.0.1".to_owned()]);
-    names.extend(workspace.kubeadm.cert_sans.iter().cloned());
+    names.extend(workspace.kubeadm.cert_sans.iter().map(ToString::to_string));
     let mut seen = std::collections::BTreeSet::new();
     names.retain(|name| !name.is_empty() && seen.insert(name.clone()));
     names
@@ -77,7 +77,7 @@ pub fn certificate_names(workspace: &Workspace, endpoint: &str) -> Vec<String> {
 pub fn names_of_kubeadm(node: &NodeSpec, spec: &ClusterSpec) -> Vec<String> {
     let first = spec.service_subnet.hosts().next().unwrap_or(spec.service_subnet.addr());
     let service = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"].map(str::to_owned);
-    let further = [format!("kubernetes.default.svc.{DNS_DOMAIN}"), node.name.clone(), node.address.to_string(), first.to_string()];
+    let further = [format!("kubernetes.default.svc.{DNS_DOMAIN}"), node.name.to_string(), node.address.to_string(), first.to_string()];
     service.into_iter().chain(further).collect()
 }
 
@@ -96,6 +96,15 @@ pub fn resolve_endpoint(endpoint: &str) -> Option<Action> {
 ///
 /// kubeadm makes a bootstrap token of its own if it is given none, valid for a day; so it is given one that ends at once.
 pub fn init(workspace: &Workspace, node: &NodeSpec, spec: &ClusterSpec) -> String {
+    init_in(workspace, node, spec, None)
+}
+
+/// The same, for a phase that makes certificates in `folder` instead of kubeadm's own.
+pub fn certificates(workspace: &Workspace, node: &NodeSpec, spec: &ClusterSpec, folder: &str) -> String {
+    init_in(workspace, node, spec, Some(folder))
+}
+
+fn init_in(workspace: &Workspace, node: &NodeSpec, spec: &ClusterSpec, certificates: Option<&str>) -> String {
     let api = ConfigApi::of(&spec.version);
     let init = json!({
         "apiVersion": api.name(),
@@ -113,6 +122,9 @@ pub fn init(workspace: &Workspace, node: &NodeSpec, spec: &ClusterSpec) -> Strin
     }));
     if let Some(repository) = &workspace.kubeadm.image_repository {
         cluster.insert("imageRepository".into(), json!(repository));
+    }
+    if let Some(folder) = certificates {
+        cluster.insert("certificatesDir".into(), json!(folder));
     }
     cluster.insert(
         "networking".into(),

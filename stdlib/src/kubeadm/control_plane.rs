@@ -1,6 +1,5 @@
 //! The first control plane: `kubeadm init` on exactly one node.
 use super::{
-    FOLDER,
     config::{self, ClusterSpec},
     fixed::Made,
     kubelet::{self, Kubelet, LiveKubelet},
@@ -8,11 +7,18 @@ use super::{
 use crate::workspace::{NodeSpec, Role, Workspace};
 use kthw_engine::{
     Change, Error, Field, Id, Limit, NodeResource, Peers, Permit, Poll, Refusal, Result, Work,
-    node::{Action, Content, Finding, Output, Probe},
+    node::{Action, Finding, Output, Probe},
     wait,
 };
 use miette::Diagnostic;
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
+
+mod certificate;
+mod init;
+mod late;
+
+pub use certificate::LiveCertificate;
+pub use late::LatePhase;
 
 const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
@@ -20,9 +26,6 @@ const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 const CONTROLLER_MANAGER: &str = "/etc/kubernetes/manifests/kube-controller-manager.yaml";
 /// The field that differs while the API server does not answer.
 const API_SERVER: &str = "API server";
-const NAMES: &str = "certificate names";
-const CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
-const CERTIFICATE_KEY: &str = "/etc/kubernetes/pki/apiserver.key";
 
 /// A cluster's control plane on its first control-plane node.
 #[derive(Debug)]
@@ -32,25 +35,29 @@ pub struct ControlPlane {
     spec: ClusterSpec,
 }
 
+/// What reading finds of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LiveMachine {
+    /// It is a worker of a cluster.
+    Worker,
+    /// kubeadm began a control plane on it.
+    ControlPlane(Box<LiveControlPlane>),
+}
+
 /// What reading finds of a control plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LiveControlPlane {
-    /// The API server answers.
-    Running {
-        /// Names and addresses in its certificate.
-        names: BTreeSet<String>,
-        /// How it was made.
-        made: Box<Made>,
-        /// The kubelet of its node.
-        kubelet: LiveKubelet,
-    },
-    /// kubeadm was here, but the API server does not answer.
-    Silent {
-        /// What asking it said.
-        reason: String,
-    },
-    /// The machine is a worker of a cluster.
-    Worker,
+pub struct LiveControlPlane {
+    /// What asking the API server said, when it cannot be asked.
+    silent: Option<String>,
+    /// How it was made.
+    made: Made,
+    certificate: LiveCertificate,
+    /// `kubeadm init` was begun and did not come to its end.
+    begun: bool,
+    /// Phases of which something is missing, and what.
+    missing: Vec<(&'static LatePhase, Vec<String>)>,
+    /// The kubelet of its node.
+    kubelet: LiveKubelet,
 }
 
 impl ControlPlane {
@@ -75,14 +82,12 @@ impl ControlPlane {
         config::certificate_names(&self.workspace, &self.spec.endpoint)
     }
 
-    /// Names that the certificate lacks, and names in it that nobody asks for any more.
-    fn name_fields(&self, live: &BTreeSet<String>) -> Vec<Option<Field>> {
+    /// How the certificate differs from the one that is wanted.
+    fn certificate_fields(&self, live: &LiveCertificate) -> Vec<Field> {
         let wanted = self.names();
-        let of_kubeadm = config::names_of_kubeadm(&self.node, &self.spec);
-        let missing = wanted.iter().filter(|name| !live.contains(*name));
-        let missing = missing.map(|name| Field { live: Some("absent".into()), ..Field::new(NAMES, name) });
-        let more = live.iter().filter(|name| !wanted.contains(name) && !of_kubeadm.contains(name));
-        missing.chain(more.map(|name| Field { live: Some(name.clone()), ..Field::new(NAMES, "absent") })).map(Some).collect()
+        let mut fields = live.fields(&wanted);
+        fields.extend(live.more(&wanted, &config::names_of_kubeadm(&self.node, &self.spec)));
+        fields
     }
 
     fn kubelet(&self) -> Kubelet<'_> {
@@ -97,63 +102,87 @@ impl ControlPlane {
                 "set the role of {node} back to `worker`; or take it out of the cluster (`kubectl drain {node}`, `kubectl delete node {node}`, then \
                  `kubeadm reset -f` on it) and run again"
             ),
-            fields: vec![Field { live: Some("worker".into()), ..Field::new("role", "control_plane") }],
+            fields: vec![was("role", "worker", "control_plane")],
         }
     }
 
-    /// Makes right what differs on one that runs.
-    fn mend(&self, names: &BTreeSet<String>, kubelet: &LiveKubelet) -> Vec<Action> {
-        let mut actions = if self.name_fields(names).is_empty() { Vec::new() } else { self.renew_certificate() };
-        if self.kubelet().changes_configuration(kubelet) {
-            // The cluster's copy first: nodes that join later begin with it.
-            actions.extend(self.write_configuration());
-            actions.push(Action::run(["kubeadm", "init", "phase", "upload-config", "kubelet", "--config", &self.file()]));
+    /// What differs of it. While it is silent, only what its silence may come from.
+    fn difference(&self, live: &LiveControlPlane) -> Change {
+        let silent = live.silent.as_ref().map(|reason| was(API_SERVER, format!("silent ({reason})"), "answering"));
+        let begun = live.begun.then(|| was("kubeadm init", "begun", "ended"));
+        let missing = live.missing.iter().flat_map(|(_, names)| names).map(|name| was(name, "absent", "present"));
+        let own = silent.into_iter().chain(begun).chain(self.certificate_fields(&live.certificate)).chain(missing);
+        let mut fields: Vec<Option<Field>> = own.map(Some).collect();
+        if live.silent.is_some() {
+            return Change::between(fields);
         }
-        actions.extend(self.kubelet().work(kubelet));
-        actions
+        let mut refusals = live.made.refusals(&self.workspace, &self.node, &self.spec);
+        refusals.extend(self.kubelet().refusals(&live.kubelet));
+        fields.extend(self.kubelet().fields(&live.kubelet));
+        kubelet::change(refusals, fields)
     }
 
-    fn file(&self) -> String {
-        format!("{FOLDER}/kubeadm.yaml")
-    }
-
-    fn write_configuration(&self) -> Vec<Action> {
-        vec![
-            Action::Directory { path: FOLDER.into(), mode: 0o700, owner: None },
-            Action::Write {
-                path: self.file(),
-                content: Content::plain(config::init(&self.workspace, &self.node, &self.spec)),
-                mode: 0o600,
-                owner: None,
-            },
-        ]
-    }
-
-    fn init(&self) -> Vec<Action> {
-        let settings = &self.workspace.kubeadm;
-        let mut argv: Vec<String> = ["kubeadm", "init", "--config"].map(String::from).into();
-        argv.extend([self.file(), "--skip-token-print".into()]);
-        if !settings.skip_phases.is_empty() {
-            argv.push(format!("--skip-phases={}", settings.skip_phases.join(",")));
+    /// Makes the kubelet right, and what nodes that join later begin with.
+    fn keep_kubelet(&self, live: &LiveControlPlane) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if live.silent.is_some() {
+            return actions;
         }
-        argv.extend(super::ignored(settings));
-        let mut actions: Vec<Action> = config::resolve_endpoint(&self.spec.endpoint).into_iter().collect();
-        actions.extend(self.write_configuration());
-        actions.push(Action::run_for(600, argv));
+        if self.kubelet().changes_configuration(&live.kubelet) {
+            // The cluster's copy first: once the node's own is right, nothing tells that it is not.
+            actions.extend(self.upload_kubelet_configuration());
+        }
+        actions.extend(self.kubelet().work(&live.kubelet));
         actions
     }
 
-    /// Makes the API server's certificate anew. The server takes up a new file by itself within a minute.
-    fn renew_certificate(&self) -> Vec<Action> {
-        let mut actions = self.write_configuration();
-        actions.extend([CERTIFICATE, CERTIFICATE_KEY].map(|path| Action::Remove { path: path.into() }));
-        actions.push(Action::run(["kubeadm", "init", "phase", "certs", "apiserver", "--config", &self.file()]));
-        actions
+    async fn run(&self, argv: &[&str], what: &str, peers: &Peers, permit: &Permit) -> Result<()> {
+        self.act(&Action::run(argv.iter().copied()), what, peers, permit).await
+    }
+
+    fn only_its_kubelet_differs(&self, live: &LiveControlPlane) -> bool {
+        live.silent.is_none() && !live.begun && live.missing.is_empty() && self.certificate_fields(&live.certificate).is_empty()
+    }
+
+    fn no_answer<T>(&self) -> Result<T> {
+        Err(Error::peer(super::NoAnswer { node: self.node.name.to_string() }))
+    }
+
+    async fn act(&self, action: &Action, what: &str, peers: &Peers, permit: &Permit) -> Result<()> {
+        let output = permit.act(peers, &self.node.name, action).await?;
+        if output.status == 0 {
+            return Ok(());
+        }
+        let reason = format!("exit status {}: {}", output.status, told(&output));
+        Err(Error::peer(Failed { node: self.node.name.to_string(), what: what.into(), reason }))
+    }
+
+    /// Waits for a silent API server: nothing that could be on it is ever thrown away.
+    async fn wait_until_it_answers(&self, begun: bool, peers: &Peers) -> Result<()> {
+        let node = &self.node.name;
+        let help = format!(
+            "on {node}: `systemctl status kubelet`, `journalctl -u kubelet`, `crictl ps -a`; if this is what a failed first `kubeadm init` left and \
+             nothing is on the cluster yet, run `kubeadm reset -f` there and run kthw again"
+        );
+        let mut probes = vec![ask_readiness()];
+        // Before `kubeadm init` came to give its administrator rights, the other questions are refused.
+        probes.extend(late::ask(node).into_iter().filter(|_| !begun));
+        let probes = &probes;
+        wait(peers, Limit::minutes(2), &format!("the API server on {node} to answer"), &help, || async move {
+            let findings = peers.nodes().read(node, probes).await?;
+            let failed = findings.iter().find_map(|finding| match finding {
+                Finding::Run(output) if output.status == 0 => None,
+                Finding::Run(output) => Some(Ok(Poll::Pending(told(output)))),
+                _ => Some(Err(Error::peer(super::NoAnswer { node: node.to_string() }))),
+            });
+            failed.unwrap_or(Ok(Poll::Ready(())))
+        })
+        .await
     }
 }
 
 impl NodeResource for ControlPlane {
-    type Live = LiveControlPlane;
+    type Live = LiveMachine;
 
     fn id(&self) -> Id {
         Self::id_of(&self.workspace)
@@ -170,65 +199,57 @@ impl NodeResource for ControlPlane {
         probes.extend([MANIFEST, CONTROLLER_MANAGER].map(content));
         // Nothing else of the file: it holds the administrator's key.
         probes.push(Probe::run(["grep", "-m1", "server:", ADMIN_CONF]));
-        probes.push(Probe::run(["openssl", "x509", "-in", CERTIFICATE, "-noout", "-ext", "subjectAltName"]));
+        probes.push(init::probe());
+        probes.extend(certificate::query());
         probes.push(ask_readiness());
+        probes.extend(late::ask(&self.node.name));
         probes.extend(Kubelet::query());
         probes
     }
 
-    fn live(&self, findings: &[Finding]) -> Result<Option<LiveControlPlane>> {
-        let [
-            Finding::Path(admin),
-            Finding::Path(kubelet_conf),
-            Finding::Path(manifest),
-            Finding::Path(controller_manager),
-            Finding::Run(server),
-            Finding::Run(names),
-            Finding::Run(ready),
-            kubelet @ ..,
-        ] = findings
-        else {
-            return Err(Error::peer(super::NoAnswer { node: self.node.name.clone() }));
+    fn live(&self, findings: &[Finding]) -> Result<Option<LiveMachine>> {
+        use Finding::{Path, Run};
+        let [Path(admin), Path(kubelet_conf), Path(manifest), Path(controllers), Run(server), Path(init), rest @ ..] = findings else {
+            return self.no_answer();
         };
-        if admin.is_none() && manifest.is_none() {
-            // kubeadm writes the administrator's credentials before the kubelet's.
-            return Ok(kubelet_conf.as_ref().map(|_| LiveControlPlane::Worker));
+        let [Path(crt), Path(key), Path(new_crt), Path(new_key), Run(shown), Run(ready), Run(system), Run(public), Run(node), kubelet @ ..] =
+            rest
+        else {
+            return self.no_answer();
+        };
+        let begun = init::is_unfinished(init.as_ref());
+        // kubeadm writes the administrator's credentials before the kubelet's, so these alone are a worker's.
+        match (admin.is_some() || manifest.is_some(), kubelet_conf.is_some()) {
+            (false, false) => return Ok(None),
+            (false, true) if !begun => return Ok(Some(LiveMachine::Worker)),
+            _ => {}
         }
-        if admin.is_some() && ready.status == 0 {
-            if names.status == 127 {
-                return Err(Error::peer(NoOpenssl { node: self.node.name.clone() }));
-            }
-            let text = |file: &Option<_>| kubelet::text_of(file.as_ref()).unwrap_or_default();
-            return Ok(Some(LiveControlPlane::Running {
-                names: names_in(&names.stdout),
-                made: Box::new(Made::of(&text(manifest), &text(controller_manager), &server.stdout)),
-                kubelet: Kubelet::live(kubelet),
-            }));
-        }
-        let reason = if admin.is_some() { told(ready) } else { format!("there is no {ADMIN_CONF}") };
-        Ok(Some(LiveControlPlane::Silent { reason }))
+        let certificate = LiveCertificate::read(&self.node.name, [crt, key, new_crt, new_key], shown)?;
+        let (silent, missing) = match late::missing(&[system, public, node], &self.node.name, &self.workspace.kubeadm.skip_phases) {
+            _ if admin.is_none() => (Some(format!("there is no {ADMIN_CONF}")), Vec::new()),
+            _ if ready.status != 0 => (Some(told(ready)), Vec::new()),
+            // All of them run again, whatever is there.
+            _ if begun => (None, Vec::new()),
+            Ok(missing) => (None, missing),
+            Err(failed) => (Some(told(failed)), Vec::new()),
+        };
+        let text = |file: &Option<_>| kubelet::text_of(file.as_ref()).unwrap_or_default();
+        let made = Made::of(&text(manifest), &text(controllers), &server.stdout);
+        let kubelet = Kubelet::live(kubelet);
+        Ok(Some(LiveMachine::ControlPlane(Box::new(LiveControlPlane { silent, made, certificate, begun, missing, kubelet }))))
     }
 
-    fn diff(&self, live: Option<&LiveControlPlane>) -> Change {
+    fn diff(&self, live: Option<&LiveMachine>) -> Change {
         match live {
             None => Change::create([
                 Field::new("version", &self.spec.version),
                 Field::new("endpoint", &self.spec.endpoint),
                 Field::new("pod_subnet", self.spec.pod_subnet),
                 Field::new("service_subnet", self.spec.service_subnet),
-                Field::new(NAMES, self.names().join(", ")),
+                Field::new(certificate::NAMES, self.names().join(", ")),
             ]),
-            Some(LiveControlPlane::Running { names, made, kubelet }) => {
-                let mut refusals = made.refusals(&self.workspace, &self.node, &self.spec);
-                refusals.extend(self.kubelet().refusals(kubelet));
-                let mut fields = self.name_fields(names);
-                fields.extend(self.kubelet().fields(kubelet));
-                kubelet::change(refusals, fields)
-            }
-            Some(LiveControlPlane::Silent { reason }) => {
-                Change::Update(vec![Field { live: Some(format!("silent ({reason})")), ..Field::new(API_SERVER, "answering") }])
-            }
-            Some(LiveControlPlane::Worker) => Change::Refused(self.refuse_worker()),
+            Some(LiveMachine::ControlPlane(live)) => self.difference(live),
+            Some(LiveMachine::Worker) => Change::Refused(self.refuse_worker()),
         }
     }
 
@@ -236,44 +257,37 @@ impl NodeResource for ControlPlane {
         matches!(change, Change::Create(_)) || change.fields().iter().any(|field| field.name == API_SERVER || field.name == "role")
     }
 
-    fn work(&self, live: Option<&LiveControlPlane>, _: bool) -> Work {
+    fn work(&self, live: Option<&LiveMachine>, _: bool) -> Work {
         match live {
             None => Work::Actions(self.init()),
-            Some(LiveControlPlane::Running { names, kubelet, .. }) => Work::Actions(self.mend(names, kubelet)),
-            Some(LiveControlPlane::Silent { .. } | LiveControlPlane::Worker) => Work::JustInTime,
+            Some(LiveMachine::ControlPlane(live)) if self.only_its_kubelet_differs(live) => Work::Actions(self.keep_kubelet(live)),
+            Some(_) => Work::JustInTime,
         }
     }
 
-    /// A silent API server is only waited for: nothing that could be on it is ever thrown away.
-    async fn apply(&self, _: Option<&LiveControlPlane>, peers: &Peers, _: &Permit) -> Result<()> {
-        let node = &self.node.name;
-        let help = format!(
-            "on {node}: `systemctl status kubelet`, `journalctl -u kubelet`, `crictl ps -a`; if this is what a failed first `kubeadm init` left and \
-             nothing is on the cluster yet, run `kubeadm reset -f` there and run kthw again"
-        );
-        let probes = [ask_readiness()];
-        let probes = &probes;
-        wait(peers, Limit::minutes(2), &format!("the API server on {node} to answer"), &help, || async move {
-            match peers.nodes().read(node, probes).await?.first() {
-                Some(Finding::Run(output)) if output.status == 0 => Ok(Poll::Ready(())),
-                Some(Finding::Run(output)) => Ok(Poll::Pending(told(output))),
-                _ => Err(Error::peer(super::NoAnswer { node: node.clone() })),
-            }
-        })
-        .await
+    async fn apply(&self, live: Option<&LiveMachine>, peers: &Peers, permit: &Permit) -> Result<()> {
+        let Some(LiveMachine::ControlPlane(live)) = live else { return Ok(()) };
+        // First: without a certificate, or with one that has ended, the API server stays silent.
+        if !self.certificate_fields(&live.certificate).is_empty() {
+            self.renew_certificate(&live.certificate, peers, permit).await?;
+        }
+        if live.silent.is_some() {
+            self.wait_until_it_answers(live.begun, peers).await?;
+        }
+        self.finish(live, peers, permit).await?;
+        for action in self.keep_kubelet(live) {
+            self.act(&action, "change its kubelet", peers, permit).await?;
+        }
+        Ok(())
     }
+}
+
+fn was(name: &str, live: impl Into<String>, want: &str) -> Field {
+    Field { live: Some(live.into()), ..Field::new(name.to_owned(), want) }
 }
 
 fn ask_readiness() -> Probe {
     Probe::run(["kubectl", "--kubeconfig", ADMIN_CONF, "--request-timeout=10s", "get", "--raw=/readyz"])
-}
-
-/// The names and addresses in what `openssl x509 -ext subjectAltName` prints.
-fn names_in(text: &str) -> BTreeSet<String> {
-    text.split([',', '\n'])
-        .filter_map(|part| part.trim().strip_prefix("DNS:").or_else(|| part.trim().strip_prefix("IP Address:")))
-        .map(str::to_owned)
-        .collect()
 }
 
 /// The last line of a refusal. The server opens its port before it knows anybody's rights, so who is refused then is not the point.
@@ -299,11 +313,16 @@ pub struct ControlPlanes {
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("cannot look into the API server's certificate on {node}: there is no `openssl`")]
-#[diagnostic(code(kthw::kubeadm::openssl), help("install it: `ssh::package(node, \"openssl\")`"))]
-struct NoOpenssl {
+#[error("cannot {what} on {node}: {reason}")]
+#[diagnostic(code(kthw::kubeadm::control_plane), help("what was there is as it was; run kthw again once the reason is gone"))]
+struct Failed {
     node: String,
+    what: String,
+    reason: String,
 }
+
+#[cfg(test)]
+pub(super) use certificate::{probe as certificate_probe, shown as certificate_shown};
 
 #[cfg(test)]
 #[path = "control_plane_tests.rs"]

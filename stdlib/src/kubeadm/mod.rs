@@ -20,7 +20,7 @@ mod worker;
 pub use config::{ClusterSpec, ConfigApi, certificate_names};
 pub use containerd::WRITE_CONFIG as CONTAINERD_CONFIG;
 pub use containerd_config::{ContainerdConfig, LiveConfig};
-pub use control_plane::{ControlPlane, ControlPlanes, LiveControlPlane};
+pub use control_plane::{ControlPlane, ControlPlanes, LatePhase, LiveCertificate, LiveControlPlane, LiveMachine};
 pub use worker::{LiveWorker, Worker};
 
 use crate::workspace::Kubeadm;
@@ -53,7 +53,7 @@ mod api {
     use super::{ClusterSpec, ContainerdConfig, ControlPlane, Worker, mirror, outside::Outside, packages};
     use crate::{
         kubernetes::Place,
-        workspace::{Cluster, Node},
+        workspace::{ApiEndpoint, Cluster, Node},
     };
     use kthw_engine::{Id, Options, Rhai, declare_on_node, throw};
     use rhai::{Dynamic, Map};
@@ -63,7 +63,7 @@ mod api {
     #[serde(deny_unknown_fields)]
     struct ControlPlaneSpec {
         version: semver::Version,
-        endpoint: String,
+        endpoint: ApiEndpoint,
         pod_subnet: ipnet::Ipv4Net,
         service_subnet: ipnet::Ipv4Net,
     }
@@ -92,9 +92,9 @@ mod api {
     pub fn control_plane(cx: NativeCallContext, cluster: Cluster, options: Map) -> Rhai<Id> {
         let options = Options::<ControlPlaneSpec>::parse(&cx, "kubeadm::control_plane", options)?;
         let ControlPlaneSpec { version, endpoint, pod_subnet, service_subnet } = options.spec;
-        let spec = ClusterSpec { version, endpoint, pod_subnet, service_subnet };
+        let spec = ClusterSpec { version, endpoint: endpoint.into(), pod_subnet, service_subnet };
         match ControlPlane::new(cluster.workspace().clone(), spec) {
-            Ok(resource) => declare_on_node(&cx, resource, options.needs),
+            Ok(resource) => declare_on_node(&cx, resource, options.common),
             Err(error) => throw(&cx, error),
         }
     }
@@ -129,7 +129,7 @@ mod api {
         match Place::of(cluster.workspace()) {
             Ok(place) => {
                 let worker = Worker { workspace: cluster.workspace().clone(), place, node: node.spec().clone() };
-                declare_on_node(&cx, worker, options.needs)
+                declare_on_node(&cx, worker, options.common)
             }
             Err(error) => throw(&cx, error),
         }
@@ -183,7 +183,7 @@ mod api {
     pub fn containerd_config_with(cx: NativeCallContext, cluster: Cluster, node: Node, options: Map) -> Rhai<Id> {
         let options = Options::<NoSpec>::parse(&cx, "kubeadm::containerd_config", options)?;
         let config = ContainerdConfig { workspace: cluster.workspace().clone(), node: node.name().to_owned() };
-        declare_on_node(&cx, config, options.needs)
+        declare_on_node(&cx, config, options.common)
     }
 
     /// Returns a `hosts.toml` that lets containerd pull a registry's images from a mirror.

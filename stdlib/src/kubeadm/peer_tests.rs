@@ -1,6 +1,6 @@
 //! What the real kubeadm and the real containerd say of the files that kthw renders for them.
 use super::{
-    config::{ClusterSpec, certificate_names, init, join, names_of_kubeadm},
+    config::{ClusterSpec, certificate_names, certificates, init, join, names_of_kubeadm},
     config_tests::workspace,
     containerd::Format,
     fixed::Made,
@@ -11,7 +11,7 @@ use crate::{
     workspace::Workspace,
 };
 use kthw_engine::{Change, node::Finding};
-use kthw_peers::{Peer, ask, built};
+use kthw_peers::{OPENSSL, Peer, ask, built};
 use std::{
     path::Path,
     process::{Command, Output},
@@ -107,6 +107,34 @@ fn what_kubeadm_has_written_is_no_difference() {
             assert_eq!(signed, known, "{version} {more}");
         }
     }
+}
+
+#[test]
+fn kubeadm_makes_a_certificate_beside_links_to_its_authority() {
+    let Some([kubeadm, openssl]) = ask([&KUBEADM_1_36, &OPENSSL]) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let workspace = workspace("1.36.3", ALL_OPTIONS);
+    let spec = spec_of(&workspace);
+    let phase = |name: &str, certificates_in: &Path| {
+        std::fs::create_dir_all(certificates_in).expect("a folder");
+        let file = folder.path().join("renewal.yaml");
+        std::fs::write(&file, certificates(&workspace, &workspace.nodes[0], &spec, &certificates_in.display().to_string())).expect("a file");
+        Command::new(&kubeadm).args(["init", "phase", "certs", name, "--config"]).arg(&file).output().expect("kubeadm starts")
+    };
+    let (pki, beside) = (folder.path().join("pki"), folder.path().join("beside"));
+    assert!(phase("ca", &pki).status.success());
+    assert!(!phase("apiserver", &beside).status.success(), "without an authority there is no certificate");
+    for name in ["ca.crt", "ca.key"] {
+        std::os::unix::fs::symlink(pki.join(name), beside.join(name)).expect("a link");
+    }
+    let made = phase("apiserver", &beside);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let probe = super::control_plane::certificate_probe(&beside.join("apiserver.crt").display().to_string());
+    let shown = Command::new(openssl).args(&probe[1..]).output().expect("openssl starts");
+    let text = String::from_utf8_lossy(&shown.stdout);
+    let live = super::control_plane::certificate_shown(&text, shown.status.code().unwrap_or(-1));
+    let wanted = certificate_names(&workspace, &spec.endpoint);
+    assert_eq!((live.fields(&wanted), live.more(&wanted, &names_of_kubeadm(&workspace.nodes[0], &spec))), (vec![], vec![]), "{text}");
 }
 
 /// kubeadm 1.36 is the last that reads v1beta3, and takes no Kubernetes older than its own predecessor: so it sees a copy with its own

@@ -22,7 +22,7 @@ impl Invitation {
     pub async fn mint(peers: &Peers, control_plane: &str, guest: &str, permit: &Permit) -> Result<Self> {
         let description = format!("kthw: join of {guest}");
         let argv = ["kubeadm", "token", "create", "--ttl", LIFETIME, "--description", &description, "--print-join-command"];
-        let output = peers.nodes().act(control_plane, &Action::run_for(60, argv), permit).await?;
+        let output = permit.act(peers, control_plane, &Action::run_for(60, argv)).await?;
         let failed = |reason: String| Error::peer(MintToken { node: control_plane.to_owned(), reason });
         if output.status != 0 {
             return Err(failed(output.stderr.trim().to_owned()));
@@ -49,7 +49,7 @@ impl Invitation {
     pub async fn revoke(self, peers: &Peers, control_plane: &str, permit: &Permit) {
         // The part before the dot names the token and is no secret.
         let id = self.token.expose().split('.').next().unwrap_or_default().to_owned();
-        let revoked = peers.nodes().act(control_plane, &Action::run_for(60, ["kubeadm", "token", "delete", &id]), permit).await;
+        let revoked = permit.act_closing(peers, control_plane, &Action::run_for(60, ["kubeadm", "token", "delete", &id])).await;
         if !matches!(revoked, Ok(output) if output.status == 0) {
             progress(format!("bootstrap token {id} could not be revoked; it ends by itself within {LIFETIME}"));
         }

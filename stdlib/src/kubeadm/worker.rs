@@ -43,6 +43,8 @@ pub enum LiveWorker {
         endpoint: Option<String>,
         /// Its kubelet.
         kubelet: LiveKubelet,
+        /// The file that told kubeadm how to join still lies there, with its token.
+        untidy: bool,
     },
     /// A join was begun and did not come that far.
     Begun,
@@ -66,7 +68,7 @@ impl NodeResource for Worker {
     }
 
     fn query(&self) -> Vec<Probe> {
-        let mut probes: Vec<Probe> = [KUBELET_CONF, BOOTSTRAP_CONF, CA, ADMIN_CONF].map(Probe::path).into();
+        let mut probes: Vec<Probe> = [KUBELET_CONF, BOOTSTRAP_CONF, CA, ADMIN_CONF, &self.file()].map(Probe::path).into();
         // Nothing else of the file: it may hold a key.
         probes.push(Probe::run(["grep", "-m1", "server:", KUBELET_CONF]));
         probes.extend(Kubelet::query());
@@ -74,15 +76,17 @@ impl NodeResource for Worker {
     }
 
     fn live(&self, findings: &[Finding]) -> Result<Option<LiveWorker>> {
-        let [Finding::Path(conf), Finding::Path(bootstrap), Finding::Path(ca), Finding::Path(admin), Finding::Run(server), kubelet @ ..] = findings
-        else {
-            return Err(Error::peer(super::NoAnswer { node: self.node.name.clone() }));
+        use Finding::{Path, Run};
+        let [Path(conf), Path(bootstrap), Path(ca), Path(admin), Path(file), Run(server), kubelet @ ..] = findings else {
+            return Err(Error::peer(super::NoAnswer { node: self.node.name.to_string() }));
         };
         Ok(match (conf.is_some(), bootstrap.is_some() || ca.is_some()) {
             _ if admin.is_some() => Some(LiveWorker::ControlPlane),
-            (true, _) => {
-                Some(LiveWorker::Joined { endpoint: endpoint_in(&server.stdout).map(str::to_owned), kubelet: Kubelet::live(kubelet) })
-            }
+            (true, _) => Some(LiveWorker::Joined {
+                endpoint: endpoint_in(&server.stdout).map(str::to_owned),
+                kubelet: Kubelet::live(kubelet),
+                untidy: file.is_some(),
+            }),
             (false, true) => Some(LiveWorker::Begun),
             (false, false) => None,
         })
@@ -91,10 +95,12 @@ impl NodeResource for Worker {
     fn diff(&self, live: Option<&LiveWorker>) -> Change {
         match live {
             None => Change::create([Field::new("cluster", &self.workspace.name), Field::new("endpoint", self.workspace.endpoint())]),
-            Some(LiveWorker::Joined { endpoint, kubelet }) => {
+            Some(LiveWorker::Joined { endpoint, kubelet, untidy }) => {
                 let mut refusals: Vec<Refusal> = self.refuse_endpoint(endpoint.as_deref()).into_iter().collect();
                 refusals.extend(self.kubelet().refusals(kubelet));
-                kubelet::change(refusals, self.kubelet().fields(kubelet))
+                let mut fields = self.kubelet().fields(kubelet);
+                fields.push(untidy.then(|| Field { live: Some("left behind".into()), ..Field::new("file with a join token", "removed") }));
+                kubelet::change(refusals, fields)
             }
             Some(LiveWorker::Begun) => Change::Update(vec![Field { live: Some("begun".into()), ..Field::new("join", "done") }]),
             Some(LiveWorker::ControlPlane) => Change::Refused(self.refuse_control_plane()),
@@ -103,7 +109,11 @@ impl NodeResource for Worker {
 
     fn work(&self, live: Option<&LiveWorker>, _: bool) -> Work {
         match live {
-            Some(LiveWorker::Joined { kubelet, .. }) => Work::Actions(self.kubelet().work(kubelet)),
+            Some(LiveWorker::Joined { kubelet, untidy, .. }) => {
+                let mut actions: Vec<Action> = untidy.then(|| Action::Remove { path: self.file() }).into_iter().collect();
+                actions.extend(self.kubelet().work(kubelet));
+                Work::Actions(actions)
+            }
             _ => Work::JustInTime,
         }
     }
@@ -156,8 +166,12 @@ impl Worker {
     }
 
     async fn act(&self, action: &Action, peers: &Peers, permit: &Permit) -> Result<()> {
-        let output = peers.nodes().act(&self.node.name, action, permit).await?;
-        if output.status == 0 { Ok(()) } else { Err(self.failed(&output)) }
+        let output = permit.act(peers, &self.node.name, action).await?;
+        self.succeeded(&output)
+    }
+
+    fn succeeded(&self, output: &Output) -> Result<()> {
+        if output.status == 0 { Ok(()) } else { Err(self.failed(output)) }
     }
 
     async fn join(&self, invitation: &Invitation, peers: &Peers, permit: &Permit) -> Result<()> {
@@ -172,15 +186,16 @@ impl Worker {
             Ok(()) => self.act(&Action::run_for(300, argv), peers, permit).await,
             Err(error) => Err(error),
         };
-        let removed = self.act(&Action::Remove { path: self.file() }, peers, permit).await;
-        joined.and(removed)
+        // It holds the token.
+        let removed = permit.act_closing(peers, &self.node.name, &Action::Remove { path: self.file() }).await;
+        joined.and(removed.and_then(|output| self.succeeded(&output)))
     }
 
     async fn endpoint_resolves(&self, peers: &Peers, permit: &Permit) -> Result<()> {
         let endpoint = self.workspace.endpoint();
         let Some(action) = config::resolve_endpoint(&endpoint) else { return Ok(()) };
-        let output = peers.nodes().act(&self.node.name, &action, permit).await?;
-        if output.status == 0 { Ok(()) } else { Err(Error::peer(Unresolved { node: self.node.name.clone(), endpoint })) }
+        let output = permit.act(peers, &self.node.name, &action).await?;
+        if output.status == 0 { Ok(()) } else { Err(Error::peer(Unresolved { node: self.node.name.to_string(), endpoint })) }
     }
 
     /// kubeadm refuses the name of a node that is Ready. A machine that was just made anew still has its predecessor's for a while.
@@ -193,7 +208,7 @@ impl Worker {
                 Ok(Some(live)) if live.ready => Ok(Poll::Pending(format!("node {name} still counts as Ready"))),
                 Ok(_) => Ok(Poll::Ready(())),
                 Err(error) if is_passing(&error) => Ok(Poll::Pending(in_words(&error))),
-                Err(error) => Err(Error::peer(JoinWorker { node: name.clone(), reason: in_words(&error) })),
+                Err(error) => Err(Error::peer(JoinWorker { node: name.to_string(), reason: in_words(&error) })),
             }
         })
         .await
@@ -213,7 +228,7 @@ impl Worker {
         let telling =
             lines.iter().filter(|line| line.contains("[ERROR") || line.starts_with("error")).copied().collect::<Vec<_>>().join("; ");
         let reason = if telling.is_empty() { lines.last().copied().unwrap_or("it said nothing").to_owned() } else { telling };
-        Error::peer(JoinWorker { node: self.node.name.clone(), reason: format!("exit status {}: {reason}", output.status) })
+        Error::peer(JoinWorker { node: self.node.name.to_string(), reason: format!("exit status {}: {reason}", output.status) })
     }
 }
 
@@ -258,8 +273,13 @@ mod tests {
             worker.diff(None).fields().iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["cluster: ubuntu", "endpoint: cu1.bevz.net:6443"]
         );
-        let joined = LiveWorker::Joined { endpoint: Some("cu1.bevz.net:6443".into()), kubelet: LiveKubelet::default() };
-        assert_eq!(worker.diff(Some(&joined)), Change::None);
+        let joined = |untidy| LiveWorker::Joined { endpoint: Some("cu1.bevz.net:6443".into()), kubelet: LiveKubelet::default(), untidy };
+        assert_eq!(worker.diff(Some(&joined(false))), Change::None);
+        let left = joined(true);
+        assert_eq!(worker.diff(Some(&left)).fields()[0].to_string(), "file with a join token: left behind -> removed");
+        let Work::Actions(actions) = worker.work(Some(&left), false) else { panic!("nothing else is asked for that") };
+        let shown: Vec<String> = actions.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["removing /etc/kubernetes/kthw/join.yaml"]);
         assert_eq!(worker.diff(Some(&LiveWorker::Begun)).fields()[0].to_string(), "join: begun -> done");
         assert_eq!(worker.needs()[0].to_string(), "kubeadm.control_plane/ubuntu");
     }

@@ -1,6 +1,11 @@
 //! The way to a cluster's API: through a tunnel to a control-plane node, or directly with a kubeconfig file.
-use crate::world::KubernetesAccess;
-use http_body_util::{BodyExt, Full};
+use super::{
+    admin_conf::{AdminConf, NotAdminConf},
+    client::Client,
+};
+use crate::{http::LARGEST, world::KubernetesAccess};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::{
     client::legacy::{
         Client as HttpClient,
@@ -9,13 +14,12 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
 };
 use kthw_engine::{
-    BoxFuture, Error, Result, Secret,
+    BoxFuture, Error, Result,
     node::{Finding, Nodes, Probe},
 };
 use kube::{
-    Client, Config,
+    Config,
     client::{Body, ConfigExt},
-    config::{KubeConfigOptions, Kubeconfig},
 };
 use miette::Diagnostic;
 use std::{
@@ -31,6 +35,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::Mutex,
 };
+use zeroize::Zeroizing;
 
 /// Where kubeadm keeps the administrator's kubeconfig.
 const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
@@ -73,8 +78,7 @@ impl NodeAccess {
             return Ok(client.clone());
         }
         let failed = |reason: String| Error::peer(OpenApi { place: node.to_owned(), reason });
-        let kubeconfig = admin_kubeconfig(&*self.nodes, node).await?;
-        let config = config_from(kubeconfig.expose()).await.map_err(failed)?;
+        let config = admin_conf(&*self.nodes, node).await?.config().map_err(failed)?;
         let client = through(config, node.to_owned(), self.tunnel.clone()).map_err(|error| failed(error.to_string()))?;
         clients.insert(node.to_owned(), client.clone());
         Ok(client)
@@ -94,7 +98,7 @@ pub struct FileAccess {
 }
 
 impl FileAccess {
-    /// Uses the current context of the kubeconfig at `path`.
+    /// Uses the current context of the kubeconfig at `path`, which has to be as kubeadm writes one.
     pub fn new(path: impl AsRef<Path>) -> Self {
         Self { path: path.as_ref().to_owned() }
     }
@@ -102,9 +106,10 @@ impl FileAccess {
     async fn client(&self) -> Result<Client> {
         let failed = |reason: String| Error::peer(OpenApi { place: self.path.display().to_string(), reason });
         let text = tokio::fs::read_to_string(&self.path).await.map_err(|error| failed(error.to_string()))?;
-        let mut config = config_from(&text).await.map_err(failed)?;
+        let conf = text.parse::<AdminConf>().map_err(|source| Error::usage(Unusable { place: self.path.display().to_string(), source }))?;
+        let mut config = conf.config().map_err(failed)?;
         config.read_timeout = Some(REQUEST_LIMIT);
-        Client::try_from(config).map_err(|error| failed(error.to_string()))
+        Client::direct(config).map_err(|error| failed(error.to_string()))
     }
 }
 
@@ -117,20 +122,16 @@ impl KubernetesAccess for FileAccess {
 /// The administrator's kubeconfig, as kubeadm wrote it on a control-plane node.
 ///
 /// # Errors
-/// When the node cannot be reached, or has none because it is no control plane yet.
-pub async fn admin_kubeconfig(nodes: &dyn Nodes, node: &str) -> Result<Secret> {
+/// When the node cannot be reached, has none because it is no control plane yet, or has one that could do more than name keys.
+pub async fn admin_conf(nodes: &dyn Nodes, node: &str) -> Result<AdminConf> {
     let failed = |reason: String| Error::peer(OpenApi { place: node.to_owned(), reason });
     match nodes.read(node, &[Probe::run(["cat", ADMIN_CONF])]).await?.into_iter().next() {
-        Some(Finding::Run(output)) if output.status == 0 => Ok(Secret::new(output.stdout)),
+        Some(Finding::Run(output)) if output.status == 0 => {
+            Zeroizing::new(output.stdout).parse().map_err(|source| Error::peer(Unusable { place: format!("{node}:{ADMIN_CONF}"), source }))
+        }
         Some(Finding::Run(output)) => Err(failed(format!("{ADMIN_CONF} cannot be read: {}", output.stderr.trim()))),
         _ => Err(failed("the node gave no answer".into())),
     }
-}
-
-/// What a kubeconfig says. The parser's message is left out: it may quote a key.
-async fn config_from(text: &str) -> std::result::Result<Config, String> {
-    let kubeconfig = Kubeconfig::from_yaml(text).map_err(|_| "it is not a kubeconfig".to_owned())?;
-    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(|error| error.to_string())
 }
 
 /// A client that talks to the API server of `node` itself, whatever the kubeconfig's address resolves to here.
@@ -151,13 +152,22 @@ fn through(config: Config, node: String, tunnel: Arc<dyn Tunnel>) -> kube::Resul
         async move {
             let exchange = async {
                 let (parts, body) = http.request(request).await?.into_parts();
-                Ok::<_, tower::BoxError>(http::Response::from_parts(parts, Full::new(body.collect().await?.to_bytes())))
+                Ok::<_, tower::BoxError>(http::Response::from_parts(parts, Full::new(whole(body).await?)))
             };
             tokio::time::timeout(REQUEST_LIMIT, exchange).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
         }
     });
     let service = tower::ServiceBuilder::new().layer(config.base_uri_layer()).option_layer(config.auth_layer()?).service(bounded);
     Ok(Client::new(service, config.default_namespace))
+}
+
+/// The whole of a body, unless it is larger than any answer should be.
+async fn whole<B>(body: B) -> std::result::Result<Bytes, tower::BoxError>
+where
+    B: hyper::body::Body,
+    B::Error: Into<tower::BoxError>,
+{
+    Ok(Limited::new(body, LARGEST).collect().await?.to_bytes())
 }
 
 /// A tunnelled stream as the HTTP client wants it.
@@ -198,4 +208,36 @@ impl hyper::rt::Write for Channel {
 struct OpenApi {
     place: String,
     reason: String,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("the kubeconfig {place} is not used")]
+#[diagnostic(
+    code(kthw::kubernetes::kubeconfig),
+    help(
+        "kubeadm writes nothing like that: find out who did. Then move the file away and write it anew there: \
+         `kubeadm init phase kubeconfig admin --control-plane-endpoint HOST:PORT`"
+    )
+)]
+struct Unusable {
+    place: String,
+    source: NotAdminConf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::StreamBody;
+
+    #[tokio::test]
+    async fn an_answer_without_an_end_is_not_kept() {
+        let piece = Bytes::from(vec![b'x'; 1 << 20]);
+        let frames = |count| futures::stream::iter((0..count).map({
+            let piece = piece.clone();
+            move |_| Ok::<_, io::Error>(hyper::body::Frame::data(piece.clone()))
+        }));
+        assert_eq!(whole(StreamBody::new(frames(2))).await.expect("taken").len(), 2 << 20);
+        let error = whole(StreamBody::new(frames(4 * (LARGEST >> 20)))).await.expect_err("too much");
+        assert!(error.to_string().contains("length limit exceeded"), "{error}");
+    }
 }

@@ -3,28 +3,16 @@ use crate::workspace::{Role, Workspace};
 use kthw_engine::{Error, Peers, Result};
 use serde_json::{Map, Value};
 
-/// The administrator's kubeconfig, with cluster and context named after the workspace and the user `<workspace>-admin`.
+/// The administrator's kubeconfig, with cluster and context named after the workspace and the user `<workspace>-admin`. It holds what an
+/// [`AdminConf`](super::AdminConf) does, whatever else the node's file may say.
 ///
 /// # Errors
-/// When the control plane cannot be reached or has no kubeconfig yet.
+/// When the control plane cannot be reached, has no kubeconfig yet, or one that is not used.
 pub async fn fetch(workspace: &Workspace, peers: &Peers) -> Result<String> {
     let Some(node) = workspace.with_role(Role::ControlPlane).next() else {
         return Err(Error::usage(NoKubeconfig { node: workspace.name.clone(), why: "the workspace has no control plane".into() }));
     };
-    let kubeconfig = super::admin_kubeconfig(peers.nodes(), &node.name).await?;
-    renamed(&workspace.name, kubeconfig.expose())
-}
-
-fn renamed(name: &str, text: &str) -> Result<String> {
-    let mut config = parse(text)?;
-    let user = format!("{name}-admin");
-    let field = |config: &Value, list: &str, key: &str| config[list][0][key].clone();
-    let (cluster, credentials) = (field(&config, "clusters", "cluster"), field(&config, "users", "user"));
-    config["clusters"] = serde_json::json!([{ "name": name, "cluster": cluster }]);
-    config["users"] = serde_json::json!([{ "name": user, "user": credentials }]);
-    config["contexts"] = serde_json::json!([{ "name": name, "context": { "cluster": name, "user": user } }]);
-    config["current-context"] = name.into();
-    write(&config)
+    write(&super::admin_conf(peers.nodes(), &node.name).await?.named(&workspace.name))
 }
 
 /// Puts the entries of `own` into `existing`, in place of entries with the same names. Everything else stays, also the current
@@ -96,13 +84,8 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_named_after_the_workspace() {
-        assert_eq!(names(&renamed("ubuntu", ADMIN).unwrap()), ["ubuntu", "ubuntu", "ubuntu-admin", "ubuntu"]);
-    }
-
-    #[test]
     fn merging_replaces_our_entries_and_leaves_the_rest_and_the_current_context() {
-        let own = renamed("ubuntu", ADMIN).unwrap();
+        let own = ADMIN.replace("kubernetes-admin@kubernetes", "ubuntu").replace("kubernetes-admin", "ubuntu-admin").replace("kubernetes", "ubuntu");
         let merged = merge(Some(ADMIN), &own).unwrap();
         assert_eq!(names(&merged)[6], "kubernetes-admin@kubernetes");
         assert_eq!(names(&merged)[..2], ["kubernetes", "ubuntu"]);

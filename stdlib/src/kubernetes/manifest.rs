@@ -4,7 +4,7 @@ use super::{
     objects::{self, LiveObjects},
     place::Place,
 };
-use kthw_engine::{Change, Field, Id, Peers, Permit, Refusal, Resource, Result};
+use kthw_engine::{Change, Field, Id, Peers, Permit, Refusal, Removable, Resource, Result};
 use std::sync::Arc;
 
 /// A set of objects that a recipe writes out.
@@ -52,6 +52,7 @@ impl Manifest {
 
 impl Resource for Manifest {
     type Live = LiveObjects;
+    const REMOVABLE: Removable = Removable::Ours;
 
     fn id(&self) -> Id {
         self.id.clone()
@@ -81,6 +82,15 @@ impl Resource for Manifest {
             None => objects::read(&client, &self.documents).await?,
         };
         objects::apply(peers, &client, &live, permit).await
+    }
+
+    fn keeps(&self, live: &LiveObjects) -> Option<String> {
+        live.keeps()
+    }
+
+    async fn remove(&self, live: LiveObjects, peers: &Peers, permit: &Permit) -> Result<()> {
+        let client = objects::client(peers, &self.place.node).await?;
+        objects::remove(peers, &client, &live, permit).await
     }
 }
 

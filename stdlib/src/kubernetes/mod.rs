@@ -1,6 +1,8 @@
 //! The `kubernetes` module: objects in a cluster, and waits for it.
 
 mod access;
+mod admin_conf;
+mod client;
 mod compare;
 mod document;
 mod error;
@@ -11,13 +13,14 @@ pub(crate) mod objects;
 mod place;
 mod starting;
 
-pub use access::{Duplex, FileAccess, NodeAccess, Tunnel, admin_kubeconfig};
+pub use access::{Duplex, FileAccess, NodeAccess, Tunnel, admin_conf};
+pub use admin_conf::{AdminConf, NotAdminConf};
+pub use client::{At, Client, FIELD_MANAGER};
 pub use compare::APPLIED;
 pub use document::{BadManifest, Document};
 pub use manifest::{Fixed, Manifest};
 pub(crate) use node_ready::look;
 pub use node_ready::{LiveNode, NodeReady};
-pub use objects::FIELD_MANAGER;
 pub use place::{NoControlPlane, Place};
 
 pub(crate) use error::{in_words, is_passing};
@@ -76,7 +79,7 @@ mod api {
             Err(error) => return throw(&cx, error),
         };
         match Place::of(cluster.workspace()) {
-            Ok(place) => declare(&cx, Manifest::new(Id::new("kubernetes.manifest", name), place, documents), options.needs),
+            Ok(place) => declare(&cx, Manifest::new(Id::new("kubernetes.manifest", name), place, documents), options.common),
             Err(error) => throw(&cx, error),
         }
     }
@@ -108,7 +111,7 @@ mod api {
     pub fn node_ready_with(cx: NativeCallContext, cluster: Cluster, node: Node, options: Map) -> Rhai<Id> {
         let options = Options::<NoSpec>::parse(&cx, "kubernetes::node_ready", options)?;
         match Place::of(cluster.workspace()) {
-            Ok(place) => declare(&cx, NodeReady { place, node: node.name().to_owned() }, options.needs),
+            Ok(place) => declare(&cx, NodeReady { place, node: node.name().to_owned() }, options.common),
             Err(error) => throw(&cx, error),
         }
     }

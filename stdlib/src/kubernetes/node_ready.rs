@@ -1,15 +1,12 @@
 //! A node of the cluster that reports Ready: nothing to write, only something to wait for.
 use super::{
+    client::{At, Client},
     error::{ReadObject, in_words, is_passing},
     objects::{self, condition},
     place::Place,
 };
 use kthw_engine::{Change, Error, Field, Id, Limit, Peers, Permit, Poll, Resource, Result, wait};
-use kube::{
-    Api, Client,
-    api::{ApiResource, DynamicObject},
-    core::GroupVersionKind,
-};
+use kube::{api::ApiResource, core::GroupVersionKind};
 use serde_json::Value;
 
 /// Waits for a node to report Ready.
@@ -42,8 +39,8 @@ impl LiveNode {
 
 /// Reads a node; `None` when the cluster has none of that name. The inner error is the API's own.
 pub(crate) async fn look(client: &Client, node: &str) -> std::result::Result<Option<LiveNode>, kube::Error> {
-    let nodes: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Node")));
-    let found = nodes.get_opt(node).await?;
+    let nodes = At { resource: ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Node")), namespace: None };
+    let found = client.get(&nodes, node).await?;
     Ok(found.map(|object| LiveNode::of(&object.data)))
 }
 

@@ -1,26 +1,19 @@
 //! Objects in a cluster: reading what was declared, and keeping it by server-side apply.
 use super::{
+    client::{At, Client},
     compare::{APPLIED, compare},
     document::{Document, Tier},
     error::{ApplyObject, NoSuchKind, ReadObject, in_words, is_not_found, is_passing},
-    starting::patient,
 };
 use crate::world::KubernetesAccess;
 use futures::{StreamExt, TryStreamExt, stream};
-use kthw_engine::{Change, Error, Field, Limit, Peers, Permit, Poll, Result, progress, wait};
-use kube::{
-    Api, Client,
-    api::{ApiResource, DynamicObject, Patch, PatchParams},
-    core::GroupVersion,
-};
+use kthw_engine::{Change, Effect, Error, Field, Intent, Limit, Peers, Permit, Poll, Result, progress, wait};
+use kube::{api::ApiResource, core::GroupVersion};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
 };
-
-/// The field manager under which kthw applies.
-pub const FIELD_MANAGER: &str = "kthw";
 
 /// How many requests of one resource are under way at once.
 const SIDE_BY_SIDE: usize = 8;
@@ -48,6 +41,17 @@ impl LiveObjects {
         }))
     }
 
+    /// The objects that are there and that kthw applied.
+    fn ours(&self) -> impl Iterator<Item = &Arc<Document>> {
+        let applied = |live: &Value| live["metadata"]["annotations"][APPLIED].is_string();
+        self.found.iter().filter(move |(_, live)| live.as_ref().is_some_and(applied)).map(|(document, _)| document)
+    }
+
+    /// Why they are never removed: not one of them was applied by kthw.
+    pub fn keeps(&self) -> Option<String> {
+        self.ours().next().is_none().then(|| "what is there was not made by kthw".into())
+    }
+
     /// The objects that are not as declared.
     fn differing(&self) -> Vec<Arc<Document>> {
         let differs = |document: &Document, live: &Option<Value>| live.as_ref().is_none_or(|live| !compare(document, live).is_empty());
@@ -67,7 +71,7 @@ pub fn create<'a>(documents: impl IntoIterator<Item = &'a Document>) -> Change {
 /// When the API cannot be reached.
 pub async fn client(peers: &Peers, node: &str) -> Result<Client> {
     let client = peers.get::<Arc<dyn KubernetesAccess>>()?.open(node).await?;
-    Ok(patient(client, peers.shared_clock()))
+    Ok(client.patient(peers.shared_clock()))
 }
 
 /// Reads every declared object, with nothing but GET requests.
@@ -78,10 +82,10 @@ pub async fn read(client: &Client, documents: &[Arc<Document>]) -> Result<LiveOb
     let kinds = Kinds::discover(client, documents).await?;
     let found = stream::iter(documents.iter().cloned())
         .map(|document| {
-            let api = kinds.api(client, &document);
+            let at = kinds.at(&document);
             async move {
-                let live = match api {
-                    Some(api) => get(&api, &document).await?,
+                let live = match at {
+                    Some(at) => get(client, &at, &document).await?,
                     None => None,
                 };
                 Ok::<_, Error>((document, live))
@@ -108,8 +112,9 @@ pub async fn apply(peers: &Peers, client: &Client, live: &LiveObjects, permit: &
         let kinds = kinds_of_all(peers, client, &members).await?;
         for (index, document) in members.iter().enumerate() {
             progress(format!("applying {document} ({} of {})", index + 1, members.len()));
-            let api = kinds.api(client, document).ok_or_else(|| Error::peer(NoSuchKind::of(document)))?;
-            apply_one(peers, &api, document, permit).await?;
+            let at = kinds.at(document).ok_or_else(|| Error::peer(NoSuchKind::of(document)))?;
+            let intent = Intent::on("kubernetes", format!("applying {document}")).told_by(format!("{APPLIED}: {}", document.digest()));
+            permit.effect(intent, async |effect| apply_one(peers, client, &at, document, effect).await).await?;
         }
         if tier == Tier::Definition {
             let kinds = &kinds;
@@ -119,8 +124,39 @@ pub async fn apply(peers: &Peers, client: &Client, live: &LiveObjects, permit: &
     Ok(())
 }
 
-async fn get(api: &Api<DynamicObject>, document: &Document) -> Result<Option<Value>> {
-    match api.get_opt(&document.name).await {
+/// Removes the objects that kthw applied, the last of the manifest first, and sees that they are gone.
+///
+/// # Errors
+/// What the server refuses, and objects that stay because something keeps them.
+pub async fn remove(peers: &Peers, client: &Client, live: &LiveObjects, permit: &Permit) -> Result<()> {
+    let mut documents: Vec<_> = live.ours().cloned().collect();
+    documents.sort_by_key(|document| document.tier());
+    documents.reverse();
+    let kinds = Kinds::discover(client, &documents).await?;
+    for (index, document) in documents.iter().enumerate() {
+        progress(format!("removing {document} ({} of {})", index + 1, documents.len()));
+        // A kind that is no longer served went with its definition, and its objects with it.
+        let Some(at) = kinds.at(document) else { continue };
+        let refused = |error: &kube::Error| Error::peer(ApplyObject { what: document.to_string(), reason: in_words(error) });
+        let intent = Intent::on("kubernetes", format!("removing {document}"));
+        permit.effect(intent, async |effect| client.delete(&at, &document.name, effect).await.map_err(|error| refused(&error))).await?;
+    }
+    let (documents, kinds) = (&documents, &kinds);
+    let help = "`kubectl get` shows its `metadata.finalizers`: what keeps it has to let it go";
+    wait(peers, Limit::minutes(2), "the objects to be gone", help, || async move {
+        for document in documents {
+            let Some(at) = kinds.at(document) else { continue };
+            if get(client, &at, document).await?.is_some() {
+                return Ok(Poll::Pending(format!("{document} is still there")));
+            }
+        }
+        Ok(Poll::Ready(()))
+    })
+    .await
+}
+
+async fn get(client: &Client, at: &At, document: &Document) -> Result<Option<Value>> {
+    match client.get(at, &document.name).await {
         Ok(None) => Ok(None),
         Ok(Some(object)) => Ok(serde_json::to_value(object).ok()),
         Err(error) => Err(Error::peer(ReadObject { what: document.to_string(), reason: in_words(&error) })),
@@ -128,19 +164,18 @@ async fn get(api: &Api<DynamicObject>, document: &Document) -> Result<Option<Val
 }
 
 /// Applies one object. Server-side apply can be repeated, so a server that is busy or restarting is asked again for a while.
-async fn apply_one(peers: &Peers, api: &Api<DynamicObject>, document: &Document, _permit: &Permit) -> Result<()> {
+async fn apply_one(peers: &Peers, client: &Client, at: &At, document: &Document, effect: &Effect) -> Result<()> {
     let mut body = document.body.clone();
     body["metadata"]["annotations"][APPLIED] = json!(document.digest());
-    let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    let (body, parameters) = (&body, &parameters);
+    let body = &body;
     wait(
         peers,
         Limit::seconds(60),
         &format!("the API server to take {document}"),
         "see that the API server stays up: `crictl ps` and `journalctl -u kubelet` on the control plane",
         || async move {
-            match api.patch(&document.name, parameters, &Patch::Apply(body)).await {
-                Ok(_) => Ok(Poll::Ready(())),
+            match client.apply(at, &document.name, body, effect).await {
+                Ok(()) => Ok(Poll::Ready(())),
                 Err(error) if is_passing(&error) => Ok(Poll::Pending(in_words(&error))),
                 Err(error) => Err(Error::peer(ApplyObject { what: document.to_string(), reason: in_words(&error) })),
             }
@@ -151,15 +186,15 @@ async fn apply_one(peers: &Peers, api: &Api<DynamicObject>, document: &Document,
 
 /// Waits until the server serves what a definition defines.
 async fn established(peers: &Peers, client: &Client, kinds: &Kinds, definition: &Document) -> Result<()> {
-    let Some(api) = kinds.api(client, definition) else { return Err(Error::peer(NoSuchKind::of(definition))) };
-    let api = &api;
+    let Some(at) = kinds.at(definition) else { return Err(Error::peer(NoSuchKind::of(definition))) };
+    let at = &at;
     wait(
         peers,
         Limit::seconds(60),
         &format!("{definition} to be established"),
         "the definition's `status.conditions` say what is wrong with it",
         || async move {
-            let live = get(api, definition).await?.unwrap_or_default();
+            let live = get(client, at, definition).await?.unwrap_or_default();
             match condition(&live, "Established") {
                 Some(("True", _)) => Ok(Poll::Ready(())),
                 Some((_, why)) => Ok(Poll::Pending(why)),
@@ -218,22 +253,15 @@ impl Kinds {
         self.0.get(&(document.api_version.clone(), document.kind.clone()))
     }
 
-    fn api(&self, client: &Client, document: &Document) -> Option<Api<DynamicObject>> {
+    fn at(&self, document: &Document) -> Option<At> {
         let (resource, namespaced) = self.find(document)?;
-        Some(match (namespaced, &document.namespace) {
-            (true, Some(namespace)) => Api::namespaced_with(client.clone(), namespace, resource),
-            (true, None) => Api::namespaced_with(client.clone(), "default", resource),
-            (false, _) => Api::all_with(client.clone(), resource),
-        })
+        let namespace = namespaced.then(|| document.namespace.clone().unwrap_or_else(|| "default".into()));
+        Some(At { resource: resource.clone(), namespace })
     }
 }
 
 async fn resources(client: &Client, version: String) -> Result<Vec<((String, String), (ApiResource, bool))>> {
-    let listed = match version.contains('/') {
-        true => client.list_api_group_resources(&version).await,
-        false => client.list_core_api_resources(&version).await,
-    };
-    let list = match listed {
+    let list = match client.resources(&version).await {
         Ok(list) => list,
         // The group is not served (yet): nothing of it exists.
         Err(error) if is_not_found(&error) => return Ok(Vec::new()),

@@ -19,7 +19,7 @@ impl Place {
     /// When the workspace has no control plane.
     pub fn of(workspace: &Workspace) -> Result<Self, NoControlPlane> {
         let first = workspace.with_role(Role::ControlPlane).next().ok_or_else(|| NoControlPlane(workspace.name.clone()))?;
-        Ok(Self { cluster: workspace.name.clone(), node: first.name.clone() })
+        Ok(Self { cluster: workspace.name.clone(), node: first.name.to_string() })
     }
 
     /// The identity of the control plane that everything in the cluster needs.

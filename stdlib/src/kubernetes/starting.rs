@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, request::Parts};
 use kthw_engine::{Clock, progress};
-use kube::{Client, client::Body};
+use kube::client::Body;
 use std::{sync::Arc, time::Duration};
 
 /// How long a server that is not ready may refuse.
@@ -58,21 +58,19 @@ enum Readiness {
     NotYet(String),
 }
 
-/// The same client, which takes no refusal from a server that is still starting.
-pub(super) fn patient(client: Client, clock: Arc<dyn Clock>) -> Client {
-    let namespace = client.default_namespace().to_owned();
-    let service = tower::service_fn(move |request| send(client.clone(), clock.clone(), request));
-    Client::new(service, namespace)
-}
-
-async fn send(client: Client, clock: Arc<dyn Clock>, request: Request<Body>) -> Result<Response<Body>, tower::BoxError> {
+/// Sends a request with `send`, and takes no refusal from a server that is still starting.
+pub(super) async fn patiently<F, Fut>(send: F, clock: Arc<dyn Clock>, request: Request<Body>) -> Result<Response<Body>, tower::BoxError>
+where
+    F: Fn(Request<Body>) -> Fut,
+    Fut: Future<Output = kube::Result<Response<Body>>>,
+{
     let (parts, body) = request.into_parts();
     let body = body.collect_bytes().await?;
     let (begun, mut was_ready) = (clock.now(), false);
     loop {
-        let response = client.send(again(&parts, &body)).await?;
+        let response = send(again(&parts, &body)).await?;
         let readyz = match is_refusal(response.status()) && !was_ready {
-            true => ask_readiness(&client).await,
+            true => ask_readiness(&send).await,
             false => Readiness::Ready,
         };
         match next(response.status(), was_ready, &readyz, clock.now().saturating_sub(begun)) {
@@ -91,9 +89,13 @@ fn again(parts: &Parts, body: &Bytes) -> Request<Body> {
     Request::from_parts(parts.clone(), Body::from(body.to_vec()))
 }
 
-async fn ask_readiness(client: &Client) -> Readiness {
+async fn ask_readiness<F, Fut>(send: &F) -> Readiness
+where
+    F: Fn(Request<Body>) -> Fut,
+    Fut: Future<Output = kube::Result<Response<Body>>>,
+{
     let request = Request::get("/readyz").body(Body::empty()).expect("a path alone is a request");
-    match client.send(request).await {
+    match send(request).await {
         Ok(response) if response.status().is_success() => Readiness::Ready,
         Ok(response) => Readiness::NotYet(response.status().as_u16().to_string()),
         Err(error) => Readiness::NotYet(super::in_words(&error)),

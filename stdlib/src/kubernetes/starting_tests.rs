@@ -64,7 +64,16 @@ struct Script {
 }
 
 /// A server on the loopback that answers as `script` says, and notes what it was asked.
-async fn server(script: Script) -> (Client, Arc<Jumping>, Arc<Mutex<Vec<String>>>) {
+/// What the client of a run is, with the raw client's verbs.
+fn patient(client: kube::Client, clock: Arc<dyn Clock>) -> kube::Client {
+    let send = move |request| {
+        let client = client.clone();
+        async move { client.send(request).await }
+    };
+    kube::Client::new(tower::service_fn(move |request| patiently(send.clone(), clock.clone(), request)), "default")
+}
+
+async fn server(script: Script) -> (kube::Client, Arc<Jumping>, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -88,7 +97,7 @@ async fn server(script: Script) -> (Client, Arc<Jumping>, Arc<Mutex<Vec<String>>
     });
     let config = kube::Config::new(format!("http://{address}").parse().expect("a URL"));
     let clock = Arc::new(Jumping::default());
-    (patient(Client::try_from(config).expect("a client"), clock.clone()), clock, asked)
+    (patient(kube::Client::try_from(config).expect("a client"), clock.clone()), clock, asked)
 }
 
 /// Reads one request, notes its method, path and the length of its body, and answers with a status.
@@ -122,7 +131,7 @@ async fn answer(mut stream: TcpStream, notes: &Mutex<Vec<String>>, status: impl 
     let _ = stream.write_all(reply.as_bytes()).await;
 }
 
-fn config_maps(client: &Client) -> Api<DynamicObject> {
+fn config_maps(client: &kube::Client) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), "default", &ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "ConfigMap")))
 }
 

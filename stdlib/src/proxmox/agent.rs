@@ -1,8 +1,8 @@
 //! The guest agent: whether the machine is up at its address, and its SSH host keys, over a way that Proxmox vouches for.
 use super::{call::Call, client::Client, error::Failure, machine::Machine};
-use kthw_engine::{Limit, Peers, Poll, Result, wait};
+use kthw_engine::{Limit, Peers, Poll, Result, progress, wait};
 use serde::Deserialize;
-use std::{net::Ipv4Addr, time::Duration};
+use std::{fmt, net::Ipv4Addr, time::Duration};
 
 /// How long a machine may take until its agent shows the wanted address, once the agent answers at all.
 const ADDRESS: Duration = Duration::from_secs(300);
@@ -12,17 +12,33 @@ const KEYS: Duration = Duration::from_secs(60);
 /// What came of waiting for the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Agent {
-    /// It answers and the machine has its address.
+    /// It answers and the machine has its address, as far as the agent may say.
     Ready,
-    /// It does not answer, for this reason.
-    Silent(String),
+    /// It cannot be used.
+    Silent(Silence),
+}
+
+/// Why an agent says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// Proxmox says that none runs in the machine.
+    Absent(String),
+    /// It, or Proxmox, could not be asked, or refused. There may well be one.
+    Unasked {
+        /// In the words of whoever refused.
+        reason: String,
+        /// Whether asking again may help.
+        passing: bool,
+    },
 }
 
 /// What one look at the agent saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Seen {
     Ready,
-    Silent(String),
+    /// It answers, and is not allowed to say this.
+    NotAllowed(String),
+    Silent(Silence),
     NotRunning,
     NoAddress,
     OtherAddresses(Vec<Ipv4Addr>),
@@ -31,7 +47,27 @@ enum Seen {
 #[derive(Deserialize)]
 struct Interfaces {
     #[serde(default)]
-    result: Vec<Interface>,
+    result: Told,
+}
+
+/// What the agent itself answered: Proxmox hands its refusals on as answers.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Told {
+    Interfaces(Vec<Interface>),
+    Refused { error: AgentError },
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self::Interfaces(Vec::new())
+    }
+}
+
+#[derive(Deserialize)]
+struct AgentError {
+    #[serde(default)]
+    desc: String,
 }
 
 #[derive(Deserialize)]
@@ -60,8 +96,12 @@ pub async fn wait_for(machine: &Machine, address: Ipv4Addr, silent_for: Duration
         let patient = client.clock().now().saturating_sub(begun) < silent_for;
         Ok(match seen {
             Seen::Ready => Poll::Ready(Agent::Ready),
-            Seen::Silent(reason) if patient => Poll::Pending(reason),
-            Seen::Silent(reason) => Poll::Ready(Agent::Silent(reason)),
+            Seen::NotAllowed(reason) => {
+                progress(format!("VM {} goes on without the guest agent's word about its address: {reason}", machine.vmid));
+                Poll::Ready(Agent::Ready)
+            }
+            Seen::Silent(silence) if patient && silence.may_pass() => Poll::Pending(silence.to_string()),
+            Seen::Silent(silence) => Poll::Ready(Agent::Silent(silence)),
             Seen::NotRunning => Poll::Pending("the machine does not run (did it stop by itself?)".into()),
             Seen::NoAddress => Poll::Pending("its agent answers, but it has no address yet".into()),
             Seen::OtherAddresses(seen) => {
@@ -72,11 +112,11 @@ pub async fn wait_for(machine: &Machine, address: Ipv4Addr, silent_for: Duration
     .await
 }
 
-/// The addresses that the agent tells; none when it does not answer.
+/// The addresses that the agent tells; none when it does not answer or may not say.
 pub async fn addresses(machine: &Machine, client: &Client) -> Vec<Ipv4Addr> {
     let vmid = machine.vmid.to_string();
     let call = Call::get(["nodes", &machine.host, "qemu", &vmid, "agent", "network-get-interfaces"]);
-    client.get::<Interfaces>(&call).await.map(|interfaces| usable(&interfaces)).unwrap_or_default()
+    client.get::<Interfaces>(&call).await.ok().and_then(|interfaces| usable(&interfaces).ok()).unwrap_or_default()
 }
 
 async fn look(machine: &Machine, address: Ipv4Addr, client: &Client) -> Result<Seen> {
@@ -85,31 +125,61 @@ async fn look(machine: &Machine, address: Ipv4Addr, client: &Client) -> Result<S
     match client.get::<Interfaces>(&call).await {
         Ok(interfaces) => Ok(judge(&interfaces, address)),
         Err(failure) if failure.says("is not running") && !failure.says("agent is not running") => Ok(Seen::NotRunning),
-        Err(failure) => silent(failure).map(Seen::Silent),
+        Err(failure) => silence(failure).map(Seen::Silent),
     }
 }
 
-/// Why an agent does not answer, if that is all that is wrong.
-fn silent(failure: Failure) -> Result<String> {
-    match failure {
-        failure if failure.is_passing() => Ok(format!("Proxmox cannot be asked at the moment ({failure})")),
-        Failure::Refused(refused) if refused.status == 401 => Err(Failure::Refused(refused).into()),
-        Failure::Refused(refused) if refused.message.contains("agent is not running") => {
-            Ok("no guest agent answers (not installed, or the machine is still booting)".into())
+impl Silence {
+    /// Whether the agent may still come. Who may not ask it may not a minute later either.
+    fn may_pass(&self) -> bool {
+        !matches!(self, Self::Unasked { passing: false, .. })
+    }
+}
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent(said) => write!(f, "no guest agent answers (not installed, or the machine is still booting): {said}"),
+            Self::Unasked { reason, .. } => write!(f, "its guest agent cannot be asked: {reason}"),
         }
-        Failure::Refused(refused) => Ok(format!("no answer of its guest agent: {}", refused.message)),
+    }
+}
+
+/// What Proxmox says of a machine without an agent, in upstream's `agent_available`
+/// (<https://git.proxmox.com/?p=qemu-server.git;a=blob;f=src/PVE/QemuServer/Agent.pm>).
+const ABSENT: [&str; 2] = ["QEMU guest agent is not running", "No QEMU guest agent configured"];
+
+/// Why an agent says nothing, if that is all that is wrong.
+fn silence(failure: Failure) -> Result<Silence> {
+    let passing = failure.is_passing();
+    match failure {
+        Failure::Refused(refused) if refused.status == 401 => Err(Failure::Refused(refused).into()),
+        Failure::Refused(refused) if ABSENT.iter().any(|text| refused.message.contains(text)) => Ok(Silence::Absent(refused.message)),
+        Failure::Refused(refused) => {
+            let settled = refused.status == 403 || refused.message.contains("has been disabled");
+            Ok(Silence::Unasked { reason: refused.message, passing: !settled })
+        }
+        failure if passing => Ok(Silence::Unasked { reason: failure.to_string(), passing }),
         failure => Err(failure.into()),
     }
 }
 
-fn usable(interfaces: &Interfaces) -> Vec<Ipv4Addr> {
-    let all = interfaces.result.iter().flat_map(|interface| &interface.addresses);
+/// The addresses that it tells; its own words when it may not.
+fn usable(interfaces: &Interfaces) -> std::result::Result<Vec<Ipv4Addr>, &str> {
+    let interfaces = match &interfaces.result {
+        Told::Interfaces(interfaces) => interfaces,
+        Told::Refused { error } => return Err(&error.desc),
+    };
+    let all = interfaces.iter().flat_map(|interface| &interface.addresses);
     let parsed = all.filter_map(|address| address.address.parse().ok());
-    parsed.filter(|one: &Ipv4Addr| !one.is_loopback() && !one.is_link_local()).collect()
+    Ok(parsed.filter(|one: &Ipv4Addr| !one.is_loopback() && !one.is_link_local()).collect())
 }
 
 fn judge(interfaces: &Interfaces, wanted: Ipv4Addr) -> Seen {
-    let addresses = usable(interfaces);
+    let addresses = match usable(interfaces) {
+        Ok(addresses) => addresses,
+        Err(said) => return Seen::NotAllowed(said.to_owned()),
+    };
     match addresses.as_slice() {
         [] => Seen::NoAddress,
         found if found.contains(&wanted) => Seen::Ready,
@@ -117,8 +187,20 @@ fn judge(interfaces: &Interfaces, wanted: Ipv4Addr) -> Seen {
     }
 }
 
-/// Reads the SSH host keys through the agent; fewer than all kinds, or none, when they cannot be had.
-pub async fn host_keys(machine: &Machine, client: &Client) -> Vec<String> {
+/// What the agent says of the SSH host keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostKeys {
+    /// Those that it reads; fewer than all kinds, or none.
+    pub keys: Vec<String>,
+    /// Why there are not more.
+    pub silence: Option<Silence>,
+}
+
+/// Reads the SSH host keys through the agent.
+///
+/// # Errors
+/// When nobody could go on after what Proxmox answers.
+pub async fn host_keys(machine: &Machine, client: &Client) -> Result<HostKeys> {
     #[derive(Deserialize)]
     struct File {
         #[serde(default)]
@@ -134,25 +216,33 @@ pub async fn host_keys(machine: &Machine, client: &Client) -> Vec<String> {
                 keys.extend(content.lines().map(str::trim).filter(|line| line.split(' ').count() >= 2).map(str::to_owned));
             }
             // A key of this kind need not exist.
-            Err(failure) if failure.says("open file") || failure.says("No such file") => {}
+            Err(failure) if is_no_such_file(&failure) => {}
             // The agent does not answer, or we may not ask it: the next question would only take time.
-            Err(_) => break,
+            Err(failure) => return Ok(HostKeys { keys, silence: Some(silence(failure)?) }),
         }
     }
-    keys
+    Ok(HostKeys { keys, silence: None })
+}
+
+fn is_no_such_file(failure: &Failure) -> bool {
+    (failure.says("open file") || failure.says("No such file")) && !failure.says("has been disabled")
 }
 
 /// Reads the SSH host keys of a machine that just came up; it may not have made them yet.
 ///
 /// # Errors
-/// Never for what the agent says; it then has no keys to give.
-pub async fn wait_for_host_keys(machine: &Machine, client: &Client, peers: &Peers) -> Result<Vec<String>> {
+/// As [`host_keys`].
+pub async fn wait_for_host_keys(machine: &Machine, client: &Client, peers: &Peers) -> Result<HostKeys> {
     let begun = client.clock().now();
     let limit = Limit { at_most: KEYS + Duration::from_secs(30), pause: Duration::from_secs(2) };
     wait(peers, limit, &format!("the SSH host keys of VM {}", machine.vmid), "is an SSH server installed in it?", async || {
-        let keys = host_keys(machine, client).await;
+        let found = host_keys(machine, client).await?;
         let over = client.clock().now().saturating_sub(begun) >= KEYS;
-        Ok(if keys.is_empty() && !over { Poll::Pending("the guest agent reads none yet".into()) } else { Poll::Ready(keys) })
+        let may_come = found.silence.as_ref().is_none_or(Silence::may_pass);
+        if !found.keys.is_empty() || over || !may_come {
+            return Ok(Poll::Ready(found));
+        }
+        Ok(Poll::Pending(found.silence.map_or_else(|| "the guest agent finds none yet".into(), |silence| silence.to_string())))
     })
     .await
 }
@@ -160,6 +250,7 @@ pub async fn wait_for_host_keys(machine: &Machine, client: &Client, peers: &Peer
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxmox::error::Refused;
 
     #[test]
     fn addresses_are_judged() {
@@ -172,5 +263,36 @@ mod tests {
         assert_eq!(seen(&["127.0.0.1", "fe80::1", "169.254.3.4"]), Seen::NoAddress);
         assert_eq!(seen(&["172.17.0.1", "10.0.0.5"]), Seen::Ready);
         assert_eq!(seen(&["10.0.0.77"]), Seen::OtherAddresses(vec![[10, 0, 0, 77].into()]));
+    }
+    #[test]
+    fn an_agent_that_may_not_say_its_addresses_is_there() {
+        let refused = serde_json::json!({"result": {"error": {"class": "CommandNotFound", "desc": "it has been disabled"}}});
+        let seen = judge(&serde_json::from_value(refused).expect("a refusal"), [10, 0, 0, 5].into());
+        assert_eq!(seen, Seen::NotAllowed("it has been disabled".into()));
+    }
+
+    #[test]
+    fn only_a_machine_without_an_agent_has_nobody_to_vouch_for_it() {
+        let of = |status: u16, message: &str| {
+            let (call, endpoint, message) = ("GET /x".to_owned(), "pve1".to_owned(), message.to_owned());
+            silence(Failure::Refused(Refused { call, endpoint, status, message }))
+        };
+        for absent in ["QEMU guest agent is not running", "No QEMU guest agent configured"] {
+            assert!(matches!(of(500, absent), Ok(Silence::Absent(_))), "{absent}");
+        }
+        let unasked = [
+            (403, "Permission check failed (/vms/401, VM.GuestAgent.FileRead)", false),
+            (500, "can't open file: Agent error: Command guest-file-open has been disabled", false),
+            (500, "VM 401 qmp command 'guest-file-open' failed - got timeout", true),
+            (500, "VM 401 is not running", true),
+            (595, "No route to host", true),
+            (596, "Connection timed out", true),
+        ];
+        for (status, said, may_pass) in unasked {
+            let found = of(status, said).expect("one could go on");
+            assert!(matches!(&found, Silence::Unasked { reason, .. } if reason == said), "{found:?}");
+            assert_eq!(found.may_pass(), may_pass, "{said}");
+        }
+        assert!(of(401, "no ticket").is_err());
     }
 }

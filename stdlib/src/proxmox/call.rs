@@ -2,15 +2,25 @@
 use bytes::Bytes;
 use http::{Method, Request, header};
 use kthw_engine::Secret;
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
-/// A request, without the endpoint and without credentials.
+/// A request, without the endpoint and without credentials. Its type says whether it reads or writes, so that a client cannot be made to
+/// write by asking it to read.
 #[derive(Clone, Debug)]
-pub struct Call {
+pub struct Call<K = Read> {
     method: Method,
     path: String,
     params: Vec<(String, Value)>,
+    kind: PhantomData<K>,
 }
+
+/// The kind of a call that reads: `GET`.
+#[derive(Clone, Copy, Debug)]
+pub enum Read {}
+
+/// The kind of a call that changes something: every other method.
+#[derive(Clone, Copy, Debug)]
+pub enum Write {}
 
 /// The value of a parameter.
 #[derive(Clone, Debug)]
@@ -28,21 +38,14 @@ impl fmt::Display for Value {
     }
 }
 
-impl Call {
-    fn new<const N: usize>(method: Method, segments: [&str; N]) -> Self {
-        let mut path = String::new();
-        for segment in segments {
-            path.push('/');
-            path.push_str(&percent_encoded(segment));
-        }
-        Self { method, path, params: Vec::new() }
-    }
-
+impl Call<Read> {
     /// Reads.
     pub fn get<const N: usize>(segments: [&str; N]) -> Self {
         Self::new(Method::GET, segments)
     }
+}
 
+impl Call<Write> {
     /// Makes or does something.
     pub fn post<const N: usize>(segments: [&str; N]) -> Self {
         Self::new(Method::POST, segments)
@@ -56,6 +59,17 @@ impl Call {
     /// Removes something.
     pub fn delete<const N: usize>(segments: [&str; N]) -> Self {
         Self::new(Method::DELETE, segments)
+    }
+}
+
+impl<K> Call<K> {
+    fn new<const N: usize>(method: Method, segments: [&str; N]) -> Self {
+        let mut path = String::new();
+        for segment in segments {
+            path.push('/');
+            path.push_str(&percent_encoded(segment));
+        }
+        Self { method, path, params: Vec::new(), kind: PhantomData }
     }
 
     /// The same call and one parameter more.
@@ -88,7 +102,7 @@ impl Call {
 
     /// The same call and several parameters more.
     #[must_use]
-    pub fn with_all<K: AsRef<str>, V: fmt::Display>(self, params: impl IntoIterator<Item = (K, V)>) -> Self {
+    pub fn with_all<N: AsRef<str>, V: fmt::Display>(self, params: impl IntoIterator<Item = (N, V)>) -> Self {
         params.into_iter().fold(self, |call, (key, value)| call.with(key.as_ref(), value))
     }
 
@@ -124,7 +138,7 @@ impl Call {
 }
 
 /// The call on one line with all parameters; secret ones as `<secret>`.
-impl fmt::Display for Call {
+impl<K> fmt::Display for Call<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name())?;
         self.params.iter().try_for_each(|(key, value)| write!(f, " {key}={value}"))

@@ -1,6 +1,6 @@
-//! The client: signs in at the first call, tries the next host when one does not answer, and needs a permit to write.
+//! The client: signs in at the first call, tries the next host when one does not answer, and takes no write without an effect.
 use super::{
-    call::Call,
+    call::{Call, Write},
     error::{BadAnswer, Failure, NoAnswer, Refused, is_proxy_status},
     guests::Guests,
     session::Session,
@@ -12,8 +12,8 @@ use crate::{
     world::{Http, Unreachable},
 };
 use bytes::Bytes;
-use http::{Method, Response};
-use kthw_engine::{Clock, Permit, Result};
+use http::Response;
+use kthw_engine::{Clock, Effect, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{
@@ -72,8 +72,7 @@ impl Client {
     /// # Errors
     /// When nobody answers, Proxmox refuses, or the answer is no `T`.
     pub async fn get<T: DeserializeOwned>(&self, call: &Call) -> std::result::Result<T, Failure> {
-        debug_assert_eq!(call.method(), Method::GET, "writing needs a permit");
-        let data = self.send(call).await?;
+        let data = self.read(call).await?;
         serde_json::from_value(data).map_err(|error| BadAnswer { call: call.name(), reason: error.to_string() }.into())
     }
 
@@ -90,37 +89,25 @@ impl Client {
         }
     }
 
-    /// Makes or does something; the task that carries it out, if it takes longer.
+    /// Changes something; the task that carries it out, if it takes longer. Its id is noted with the effect.
     ///
     /// # Errors
     /// When nobody answers or Proxmox refuses.
-    pub async fn post(&self, call: &Call, permit: &Permit) -> std::result::Result<Option<Task>, Failure> {
-        self.write(call, Method::POST, permit).await
-    }
-
-    /// Changes something; the task that carries it out, if it takes longer.
-    ///
-    /// # Errors
-    /// When nobody answers or Proxmox refuses.
-    pub async fn put(&self, call: &Call, permit: &Permit) -> std::result::Result<Option<Task>, Failure> {
-        self.write(call, Method::PUT, permit).await
-    }
-
-    /// Removes something; the task that carries it out, if it takes longer.
-    ///
-    /// # Errors
-    /// When nobody answers or Proxmox refuses.
-    pub async fn delete(&self, call: &Call, permit: &Permit) -> std::result::Result<Option<Task>, Failure> {
-        self.write(call, Method::DELETE, permit).await
+    pub async fn write(&self, call: &Call<Write>, effect: &Effect) -> std::result::Result<Option<Task>, Failure> {
+        let task = self.make(call, effect).await?.as_str().and_then(Task::parse);
+        if let Some(task) = &task {
+            effect.note(&task.to_string()).await.map_err(Failure::Ours)?;
+        }
+        Ok(task)
     }
 
     /// Makes something and returns what Proxmox says about it.
     ///
     /// # Errors
     /// When nobody answers or Proxmox refuses.
-    pub async fn make(&self, call: &Call, _permit: &Permit) -> std::result::Result<Value, Failure> {
-        debug_assert_eq!(*call.method(), Method::POST, "the method of a call says what it is");
-        self.send(call).await
+    pub async fn make(&self, call: &Call<Write>, _effect: &Effect) -> std::result::Result<Value, Failure> {
+        self.guests.wrote();
+        self.open().await?.try_all(call, false, &*self.clock).await
     }
 
     /// A client of the same hosts as somebody else.
@@ -143,12 +130,6 @@ impl Client {
     /// Who this client is: `user@realm!token`, or `user@realm`.
     pub(super) async fn identity(&self) -> std::result::Result<String, Failure> {
         Ok(self.open().await?.session().identity().to_owned())
-    }
-
-    async fn write(&self, call: &Call, method: Method, _permit: &Permit) -> std::result::Result<Option<Task>, Failure> {
-        debug_assert_eq!(*call.method(), method, "the method of a call says what it is");
-        let data = self.send(call).await?;
-        Ok(data.as_str().and_then(Task::parse))
     }
 
     /// Notes what the machine of `node` goes on without until it is restarted.
@@ -178,18 +159,13 @@ impl Client {
         lanes.entry(name).or_insert_with(|| Arc::new(Semaphore::new(at_most))).clone()
     }
 
-    /// Sends a call to the host that answered last, and to the others if it does not answer. Reads are tried again after a pause;
-    /// a write is sent again only when it surely was not carried out.
-    async fn send(&self, call: &Call) -> std::result::Result<Value, Failure> {
+    /// Reads from the host that answered last, or from the others if it does not answer, and again after a pause.
+    async fn read(&self, call: &Call) -> std::result::Result<Value, Failure> {
         let open = self.open().await?;
-        let reads = call.method() == Method::GET;
-        if !reads {
-            self.guests.wrote();
-        }
         let mut pause = PAUSE;
         for round in 1.. {
-            match open.try_all(call, reads, &*self.clock).await {
-                Err(failure) if failure.is_passing() && reads && round < ROUNDS && !failure_is_final(&failure) => {
+            match open.try_all(call, true, &*self.clock).await {
+                Err(failure) if failure.is_passing() && round < ROUNDS && !failure_is_final(&failure) => {
                     self.clock.sleep(pause).await;
                     pause *= 2;
                 }
@@ -205,7 +181,7 @@ impl Client {
             let http = HttpClient::new(&settings.trust).map_err(SettingsError::from)?;
             Ok(Open::new(Arc::new(http), settings))
         };
-        self.open.get_or_try_init(connect).await.map_err(Failure::Settings)
+        self.open.get_or_try_init(connect).await.map_err(Failure::Ours)
     }
 }
 
@@ -224,7 +200,8 @@ impl Open {
         self.session.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn try_all(&self, call: &Call, reads: bool, clock: &dyn Clock) -> std::result::Result<Value, Failure> {
+    /// Sends a call to one host after the other. A write goes to another host only when it surely was not carried out.
+    async fn try_all<K>(&self, call: &Call<K>, reads: bool, clock: &dyn Clock) -> std::result::Result<Value, Failure> {
         let count = self.endpoints.len();
         let first = self.current.load(Ordering::Relaxed);
         let mut tried = Vec::new();
@@ -272,12 +249,12 @@ pub(super) enum SendError {
     Failure(Box<Failure>),
 }
 
-pub(super) fn refusal(call: &Call, endpoint: &Endpoint, answer: &Response<Bytes>) -> Refused {
+pub(super) fn refusal<K>(call: &Call<K>, endpoint: &Endpoint, answer: &Response<Bytes>) -> Refused {
     let phrase = answer.extensions().get::<hyper::ext::ReasonPhrase>().and_then(|phrase| std::str::from_utf8(phrase.as_bytes()).ok());
     Refused::new(call.name(), endpoint.host(), answer.status(), phrase, answer.body())
 }
 
-pub(super) fn data(call: &Call, body: &[u8]) -> std::result::Result<Value, Failure> {
+pub(super) fn data<K>(call: &Call<K>, body: &[u8]) -> std::result::Result<Value, Failure> {
     #[derive(serde::Deserialize)]
     struct Answer {
         data: Value,

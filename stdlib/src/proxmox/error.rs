@@ -57,9 +57,9 @@ pub enum Failure {
     /// What came back makes no sense.
     #[error(transparent)]
     BadAnswer(#[from] BadAnswer),
-    /// There are no settings that could be used.
+    /// Something of kthw's own: settings that cannot be used, or a ledger that takes nothing.
     #[error("{0}")]
-    Settings(kthw_engine::Error),
+    Ours(kthw_engine::Error),
     /// The user cannot sign in without a person.
     #[error(transparent)]
     SecondFactor(#[from] super::session::SecondFactor),
@@ -68,7 +68,7 @@ pub enum Failure {
 impl From<Failure> for kthw_engine::Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Settings(error) => error,
+            Failure::Ours(error) => error,
             Failure::Refused(error) => Self::peer(error),
             Failure::NoAnswer(error) => Self::peer(error),
             Failure::BadAnswer(error) => Self::peer(error),
@@ -88,7 +88,7 @@ impl Failure {
         match self {
             Self::NoAnswer(_) => true,
             Self::Refused(refused) => is_proxy_status(refused.status),
-            Self::BadAnswer(_) | Self::Settings(_) | Self::SecondFactor(_) => false,
+            Self::BadAnswer(_) | Self::Ours(_) | Self::SecondFactor(_) => false,
         }
     }
 
@@ -105,7 +105,12 @@ pub(super) fn is_proxy_status(status: u16) -> bool {
 
 /// Whether a message of a request or of a task is about a lock that was not free in time.
 pub(super) fn is_lock_message(message: &str) -> bool {
-    message.contains("can't lock file") || message.contains("trying to acquire lock") || message.contains("got no worker upid")
+    // Of one file, of a storage of the whole cluster, and what a backup or a snapshot holds for a while. What makes a machine is waited
+    // for elsewhere, for its lock may be all that is left of it.
+    let held = ["backup", "migrate", "rollback", "snapshot", "snapshot-delete"].iter().any(|why| message.contains(&format!("is locked ({why})")));
+    held || ["can't lock file", "trying to acquire lock", "got no worker upid", "got lock request timeout", "-locked command timed out"]
+        .iter()
+        .any(|text| message.contains(text))
 }
 
 impl Refused {
@@ -224,6 +229,14 @@ mod tests {
     fn a_lock_is_told_from_other_timeouts() {
         let failure = |text| Failure::from(refused(500, Some(text), ""));
         assert!(failure("can't lock file '/var/lock/qemu-server/lock-104.conf' - got timeout").is_lock());
+        for text in [
+            "clone failed: cfs-lock 'storage-drbd' error: got lock request timeout",
+            "clone failed: 'storage-drbd'-locked command timed out - aborting",
+            "VM is locked (backup)",
+        ] {
+            assert!(failure(text).is_lock(), "{text}");
+        }
+        assert!(!failure("VM is locked (clone)").is_lock());
         assert!(!failure("VM 104 qmp command 'guest-ping' failed - got timeout").is_lock());
     }
 }

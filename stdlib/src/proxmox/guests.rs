@@ -3,7 +3,7 @@ use super::{call::Call, client::Client, error::Failure};
 use kthw_engine::Clock;
 use serde::Deserialize;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -14,6 +14,9 @@ use tokio::sync::Mutex;
 
 /// For so long a list tells who has which name.
 const LASTING: Duration = Duration::from_secs(60);
+/// A long list lasts longer: until names were asked for as often as this part of its length. So a name costs the same however many guests
+/// there are. What kthw makes meanwhile is in it; only what somebody else makes under a name of ours is seen that much later.
+const PART: usize = 4;
 /// For so long a list in which we changed nothing also tells what is not there.
 const FRESH: Duration = Duration::from_secs(10);
 
@@ -33,6 +36,20 @@ pub struct Guest {
     /// The resource pool that it is in.
     #[serde(default)]
     pub pool: Option<String>,
+    /// 1 for a template.
+    #[serde(default)]
+    pub template: Option<u8>,
+    /// Its tags, with `;` between them.
+    #[serde(default)]
+    pub tags: Option<String>,
+}
+
+impl Guest {
+    /// Whether it is a template that kthw made, for whatever workspace.
+    pub fn is_template_of_kthw(&self) -> bool {
+        let tagged = self.tags.as_deref().is_some_and(|tags| tags.split([';', ',', ' ']).any(|tag| tag == "kthw"));
+        self.template == Some(1) && tagged
+    }
 }
 
 /// What is known of the guests of one cluster.
@@ -46,7 +63,9 @@ pub(super) struct Guests {
 struct Listed {
     guests: Arc<BTreeMap<u32, Guest>>,
     /// VM ids by name; a name may be used twice.
-    names: HashMap<String, Vec<u32>>,
+    names: BTreeMap<String, Vec<u32>>,
+    /// How often names were asked for.
+    asked: usize,
     at: Duration,
     writes: u64,
 }
@@ -70,16 +89,18 @@ pub(super) async fn all(client: &Client) -> Result<Arc<BTreeMap<u32, Guest>>, Fa
     read(client, &mut *client.guests().listed.lock().await).await
 }
 
-/// The list as it was last read.
+/// The VM ids of machines whose name begins so and fits, in the list as it was last read.
 ///
 /// # Errors
 /// When Proxmox does not answer or refuses.
-pub(super) async fn last(client: &Client) -> Result<Arc<BTreeMap<u32, Guest>>, Failure> {
+pub(super) async fn alike(client: &Client, begins: &str, fits: impl Fn(&str) -> bool) -> Result<Vec<u32>, Failure> {
     let mut listed = client.guests().listed.lock().await;
-    match &*listed {
-        Some(known) => Ok(known.guests.clone()),
-        None => read(client, &mut listed).await,
+    if listed.is_none() {
+        read(client, &mut listed).await?;
     }
+    let names = listed.as_ref().map(|listed| listed.names.range(begins.to_owned()..));
+    let alike = names.into_iter().flatten().take_while(|(name, _)| name.starts_with(begins));
+    Ok(alike.filter(|(name, _)| fits(name)).flat_map(|(_, vmids)| vmids).copied().collect())
 }
 
 /// The guest with this VM id, and where it was last seen. That there is none is asked anew unless the list is fresh.
@@ -109,18 +130,24 @@ pub(super) async fn one(client: &Client, vmid: u32) -> Result<Option<Guest>, Fai
 /// When Proxmox does not answer or refuses.
 pub(super) async fn called(client: &Client, name: &str) -> Result<Vec<u32>, Failure> {
     let mut listed = client.guests().listed.lock().await;
-    let lasts = |listed: &Listed| client.clock().now().saturating_sub(listed.at) < LASTING;
+    let lasts = |listed: &Listed| {
+        client.clock().now().saturating_sub(listed.at) < LASTING || listed.asked < listed.guests.len() / PART
+    };
     if !listed.as_ref().is_some_and(lasts) {
         read(client, &mut listed).await?;
     }
-    Ok(listed.as_ref().and_then(|listed| listed.names.get(name)).cloned().unwrap_or_default())
+    let Some(listed) = &mut *listed else { return Ok(Vec::new()) };
+    listed.asked += 1;
+    Ok(listed.names.get(name).cloned().unwrap_or_default())
 }
 
 /// A machine was made here.
 pub(super) async fn remember(client: &Client, vmid: u32, node: &str, name: &str) {
     if let Some(listed) = &mut *client.guests().listed.lock().await {
-        let guest = Guest { vmid, node: node.to_owned(), kind: "qemu".into(), name: Some(name.to_owned()), pool: None };
-        Arc::make_mut(&mut listed.guests).insert(vmid, guest);
+        let guest = Guest { vmid, node: node.to_owned(), kind: "qemu".into(), name: Some(name.to_owned()), pool: None, template: None, tags: None };
+        if Arc::make_mut(&mut listed.guests).insert(vmid, guest).is_none() {
+            listed.names.entry(name.to_owned()).or_default().push(vmid);
+        }
     }
 }
 
@@ -146,10 +173,10 @@ async fn read(client: &Client, listed: &mut Option<Listed>) -> Result<Arc<BTreeM
     let (at, writes) = (client.clock().now(), client.guests().writes.load(Ordering::Relaxed));
     let found: Vec<Guest> = client.get(&Call::get(["cluster", "resources"]).with("type", "vm")).await?;
     let guests = Arc::new(found.into_iter().map(|guest| (guest.vmid, guest)).collect::<BTreeMap<_, _>>());
-    let mut names: HashMap<String, Vec<u32>> = HashMap::new();
+    let mut names: BTreeMap<String, Vec<u32>> = BTreeMap::new();
     for (vmid, guest) in guests.iter().filter(|(_, guest)| guest.kind == "qemu") {
         names.entry(guest.name.clone().unwrap_or_default()).or_default().push(*vmid);
     }
-    *listed = Some(Listed { guests: guests.clone(), names, at, writes });
+    *listed = Some(Listed { guests: guests.clone(), names, asked: 0, at, writes });
     Ok(guests)
 }

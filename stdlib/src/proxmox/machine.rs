@@ -1,21 +1,30 @@
 //! One machine as the API sees it: where it is, its configuration, and what can be done to it.
 use super::{
-    call::Call,
+    call::{Call, Write},
     client::Client,
     config::{Config, Pending},
     error::Failure,
     guests,
     ownership::Mark,
-    task::{Task, retry_locked},
+    task::{self, Task, retry_locked},
 };
-use kthw_engine::{Error, Limit, Peers, Permit, Poll, Result, progress, wait};
+use kthw_engine::{Effect, Error, Intent, Kind, Limit, Peers, Permit, Poll, Result, progress, wait};
 use miette::Diagnostic;
 use serde::Deserialize;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 /// How long a machine may be in the making by somebody else before we give up on it.
 const MAKING: Limit = Limit::minutes(10);
+/// A machine is locked a moment before the task that makes it shows; a lock for which there is none for so long was left behind.
+const IDLE: Duration = Duration::from_secs(5);
 /// How long changes of a machine may take.
 const CHANGING: Limit = Limit::minutes(10);
+
+/// The tag by which people keep a machine from being removed.
+const PROTECTED: &str = "protected";
 
 /// A machine: its VM id, and the Proxmox node that it is on at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +50,17 @@ pub struct Found {
     pub pool: Option<String>,
 }
 
+impl Found {
+    /// Why it is not to be removed: Proxmox's own protection, or the tag `protected`.
+    pub fn protection(&self) -> Option<String> {
+        if self.config.flag("protection", false) {
+            return Some(format!("VM {} has protection mode enabled in Proxmox", self.machine.vmid));
+        }
+        let tagged = self.config.tags().iter().any(|tag| tag == PROTECTED);
+        tagged.then(|| format!("VM {} has the tag `{PROTECTED}`", self.machine.vmid))
+    }
+}
+
 /// Finds the machine with this VM id, wherever it is, and waits while it is still being made.
 ///
 /// # Errors
@@ -53,15 +73,7 @@ pub async fn find(client: &Client, peers: &Peers, vmid: u32) -> Result<Option<Fo
             return Err(Error::refused(NotAMachine { vmid, name: guest.name.unwrap_or_default(), host: guest.node }));
         }
         let (machine, pool) = (Machine { vmid, host: guest.node }, guest.pool);
-        let what = format!("VM {vmid} to be made");
-        let help = "something else makes this machine; run again when it has ended";
-        let config = wait(peers, MAKING, &what, help, async || {
-            let config = machine.config(client).await?;
-            Ok(match config.as_ref().and_then(|config| config.get("lock")) {
-                Some(lock @ ("clone" | "create")) => Poll::Pending(format!("it is locked ({lock})")),
-                _ => Poll::Ready(config),
-            })
-        });
+        let config = until_made(&machine, client, peers);
         if let Some(config) = config.await? {
             let (running, pending) = futures::future::try_join(machine.is_running(client), machine.pending(client)).await?;
             let config = config.with(&pending);
@@ -71,6 +83,36 @@ pub async fn find(client: &Client, peers: &Peers, vmid: u32) -> Result<Option<Fo
         guests::all(client).await?;
     }
     Ok(None)
+}
+
+/// The configuration of a machine, once nothing makes it any more; `None` when it is not on its host any more.
+async fn until_made(machine: &Machine, client: &Client, peers: &Peers) -> Result<Option<Config>> {
+    let Machine { vmid, host } = machine;
+    let idle_since: Mutex<Option<Duration>> = Mutex::new(None);
+    let idle_since = || idle_since.lock().unwrap_or_else(PoisonError::into_inner);
+    let help = format!("something else makes this machine; run again when it has ended, or take a lock that was left away: `qm unlock {vmid}` on {host}");
+    wait(peers, MAKING, &format!("VM {vmid} to be made"), &help, async || {
+        let config = machine.config(client).await?;
+        let lock = config.as_ref().and_then(|config| config.get("lock")).filter(|lock| matches!(*lock, "clone" | "create"));
+        let Some(lock) = lock else { return Ok(Poll::Ready(config)) };
+        let seen = match task::active(client, host).await {
+            Ok(tasks) if tasks.iter().any(|task| task.may_make(*vmid)) => {
+                *idle_since() = None;
+                format!("it is locked ({lock})")
+            }
+            Ok(_) => {
+                let now = client.clock().now();
+                let since = *idle_since().get_or_insert(now);
+                if now.saturating_sub(since) >= IDLE {
+                    return Err(Error::peer(StaleLock { vmid: *vmid, host: host.clone(), lock: lock.into() }));
+                }
+                format!("it is locked ({lock}), and no task seems to be at work on it")
+            }
+            Err(failure) => format!("it is locked ({lock}), and Proxmox does not say what is at work on it ({failure})"),
+        };
+        Ok(Poll::Pending(seen))
+    })
+    .await
 }
 
 impl Machine {
@@ -109,19 +151,19 @@ impl Machine {
     }
 
     /// Clones `self`, a template, with these parameters.
-    pub(super) fn clone_call(&self) -> Call {
+    pub(super) fn clone_call(&self) -> Call<Write> {
         Call::post(self.path(&self.vmid.to_string(), "clone"))
     }
 
     /// Sets parts of the configuration, if it is still the one with this digest.
-    pub(super) fn configure_call(&self, digest: Option<&str>, values: &[(&str, String)]) -> Call {
+    pub(super) fn configure_call(&self, digest: Option<&str>, values: &[(&str, String)]) -> Call<Write> {
         Call::put(self.path(&self.vmid.to_string(), "config"))
             .maybe("digest", digest)
             .with_all(values.iter().map(|(key, value)| (*key, value)))
     }
 
     /// Grows a disk.
-    pub(super) fn resize_call(&self, disk: &str, gib: u32) -> Call {
+    pub(super) fn resize_call(&self, disk: &str, gib: u32) -> Call<Write> {
         Call::put(self.path(&self.vmid.to_string(), "resize")).with("disk", disk).with("size", format!("{gib}G"))
     }
 
@@ -147,13 +189,18 @@ impl Machine {
                     return Ok(());
                 }
                 left -= 1;
-                match client.put(&self.configure_call(config.get("digest"), &values), permit).await {
-                    Ok(task) => return finish(task, client, peers, &what).await,
-                    Err(failure) if left > 0 && is_stale(&failure) => {
-                        progress(format!("{what}: it was changed by somebody else; reading again"))
-                    }
-                    Err(failure) => return Err(failure.into()),
+                let call = self.configure_call(config.get("digest"), &values);
+                let names: Vec<&str> = values.iter().map(|(name, _)| *name).collect();
+                let intent = Intent::on("proxmox", format!("{what}: {}", names.join(", ")));
+                let sent = permit.effect(intent, async |effect| match client.write(&call, effect).await {
+                    Ok(task) => finish(task, client, peers, &what).await.map(|()| true),
+                    Err(failure) if left > 0 && is_stale(&failure) => Ok(false),
+                    Err(failure) => Err(failure.into()),
+                });
+                if sent.await? {
+                    return Ok(());
                 }
+                progress(format!("{what}: it was changed by somebody else; reading again"));
             }
         })
         .await
@@ -165,9 +212,17 @@ impl Machine {
     /// When Proxmox refuses.
     pub async fn put_in_pool(&self, pool: &str, from: Option<&str>, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
         let call = Call::put(["pools", pool]).with("vms", self.vmid).maybe("allow-move", from.map(|_| 1));
-        finish(client.put(&call, permit).await?, client, peers, &format!("VM {} into pool {pool}", self.vmid)).await?;
+        self.change(&format!("VM {} into pool {pool}", self.vmid), &call, client, peers, permit).await?;
         guests::moved_to_pool(client, self.vmid, pool).await;
         Ok(())
+    }
+
+    /// One change of it, as one effect: sent, sent again while a lock is held, waited for.
+    async fn change(&self, what: &str, call: &Call<Write>, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        let work = async |effect: &_| {
+            retry_locked(peers, what, async || finish(client.write(call, effect).await?, client, peers, what).await).await
+        };
+        permit.effect(Intent::on("proxmox", what), work).await
     }
 
     /// Grows a disk to so many GiB.
@@ -176,8 +231,7 @@ impl Machine {
     /// When Proxmox refuses or a lock stays.
     pub async fn grow(&self, disk: &str, gib: u32, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
         let what = format!("the growth of {disk} of VM {} to {gib} GiB", self.vmid);
-        retry_locked(peers, &what, async || finish(client.put(&self.resize_call(disk, gib), permit).await?, client, peers, &what).await)
-            .await
+        self.change(&what, &self.resize_call(disk, gib), client, peers, permit).await
     }
 
     /// Turns it into a template.
@@ -187,7 +241,7 @@ impl Machine {
     pub async fn convert(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
         let what = format!("the conversion of VM {} to a template", self.vmid);
         let call = Call::post(self.path(&self.vmid.to_string(), "template"));
-        retry_locked(peers, &what, async || finish(client.post(&call, permit).await?, client, peers, &what).await).await
+        self.change(&what, &call, client, peers, permit).await
     }
 
     /// Starts it. That it runs already is fine, whatever a task says.
@@ -198,13 +252,16 @@ impl Machine {
         let what = format!("the start of VM {}", self.vmid);
         let vmid = self.vmid.to_string();
         let call = Call::post(["nodes", &self.host, "qemu", &vmid, "status", "start"]);
-        let started = retry_locked(peers, &what, async || match client.post(&call, permit).await {
-            Ok(task) => finish(task, client, peers, &what).await,
-            Err(failure) if failure.says("already running") => Ok(()),
-            Err(failure) => Err(failure.into()),
+        let started = permit.effect(Intent::on("proxmox", &what), async |effect| {
+            retry_locked(peers, &what, async || match client.write(&call, effect).await {
+                Ok(task) => finish(task, client, peers, &what).await,
+                Err(failure) if failure.says("already running") => Ok(()),
+                Err(failure) => Err(failure.into()),
+            })
+            .await
         });
         match started.await {
-            Err(error) if self.is_running(client).await? => {
+            Err(error) if error.kind() != Kind::Stopped && self.is_running(client).await? => {
                 progress(format!("{what}: it runs, although Proxmox said: {error}"));
                 Ok(())
             }
@@ -212,14 +269,43 @@ impl Machine {
         }
     }
 
-    /// Removes it with its disks.
+    /// Stops it at once, as pulling the plug does. That it is stopped already is fine.
+    ///
+    /// # Errors
+    /// When Proxmox refuses or a lock stays.
+    pub async fn stop(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        let vmid = self.vmid.to_string();
+        let call = Call::post(["nodes", &self.host, "qemu", &vmid, "status", "stop"]);
+        self.change(&format!("the stop of VM {vmid}"), &call, client, peers, permit).await
+    }
+
+    /// Removes it with its disks, and sees that it is gone.
+    ///
+    /// # Errors
+    /// When Proxmox refuses, a lock stays, or it is still there.
+    pub async fn remove(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        let what = format!("the removal of VM {}", self.vmid);
+        let vmid = self.vmid.to_string();
+        let call = Call::delete(["nodes", &self.host, "qemu", &vmid]).with("purge", 1).with("destroy-unreferenced-disks", 1);
+        self.change(&what, &call, client, peers, permit).await?;
+        let help = "look at its tasks in Proxmox, and run again";
+        wait(peers, Limit::seconds(30), &format!("VM {vmid} to be gone"), help, async || {
+            Ok(match self.config(client).await? {
+                None => Poll::Ready(()),
+                Some(_) => Poll::Pending("Proxmox still has its configuration".into()),
+            })
+        })
+        .await
+    }
+
+    /// Removes it with its disks. `effect` is what it is part of.
     ///
     /// # Errors
     /// When Proxmox refuses.
-    pub async fn destroy(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+    pub async fn destroy(&self, client: &Client, peers: &Peers, effect: &Effect) -> Result<()> {
         let vmid = self.vmid.to_string();
         let call = Call::delete(["nodes", &self.host, "qemu", &vmid]).with("purge", 1);
-        finish(client.delete(&call, permit).await?, client, peers, &format!("the removal of VM {}", self.vmid)).await
+        finish(client.write(&call, effect).await?, client, peers, &format!("the removal of VM {}", self.vmid)).await
     }
 }
 
@@ -274,6 +360,21 @@ struct NotAMachine {
     vmid: u32,
     host: String,
     name: String,
+}
+
+/// A lock that is left of something that does not go on.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("VM {vmid} on {host} is locked ({lock}), and no task is at work on it: what made it was interrupted")]
+#[diagnostic(
+    code(kthw::proxmox::stale_lock),
+    help(
+        "if nobody makes this machine any more: `qm unlock {vmid}` on {host} takes the lock away, `qm destroy {vmid}` what is half made; then run again"
+    )
+)]
+struct StaleLock {
+    vmid: u32,
+    host: String,
+    lock: String,
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]

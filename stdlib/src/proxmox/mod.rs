@@ -24,6 +24,7 @@ mod device;
 mod error;
 mod guests;
 mod machine;
+pub mod names;
 mod ownership;
 mod script;
 mod session;
@@ -35,7 +36,7 @@ mod tests;
 mod token;
 mod vm;
 
-pub use call::Call;
+pub use call::{Call, Read, Write};
 pub use client::Client;
 pub use error::{BadAnswer, Failure, NoAnswer, Refused};
 pub use ownership::Mark;

@@ -1,11 +1,12 @@
 //! What recipes call: `proxmox::template`, `proxmox::vm` and `proxmox::token`.
 use super::{
+    names::TemplateName,
     template::{Template, TemplateSpec},
     token::{Token, TokenSpec},
     vm::{Vm, VmSpec},
 };
 use crate::workspace::{Cluster, Node};
-use kthw_engine::{Id, Options, Rhai, declare, throw};
+use kthw_engine::{BadOption, Id, Options, Rhai, declare, throw};
 use rhai::{Map, Module, plugin::*};
 
 /// The module `proxmox`.
@@ -17,7 +18,7 @@ pub fn module() -> Module {
 mod api {
     /// Keeps a VM template, built from a pinned cloud image through the Proxmox API alone.
     ///
-    /// Proxmox downloads the image to `images` (content type `import`), checks its digest, imports it to `storage` and adds a cloud-init
+    /// Proxmox downloads the image to `images` (content type `import`), checks its digest, keeps it under `file` with that digest in its name, imports it to `storage` and adds a cloud-init
     /// drive, a serial console and the guest agent's channel. The machine's name ends in a digest of image and steps. Another image
     /// needs another `vmid`: machines that exist keep their template.
     ///
@@ -39,9 +40,13 @@ mod api {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn template(cx: NativeCallContext, cluster: Cluster, name: &str, options: Map) -> Rhai<Id> {
-        let Options { spec, needs } = Options::<TemplateSpec>::parse(&cx, "proxmox::template", options)?;
+        let Options { spec, common } = Options::<TemplateSpec>::parse(&cx, "proxmox::template", options)?;
+        let name = match name.parse::<TemplateName>() {
+            Ok(name) => name,
+            Err(error) => return throw(&cx, BadOption::new("proxmox::template", error.to_string())),
+        };
         match Template::new(&cluster.workspace().name, name, spec) {
-            Ok(template) => declare(&cx, template, needs),
+            Ok(template) => declare(&cx, template, common),
             Err(error) => throw(&cx, error),
         }
     }
@@ -75,9 +80,9 @@ mod api {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn vm(cx: NativeCallContext, _cluster: Cluster, node: Node, options: Map) -> Rhai<Id> {
-        let Options { spec, needs } = Options::<VmSpec>::parse(&cx, "proxmox::vm", options)?;
+        let Options { spec, common } = Options::<VmSpec>::parse(&cx, "proxmox::vm", options)?;
         match Vm::new(&node, spec) {
-            Ok(vm) => declare(&cx, vm, needs),
+            Ok(vm) => declare(&cx, vm, common),
             Err(error) => throw(&cx, error),
         }
     }
@@ -101,9 +106,9 @@ mod api {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn token(cx: NativeCallContext, cluster: Cluster, name: &str, options: Map) -> Rhai<Id> {
-        let Options { spec, needs } = Options::<TokenSpec>::parse(&cx, "proxmox::token", options)?;
+        let Options { spec, common } = Options::<TokenSpec>::parse(&cx, "proxmox::token", options)?;
         match Token::new(&cluster, name, spec) {
-            Ok(token) => declare(&cx, token, needs),
+            Ok(token) => declare(&cx, token, common),
             Err(error) => throw(&cx, error),
         }
     }
@@ -148,7 +153,50 @@ mod tests {
              `vlan`, `disk_gib`, `vendor_snippet`, `needs`"
         );
         let vm = r#"proxmox::vm(cluster, cluster.nodes[0], #{
-            template: "tpl", storage: "s", bridge: "b", cores: 1, memory_mib: 1024, disk_gib: 4, cpu_type: "host" });"#;
+            template: "tpl", storage: "s1", bridge: "b", cores: 1, memory_mib: 1024, disk_gib: 4, cpu_type: "host" });"#;
         assert_eq!(error(vm), "`cu1` has no VM id");
+    }
+
+    type Call<'a> = (&'a str, &'a [(&'a str, &'a str)]);
+
+    /// What is said of a call whose option has this value.
+    fn said_of((head, options): Call<'_>, option: &str, value: &str) -> String {
+        let others = options.iter().filter(|(name, _)| *name != option);
+        let options: Vec<String> = others.chain([&(option, value)]).map(|(name, value)| format!("{name}: {value}")).collect();
+        declared(&format!("{head}, #{{ {} }});", options.join(", "))).expect_err("a wrong value")
+    }
+
+    #[test]
+    fn no_option_reaches_further_than_its_own_place() {
+        let usual = [("storage", r#""s1""#), ("bridge", r#""b""#), ("cpu_type", r#""host""#)];
+        let of_vm = [&usual[..], &[("template", r#""tpl""#), ("vmid", "401"), ("cores", "1"), ("memory_mib", "1024"), ("disk_gib", "4")]].concat();
+        let vm: Call<'_> = ("proxmox::vm(cluster, cluster.nodes[0]", &of_vm);
+        let of_template = [
+            &usual[..],
+            &[("vmid", "9420"), ("node", r#""homelab""#), ("image_url", r#""https://a/b""#), ("sha256", r#""00""#)],
+            &[("file", r#""a.qcow2""#), ("images", r#""local""#)],
+        ]
+        .concat();
+        let template: Call<'_> = (r#"proxmox::template(cluster, "tpl""#, &of_template);
+        for (call, option, value, what) in [
+            (vm, "cpu_type", r#""host,flags=+aes""#, "a CPU type"),
+            (vm, "storage", r#""local,discard=on""#, "a storage"),
+            (vm, "bridge", r#""vmbr0,firewall=0""#, "a bridge"),
+            (vm, "pool", r#""a/b""#, "a pool"),
+            (vm, "node", r#""..""#, "a node"),
+            (vm, "tags", r#"["a;b"]"#, "a tag"),
+            (template, "cpu_type", r#""host,hidden=1""#, "a CPU type"),
+            (template, "storage", r#""local:0,backup=0""#, "a storage"),
+            (template, "images", r#""../local""#, "a storage"),
+            (template, "node", r#""a/b""#, "a node"),
+            (template, "bridge", r#""vmbr0 ""#, "a bridge"),
+            (template, "file", r#""a,b.qcow2""#, "a file"),
+            (template, "vendor_snippet", r#""local:snippets/a.yaml,user=local:snippets/b.yaml""#, "a snippet"),
+        ] {
+            let said = said_of(call, option, value);
+            assert!(said.contains(&format!("is not {what}")), "{option}: {value}: {said}");
+        }
+        let named: Call<'_> = (r#"proxmox::template(cluster, "a&b""#, &of_template);
+        assert!(said_of(named, "vmid", "9421").contains("is not a name of a template"));
     }
 }

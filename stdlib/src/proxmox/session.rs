@@ -43,7 +43,7 @@ impl Session {
     }
 
     /// Sends `call` to `endpoint` as who we are; a ticket that is no longer good is renewed once.
-    pub async fn send(&self, http: &dyn Http, endpoint: &Endpoint, call: &Call, clock: &dyn Clock) -> Result<Response<Bytes>, SendError> {
+    pub async fn send<K>(&self, http: &dyn Http, endpoint: &Endpoint, call: &Call<K>, clock: &dyn Clock) -> Result<Response<Bytes>, SendError> {
         let (username, password) = match &self.credentials {
             Credentials::Token { id, secret } => {
                 let mut request = request(call, endpoint)?;
@@ -123,12 +123,12 @@ pub struct SecondFactor {
     username: String,
 }
 
-fn request(call: &Call, endpoint: &Endpoint) -> Result<Request<Bytes>, SendError> {
+fn request<K>(call: &Call<K>, endpoint: &Endpoint) -> Result<Request<Bytes>, SendError> {
     call.request(endpoint.url()).map_err(|error| failed(BadAnswer { call: call.name(), reason: error.to_string() }))
 }
 
 /// A header value that is not shown in debug output.
-fn hidden(text: String, call: &Call) -> Result<HeaderValue, SendError> {
+fn hidden<K>(text: String, call: &Call<K>) -> Result<HeaderValue, SendError> {
     let text = Zeroizing::new(text);
     let mut value = HeaderValue::from_str(&text)
         .map_err(|_| failed(BadAnswer { call: call.name(), reason: "the credentials hold characters that no header can carry".into() }))?;

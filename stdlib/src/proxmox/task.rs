@@ -111,6 +111,39 @@ impl fmt::Display for Task {
     }
 }
 
+/// A task that is at work.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Active {
+    /// Such as `qmclone`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// What it works on; missing for tasks of a whole host.
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    endtime: Option<u64>,
+    #[serde(default)]
+    exitstatus: Option<String>,
+}
+
+impl Active {
+    /// Whether it may be what makes this machine. The task of a clone names the machine that is cloned, not the new one: `clone_vm` in
+    /// <https://git.proxmox.com/?p=qemu-server.git;a=blob;f=src/PVE/API2/Qemu.pm>.
+    pub fn may_make(&self, vmid: u32) -> bool {
+        self.kind == "qmclone" || self.id.as_deref() == Some(vmid.to_string().as_str())
+    }
+}
+
+/// The tasks that are at work on a host. Proxmox keeps those that ended a moment ago in the same list. Who has no `Sys.Audit` there is
+/// told of their own tasks only.
+///
+/// # Errors
+/// When Proxmox does not answer or refuses.
+pub async fn active(client: &Client, host: &str) -> std::result::Result<Vec<Active>, Failure> {
+    let tasks: Vec<Active> = client.get(&Call::get(["nodes", host, "tasks"]).with("source", "active")).await?;
+    Ok(tasks.into_iter().filter(|task| task.endtime.is_none() && task.exitstatus.is_none()).collect())
+}
+
 /// A task ended with an error.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{what} failed on {node}: {exit}{}", detail.as_ref().map(|line| format!(" ({line})")).unwrap_or_default())]
@@ -149,6 +182,15 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_makes_a_machine_is_told_from_what_ended() {
+        let of = |text: &str| serde_json::from_str::<Active>(text).expect("a task");
+        assert!(of(r#"{"type": "qmclone", "id": "9420", "upid": "u"}"#).may_make(401), "a clone is named after its template");
+        assert!(of(r#"{"type": "qmcreate", "id": "401"}"#).may_make(401));
+        assert!(!of(r#"{"type": "qmcreate", "id": "402"}"#).may_make(401));
+        assert!(!of(r#"{"type": "vncshell"}"#).may_make(401));
+    }
 
     #[test]
     fn a_upid_names_its_node() {

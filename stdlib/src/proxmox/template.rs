@@ -1,14 +1,15 @@
 //! The template that machines are cloned from: a cloud image that Proxmox itself downloads, checks and imports.
 use super::{
-    call::Call,
+    call::{Call, Write},
     client::Client,
     device::Nic,
     guests,
     machine::{self, Found, Machine, NotOurs, finish},
+    names::{Bridge, CpuType, ImageFile, PveNode, Snippet, StorageId, TemplateName},
     ownership::Mark,
     task::retry_locked,
 };
-use kthw_engine::{Change, Cost, Error, Field, Id, Limit, Peers, Permit, Resource, Result, field};
+use kthw_engine::{Change, Cost, Error, Field, Id, Intent, Limit, Peers, Permit, Removable, Resource, Result, field};
 use miette::Diagnostic;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -40,21 +41,21 @@ pub struct TemplateSpec {
     /// Its VM id.
     pub vmid: u32,
     /// The Proxmox node that it is built on.
-    pub node: String,
+    pub node: PveNode,
     /// Where Proxmox downloads the image from.
     pub image_url: String,
     /// Lower-case hex SHA-256 of the image.
     pub sha256: String,
-    /// The image's name on the storage, ending in `.qcow2`, `.raw` or `.vmdk`.
-    pub file: String,
+    /// The image's name on the storage, ending in `.qcow2`, `.raw` or `.vmdk`; its digest is put before that end.
+    pub file: ImageFile,
     /// The storage that keeps images; it must allow the content type `import`.
-    pub images: String,
+    pub images: StorageId,
     /// The storage of the template's disk.
-    pub storage: String,
+    pub storage: StorageId,
     /// The bridge of its network card.
-    pub bridge: String,
+    pub bridge: Bridge,
     /// Its CPU type.
-    pub cpu_type: String,
+    pub cpu_type: CpuType,
     /// VLAN tag.
     #[serde(default)]
     pub vlan: Option<u16>,
@@ -63,14 +64,14 @@ pub struct TemplateSpec {
     pub disk_gib: Option<u32>,
     /// A cloud-init vendor file that lies on a storage already, such as `local:snippets/agent.yaml`.
     #[serde(default)]
-    pub vendor_snippet: Option<String>,
+    pub vendor_snippet: Option<Snippet>,
 }
 
 /// The resource behind `proxmox::template`.
 #[derive(Clone, Debug)]
 pub struct Template {
     workspace: String,
-    name: String,
+    name: TemplateName,
     spec: TemplateSpec,
 }
 
@@ -78,16 +79,13 @@ impl Template {
     /// A template called `name` that `workspace` declares.
     ///
     /// # Errors
-    /// [`BadImage`] when the digest or the file's name cannot be right.
-    pub fn new(workspace: &str, name: &str, spec: TemplateSpec) -> std::result::Result<Self, BadImage> {
+    /// [`BadImage`] when the digest cannot be right.
+    pub fn new(workspace: &str, name: TemplateName, spec: TemplateSpec) -> std::result::Result<Self, BadImage> {
         let digest_ok = spec.sha256.len() == 64 && spec.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if !digest_ok {
             return Err(BadImage { reason: format!("`{}` is not a SHA-256 in lower-case hexadecimal digits", spec.sha256) });
         }
-        if ![".qcow2", ".raw", ".vmdk"].iter().any(|end| spec.file.ends_with(end)) || spec.file.contains(['/', ' ']) {
-            return Err(BadImage { reason: format!("Proxmox cannot import a file called `{}`", spec.file) });
-        }
-        Ok(Self { workspace: workspace.into(), name: name.into(), spec })
+        Ok(Self { workspace: workspace.into(), name, spec })
     }
 
     /// The identity of the template called `name`.
@@ -102,7 +100,7 @@ impl Template {
         for (key, value) in STEPS {
             digest.update(format!("\n{key}={value}"));
         }
-        for (key, value) in [("disk_gib", self.spec.disk_gib.map(|gib| gib.to_string())), ("vendor", self.spec.vendor_snippet.clone())] {
+        for (key, value) in [("disk_gib", self.spec.disk_gib.map(|gib| gib.to_string())), ("vendor", self.spec.vendor_snippet.as_ref().map(ToString::to_string))] {
             digest.update(value.map(|value| format!("\n{key}={value}")).unwrap_or_default());
         }
         format!("{}-{}", self.name, &hex::encode(digest.finalize())[..12])
@@ -118,20 +116,28 @@ impl Template {
         format!("template/{}", self.name)
     }
 
-    fn volume(&self) -> String {
-        format!("{}:import/{}", self.spec.images, self.spec.file)
+    /// What the image is called on its storage. The digest is part of it: a file of the same name with other contents is another file, and
+    /// Proxmox checks a digest only while it downloads.
+    fn stored_file(&self) -> String {
+        let TemplateSpec { file, sha256, .. } = &self.spec;
+        let (stem, extension) = file.rsplit_once('.').unwrap_or((file, "raw"));
+        format!("{stem}-{sha256}.{extension}")
     }
 
-    fn download_call(&self) -> Call {
+    fn volume(&self) -> String {
+        format!("{}:import/{}", self.spec.images, self.stored_file())
+    }
+
+    fn download_call(&self) -> Call<Write> {
         Call::post(["nodes", &self.spec.node, "storage", &self.spec.images, "download-url"])
             .with("content", "import")
-            .with("filename", &self.spec.file)
+            .with("filename", self.stored_file())
             .with("url", &self.spec.image_url)
             .with("checksum", &self.spec.sha256)
             .with("checksum-algorithm", "sha256")
     }
 
-    fn create_call(&self, mark: &Mark) -> Call {
+    fn create_call(&self, mark: &Mark) -> Call<Write> {
         let TemplateSpec { vmid, node, storage, bridge, cpu_type, vlan, vendor_snippet, .. } = &self.spec;
         Call::post(["nodes", node, "qemu"])
             .with("vmid", vmid)
@@ -150,44 +156,62 @@ impl Template {
     fn settings(&self, live: &Found) -> Vec<(&'static str, String, Field)> {
         let TemplateSpec { bridge, cpu_type, vlan, .. } = &self.spec;
         let nic = live.config.net0().unwrap_or_else(|| Nic::new(bridge, *vlan));
-        let cpu = field("cpu_type", live.config.cpu_type(), cpu_type).map(|field| ("cpu", cpu_type.clone(), field));
+        let cpu = field("cpu_type", live.config.cpu_type(), cpu_type.as_str()).map(|field| ("cpu", cpu_type.to_string(), field));
         let plugged = |bridge: &str, vlan: Option<u16>| vlan.map_or_else(|| bridge.to_owned(), |vlan| format!("{bridge}, VLAN {vlan}"));
         let net = field("network", plugged(nic.bridge(), nic.vlan()), plugged(bridge, *vlan));
         let net = net.map(|field| ("net0", nic.on(bridge, *vlan).to_string(), field));
         cpu.into_iter().chain(net).collect()
     }
 
-    async fn fetch_image(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+    async fn has_image(&self, client: &Client) -> Result<bool> {
         #[derive(Deserialize)]
         struct Volume {
             volid: String,
         }
         let call = Call::get(["nodes", &self.spec.node, "storage", &self.spec.images, "content"]).with("content", "import");
         let there: Vec<Volume> = client.get(&call).await?;
-        if there.iter().any(|volume| volume.volid == self.volume()) {
+        Ok(there.iter().any(|volume| volume.volid == self.volume()))
+    }
+
+    /// Removes the image that the template was imported from, unless another workspace's template may have come from it too.
+    async fn remove_image(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        let others = guests::all(client).await?.values().any(|guest| guest.vmid != self.spec.vmid && guest.is_template_of_kthw());
+        if others || !self.has_image(client).await? {
             return Ok(());
         }
-        let what = format!("the download of {} to {}", self.spec.file, self.spec.images);
-        match client.post(&self.download_call(), permit).await? {
+        let call = Call::delete(["nodes", &self.spec.node, "storage", &self.spec.images, "content", &self.volume()]);
+        let what = format!("the removal of {}", self.volume());
+        let work = async |effect: &_| finish(client.write(&call, effect).await?, client, peers, &what).await;
+        permit.effect(Intent::on("proxmox", &what), work).await
+    }
+
+    async fn fetch_image(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        if self.has_image(client).await? {
+            return Ok(());
+        }
+        let what = format!("the download of {} to {}", self.stored_file(), self.spec.images);
+        let work = async |effect: &_| match client.write(&self.download_call(), effect).await? {
             Some(task) => task.wait(client, peers, DOWNLOAD, &what).await,
             None => Ok(()),
-        }
+        };
+        permit.effect(Intent::on("proxmox", &what), work).await
     }
 
     async fn create(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<Machine> {
         self.fetch_image(client, peers, permit).await?;
         let mark = Mark::new(&self.workspace, &self.mark_name());
         let what = format!("the import of {} as {}", self.spec.file, self.machine_name());
-        retry_locked(peers, &what, async || {
-            match client.post(&self.create_call(&mark), permit).await {
+        let work = async |effect: &_| {
+            retry_locked(peers, &what, async || match client.write(&self.create_call(&mark), effect).await {
                 Ok(Some(task)) => task.wait(client, peers, IMPORT, &what).await,
                 // Whose it is shows when it is read.
                 Err(failure) if failure.says("already exists") => Ok(()),
                 done => finish(done?, client, peers, &what).await,
-            }
-        })
-        .await?;
-        let machine = Machine { vmid: self.spec.vmid, host: self.spec.node.clone() };
+            })
+            .await
+        };
+        permit.effect(Intent::on("proxmox", &what).told_by(mark.to_string()), work).await?;
+        let machine = Machine { vmid: self.spec.vmid, host: self.spec.node.to_string() };
         guests::remember(client, self.spec.vmid, &self.spec.node, &self.machine_name()).await;
         let Some(found) = self.read_ours(client, peers).await? else {
             return Err(Error::peer(Vanished { name: self.machine_name(), vmid: self.spec.vmid }));
@@ -213,6 +237,7 @@ impl Template {
 
 impl Resource for Template {
     type Live = Found;
+    const REMOVABLE: Removable = Removable::Ours;
 
     fn id(&self) -> Id {
         Self::id_of(&self.name)
@@ -248,7 +273,7 @@ impl Resource for Template {
         let drive = live.config.drive("scsi0");
         let lies_on = drive.as_ref().map_or("nowhere", |drive| drive.storage.as_str());
         let storage = field("storage", lies_on, storage).map(|field| field.at(Cost::Replacement));
-        let node = field("node", &live.machine.host, node).map(|field| field.at(Cost::Replacement));
+        let node = field("node", live.machine.host.as_str(), node.as_str()).map(|field| field.at(Cost::Replacement));
         let converted = field("template", if live.config.flag("template", false) { "yes" } else { "no" }, "yes");
         Change::between([other, node, storage, converted].into_iter().chain(self.settings(live).into_iter().map(|(.., field)| Some(field))))
     }
@@ -271,6 +296,17 @@ impl Resource for Template {
         }
         machine.convert(client, peers, permit).await
     }
+
+    fn keeps(&self, live: &Found) -> Option<String> {
+        live.protection()
+    }
+
+    /// The image first: when the template is gone, nobody looks for it any more.
+    async fn remove(&self, live: Found, peers: &Peers, permit: &Permit) -> Result<()> {
+        let client = peers.get::<Client>()?;
+        self.remove_image(client, peers, permit).await?;
+        live.machine.remove(client, peers, permit).await
+    }
 }
 
 /// The image of a template cannot be right.
@@ -278,7 +314,7 @@ impl Resource for Template {
 #[error("{reason}")]
 #[diagnostic(
     code(kthw::proxmox::bad_image),
-    help("`sha256` is what the image's publisher lists for it, `file` a name without slashes that ends in .qcow2, .raw or .vmdk")
+    help("`sha256` is what the image's publisher lists for it")
 )]
 pub struct BadImage {
     reason: String,

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use expect_test::expect;
 use http::{Request, Response};
 use kthw_engine::{
-    BoxFuture, Clock, Error, Limit, Peers, Permit, Result, Secret,
+    BoxFuture, Clock, Error, Effect, Limit, Peers, Result, Secret,
     node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
 };
 use std::{
@@ -77,10 +77,14 @@ impl Nodes for NoNodes {
     fn read<'a>(&'a self, _: &'a str, _: &'a [Probe]) -> BoxFuture<'a, Result<Vec<Finding>>> {
         unreachable!("there are no nodes")
     }
-    fn change<'a>(&'a self, _: &'a str, _: &'a [Block], _: &'a Permit, _: &'a (dyn Fn(usize) + Sync)) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
+    fn change<'a>(&'a self, _: &'a str, _: &'a [Block], _: &'a Effect, _: &'a (dyn Fn(usize) + Sync)) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
         unreachable!("there are no nodes")
     }
-    fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Permit) -> BoxFuture<'a, Result<Output>> {
+    fn keep_host_key<'a>(&'a self, _: &'a str, _: &'a Effect) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Effect) -> BoxFuture<'a, Result<Output>> {
         unreachable!("there are no nodes")
     }
 }
@@ -235,4 +239,32 @@ async fn missing_settings_are_said_at_the_first_call() {
     let error = Error::from(failure);
     assert_eq!((error.to_string().as_str(), error.exit_code()), ("no Proxmox endpoint is set", 2));
     assert!(error.diagnostic().help().is_some_and(|help| help.to_string().contains("--lab")));
+}
+
+/// A list of so many machines.
+fn guests(many: u32) -> Answer {
+    let one = |vmid: u32| format!(r#"{{"vmid":{vmid},"node":"pve1","type":"qemu","name":"n{vmid}"}}"#);
+    Data(format!("[{}]", (1000..1000 + many).map(one).collect::<Vec<_>>().join(",")).leak())
+}
+
+#[tokio::test]
+async fn a_name_costs_the_same_however_many_guests_there_are() {
+    for (many, lists) in [(4, 40), (400, 1), (40_000, 1)] {
+        let world = world(&["pve1"], token(), &[guests(many)]);
+        for _ in 0..40 {
+            assert_eq!(super::guests::called(&world.client, "n1003").await.map_err(|failure| failure.to_string()), Ok(vec![1003]));
+            world.clock.sleep(Duration::from_secs(61)).await;
+        }
+        assert_eq!(world.asked().lines().count(), lists, "{many} guests");
+    }
+}
+
+#[tokio::test]
+async fn what_was_made_here_is_in_the_list() {
+    let world = world(&["pve1"], token(), &[guests(3)]);
+    let alike = async || super::guests::alike(&world.client, "n100", |name| name.len() == 5).await.map_err(|failure| failure.to_string());
+    assert_eq!(alike().await, Ok(vec![1000, 1001, 1002]));
+    super::guests::remember(&world.client, 77, "pve1", "n1009").await;
+    super::guests::remember(&world.client, 78, "pve1", "n2009").await;
+    assert_eq!(alike().await, Ok(vec![1000, 1001, 1002, 77]));
 }

@@ -3,11 +3,12 @@ use super::{
     config::{Config, tags},
     device::{Drive, GIB, Nic},
     machine::Found,
+    names::{Bridge, CpuType, PoolId, PveNode, StorageId, Tag},
     ownership::{Mark, noted},
     template::Template,
 };
 use crate::workspace::{CloneMode, Node, Role};
-use kthw_engine::{Change, Cost, Field, Id, Peers, Permit, Resource, Result, field};
+use kthw_engine::{Change, Cost, Field, Id, Peers, Permit, Removable, Resource, Result, field};
 use miette::Diagnostic;
 use serde::Deserialize;
 use std::{fmt, net::Ipv4Addr};
@@ -31,9 +32,9 @@ pub struct VmSpec {
     #[serde(default)]
     pub clone: CloneMode,
     /// The storage of its disk.
-    pub storage: String,
+    pub storage: StorageId,
     /// The bridge of its network card.
-    pub bridge: String,
+    pub bridge: Bridge,
     /// VLAN tag; the workspace's when absent.
     #[serde(default)]
     pub vlan: Option<u16>,
@@ -44,19 +45,19 @@ pub struct VmSpec {
     /// System disk in GiB.
     pub disk_gib: u32,
     /// CPU type.
-    pub cpu_type: String,
+    pub cpu_type: CpuType,
     /// Whether it starts with its host.
     #[serde(default = "yes")]
     pub on_boot: bool,
     /// Tags beside `kthw`.
     #[serde(default)]
-    pub tags: Vec<String>,
+    pub tags: Vec<Tag>,
     /// Resource pool that it is in; the workspace's when absent. Without any, it stays where it is.
     #[serde(default)]
-    pub pool: Option<String>,
+    pub pool: Option<PoolId>,
     /// The Proxmox node that it is made on; the node's or the workspace's when absent. A machine that somebody moved later may stay there.
     #[serde(default)]
-    pub node: Option<String>,
+    pub node: Option<PveNode>,
     /// How long its guest agent may stay silent after a start before it is used without.
     #[serde(default = "two_minutes")]
     pub agent_timeout_s: u32,
@@ -79,7 +80,7 @@ pub struct Vm {
     domain: String,
     role: Role,
     vmid: u32,
-    host: String,
+    host: PveNode,
     template_vmid: Option<u32>,
     address: Ipv4Addr,
     prefix: u8,
@@ -89,7 +90,7 @@ pub struct Vm {
     port: u16,
     keys: Keys,
     vlan: Option<u16>,
-    pool: Option<String>,
+    pool: Option<PoolId>,
     spec: VmSpec,
 }
 
@@ -117,14 +118,14 @@ impl Vm {
     pub fn new(node: &Node, spec: VmSpec) -> std::result::Result<Self, Incomplete> {
         let workspace = node.workspace();
         let own = node.spec();
-        let missing = |what: &'static str, help: &'static str| Incomplete { node: own.name.clone(), what, help };
+        let missing = |what: &'static str, help: &'static str| Incomplete { node: own.name.to_string(), what, help };
         let proxmox = workspace.proxmox.as_ref();
         let host = spec.node.clone().or_else(|| own.proxmox_node.clone()).or_else(|| Some(proxmox?.node.clone()));
         let template = workspace.template.as_ref().filter(|template| template.name == spec.template);
         let network = &workspace.network;
         Ok(Self {
             workspace: workspace.name.clone(),
-            node: own.name.clone(),
+            node: own.name.to_string(),
             fqdn: workspace.fqdn(own),
             domain: workspace.domain.clone(),
             role: own.role,
@@ -149,7 +150,7 @@ impl Vm {
     }
 
     fn wanted_tags(&self) -> Vec<String> {
-        tags(self.spec.tags.iter().map(String::as_str).chain(["kthw"]))
+        tags(self.spec.tags.iter().map(Tag::as_str).chain(["kthw"]))
     }
 
     /// The description of a machine that is made now: its mark, and what it is made from.
@@ -218,7 +219,7 @@ impl Vm {
             let size = field("disk_gib", Gib(bytes), Gib(gib * GIB));
             if bytes > gib * GIB { replace(size) } else { size }
         });
-        [replace(field("storage", &drive.storage, &self.spec.storage)), size]
+        [replace(field("storage", drive.storage.as_str(), self.spec.storage.as_str())), size]
     }
 
     /// The template that it says to be made from; whose image that had does not matter any more.
@@ -252,6 +253,8 @@ impl Vm {
 
 impl Resource for Vm {
     type Live = Live;
+    const REMOVABLE: Removable = Removable::Ours;
+    const HOLDS_DEPENDENTS: bool = true;
 
     fn id(&self) -> Id {
         Id::new("proxmox.vm", &self.node)
@@ -286,6 +289,14 @@ impl Resource for Vm {
 
     async fn apply(&self, live: Option<Live>, peers: &Peers, permit: &Permit) -> Result<()> {
         self.make_so(live, peers, permit).await
+    }
+
+    fn keeps(&self, live: &Live) -> Option<String> {
+        live.found.protection()
+    }
+
+    async fn remove(&self, live: Live, peers: &Peers, permit: &Permit) -> Result<()> {
+        self.unmake(live, peers, permit).await
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     replace::{Mode, replace},
     set::set,
 };
-use kthw_engine::{Error, Permit, Result, Secret, SecretRef, nearest};
+use kthw_engine::{Effect, Error, Result, Secret, SecretRef, nearest};
 use serde_json::Value;
 use std::{
     ffi::OsString,
@@ -144,7 +144,7 @@ impl Secrets {
     ///
     /// # Errors
     /// When there is no file yet, it does not decrypt, or it cannot be written.
-    pub fn set(&self, changes: &[(&str, Secret)], _permit: &Permit) -> Result<()> {
+    pub fn set(&self, changes: &[(&str, Secret)], _effect: &Effect) -> Result<()> {
         self.change(changes)
     }
 

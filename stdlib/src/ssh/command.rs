@@ -13,6 +13,8 @@ use serde::Deserialize;
 pub struct Spec {
     run: Vec<String>,
     unless: Option<Vec<String>>,
+    #[serde(default)]
+    reads: bool,
     creates: Option<String>,
     #[serde(default = "default_timeout")]
     timeout_s: u32,
@@ -28,14 +30,23 @@ pub mod api {
 
     /// Runs a program as root when what it makes is not there yet. No shell is involved.
     ///
-    /// Options: `run` (program and arguments), and either `creates` (a path that is there afterwards) or `unless` (a program without
-    /// side effects that ends with status 0 when there is nothing to do); `timeout_s` (300 by default).
+    /// Options: `run` (program and arguments), and either `creates` (a path that is there afterwards) or `unless` (a program that ends with
+    /// status 0 when there is nothing to do); `timeout_s` (300 by default).
+    ///
+    /// kthw cannot know what `unless` does, so it is asked only at its turn, and a plan shows `run` with a note that says so. `reads: true`
+    /// says that it changes nothing: then it is asked while a run is planned, and what is done already is not in the plan. A dry run never
+    /// asks it.
     ///
     /// ```rhai
     /// for node in cluster.members {
     ///     ssh::command(node, "crictl completion", #{
     ///         run:     ["sh", "-c", "crictl completion > /etc/bash_completion.d/crictl"],
     ///         creates: "/etc/bash_completion.d/crictl",
+    ///     });
+    ///     ssh::command(node, "data folder", #{
+    ///         run:    ["mkdir", "-p", "/srv/data"],
+    ///         unless: ["test", "-d", "/srv/data"],
+    ///         reads:  true,
     ///     });
     /// }
     /// ```
@@ -59,7 +70,7 @@ pub struct Command {
 #[derive(Debug)]
 enum Guard {
     Creates(String),
-    Unless(Vec<String>),
+    Unless { argv: Vec<String>, reads: bool },
 }
 
 impl Command {
@@ -67,11 +78,14 @@ impl Command {
         const FUNCTION: &str = "ssh::command";
         let name = checked_name(FUNCTION, "command", name, " ._-/")?;
         checked_argv(FUNCTION, "run", &spec.run)?;
+        if spec.reads && spec.unless.is_none() {
+            return Err(BadOption::new(FUNCTION, "`reads` says something about `unless`, which is not there".into()));
+        }
         let guard = match (spec.creates, spec.unless) {
             (Some(path), None) => Guard::Creates(checked_path(FUNCTION, &path)?),
             (None, Some(argv)) => {
                 checked_argv(FUNCTION, "unless", &argv)?;
-                Guard::Unless(argv)
+                Guard::Unless { argv, reads: spec.reads }
             }
             _ => return Err(BadOption::new(FUNCTION, "give either `creates` or `unless`, so that a second run has nothing to do".into())),
         };
@@ -93,14 +107,14 @@ impl NodeResource for Command {
     fn query(&self) -> Vec<Probe> {
         match &self.guard {
             Guard::Creates(path) => vec![Probe::path(path)],
-            Guard::Unless(argv) => vec![Probe::run(argv)],
+            Guard::Unless { argv, reads } => vec![Probe::Check { argv: argv.clone(), reads: *reads }],
         }
     }
 
     fn live(&self, findings: &[Finding]) -> Result<Option<()>> {
         let there = match &self.guard {
             Guard::Creates(_) => path_at(findings, 0).is_some(),
-            Guard::Unless(_) => run_at(findings, 0)?.status == 0,
+            Guard::Unless { .. } => run_at(findings, 0)?.status == 0,
         };
         Ok(there.then_some(()))
     }
@@ -122,7 +136,7 @@ mod tests {
 
     fn command(creates: Option<&str>, unless: Option<&[&str]>) -> std::result::Result<Command, BadOption> {
         let words = |all: &[&str]| all.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        let spec = Spec { run: words(&["touch", "/a"]), unless: unless.map(words), creates: creates.map(str::to_owned), timeout_s: 5 };
+        let spec = Spec { run: words(&["touch", "/a"]), unless: unless.map(words), creates: creates.map(str::to_owned), reads: false, timeout_s: 5 };
         Command::new(&node(), "touch a", spec)
     }
 
@@ -136,6 +150,7 @@ mod tests {
         let unless = command(None, Some(&["test", "-e", "/a"])).unwrap();
         check(&unless, &[failed(1)], false, &todo());
         check(&unless, &[printed("")], false, &done());
+        assert_eq!(unless.query(), [Probe::Check { argv: ["test", "-e", "/a"].map(str::to_owned).into(), reads: false }]);
         assert!(command(None, None).is_err() && command(Some("/a"), Some(&["true"])).is_err() && command(None, Some(&[])).is_err());
     }
 }

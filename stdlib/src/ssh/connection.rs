@@ -6,12 +6,16 @@ use super::{
     shell::tail,
     stream::Quick,
 };
-use kthw_engine::progress;
+use kthw_engine::{node::KeyTrust, progress};
 use russh::{
     Channel, ChannelMsg, ChannelOpenFailure, Preferred, client,
-    keys::{HashAlg, PublicKeyOrCertificate, ssh_key::Algorithm},
+    keys::{HashAlg, PublicKey, PublicKeyOrCertificate, ssh_key::Algorithm},
 };
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -36,7 +40,7 @@ pub(crate) struct Target {
     pub host: String,
     pub port: u16,
     pub user: String,
-    /// Whether the key of a host of which nothing is known is pinned, aloud, at the first connection.
+    /// Whether the key of a host of which nothing is known is believed, aloud, at the first connection.
     pub trust_on_first_use: bool,
 }
 
@@ -50,6 +54,7 @@ pub(crate) struct Connection {
     session: client::Handle<Client>,
     channels: Semaphore,
     target: Target,
+    believed: Arc<OnceLock<PublicKey>>,
     /// The connection that this one goes through lives as long.
     _through: Option<Arc<Connection>>,
 }
@@ -65,12 +70,13 @@ pub(crate) struct Answer {
 impl Connection {
     /// Connects, checks the host's key and logs in; through another connection if there is one.
     pub async fn open(target: Target, identity: &Identity, known: &KnownHosts, through: Option<Arc<Self>>) -> Result<Self, SshError> {
+        let believed = Arc::new(OnceLock::new());
         let session = match &through {
             None => {
                 let dialed = timeout(CONNECT_LIMIT, TcpStream::connect((target.host.as_str(), target.port))).await;
                 let stream = dialed.map_err(|_| target.no_answer(CONNECT_LIMIT))?;
                 let stream = stream.and_then(Quick::new).map_err(|source| target.unreachable(source))?;
-                log_in(stream, &target, identity, known).await?
+                log_in(stream, &target, identity, known, &believed).await?
             }
             Some(jump) => {
                 let channel = jump.open_direct(&target.host, target.port).await.map_err(|source| SshError::ThroughJumpHost {
@@ -79,10 +85,15 @@ impl Connection {
                     jump: jump.target.address(),
                     source,
                 })?;
-                log_in(channel.into_stream(), &target, identity, known).await?
+                log_in(channel.into_stream(), &target, identity, known, &believed).await?
             }
         };
-        Ok(Self { session, channels: Semaphore::new(CHANNELS), target, _through: through })
+        Ok(Self { session, channels: Semaphore::new(CHANNELS), target, believed, _through: through })
+    }
+
+    /// The host key that was believed, with the host and port that it was shown for.
+    pub fn host_key(&self) -> Option<(&str, u16, &PublicKey)> {
+        Some((&self.target.host, self.target.port, self.believed.get()?))
     }
 
     pub fn is_closed(&self) -> bool {
@@ -125,7 +136,8 @@ impl Connection {
     async fn open_session(&self) -> Result<Channel<client::Msg>, russh::Error> {
         let mut attempt = 0;
         loop {
-            match self.session.channel_open_session().await {
+            // A server may take the request and never say a word about it.
+            match timeout(CONNECT_LIMIT, self.session.channel_open_session()).await.unwrap_or(Err(russh::Error::ConnectionTimeout)) {
                 Err(russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed | ChannelOpenFailure::ResourceShortage))
                     if attempt < OPEN_ATTEMPTS =>
                 {
@@ -148,17 +160,27 @@ impl Target {
     }
 }
 
-async fn log_in<S>(stream: S, target: &Target, identity: &Identity, known: &KnownHosts) -> Result<client::Handle<Client>, SshError>
+async fn log_in<S>(
+    stream: S,
+    target: &Target,
+    identity: &Identity,
+    known: &KnownHosts,
+    believed: &Arc<OnceLock<PublicKey>>,
+) -> Result<client::Handle<Client>, SshError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let work = async {
-        let client = Client { target: target.clone(), known: known.clone() };
+        let took_first = Arc::new(OnceLock::new());
+        let client = Client { target: target.clone(), known: known.clone(), believed: believed.clone(), took_first: took_first.clone() };
         let handshake = client::connect_stream(config(target, known), stream, client).await;
         let mut session = handshake.map_err(|fault| match fault {
             Fault::Host(error) => *error,
             Fault::Protocol(source) => SshError::Handshake { node: target.node.clone(), address: target.address(), source },
         })?;
+        if let Some(text) = took_first.get() {
+            progress(text);
+        }
         match identity.log_in(&mut session, &target.node, &target.user).await? {
             Login::Done => Ok(session),
             Login::Refused(tried) => {
@@ -276,6 +298,17 @@ async fn converse(
 pub(crate) struct Client {
     target: Target,
     known: KnownHosts,
+    /// The key that was believed.
+    believed: Arc<OnceLock<PublicKey>>,
+    /// What there is to say about a key that was taken at first sight.
+    took_first: Arc<OnceLock<String>>,
+}
+
+impl Client {
+    fn shown(&self, key: &PublicKey) -> bool {
+        self.believed.get_or_init(|| key.clone());
+        true
+    }
 }
 
 /// Why a handshake ended.
@@ -300,22 +333,20 @@ impl client::Handler for Client {
         let file = self.known.path().display().to_string();
         let fingerprint = fingerprint(key);
         let error = match self.known.judge(&self.target.host, self.target.port, key) {
-            Verdict::Known => return Ok(true),
+            Verdict::Known => return Ok(self.shown(key)),
             Verdict::Changed(known) => SshError::HostKeyChanged { node, address, known: known.join(" or "), presented: fingerprint, file },
             Verdict::Revoked => SshError::HostKeyRevoked { node, address, fingerprint, file },
             Verdict::Unknown => {
                 let line = key.to_openssh().unwrap_or_default();
                 if self.target.trust_on_first_use {
-                    self.known
-                        .pin_host(&node, &self.target.host, self.target.port, &line)
-                        .map_err(|error| Fault::Host(Box::new(error.into())))?;
-                    progress(format!(
-                        "first connection to {node} at {address}: its host key {fingerprint} is trusted from now on ({file})"
-                    ));
-                    return Ok(true);
+                    self.known.learn(&self.target.host, self.target.port, key.clone(), KeyTrust::AsItCame);
+                    // This runs in a task of its own, in which nobody hears of news.
+                    let _ = self.took_first.set(self.known.took_first(&node, &address, &fingerprint));
+                    return Ok(self.shown(key));
                 }
                 let line = self.known.line_for(&self.target.host, self.target.port, &line);
-                SshError::UnknownHostKey { node, address, fingerprint, line, file }
+                let why = self.known.why_not_first(&self.target.host, self.target.port);
+                SshError::UnknownHostKey { node, address, fingerprint, why, line, file }
             }
         };
         Err(Fault::Host(Box::new(error)))
@@ -325,6 +356,53 @@ impl client::Handler for Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use russh::{
+        keys::{PrivateKey, ssh_key::private::Ed25519Keypair},
+        server::{self, Auth, ChannelOpenHandle, Msg, Session},
+    };
+    use tokio::net::TcpListener;
+
+    fn a_key(seed: u8) -> PrivateKey {
+        Ed25519Keypair::from_seed(&[seed; 32]).into()
+    }
+
+    /// A server that lets everybody in and never says whether a channel may be opened.
+    #[derive(Default)]
+    struct Undecided(Vec<ChannelOpenHandle>);
+
+    impl server::Handler for Undecided {
+        type Error = russh::Error;
+
+        async fn auth_publickey(&mut self, _: &str, _: server::VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {
+            Ok(Auth::Accept)
+        }
+
+        async fn channel_open_session(&mut self, _: Channel<Msg>, reply: ChannelOpenHandle, _: &mut Session) -> Result<(), russh::Error> {
+            // Dropped, it would be a refusal.
+            self.0.push(reply);
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_channel_that_is_never_confirmed_is_not_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.expect("a client");
+            let config = Arc::new(server::Config { keys: vec![a_key(1)], ..server::Config::default() });
+            server::run_stream(config, stream, Undecided::default()).await.expect("a session").await
+        });
+        let folder = tempfile::tempdir().expect("a folder");
+        let known = KnownHosts::open(folder.path().join("known_hosts")).expect("known hosts");
+        let target = Target { node: "cu1".into(), host: "127.0.0.1".into(), port, user: "kthw".into(), trust_on_first_use: true };
+        let identity = Identity::Key { from: "a test".into(), key: Arc::new(a_key(2)) };
+        let connection = Connection::open(target, &identity, &known, None).await.expect("logged in");
+
+        let ran = timeout(4 * CONNECT_LIMIT, connection.exec("true", None, Duration::from_secs(1), "looking", |_| {}));
+        let error = ran.await.expect("it has a limit of its own").expect_err("nothing ran");
+        assert!(matches!(error, SshError::Broken { source: russh::Error::ConnectionTimeout, .. }), "{error:?}");
+    }
 
     #[test]
     fn a_pinned_kind_of_key_is_asked_for_first_and_sha_1_never() {

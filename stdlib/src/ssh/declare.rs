@@ -19,7 +19,7 @@ pub(super) fn declare<S: DeserializeOwned, R: NodeResource>(
 ) -> Rhai<Id> {
     let options = Options::<S>::parse(cx, function, options)?;
     match build(options.spec) {
-        Ok(resource) => declare_on_node(cx, resource, options.needs),
+        Ok(resource) => declare_on_node(cx, resource, options.common),
         Err(error) => throw(cx, error),
     }
 }

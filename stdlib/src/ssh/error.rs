@@ -29,14 +29,14 @@ pub enum SshError {
     #[diagnostic(code(kthw::ssh::handshake), help("try `ssh -v {address}`; something else may be listening there"))]
     Handshake { node: String, address: String, source: russh::Error },
 
-    #[error("the host key of {node} at {address} is not known: {fingerprint}")]
+    #[error("the host key of {node} at {address} is not known: {fingerprint}{why}")]
     #[diagnostic(
         code(kthw::ssh::unknown_host_key),
         help(
             "compare the fingerprint on the machine's console (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`); if it is the same, add this line to {file}:\n{line}"
         )
     )]
-    UnknownHostKey { node: String, address: String, fingerprint: String, line: String, file: String },
+    UnknownHostKey { node: String, address: String, fingerprint: String, why: String, line: String, file: String },
 
     #[error("the host key of {node} at {address} has changed: known is {known}, but it presented {presented}")]
     #[diagnostic(

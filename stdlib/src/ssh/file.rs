@@ -3,7 +3,7 @@ use super::declare::{Mode, Owner, checked_path, declare, path_at};
 use super::secret_file::SecretFile;
 use crate::workspace::Node;
 use kthw_engine::{
-    BadOption, Change, Cost, Field, Id, NodeResource, Options, Result, Rhai, SecretRef, Work, declare as declare_general, field,
+    BadOption, Change, Cost, Field, Id, NodeResource, Options, Removable, Result, Rhai, SecretRef, Work, declare as declare_general, field,
     node::{Action, Content, Finding, PathKind, PathState, Probe},
     throw,
 };
@@ -39,7 +39,7 @@ pub mod api {
     ///
     /// Options: `content` (text, or a secret, which is never shown), `mode` (text in octal, `"0644"` by default) and `owner`
     /// (`user:group`, `root:root` by default). The folder must be there; see `ssh::directory`. A file with a secret is read for itself
-    /// and needs its node to be declared with `ssh::node`.
+    /// and needs its node to be declared with `ssh::node`. With `present: false` the file is removed, whatever it holds.
     ///
     /// ```rhai
     /// for node in cluster.nodes {
@@ -55,7 +55,7 @@ pub mod api {
                 Ok(path) => {
                     let node = node.name().to_owned();
                     let file = SecretFile { node, path, secret, mode: parsed.spec.mode, owner: parsed.spec.owner };
-                    declare_general(&cx, file, parsed.needs)
+                    declare_general(&cx, file, parsed.common)
                 }
                 Err(error) => throw(&cx, error),
             },
@@ -90,6 +90,7 @@ impl File {
 
 impl NodeResource for File {
     type Live = PathState;
+    const REMOVABLE: Removable = Removable::Declared;
 
     fn id(&self) -> Id {
         Id::new("ssh.file", format!("{}{}", self.node, self.path))
@@ -122,6 +123,14 @@ impl NodeResource for File {
         let content =
             differs.then(|| Field { name: "content".into(), live: Some(shown(live)), want: self.content.clone(), cost: Cost::Nothing });
         Change::between([content, field("mode", Mode(live.mode), self.mode), field("owner", Owner::of(live), self.owner.0.clone())])
+    }
+
+    fn keeps(&self, live: &PathState) -> Option<String> {
+        (live.kind == PathKind::Directory).then(|| format!("{} is a directory", self.path))
+    }
+
+    fn removal(&self, _: &PathState) -> Vec<Action> {
+        vec![Action::Remove { path: self.path.clone() }]
     }
 
     fn work(&self, _: Option<&PathState>, _: bool) -> Work {

@@ -7,7 +7,7 @@ use crate::{
 };
 use jiff::civil::Date;
 use kthw_engine::{
-    BoxFuture, Change, Error, Field, Id, Peers, Permit, Resource, Result, Rhai, Secret, SecretRef, field,
+    BoxFuture, Change, Error, Field, Id, Intent, Peers, Permit, Resource, Result, Rhai, Secret, SecretRef, field,
     node::{Action, Block, BlockOutcome, Content, Finding, Output, Probe},
     progress,
 };
@@ -54,8 +54,8 @@ pub mod api {
     /// ```
     #[rhai_fn(return_raw, volatile, name = "key_pair")]
     pub fn key_pair(cx: NativeCallContext, cluster: Cluster, options: Map) -> Rhai<Id> {
-        let Options { spec, needs } = Options::<KeyPairSpec>::parse(&cx, "ssh::key_pair", options)?;
-        declare(&cx, KeyPair::new(&cluster, spec), needs)
+        let Options { spec, common } = Options::<KeyPairSpec>::parse(&cx, "ssh::key_pair", options)?;
+        declare(&cx, KeyPair::new(&cluster, spec), common)
     }
 }
 
@@ -100,7 +100,7 @@ impl KeyPair {
             key_file: workspace.ssh.key_file.clone(),
             home: if user == "root" { "/root".into() } else { format!("/home/{user}") },
             user,
-            nodes: workspace.nodes.iter().map(|node| node.name.clone()).collect(),
+            nodes: workspace.nodes.iter().map(|node| node.name.to_string()).collect(),
             listed: workspace.ssh.authorized_keys.iter().filter_map(|line| Some(fingerprint(line.parse::<Entry>().ok()?.public_key()))).collect(),
             rotation: workspace.rotation.clone(),
         }
@@ -165,7 +165,9 @@ impl KeyPair {
         for node in &self.nodes {
             self.try_on(node, &secret, peers).await?;
         }
-        peers.get::<Secrets>()?.set(&[(name, secret)], permit)?;
+        let secrets = peers.get::<Secrets>()?;
+        let intent = Intent::on(secrets.file(), format!("the new value of {name}")).told_by(new.fingerprint.clone());
+        permit.effect(intent, async |effect| secrets.set(&[(name, secret)], effect)).await?;
         Ok(new)
     }
 
@@ -180,7 +182,7 @@ impl KeyPair {
             ],
         };
         for action in &actions {
-            let output = peers.nodes().act(&keys.node, action, permit).await?;
+            let output = permit.act(peers, &keys.node, action).await?;
             self.succeeded(&keys.node, &output)?;
         }
         Ok(())
@@ -199,7 +201,9 @@ impl KeyPair {
         let owner = Some(format!("{}:{}", state.owner, state.group));
         let write = Action::Write { path: self.path(), content: Content::plain(kept), mode: state.mode, owner };
         let block = Block { after: Vec::new(), guard: vec![keys.seen.clone()], actions: vec![write], reread: Vec::new() };
-        match peers.nodes().change(&keys.node, &[block], permit, &|_| ()).await?.into_iter().next() {
+        let intent = Intent::on(&keys.node, format!("taking unused keys from {}", self.path()));
+        let changed = permit.effect(intent, async |effect| peers.nodes().change(&keys.node, &[block], effect, &|_| ()).await);
+        match changed.await?.into_iter().next() {
             Some(BlockOutcome::Done(_)) => Ok(()),
             Some(BlockOutcome::Failed { output, .. }) => self.succeeded(&keys.node, &output),
             _ => Err(Error::peer(Moved { node: keys.node.clone(), path: self.path() })),

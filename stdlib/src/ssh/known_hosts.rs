@@ -1,7 +1,8 @@
 //! The host keys of one cluster's nodes: a `known_hosts` file in OpenSSH's format.
+use kthw_engine::{Effect, node::KeyTrust};
 use russh::keys::{HashAlg, PublicKey, ssh_key};
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fmt, io,
     net::IpAddr,
     path::PathBuf,
@@ -14,14 +15,45 @@ mod line;
 use file::PinFile;
 use line::{Entry, Line, host};
 
-/// The pinned host keys of a cluster. Copies share one state; every change goes to the file at once, beside what others have written there.
+/// The pinned host keys of a cluster, and those that are only believed in this run. Copies share one state; a pin goes to the file at once,
+/// beside what others have written there.
 #[derive(Clone)]
 pub struct KnownHosts(Arc<Mutex<State>>);
 
 struct State {
-    /// Hosts whose key may be taken as it comes, for this run.
-    first: HashSet<String>,
+    /// Keys that are believed in this run and are not in the file yet, by host.
+    learnt: HashMap<String, Vec<Learnt>>,
+    first_use: FirstUse,
+    /// What asking for the keys of hosts came to, of which none is pinned.
+    asked: HashMap<String, Asked>,
+    /// What a person has to be told, and was not yet.
+    warnings: Vec<String>,
     file: PinFile,
+}
+
+/// A key that is believed in this run.
+struct Learnt {
+    key: PublicKey,
+    trust: KeyTrust,
+}
+
+/// When the key of a host of which nothing is known is taken as it comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FirstUse {
+    /// Where nobody can vouch for it. It is said aloud, and pinned with the next change.
+    #[default]
+    WhereNobodyVouches,
+    /// Never: for a dry run.
+    Never,
+}
+
+/// What asking for a host's key came to.
+#[derive(Clone, Debug)]
+enum Asked {
+    /// There is nobody to ask.
+    Nobody,
+    /// Whoever should know it could not be asked, or did not say.
+    InVain(String),
 }
 
 /// What the file says about a key that a host presented.
@@ -82,7 +114,13 @@ impl KnownHosts {
     /// # Errors
     /// When it cannot be read, or has a line that cannot be understood: a pin that is silently ignored would be no pin.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, KnownHostsError> {
-        Ok(Self(Arc::new(Mutex::new(State { file: PinFile::open(path.into())?, first: HashSet::new() }))))
+        Ok(Self(Arc::new(Mutex::new(State {
+            file: PinFile::open(path.into())?,
+            learnt: HashMap::new(),
+            first_use: FirstUse::default(),
+            asked: HashMap::new(),
+            warnings: Vec::new(),
+        }))))
     }
 
     /// Where the file is.
@@ -96,16 +134,59 @@ impl KnownHosts {
     ///
     /// # Errors
     /// When the key cannot be understood or the file cannot be written.
-    pub fn pin(&self, name: &str, address: IpAddr, port: u16, public_key_line: &str) -> Result<String, KnownHostsError> {
-        self.pin_host(name, &address.to_string(), port, public_key_line)
+    pub fn pin(&self, name: &str, address: IpAddr, port: u16, line: &str, _effect: &Effect) -> Result<String, KnownHostsError> {
+        self.write_pin(name, host(address, port), understand(line)?)
     }
 
-    /// As [`pin`](Self::pin), for a host that may be a name.
-    pub(crate) fn pin_host(&self, name: &str, address: &str, port: u16, public_key_line: &str) -> Result<String, KnownHostsError> {
-        let mut key = understand(public_key_line)?;
+    /// Believes a key in this run, without writing it down: a plan may need to look at a machine, and writes nothing.
+    pub fn learn(&self, address: &str, port: u16, key: PublicKey, trust: KeyTrust) {
+        let mut state = self.state();
+        let learnt = state.learnt.entry(host(address, port)).or_default();
+        if learnt.iter().all(|known| known.key.key_data() != key.key_data()) {
+            learnt.push(Learnt { key, trust });
+        }
+    }
+
+    /// As [`learn`](Self::learn), for a key as text (`KEYTYPE BASE64 [COMMENT]`) that somebody who knows the machine told.
+    ///
+    /// # Errors
+    /// When the key cannot be understood.
+    pub fn learn_vouched(&self, address: IpAddr, port: u16, line: &str) -> Result<(), KnownHostsError> {
+        self.learn(&address.to_string(), port, understand(line)?, KeyTrust::Vouched);
+        Ok(())
+    }
+
+    /// As [`learn`](Self::learn), for a key as text that nobody vouched for.
+    ///
+    /// # Errors
+    /// When the key cannot be understood.
+    pub fn learn_line(&self, address: &str, port: u16, line: &str) -> Result<(), KnownHostsError> {
+        self.learn(address, port, understand(line)?, KeyTrust::AsItCame);
+        Ok(())
+    }
+
+    /// The fingerprint of a key as text, and why it is believed.
+    ///
+    /// # Errors
+    /// When the key cannot be understood.
+    pub fn trust_line(&self, address: &str, port: u16, line: &str) -> Result<(String, KeyTrust), KnownHostsError> {
+        let key = understand(line)?;
+        Ok((fingerprint(&key), self.trust(address, port, &key).unwrap_or(KeyTrust::AsItCame)))
+    }
+
+    /// Pins what was learnt about a host.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn pin_learnt(&self, name: &str, address: &str, port: u16, _effect: &Effect) -> Result<(), KnownHostsError> {
+        let host = host(address, port);
+        let learnt = self.state().learnt.remove(&host).unwrap_or_default();
+        learnt.into_iter().try_for_each(|learnt| self.write_pin(name, host.clone(), learnt.key).map(drop))
+    }
+
+    fn write_pin(&self, name: &str, host: String, mut key: PublicKey) -> Result<String, KnownHostsError> {
         key.set_comment(name);
         let fingerprint = fingerprint(&key);
-        let host = host(address, port);
         self.state().file.add(|file| {
             if file.entries(&host).any(|entry| !entry.revoked && entry.has(&key)) {
                 return Ok(None);
@@ -119,20 +200,87 @@ impl KnownHosts {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn forget(&self, address: IpAddr, port: u16) -> Result<(), KnownHostsError> {
-        self.state().file.remove(&host(address, port), |entry| !entry.revoked)
+    pub fn forget(&self, address: IpAddr, port: u16, _effect: &Effect) -> Result<(), KnownHostsError> {
+        self.strike_out(&host(address, port))
+    }
+
+    fn strike_out(&self, host: &str) -> Result<(), KnownHostsError> {
+        let mut state = self.state();
+        state.learnt.remove(host);
+        state.file.remove(host, |entry| !entry.revoked)
+    }
+
+    /// When keys may be taken at first sight from now on, in all copies.
+    pub fn set_first_use(&self, first_use: FirstUse) {
+        self.state().first_use = first_use;
     }
 
     /// Lets the key of a host of which nothing is known be taken at the first connection of this run, because nobody can vouch for
-    /// it. It is pinned then, and said aloud; a key that is known already still has to fit.
-    pub fn allow_first(&self, address: IpAddr, port: u16) {
-        let host = host(address, port);
-        self.state().first.insert(host);
+    /// it: `why` says so. It is said aloud, and pinned with the next change; a key that is known already still has to fit.
+    /// Returns what there is to say.
+    pub fn allow_first(&self, node: &str, address: IpAddr, port: u16, why: &str) -> Option<String> {
+        let mut state = self.state();
+        state.asked.insert(host(address.to_string(), port), Asked::Nobody);
+        if state.first_use == FirstUse::Never {
+            return None;
+        }
+        let warning = format!("the SSH host key at {address} will be taken on first use: nobody vouches for that of {node} ({why})");
+        state.warn(warning.clone());
+        Some(warning)
     }
 
-    /// Whether [`allow_first`](Self::allow_first) was said of this host.
-    pub(crate) fn takes_first(&self, address: &str, port: u16) -> bool {
-        self.state().first.contains(&host(address, port))
+    /// Notes that whoever should know the key of this host could not say it, and why.
+    pub fn cannot_vouch(&self, address: IpAddr, port: u16, why: &str) {
+        self.state().asked.insert(host(address.to_string(), port), Asked::InVain(why.to_owned()));
+    }
+
+    /// Whether the key of this host may be taken as it comes. `unasked`: that nobody was asked means that there is nobody to ask.
+    pub fn takes_first(&self, address: &str, port: u16, unasked: bool) -> bool {
+        let state = self.state();
+        let nobody_vouches = match state.asked.get(&host(address, port)) {
+            Some(asked) => matches!(asked, Asked::Nobody),
+            None => unasked,
+        };
+        nobody_vouches && state.first_use == FirstUse::WhereNobodyVouches
+    }
+
+    /// Why the key of this host is not taken as it comes, in brackets behind a space; empty when there is nothing to say.
+    pub fn why_not_first(&self, address: &str, port: u16) -> String {
+        let state = self.state();
+        match (state.asked.get(&host(address, port)), state.first_use) {
+            (Some(Asked::InVain(why)), _) => format!(" ({why})"),
+            (_, FirstUse::Never) => " (a dry run trusts no key at first sight)".into(),
+            _ => String::new(),
+        }
+    }
+
+    /// A key was taken at first sight. Returns what there is to say.
+    pub fn took_first(&self, node: &str, address: &str, fingerprint: &str) -> String {
+        let mut state = self.state();
+        let file = state.file.path().display();
+        let text = format!("first connection to {node} at {address}: its host key {fingerprint} is taken as it came, and kept in {file} with the first change");
+        state.warn(text.clone());
+        text
+    }
+
+    /// What a person has to be told about trust at first sight. Each is returned once.
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().warnings)
+    }
+
+    /// Whether a key is pinned for this address and port, or believed in this run.
+    pub fn is_known(&self, address: IpAddr, port: u16) -> bool {
+        self.is_pinned(address, port) || self.state().learnt.contains_key(&host(address, port))
+    }
+
+    /// Why `key` is believed; `None` when it is not.
+    pub fn trust(&self, address: &str, port: u16, key: &PublicKey) -> Option<KeyTrust> {
+        let (state, host) = (self.state(), host(address, port));
+        if state.file.entries(&host).any(|entry| !entry.revoked && entry.has(key)) {
+            return Some(KeyTrust::Pinned);
+        }
+        let learnt = state.learnt.get(&host).into_iter().flatten().find(|learnt| learnt.key.key_data() == key.key_data());
+        learnt.map(|learnt| learnt.trust)
     }
 
     /// Whether a key is pinned for this address and port.
@@ -145,15 +293,17 @@ impl KnownHosts {
         let mut state = self.state();
         // Somebody may have revoked a key while the run goes on.
         state.file.look_again();
-        let (revoked, pinned): (Vec<&Entry>, Vec<&Entry>) = state.file.entries(&host(address, port)).partition(|entry| entry.revoked);
+        let host = host(address, port);
+        let (revoked, pinned): (Vec<&Entry>, Vec<&Entry>) = state.file.entries(&host).partition(|entry| entry.revoked);
+        let learnt: Vec<&PublicKey> = state.learnt.get(&host).into_iter().flatten().map(|learnt| &learnt.key).collect();
         if revoked.iter().any(|entry| entry.has(key)) {
             Verdict::Revoked
-        } else if pinned.iter().any(|entry| entry.has(key)) {
+        } else if pinned.iter().any(|entry| entry.has(key)) || learnt.iter().any(|known| known.key_data() == key.key_data()) {
             Verdict::Known
-        } else if pinned.is_empty() {
+        } else if pinned.is_empty() && learnt.is_empty() {
             Verdict::Unknown
         } else {
-            Verdict::Changed(pinned.iter().map(|entry| fingerprint(&entry.key)).collect())
+            Verdict::Changed(pinned.iter().map(|entry| &entry.key).chain(learnt).map(fingerprint).collect())
         }
     }
 
@@ -165,10 +315,11 @@ impl KnownHosts {
         Ok(self.judge(address, port, &understand(line)?))
     }
 
-    /// The kinds of keys that are pinned for this address and port: what to ask the host for.
+    /// The kinds of keys that are known of this address and port: what to ask the host for.
     pub(crate) fn algorithms(&self, address: &str, port: u16) -> Vec<ssh_key::Algorithm> {
-        let state = self.state();
-        state.file.entries(&host(address, port)).filter(|entry| !entry.revoked).map(|entry| entry.key.algorithm()).collect()
+        let (state, host) = (self.state(), host(address, port));
+        let pinned = state.file.entries(&host).filter(|entry| !entry.revoked).map(|entry| &entry.key);
+        pinned.chain(state.learnt.get(&host).into_iter().flatten().map(|learnt| &learnt.key)).map(PublicKey::algorithm).collect()
     }
 
     /// The line that pins `key` (`KEYTYPE BASE64`).
@@ -181,13 +332,22 @@ impl KnownHosts {
     }
 }
 
+impl State {
+    fn warn(&mut self, text: String) {
+        if !self.warnings.contains(&text) {
+            self.warnings.push(text);
+        }
+    }
+}
+
 impl fmt::Debug for KnownHosts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KnownHosts({})", self.state().file.path().display())
     }
 }
 
-fn understand(line: &str) -> Result<PublicKey, KnownHostsError> {
+/// Understands `KEYTYPE BASE64 [COMMENT]`.
+pub(crate) fn understand(line: &str) -> Result<PublicKey, KnownHostsError> {
     let text = line.trim();
     PublicKey::from_openssh(text).map_err(|source| KnownHostsError::Key { text: text.chars().take(60).collect(), source })
 }

@@ -18,9 +18,10 @@
 //!
 //! To change: `hostnamectl set-hostname NAME` (`hostname NAME` where that fails), `modprobe -- NAME`, `sysctl -w KEY=VALUE`,
 //! `swapoff -a`, `sh -c` [`APT_INSTALL`] `kthw-install NAME[=VERSION]`, `apt-mark hold|unhold NAME`,
-//! `apt-get update -o Dir::Etc::SourceList=FILE …`, `/usr/lib/apt/apt-helper download-file URL PATH SHA256:DIGEST`,
+//! `sh -c` [`APT_UPDATE`] `kthw-update -o Dir::Etc::SourceList=FILE …`, `/usr/lib/apt/apt-helper download-file URL PATH SHA256:DIGEST`,
 //! `systemctl daemon-reload`, `systemctl enable|disable|unmask|reset-failed|start|stop|restart|try-restart -- NAME`.
 
+mod apt;
 mod command;
 mod connection;
 mod declare;
@@ -50,15 +51,16 @@ mod sysctl;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use apt::{APT_INSTALL, APT_UPDATE};
 pub use error::SshError;
 pub(crate) use file::kind_field;
 pub use in_use::InUse;
 pub use key_pair::{KeyLogin, private_key, public_half};
 pub use kernel_module::MODULES_QUERY;
-pub use known_hosts::{KnownHosts, KnownHostsError, Verdict};
 pub use node::{LOCK_HOLDERS, restart_reasons};
+pub use known_hosts::{FirstUse, KnownHosts, KnownHostsError, Verdict};
 pub use nodes::SshNodes;
-pub use package::{APT_INSTALL, DPKG_FORMAT};
+pub use package::DPKG_FORMAT;
 pub use service::PROPERTIES as SERVICE_PROPERTIES;
 pub(crate) use service::started_s;
 
@@ -107,6 +109,23 @@ mod tests {
                     evaluate(&engine, &recipe, Dynamic::from(cluster)).unwrap_or_else(|error| panic!("{}: {error}", function.signature()));
                 assert!(!declared.declared.is_empty(), "{}", function.signature());
             }
+        }
+    }
+
+    #[test]
+    fn large_files_without_end_are_too_much() {
+        let engine = script_engine();
+        let told = |call: &str| {
+            let text = format!(
+                "const VERSION = \"1.0.0\";\nfn declare(cluster) {{\n  let half = \"x\"; for n in 0..19 {{ half += half; }}\n  \
+                 for n in 0..600 {{ {call}; }}\n}}\n"
+            );
+            let recipe = Recipe::parse(&engine, Source { name: "large".into(), path: "large.rhai".into(), text }).unwrap();
+            let cluster = Cluster::new(Arc::new(super::testing::workspace())).unwrap();
+            evaluate(&engine, &recipe, Dynamic::from(cluster)).unwrap_err().to_string()
+        };
+        for call in ["ssh::file(cluster.nodes[0], `/srv/${n}`, #{ content: half })", "ssh::line(cluster.nodes[0], `/srv/${n}`, half)"] {
+            assert_eq!(told(call), "this recipe declares more than 256 MiB of text", "{call}");
         }
     }
 

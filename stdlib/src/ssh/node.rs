@@ -2,8 +2,8 @@
 use super::declare::{NeedsOnly, PackageManager, declare, path_at, run_at};
 use crate::workspace::Node;
 use kthw_engine::{
-    Change, Error, Field, Id, Limit, NodeResource, Peers, Permit, Poll, Result, Rhai, Work, field,
-    node::{Action, Content, Finding, PathKind, Probe},
+    Change, Error, Field, Id, Intent, Limit, NodeResource, Peers, Permit, Poll, Result, Rhai, Work, field,
+    node::{Action, Content, Finding, HostKey, KeyTrust, PathKind, Probe},
     wait,
 };
 use miette::Diagnostic;
@@ -77,6 +77,8 @@ pub struct OpenNode {
 pub struct Live {
     hostname: String,
     first_start: FirstStart,
+    /// Its key, if that is not kept yet.
+    new_key: Option<HostKey>,
 }
 
 /// How far cloud-init is. Read from its own files: asking `cloud-init status` costs a third of a second on every look.
@@ -163,7 +165,7 @@ impl OpenNode {
 
     async fn set_hostname(&self, peers: &Peers, permit: &Permit) -> Result<()> {
         let name = self.node.as_str();
-        let asked = peers.nodes().act(name, &Action::run(["hostnamectl", "set-hostname", name]), permit).await?;
+        let asked = permit.act(peers, name, &Action::run(["hostnamectl", "set-hostname", name])).await?;
         if asked.status == 0 {
             return Ok(());
         }
@@ -171,7 +173,7 @@ impl OpenNode {
         let content = Content::plain(format!("{name}\n"));
         let file = Action::Write { path: "/etc/hostname".into(), content, mode: 0o644, owner: None };
         for action in [file, Action::run(["hostname", name])] {
-            let output = peers.nodes().act(name, &action, permit).await?;
+            let output = permit.act(peers, name, &action).await?;
             if output.status != 0 {
                 let said = format!("{} {}", asked.stderr.trim(), output.stderr.trim());
                 return Err(Error::peer(HostnameRefused { node: name.to_owned(), said: said.trim().to_owned() }));
@@ -207,6 +209,7 @@ impl NodeResource for OpenNode {
             Probe::path(RESTART_ASKED),
             Probe::path(KERNEL_LINKS[0]),
             Probe::path(KERNEL_LINKS[1]),
+            Probe::HostKey,
         ]
     }
 
@@ -218,7 +221,11 @@ impl NodeResource for OpenNode {
             (Some(_), None) if result.status == 0 => finished(&result.stdout),
             (Some(_), None) => FirstStart::Running,
         };
-        Ok((!hostname.is_empty()).then_some(Live { hostname, first_start }))
+        let new_key = findings.iter().find_map(|finding| match finding {
+            Finding::HostKey(key) if key.trust != KeyTrust::Pinned => Some(key.clone()),
+            _ => None,
+        });
+        Ok((!hostname.is_empty()).then_some(Live { hostname, first_start, new_key }))
     }
 
     fn diff(&self, live: Option<&Live>) -> Change {
@@ -230,7 +237,19 @@ impl NodeResource for OpenNode {
             FirstStart::Running => "running".to_owned(),
             FirstStart::Failed(errors) => format!("failed: {errors}"),
         };
-        Change::between([field("hostname", live.hostname.clone(), self.node.clone()), field("cloud-init", first_start, "finished".into())])
+        let host_key = live.new_key.as_ref().and_then(|key| {
+            let fingerprint = &key.fingerprint;
+            let wanted = match key.trust {
+                KeyTrust::AsItCame => format!("{fingerprint}, taken as it came: compare it with the machine's console"),
+                _ => fingerprint.clone(),
+            };
+            field("host key", "not kept here".to_owned(), wanted)
+        });
+        Change::between([
+            field("hostname", live.hostname.clone(), self.node.clone()),
+            field("cloud-init", first_start, "finished".into()),
+            host_key,
+        ])
     }
 
     fn work(&self, _: Option<&Live>, _: bool) -> Work {
@@ -240,6 +259,10 @@ impl NodeResource for OpenNode {
     async fn apply(&self, _: Option<&Live>, peers: &Peers, permit: &Permit) -> Result<()> {
         self.until_reachable(peers).await?;
         let live = self.until_first_start_is_over(peers).await?;
+        if let Some(key) = &live.new_key {
+            let intent = Intent::on(&self.node, format!("keeping its host key {}", key.fingerprint));
+            permit.effect(intent, async |effect| peers.nodes().keep_host_key(&self.node, effect).await).await?;
+        }
         if live.hostname != self.node {
             self.set_hostname(peers, permit).await?;
         }

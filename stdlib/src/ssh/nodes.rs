@@ -4,13 +4,13 @@ use super::{
     error::SshError,
     identity::Identity,
     key_pair::KeyLogin,
-    known_hosts::KnownHosts,
+    known_hosts::{KnownHosts, fingerprint},
     shell::{Batch, Ended, Malformed, Mark, Privilege, Query, Sections},
 };
 use crate::{sops::Secrets, workspace::Workspace};
 use kthw_engine::{
-    BoxFuture, Error, Permit, Result, Secret,
-    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
+    BoxFuture, Effect, Error, Result, Secret,
+    node::{Action, Block, BlockOutcome, Finding, HostKey, KeyTrust, Nodes, Output, Probe},
 };
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
@@ -109,8 +109,11 @@ impl SshNodes {
             user: self.workspace.ssh.user.clone(),
             // Where kthw makes the machines, it reads their keys through the guest agent and pins them; a machine without an agent has
             // nobody to vouch for it.
-            trust_on_first_use: self.workspace.proxmox.is_none()
-                || self.known.takes_first(&spec.address.to_string(), spec.port.unwrap_or(self.workspace.ssh.port)),
+            trust_on_first_use: self.known.takes_first(
+                &spec.address.to_string(),
+                spec.port.unwrap_or(self.workspace.ssh.port),
+                self.workspace.proxmox.is_none(),
+            ),
         })
     }
 
@@ -135,6 +138,9 @@ impl SshNodes {
     }
 
     async fn read_all(&self, node: &str, probes: &[Probe]) -> Ssh<Vec<Finding>> {
+        if probes.contains(&Probe::HostKey) {
+            return self.read_with_host_key(node, probes).await;
+        }
         let mut findings = Vec::with_capacity(probes.len());
         for piece in Query::pieces(probes) {
             let query = Query::new(&probes[piece]);
@@ -149,6 +155,25 @@ impl SshNodes {
             findings.extend(understood.map_err(|source| self.misunderstood(node, &answer, source))?);
         }
         Ok(findings)
+    }
+
+    /// As [`read_all`](Self::read_all), where some probes are answered by the connection.
+    async fn read_with_host_key(&self, node: &str, probes: &[Probe]) -> Ssh<Vec<Finding>> {
+        let others: Vec<Probe> = probes.iter().filter(|probe| **probe != Probe::HostKey).cloned().collect();
+        let mut found = Box::pin(self.read_all(node, &others)).await?.into_iter();
+        let connection = self.connection(node).await?;
+        let (host, port, key) = connection.host_key().ok_or_else(|| SshError::NoSuchNode { node: node.to_owned() })?;
+        let trust = self.known.trust(host, port, key).unwrap_or(KeyTrust::AsItCame);
+        let shown = Finding::HostKey(HostKey { fingerprint: fingerprint(key), trust });
+        Ok(probes.iter().filter_map(|probe| if *probe == Probe::HostKey { Some(shown.clone()) } else { found.next() }).collect())
+    }
+
+    async fn keep(&self, node: &str, effect: &Effect) -> Ssh<()> {
+        let connection = self.connection(node).await?;
+        match connection.host_key() {
+            Some((host, port, _)) => Ok(self.known.pin_learnt(node, host, port, effect)?),
+            None => Ok(()),
+        }
     }
 
     async fn read_once(&self, node: &str, command: &str) -> Ssh<Answer> {
@@ -213,14 +238,25 @@ impl Nodes for SshNodes {
         &'a self,
         node: &'a str,
         batch: &'a [Block],
-        _permit: &'a Permit,
+        effect: &'a Effect,
         started: &'a (dyn Fn(usize) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
-        Box::pin(async move { self.change_all(node, batch, started).await.map_err(Error::peer) })
+        Box::pin(async move {
+            // Before anything is changed on it: a machine that is somebody else next time is noticed then.
+            self.keep(node, effect).await.map_err(Error::peer)?;
+            self.change_all(node, batch, started).await.map_err(Error::peer)
+        })
     }
 
-    fn act<'a>(&'a self, node: &'a str, action: &'a Action, _permit: &'a Permit) -> BoxFuture<'a, Result<Output>> {
-        Box::pin(async move { self.act_once(node, action).await.map_err(Error::peer) })
+    fn act<'a>(&'a self, node: &'a str, action: &'a Action, effect: &'a Effect) -> BoxFuture<'a, Result<Output>> {
+        Box::pin(async move {
+            self.keep(node, effect).await.map_err(Error::peer)?;
+            self.act_once(node, action).await.map_err(Error::peer)
+        })
+    }
+
+    fn keep_host_key<'a>(&'a self, node: &'a str, effect: &'a Effect) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { self.keep(node, effect).await.map_err(Error::peer) })
     }
 }
 

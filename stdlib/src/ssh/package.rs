@@ -1,6 +1,9 @@
 //! `ssh.package`: a package of the distribution or of a repository.
-use super::declare::{PackageManager, checked_name, checked_path, declare, path_at, run_at};
-use super::in_use::back_to;
+use super::{
+    apt::APT_INSTALL,
+    declare::{PackageManager, checked_name, checked_path, declare, path_at, run_at},
+    in_use::back_to,
+};
 use crate::workspace::Node;
 use kthw_engine::{
     BadOption, Change, Field, Id, NodeResource, Refusal, Result, Rhai, Work, field,
@@ -13,12 +16,8 @@ use serde::Deserialize;
 /// because dpkg reads its whole database whatever it is asked for.
 pub const DPKG_FORMAT: &str = "-f=${Package} ${db:Status-Abbrev} ${Version}\\n";
 
-/// Installs `"$@"`. A package that cannot be found or fetched is tried again with a fresh index.
-pub const APT_INSTALL: &str = r#"export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
-install() { apt-get install -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold --no-install-recommends --allow-change-held-packages "$@"; }
-install "$@" || { apt-get update -o DPkg::Lock::Timeout=300 && install "$@"; }"#;
-
-const INSTALL_LIMIT_S: u32 = 1200;
+/// How long kthw waits for an installation: for locks, downloads and what packages do when they are configured.
+const INSTALL_LIMIT_S: u32 = 3600;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,9 @@
 //! `ssh.repository`: a package repository with its signing key and an index that was fetched.
-use super::declare::{PackageManager, checked_name, declare, path_at};
-use super::in_use::InUse;
+use super::{
+    apt::APT_UPDATE,
+    declare::{PackageManager, checked_name, declare, path_at},
+    in_use::InUse,
+};
 use crate::workspace::Node;
 use kthw_engine::{
     BadOption, Change, Cost, Field, Id, NodeResource, Result, Rhai, Work, field,
@@ -230,10 +233,12 @@ impl NodeResource for Repository {
             actions.push(Action::Write { path: self.sources_file(), content: Content::plain(self.sources()), mode: 0o644, owner: None });
         }
         actions.push(Action::run_for(
-            600,
+            900,
             [
-                "apt-get",
-                "update",
+                "sh",
+                "-c",
+                APT_UPDATE,
+                "kthw-update",
                 "-o",
                 &format!("Dir::Etc::SourceList={}", self.sources_file()),
                 "-o",
@@ -242,8 +247,6 @@ impl NodeResource for Repository {
                 "APT::Get::List-Cleanup=0",
                 "-o",
                 "APT::Update::Error-Mode=any",
-                "-o",
-                "DPkg::Lock::Timeout=300",
             ],
         ));
         // The note comes last: without it, an update that failed is done again by the next run.
@@ -291,7 +294,7 @@ mod tests {
                   > directory /etc/apt/keyrings 0755
                   > write /etc/apt/keyrings/k8s.asc 0644 "KEY\n"
                   > write /etc/apt/sources.list.d/k8s.sources 0644 "Types: deb\nURIs: https://repo.example/deb/\nSuites: ./\nSigned-By: /etc/apt/keyrings/k8s.asc\n"
-                  > run (600 s) apt-get update -o Dir::Etc::SourceList=/etc/apt/sources.list.d/k8s.sources -o Dir::Etc::SourceParts=/dev/null -o APT::Get::List-Cleanup=0 -o APT::Update::Error-Mode=any -o DPkg::Lock::Timeout=300
+                  > run (900 s) sh -c APT_UPDATE kthw-update -o Dir::Etc::SourceList=/etc/apt/sources.list.d/k8s.sources -o Dir::Etc::SourceParts=/dev/null -o APT::Get::List-Cleanup=0 -o APT::Update::Error-Mode=any
                   > directory /var/lib/kthw/repositories 0755
                   > write /var/lib/kthw/repositories/k8s 0644 "cbe454de3a3230cb2573766005f39d4a7d42690c098bf1ec5a375f67e7c45f7a 4a3ec3730504983f960fb2df35a1d68d640ff55d151fa3128ca0fc707f86882e\n"
             "#]],

@@ -13,6 +13,8 @@ use serde::Deserialize;
 pub struct Spec {
     check: String,
     apply: String,
+    #[serde(default)]
+    reads: bool,
     #[serde(default = "default_timeout")]
     timeout_s: u32,
 }
@@ -25,15 +27,20 @@ fn default_timeout() -> u32 {
 pub mod api {
     use rhai::Map;
 
-    /// Runs a shell script as root when another one, which must not change anything, does not end with status 0.
+    /// Runs a shell script as root when another one does not end with status 0.
     ///
-    /// Options: `check`, `apply` (both POSIX shell; `apply` ends at its first error) and `timeout_s` (300 by default).
+    /// Options: `check`, `apply` (both POSIX shell; `apply` ends at its first error), `reads` and `timeout_s` (300 by default).
+    ///
+    /// kthw cannot know what `check` does, so it is asked only at its turn, and a plan shows `apply` with a note that says so.
+    /// `reads: true` says that it changes nothing: then it is asked while a run is planned, and what is done already is not in the plan. A
+    /// dry run never asks it.
     ///
     /// ```rhai
     /// for node in cluster.nodes {
     ///     ssh::script(node, "time zone", #{
     ///         check: "test \"$(cat /etc/timezone)\" = Etc/UTC",
     ///         apply: "timedatectl set-timezone Etc/UTC; echo Etc/UTC > /etc/timezone",
+    ///         reads: true,
     ///     });
     /// }
     /// ```
@@ -75,7 +82,8 @@ impl NodeResource for Script {
     }
 
     fn query(&self) -> Vec<Probe> {
-        vec![Probe::run(["sh", "-c", &self.spec.check])]
+        let argv = ["sh", "-c", &self.spec.check].map(str::to_owned).into();
+        vec![Probe::Check { argv, reads: self.spec.reads }]
     }
 
     fn live(&self, findings: &[Finding]) -> Result<Option<()>> {
@@ -99,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_check_decides() {
-        let spec = Spec { check: "test -e /a".into(), apply: "touch /a\n".into(), timeout_s: 9 };
+        let spec = Spec { check: "test -e /a".into(), apply: "touch /a\n".into(), reads: false, timeout_s: 9 };
         let script = Script::new(&node(), "make a", spec).unwrap();
         check(&script, &[printed("")], false, &expect!["= ssh.script/cu1/make a\n"]);
         check(&script, &[failed(1)], false, &expect!["+ ssh.script/cu1/make a\n    apply: touch /a\n  > run (9 s) sh -e -c touch /a\n\n"]);

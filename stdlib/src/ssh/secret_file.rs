@@ -2,7 +2,7 @@
 use super::declare::{Mode, Owner};
 use crate::sops::Secrets;
 use kthw_engine::{
-    Change, Error, Field, Id, Peers, Permit, Resource, Result, SecretRef, field,
+    Change, Error, Field, Id, Peers, Permit, Removable, Resource, Result, SecretRef, field,
     node::{Action, Content, Finding, PathKind, PathState, Probe},
     secret_field,
 };
@@ -32,6 +32,7 @@ impl SecretFile {
 
 impl Resource for SecretFile {
     type Live = Live;
+    const REMOVABLE: Removable = Removable::Declared;
 
     fn id(&self) -> Id {
         Id::new("ssh.file", format!("{}{}", self.node, self.path))
@@ -73,7 +74,15 @@ impl Resource for SecretFile {
     async fn apply(&self, _: Option<Live>, peers: &Peers, permit: &Permit) -> Result<()> {
         let content = self.content(peers)?;
         let (path, owner) = (self.path.clone(), Some(self.owner.0.clone()));
-        let output = peers.nodes().act(&self.node, &Action::Write { path, content, mode: self.mode.0, owner }, permit).await?;
+        let output = permit.act(peers, &self.node, &Action::Write { path, content, mode: self.mode.0, owner }).await?;
+        if output.status == 0 {
+            return Ok(());
+        }
+        Err(Error::peer(NotWritten { node: self.node.clone(), path: self.path.clone(), said: output.stderr.trim().to_owned() }))
+    }
+
+    async fn remove(&self, _: Live, peers: &Peers, permit: &Permit) -> Result<()> {
+        let output = permit.act(peers, &self.node, &Action::Remove { path: self.path.clone() }).await?;
         if output.status == 0 {
             return Ok(());
         }

@@ -66,7 +66,7 @@ pub mod api {
         }
         let options = Options::<Spec>::parse(&cx, "ssh::service", options)?;
         match Service::new(&node, name, options.spec, ids) {
-            Ok(service) => declare_on_node(&cx, service, options.needs),
+            Ok(service) => declare_on_node(&cx, service, options.common),
             Err(error) => throw(&cx, error),
         }
     }

@@ -81,7 +81,7 @@ impl Sshd {
 
     fn known_hosts(&self) -> KnownHosts {
         let known = KnownHosts::open(self.at("known_hosts")).unwrap();
-        known.pin("cu1", self.address, self.port, &self.host_key()).unwrap();
+        known.learn_vouched(self.address, self.port, &self.host_key()).unwrap();
         known
     }
 
@@ -178,8 +178,18 @@ async fn machines_that_kthw_does_not_make_are_trusted_at_first_and_then_held_to_
     workspace.proxmox = None;
     let workspace = Arc::new(workspace);
     let known = KnownHosts::open(sshd.at("first use")).unwrap();
+    known.set_first_use(FirstUse::Never);
+    let error = SshNodes::new(workspace.clone(), known.clone()).read("cu1", &[Probe::path("/")]).await.unwrap_err();
+    assert!(told(&error).contains("(a dry run trusts no key at first sight)"), "{}", told(&error));
+    assert!(!known.is_pinned(sshd.address, sshd.port));
+    assert_eq!(known.take_warnings(), Vec::<String>::new());
+
+    known.set_first_use(FirstUse::WhereNobodyVouches);
     SshNodes::new(workspace.clone(), known.clone()).read("cu1", &[Probe::path("/")]).await.unwrap();
-    assert!(known.is_pinned(sshd.address, sshd.port));
+    assert!(known.is_known(sshd.address, sshd.port) && !sshd.at("first use").exists(), "looking writes nothing");
+    let said = known.take_warnings();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("first connection to cu1 at 127.0.0.44:") && said[0].contains("SHA256:"), "{said:?}");
     sshd.swap_host_key();
     let error = SshNodes::new(workspace, known).read("cu1", &[Probe::path("/")]).await.unwrap_err();
     assert!(told(&error).contains("has changed"), "{}", told(&error));
@@ -191,7 +201,7 @@ async fn of_several_host_keys_the_pinned_one_is_asked_for() {
     sshd.make_key("ecdsa", "ecdsa", "");
     sshd.start_again(&format!("HostKey {}", sshd.at("ecdsa").display()));
     let known = KnownHosts::open(sshd.at("only ecdsa")).unwrap();
-    known.pin("cu1", sshd.address, sshd.port, &fs::read_to_string(sshd.at("ecdsa.pub")).unwrap()).unwrap();
+    known.learn_vouched(sshd.address, sshd.port, &fs::read_to_string(sshd.at("ecdsa.pub")).unwrap()).unwrap();
     SshNodes::new(Arc::new(sshd.workspace()), known).read("cu1", &[Probe::path("/")]).await.unwrap();
 }
 
@@ -259,7 +269,7 @@ async fn a_jump_host_leads_on_and_is_checked_too() {
     let error = SshNodes::new(workspace.clone(), sshd.known_hosts()).read("cu1", &[Probe::path("/")]).await.unwrap_err();
     assert!(told(&error).contains("is not known"), "{}", told(&error));
     let known = sshd.known_hosts();
-    known.pin("gate", gate.address, gate.port, &gate.host_key()).unwrap();
+    known.learn_vouched(gate.address, gate.port, &gate.host_key()).unwrap();
     SshNodes::new(workspace, known).read("cu1", &[Probe::path("/")]).await.unwrap();
     assert!(fs::read_to_string(gate.at("log")).unwrap().contains("Accepted publickey"));
 }

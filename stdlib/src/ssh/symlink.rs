@@ -3,7 +3,7 @@ use super::declare::{NeedsOnly, checked_path, declare, path_at};
 use super::file::kind_field;
 use crate::workspace::Node;
 use kthw_engine::{
-    BadOption, Change, Cost, Field, Id, NodeResource, Result, Rhai, Work, field,
+    BadOption, Change, Cost, Field, Id, NodeResource, Removable, Result, Rhai, Work, count_text, field,
     node::{Action, Finding, PathKind, Probe},
 };
 use rhai::plugin::*;
@@ -24,7 +24,7 @@ pub mod api {
         symlink_with(cx, node, path, target, Map::new())
     }
 
-    /// Keeps a symbolic link at `path` that points at `target`. Options: `needs` only.
+    /// Keeps a symbolic link at `path` that points at `target`. Options: `needs`, and `present: false` to have it removed.
     ///
     /// ```rhai
     /// for node in cluster.nodes {
@@ -34,6 +34,7 @@ pub mod api {
     /// ```
     #[rhai_fn(return_raw, volatile, name = "symlink")]
     pub fn symlink_with(cx: NativeCallContext, node: Node, path: &str, target: &str, options: Map) -> Rhai<Id> {
+        count_text(&cx, target.len())?;
         declare(&cx, "ssh::symlink", options, |_: NeedsOnly| Symlink::new(&node, path, target))
     }
 }
@@ -58,6 +59,7 @@ impl Symlink {
 
 impl NodeResource for Symlink {
     type Live = PathKind;
+    const REMOVABLE: Removable = Removable::Declared;
 
     fn id(&self) -> Id {
         Id::new("ssh.symlink", format!("{}{}", self.node, self.path))
@@ -82,6 +84,14 @@ impl NodeResource for Symlink {
             // Whatever stands there is somebody's; it is never removed to make room.
             Some(other) => Change::between([kind_field(other, "symlink").map(|field| field.at(Cost::Replacement))]),
         }
+    }
+
+    fn keeps(&self, live: &PathKind) -> Option<String> {
+        (!matches!(live, PathKind::Symlink { .. })).then(|| format!("{} is no symbolic link", self.path))
+    }
+
+    fn removal(&self, _: &PathKind) -> Vec<Action> {
+        vec![Action::Remove { path: self.path.clone() }]
     }
 
     fn work(&self, _: Option<&PathKind>, _: bool) -> Work {

@@ -4,7 +4,10 @@ use super::{
     file::{WorkspaceFile, clip, place, place_of_key},
     problem::{Problem, WorkspaceError},
 };
-use crate::yaml::{Node, Value};
+use crate::{
+    checked::with_advice,
+    yaml::{Node, Value},
+};
 use kthw_engine::nearest;
 use miette::NamedSource;
 use serde_saphyr::Error;
@@ -84,7 +87,8 @@ fn problem(source: &Arc<NamedSource<String>>, tree: &Node, error: &Error) -> Pro
         }
         other => {
             let message = plain(other);
-            make("kthw::workspace::wrong_type", format!("`{path}`: {message}"), hint(&path), "this value")
+            let (message, advice) = with_advice(&message);
+            make("kthw::workspace::wrong_type", format!("`{path}`: {message}"), advice.unwrap_or_else(|| hint(&path)), "this value")
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod compatibility;
 mod file;
 mod load;
+mod names;
 mod overrides;
 mod problem;
 mod reference;
@@ -12,6 +13,7 @@ mod validate;
 mod version;
 
 pub use file::WorkspaceFile;
+pub use names::{ApiEndpoint, CertSan, ImageRepository, NodeName, RegistryHost};
 pub use problem::{Problem, WorkspaceError};
 pub use reference::reference;
 pub use schema::*;

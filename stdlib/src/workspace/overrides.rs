@@ -4,6 +4,7 @@ use super::{
     load::{hint, unknown_field_help, unknown_value_help},
     problem::Problem,
 };
+use crate::checked::with_advice;
 use kthw_engine::nearest;
 use miette::NamedSource;
 use serde_json::Value;
@@ -103,7 +104,12 @@ fn refusal(source: Arc<NamedSource<String>>, argument: &str, key: &str, value: R
         let help = unknown_field_help(wrong, known);
         return Problem::new("kthw::workspace::unknown_field", message, source, help).at(start..start + wrong.len(), "not a field");
     }
-    let help = if message.starts_with("unknown variant") { unknown_value_help(wrong, known) } else { hint(path) };
+    let (message, advice) = with_advice(message);
+    let help = match advice {
+        Some(advice) => advice,
+        None if message.starts_with("unknown variant") => unknown_value_help(wrong, known),
+        None => hint(path),
+    };
     Problem::new("kthw::workspace::wrong_type", format!("`{path}`: {message}"), source, help).at(value, "this value")
 }
 
@@ -145,6 +151,11 @@ mod tests {
             (
                 "machine.cores=many",
                 "`machine.cores`: invalid type: string \"many\", expected u32; see `kthw help workspace` for what this field takes",
+            ),
+            (
+                "machine.cpu_type=host,flags=+aes",
+                "`machine.cpu_type`: \"host,flags=+aes\" is not a CPU type of Proxmox VE; use the type alone, without flags behind a comma, \
+                 such as `x86-64-v2-AES`",
             ),
             ("nodes.wu9.cores=4", "`nodes` has no `wu9`; did you mean `wu2`?"),
             ("name.first=x", "`name` is a single value and has no fields; see `kthw help workspace` for what this field takes"),

@@ -9,6 +9,21 @@ const SCHEMA: &str = include_str!("schema.rs");
 /// A small workspace that is right; it is also where default values are read from.
 const EXAMPLE: &str = include_str!("example.yaml");
 
+/// Texts that follow a rule of their own; what it is stands in the field's words.
+const NAMES: [&str; 11] = [
+    "Bridge",
+    "CertSan",
+    "CpuType",
+    "ImageFile",
+    "ImageRepository",
+    "NodeName",
+    "PoolId",
+    "PveNode",
+    "RegistryHost",
+    "StorageId",
+    "TemplateName",
+];
+
 /// A `struct` or `enum` of the schema.
 struct Type {
     name: &'static str,
@@ -76,6 +91,7 @@ fn in_words<'a>(types: &[Type], ty: &'a str) -> (&'a str, String) {
         "Ipv4Addr" => "IPv4 address".into(),
         "Ipv4Net" => "IPv4 range".into(),
         "semver::Version" => "version".into(),
+        _ if NAMES.contains(&ty) => "text".into(),
         _ if ty.contains("Map<") => "map".into(),
         _ => match types.iter().find(|known| known.name == ty) {
             Some(known) if known.members.iter().all(|member| member.ty.is_empty()) => {

@@ -1,4 +1,9 @@
 //! The shape of `workspace.yaml`. Every field is listed here; an unknown one is an error with its line.
+use super::names::{CertSan, ImageRepository, NodeName, RegistryHost};
+use crate::{
+    checked::{Checked, Rule},
+    proxmox::names::{Bridge, CpuType, ImageFile, PoolId, PveNode, StorageId, TemplateName},
+};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::Ipv4Addr};
@@ -105,21 +110,21 @@ pub struct Network {
 #[serde(deny_unknown_fields)]
 pub struct Proxmox {
     /// The Proxmox node that machines are placed on unless they say otherwise.
-    pub node: String,
+    pub node: PveNode,
     /// Storage of disks, such as `local-lvm`.
-    pub storage: String,
+    pub storage: StorageId,
     /// Storage with content type `import`, where cloud images are kept; `local` by default.
     #[serde(default = "default_image_storage")]
-    pub image_storage: String,
+    pub image_storage: StorageId,
     /// Bridge of the machines' network; `vmbr0` by default.
     #[serde(default = "default_bridge")]
-    pub bridge: String,
+    pub bridge: Bridge,
     /// VLAN tag, 1 to 4094.
     #[serde(default)]
     pub vlan: Option<u16>,
     /// Resource pool that machines are put in.
     #[serde(default)]
-    pub pool: Option<String>,
+    pub pool: Option<PoolId>,
     /// Whether machines are full copies of the template (`full`) or share its disk (`linked`).
     #[serde(default)]
     pub clone: CloneMode,
@@ -143,7 +148,7 @@ pub struct Template {
     /// Its VM id, which no node has.
     pub vmid: u32,
     /// Its name, to which the digest of image and steps is added.
-    pub name: String,
+    pub name: TemplateName,
     /// The cloud image.
     pub image: Image,
 }
@@ -156,8 +161,9 @@ pub struct Image {
     pub url: String,
     /// Lower-case hex SHA-256 of the file.
     pub sha256: String,
-    /// The name under which the storage keeps it; it must end in `.qcow2`, `.raw` or `.vmdk` for import.
-    pub file: String,
+    /// The name under which the storage keeps it; it must end in `.qcow2`, `.raw` or `.vmdk` for import. The digest is put before that
+    /// end, so that a file is never taken for another one of the same name.
+    pub file: ImageFile,
 }
 
 /// What a machine is like.
@@ -171,14 +177,14 @@ pub struct Machine {
     /// System disk in GiB, at least 10.
     pub disk_gib: u32,
     /// CPU type as Proxmox names it; `x86-64-v2-AES` runs every supported distribution. Rocky Linux does not start on `kvm64`.
-    pub cpu_type: String,
+    pub cpu_type: CpuType,
     /// Whether it starts with its host.
     pub on_boot: bool,
 }
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { cores: 2, memory_mib: 4096, disk_gib: 20, cpu_type: "x86-64-v2-AES".into(), on_boot: true }
+        Self { cores: 2, memory_mib: 4096, disk_gib: 20, cpu_type: sure("x86-64-v2-AES"), on_boot: true }
     }
 }
 
@@ -187,7 +193,7 @@ impl Default for Machine {
 #[serde(deny_unknown_fields)]
 pub struct NodeSpec {
     /// Short host name, such as `cu1`: role letter, release letter, number.
-    pub name: String,
+    pub name: NodeName,
     /// What it does in the cluster.
     pub role: Role,
     /// Its VM id, from 100. Written down where there is a `proxmox` block, and never picked by position.
@@ -209,7 +215,7 @@ pub struct NodeSpec {
     pub disk_gib: Option<u32>,
     /// The Proxmox node that it is placed on, when not the workspace's.
     #[serde(default)]
-    pub proxmox_node: Option<String>,
+    pub proxmox_node: Option<PveNode>,
     /// Further values for recipes of one's own; kthw does not look at them.
     #[serde(default)]
     pub values: serde_json::Map<String, serde_json::Value>,
@@ -307,7 +313,7 @@ pub struct Containerd {
     /// The package's name; `containerd` by default.
     pub package: String,
     /// Registry mirrors: registry host to the URL that serves it.
-    pub mirrors: BTreeMap<String, String>,
+    pub mirrors: BTreeMap<RegistryHost, String>,
 }
 
 impl Default for Containerd {
@@ -321,7 +327,7 @@ impl Default for Containerd {
 #[serde(deny_unknown_fields, default)]
 pub struct Kubeadm {
     /// The registry of the control plane's images; upstream's when absent.
-    pub image_repository: Option<String>,
+    pub image_repository: Option<ImageRepository>,
     /// `systemd` (default) or `cgroupfs`, for the kubelet and for containerd.
     pub cgroup_driver: CgroupDriver,
     /// Whether the kubelet refuses to start with swap on.
@@ -333,7 +339,7 @@ pub struct Kubeadm {
     /// Preflight errors of kubeadm to ignore, such as `NumCPU` or `Mem`; kthw's own checks of those sizes are left out too.
     pub ignore_preflight_errors: Vec<String>,
     /// Further names and addresses in the API server's certificate.
-    pub cert_sans: Vec<String>,
+    pub cert_sans: Vec<CertSan>,
 }
 
 impl Default for Kubeadm {
@@ -368,10 +374,15 @@ pub struct Artifacts {
     pub mirror: Option<String>,
 }
 
-fn default_image_storage() -> String {
-    "local".into()
+fn default_image_storage() -> StorageId {
+    sure("local")
 }
 
-fn default_bridge() -> String {
-    "vmbr0".into()
+fn default_bridge() -> Bridge {
+    sure("vmbr0")
+}
+
+/// A value of our own.
+fn sure<R: Rule>(text: &str) -> Checked<R> {
+    text.parse().expect("a default is as its rule wants it")
 }

@@ -3,7 +3,7 @@
 //! It runs in the Python that `tests/peers/install pve` made, or in the one that KTHW_FAKEPVE names.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 use kthw_engine::{
-    BoxFuture, Clock, Error, Events, Kind, Peers, Permit, Plan, Recipe, Report, RunOptions, Secret, Source, SystemClock, evaluate,
+    BoxFuture, Clock, Effect, Error, Events, Kind, Peers, Plan, Recipe, Report, RunOptions, Secret, Source, SystemClock, evaluate,
     node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
     plan, run,
 };
@@ -71,6 +71,8 @@ pub fn start(address: &str) -> Option<FakePve> {
     Some(FakePve { process, _folder: folder, values, known, heard: Arc::default(), vm_option: "" })
 }
 
+const ADDRESSES: [&str; 3] = ["10.10.10.116", "10.10.10.121", "10.10.10.120"];
+
 impl FakePve {
     /// Peers that reach it with a token and its certificate authority; `changes` replaces some of the secrets.
     pub fn peers(&self, changes: Value) -> Peers {
@@ -98,7 +100,12 @@ impl FakePve {
 
     /// How many of the machines have a pinned host key.
     pub fn pinned(&self) -> usize {
-        ["10.10.10.116", "10.10.10.121", "10.10.10.120"].iter().filter(|address| self.known.is_pinned(address.parse().unwrap(), 22)).count()
+        ADDRESSES.iter().filter(|address| self.known.is_pinned(address.parse().unwrap(), 22)).count()
+    }
+
+    /// How many of the machines have a host key that is believed, pinned or not.
+    pub fn believed(&self) -> usize {
+        ADDRESSES.iter().filter(|address| self.known.is_known(address.parse().unwrap(), 22)).count()
     }
 
     /// Asks the control port.
@@ -217,13 +224,17 @@ impl Nodes for NoNodes {
         &'a self,
         _: &'a str,
         _: &'a [Block],
-        _: &'a Permit,
+        _: &'a Effect,
         _: &'a (dyn Fn(usize) + Sync),
     ) -> BoxFuture<'a, kthw_engine::Result<Vec<BlockOutcome>>> {
         unreachable!("no test here has nodes")
     }
 
-    fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Permit) -> BoxFuture<'a, kthw_engine::Result<Output>> {
+    fn keep_host_key<'a>(&'a self, _: &'a str, _: &'a Effect) -> BoxFuture<'a, kthw_engine::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Effect) -> BoxFuture<'a, kthw_engine::Result<Output>> {
         unreachable!("no test here has nodes")
     }
 }

@@ -1,6 +1,7 @@
 //! A tiny world for tests of the engine: machines, files on them, and steps that can wait, fail, or be in each other's way.
 use kthw_engine::{
-    BoxFuture, Clock, Evaluated, Library, Options, Peers, Plan, Recipe, Report, Rhai, RunOptions, Source, declare, declare_on_node, silent,
+    BoxFuture, Clock, Effect, Evaluated, Library, Options, Peers, Plan, Recipe, Report, Rhai, RunOptions, Source, declare, declare_on_node,
+    silent,
 };
 use rhai::{Dynamic, Engine, Map, Module, NativeCallContext};
 use std::{
@@ -12,9 +13,11 @@ use std::{
     time::Duration,
 };
 
+mod ledger;
 mod nodes;
 mod resources;
 
+pub use ledger::{At, Do};
 pub use nodes::TinyNodes;
 use resources::{File, FileSpec, Machine, Step, StepSpec};
 
@@ -52,8 +55,26 @@ impl World {
         self.inside.fetch_sub(1, Ordering::SeqCst);
     }
 
+    pub async fn make(&self, machine: &str, cores: u32, effect: &Effect) -> kthw_engine::Result<()> {
+        effect.note(&format!("job {machine}")).await?;
+        self.machines.lock().unwrap().insert(machine.into(), cores);
+        Ok(())
+    }
+
+    pub async fn unmake(&self, machine: &str, _: &Effect) -> kthw_engine::Result<()> {
+        self.machines.lock().unwrap().remove(machine);
+        self.files.lock().unwrap().retain(|(node, _), _| node != machine);
+        self.log(&format!("-{machine}"));
+        Ok(())
+    }
+
     pub fn log(&self, made: &str) {
         self.log.lock().unwrap().push(made.to_owned());
+    }
+
+    pub async fn note(&self, made: &str, _: &Effect) -> kthw_engine::Result<()> {
+        self.log(made);
+        Ok(())
     }
 
     pub fn write(&self, node: &str, path: &str, content: &str, mode: u32) {
@@ -84,17 +105,26 @@ pub fn engine() -> Engine {
     module.set_native_fn("machine", |cx: NativeCallContext<'_>, name: &str, cores: i64| -> Rhai<_> {
         declare(&cx, Machine { name: name.into(), cores: cores as u32 }, vec![])
     });
+    module.set_native_fn("machine", |cx: NativeCallContext<'_>, name: &str, cores: i64, options: Map| -> Rhai<_> {
+        let Options::<Nothing> { common, .. } = Options::parse(&cx, "tiny::machine", options)?;
+        declare(&cx, Machine { name: name.into(), cores: cores as u32 }, common)
+    });
     module.set_native_fn("file", |cx: NativeCallContext<'_>, node: &str, path: &str, options: Map| -> Rhai<_> {
-        let Options::<FileSpec> { spec, needs } = Options::parse(&cx, "tiny::file", options)?;
-        declare_on_node(&cx, File { node: node.into(), path: path.into(), spec }, needs)
+        let Options::<FileSpec> { spec, common } = Options::parse(&cx, "tiny::file", options)?;
+        declare_on_node(&cx, File { node: node.into(), path: path.into(), spec }, common)
     });
     module.set_native_fn("step", |cx: NativeCallContext<'_>, name: &str, options: Map| -> Rhai<_> {
-        let Options::<StepSpec> { spec, needs } = Options::parse(&cx, "tiny::step", options)?;
-        declare(&cx, Step { name: name.into(), spec }, needs)
+        let Options::<StepSpec> { spec, common } = Options::parse(&cx, "tiny::step", options)?;
+        declare(&cx, Step { name: name.into(), spec }, common)
     });
     engine.register_static_module("tiny", module.into());
     engine
 }
+
+/// No options of its own.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
 
 pub struct Recipes(pub BTreeMap<&'static str, String>);
 

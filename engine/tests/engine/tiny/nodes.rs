@@ -1,6 +1,6 @@
 //! The machines of the tiny world: they hold files and nothing else.
 use super::World;
-use kthw_engine::{BoxFuture, Error, Permit, Result, node::*};
+use kthw_engine::{BoxFuture, Effect, Error, Result, node::*};
 use std::sync::{Arc, atomic::Ordering};
 
 pub struct TinyNodes(pub Arc<World>);
@@ -34,6 +34,10 @@ impl TinyNodes {
 
     fn change_block(&self, node: &str, block: &Block) -> BlockOutcome {
         for (number, action) in block.actions.iter().enumerate() {
+            if let Action::Remove { path } = action {
+                self.0.files.lock().unwrap().remove(&(node.into(), path.clone()));
+                self.0.log(&format!("-{node}{path}"));
+            }
             let Action::Write { path, content, mode, .. } = action else { continue };
             if self.0.broken.lock().unwrap().contains(path) {
                 return BlockOutcome::Failed {
@@ -62,7 +66,7 @@ impl Nodes for TinyNodes {
         &'a self,
         node: &'a str,
         batch: &'a [Block],
-        _: &'a Permit,
+        _: &'a Effect,
         started: &'a (dyn Fn(usize) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
         Box::pin(async move {
@@ -87,7 +91,11 @@ impl Nodes for TinyNodes {
         })
     }
 
-    fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Permit) -> BoxFuture<'a, Result<Output>> {
+    fn keep_host_key<'a>(&'a self, _: &'a str, _: &'a Effect) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Effect) -> BoxFuture<'a, Result<Output>> {
         Box::pin(async { Ok(Output::default()) })
     }
 }

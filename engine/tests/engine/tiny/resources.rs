@@ -1,6 +1,8 @@
 //! What the tiny world is made of: a machine, a file on it, and a step that is there or not.
 use super::World;
-use kthw_engine::{Change, Cost, Error, Field, Id, Lane, NodeResource, Peers, Permit, Resource, Result, Work, field, node::*};
+use kthw_engine::{
+    Change, Cost, Error, Field, Id, Intent, Lane, NodeResource, Peers, Permit, Removable, Resource, Result, Work, field, node::*,
+};
 use std::sync::Arc;
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -21,6 +23,8 @@ pub struct Machine {
 
 impl Resource for Machine {
     type Live = u32;
+    const REMOVABLE: Removable = Removable::Ours;
+    const HOLDS_DEPENDENTS: bool = true;
     fn id(&self) -> Id {
         Id::new("tiny.machine", &self.name)
     }
@@ -39,9 +43,18 @@ impl Resource for Machine {
         let cores = field("cores", *live, self.cores);
         Change::between([if *live > self.cores { cores.map(|cores| cores.at(Cost::Replacement)) } else { cores }])
     }
-    async fn apply(&self, _: Option<u32>, peers: &Peers, _: &Permit) -> Result<()> {
-        world(peers)?.machines.lock().unwrap().insert(self.name.clone(), self.cores);
-        Ok(())
+    async fn apply(&self, _: Option<u32>, peers: &Peers, permit: &Permit) -> Result<()> {
+        let world = world(peers)?;
+        let intent = Intent::on("tiny", format!("the machine {}", self.name)).told_by("its name");
+        permit.effect(intent, async |effect| world.make(&self.name, self.cores, effect).await).await
+    }
+    fn keeps(&self, live: &u32) -> Option<String> {
+        (*live == 64).then(|| "it has 64 cores, which nobody throws away".into())
+    }
+    async fn remove(&self, _: u32, peers: &Peers, permit: &Permit) -> Result<()> {
+        let world = world(peers)?;
+        let intent = Intent::on("tiny", format!("the end of the machine {}", self.name));
+        permit.effect(intent, async |effect| world.unmake(&self.name, effect).await).await
     }
 }
 
@@ -67,6 +80,7 @@ pub struct File {
 
 impl NodeResource for File {
     type Live = PathState;
+    const REMOVABLE: Removable = Removable::Ours;
     fn id(&self) -> Id {
         Id::new("tiny.file", format!("{}{}", self.node, self.path))
     }
@@ -95,6 +109,9 @@ impl NodeResource for File {
         let content = String::from_utf8_lossy(live.content.as_deref().unwrap_or_default()).into_owned();
         Change::between([field("content", content, self.spec.content.clone()), field("mode", live.mode, 0o644)])
     }
+    fn removal(&self, _: &PathState) -> Vec<Action> {
+        vec![Action::Remove { path: self.path.clone() }]
+    }
     fn work(&self, _: Option<&PathState>, _: bool) -> Work {
         let content = Content::plain(&self.spec.content);
         Work::Actions(vec![Action::Write { path: self.path.clone(), content, mode: 0o644, owner: None }])
@@ -110,6 +127,9 @@ pub struct StepSpec {
     at_most: usize,
     #[serde(default)]
     stop_after_failure: bool,
+    /// Whether it is polished and tidied up after it was made.
+    #[serde(default)]
+    tidies: bool,
 }
 
 /// Something that is there or not, and takes a second to make.
@@ -125,7 +145,7 @@ impl Resource for Step {
         Id::new("tiny.step", &self.name)
     }
     fn lane(&self) -> Option<Lane> {
-        let StepSpec { lane, at_most, stop_after_failure } = &self.spec;
+        let StepSpec { lane, at_most, stop_after_failure, .. } = &self.spec;
         lane.clone().map(|name| Lane { name, at_most: *at_most, stop_after_failure: *stop_after_failure })
     }
     async fn read(&self, peers: &Peers) -> Result<Option<()>> {
@@ -134,14 +154,26 @@ impl Resource for Step {
     fn diff(&self, live: Option<&()>) -> Change {
         live.map_or_else(|| Change::create([]), |()| Change::None)
     }
-    async fn apply(&self, _: Option<()>, peers: &Peers, _: &Permit) -> Result<()> {
+    async fn apply(&self, _: Option<()>, peers: &Peers, permit: &Permit) -> Result<()> {
         let world = world(peers)?;
-        world.busy(peers.clock()).await;
-        if world.broken.lock().unwrap().contains(&self.name) {
-            return Err(Error::peer(Trouble(format!("{} cannot be made", self.name))));
+        let begun = permit.effect(Intent::on("tiny", format!("the step {}", self.name)), async |_| {
+            world.busy(peers.clock()).await;
+            if world.broken.lock().unwrap().contains(&self.name) {
+                return Err(Error::peer(Trouble(format!("{} cannot be made", self.name))));
+            }
+            world.steps.lock().unwrap().insert(self.name.clone());
+            world.log(&self.name);
+            Ok(())
+        });
+        begun.await?;
+        if !self.spec.tidies {
+            return Ok(());
         }
-        world.steps.lock().unwrap().insert(self.name.clone());
-        world.log(&self.name);
-        Ok(())
+        permit
+            .effect(Intent::on("tiny", format!("a polish of {}", self.name)), async |effect| world.note("polished", effect).await)
+            .await?;
+        permit
+            .effect(Intent::on("tiny", format!("tidying after {}", self.name)).closing(), async |effect| world.note("tidied", effect).await)
+            .await
     }
 }

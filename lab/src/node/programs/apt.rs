@@ -1,6 +1,6 @@
 //! apt: lists, installing with dependencies, and holding.
 use super::super::{
-    host::{Host, failed, printed},
+    host::{Host, failed, killed, printed},
     machine::{Machine, Package, Unit},
 };
 use super::{apt_lists::update, has, plain};
@@ -28,6 +28,9 @@ pub(crate) fn get(host: &mut Host, arguments: &[&str]) -> Output {
     let words = plain(&words);
     match words.split_first() {
         Some((&"update", _)) => update(host, arguments),
+        Some((&("install" | "upgrade" | "dist-upgrade" | "remove" | "purge"), _)) if !host.machine.unconfigured.is_empty() => {
+            failed(100, "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem.")
+        }
         Some((&("install" | "upgrade" | "dist-upgrade"), names)) => install(host, names, arguments),
         Some((&("remove" | "purge"), names)) => remove(host, names, arguments),
         Some((&("clean" | "autoclean" | "autoremove" | "check"), _)) => printed(""),
@@ -114,11 +117,30 @@ fn install(host: &mut Host, names: &[&str], arguments: &[&str]) -> Output {
             return failed(100, "E: Packages were downgraded and -y was used without --allow-downgrades.");
         }
     }
-    let mut stdout = String::from("Reading package lists...\nBuilding dependency tree...\n");
+    let stdout = String::from("Reading package lists...\nBuilding dependency tree...\n");
+    if has(arguments, &["--download-only"]) {
+        host.took_ms += 2000 * wanted.len() as u64;
+        return printed(stdout + "Download complete and in download only mode\n");
+    }
     for (name, version) in wanted {
-        stdout += &format!("Setting up {name} ({version}) ...\n");
-        host.took_ms += 4000;
         let held = host.machine.packages.get(&name).is_some_and(|package| package.held);
+        host.machine.packages.insert(name.clone(), Package { version, held });
+        host.machine.unconfigured.insert(name);
+    }
+    let output = configure(host);
+    Output { stdout: stdout + output.stdout.as_str(), ..output }
+}
+
+/// Configures what was unpacked, in the order of the names.
+pub(super) fn configure(host: &mut Host) -> Output {
+    let mut stdout = String::new();
+    for name in std::mem::take(&mut host.machine.unconfigured) {
+        if host.dies_during("configure") {
+            host.machine.unconfigured.insert(name);
+            continue;
+        }
+        stdout += &format!("Setting up {name} ({}) ...\n", host.machine.packages[&name].version);
+        host.took_ms += 2000;
         if let Some((_, unit)) = BRINGS_UNIT.iter().find(|(package, _)| *package == name) {
             let now_ms = host.state.now_ms + host.took_ms;
             let known = host.machine.units.entry((*unit).to_owned()).or_insert(Unit { enabled: true, ..Unit::default() });
@@ -127,9 +149,8 @@ fn install(host: &mut Host, names: &[&str], arguments: &[&str]) -> Output {
             }
         }
         lay_out(host, &name);
-        host.machine.packages.insert(name, Package { version, held });
     }
-    printed(stdout)
+    if host.dies_during("configure") { killed() } else { printed(stdout) }
 }
 
 /// Directories that packages bring.

@@ -1,9 +1,9 @@
-//! Small programs that look at files: cat, test, readlink, ls, sha256sum, mkdir, rm.
+//! Small programs that look at files: cat, test, readlink, ls, sha256sum, mkdir, mv, rm.
 use super::super::{
     files::{Entry, Kind},
-    host::{Host, failed, printed},
+    host::{Host, failed, killed, printed},
 };
-use super::{has, plain};
+use super::{has, option, plain};
 use crate::state::fingerprint;
 use kthw_engine::node::Output;
 
@@ -128,6 +128,29 @@ pub(crate) fn mkdir(host: &mut Host, arguments: &[&str]) -> Output {
     let now_s = host.state.unix_s();
     for path in plain(arguments) {
         host.machine.files.make_directory(path, 0o755, now_s);
+    }
+    printed("")
+}
+
+/// Runs `mv -t FOLDER FILE…`.
+pub(crate) fn mv(host: &mut Host, arguments: &[&str]) -> Output {
+    let Some(folder) = option(arguments, "-t") else {
+        host.state.cannot_play(format!("{} $ mv {}", host.name, arguments.join(" ")));
+        return failed(1, "mv: the lab does not play this");
+    };
+    let now_s = host.state.unix_s();
+    for path in plain(arguments).into_iter().filter(|path| *path != folder) {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let Some(Entry { kind: Kind::File(content), mode, .. }) = host.machine.files.get(path).cloned() else {
+            return failed(1, format!("mv: cannot stat '{path}': No such file or directory"));
+        };
+        let moved = host.machine.files.write(&format!("{folder}/{name}"), content, mode, now_s);
+        if let Err(text) = moved.and_then(|()| host.machine.files.remove(path)) {
+            return failed(1, format!("mv: {text}"));
+        }
+        if host.dies_during(name) {
+            return killed();
+        }
     }
     printed("")
 }

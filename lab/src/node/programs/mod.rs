@@ -48,6 +48,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("lsmod", kernel::lsmod),
     ("mkdir", files::mkdir),
     ("modprobe", kernel::modprobe),
+    ("mv", files::mv),
     ("nproc", system::nproc),
     ("openssl", openssl::openssl),
     ("readlink", files::readlink),

@@ -4,7 +4,7 @@ use super::{containerd::write_config, files::content};
 use kthw_engine::node::Output;
 use kthw_stdlib::{
     kubeadm::CONTAINERD_CONFIG,
-    ssh::{APT_INSTALL, LOCK_HOLDERS, MODULES_QUERY},
+    ssh::{APT_INSTALL, APT_UPDATE, LOCK_HOLDERS, MODULES_QUERY},
 };
 
 /// Runs `sh -c TEXT NAME ARGUMENT…`.
@@ -14,22 +14,35 @@ pub(crate) fn sh(host: &mut Host, arguments: &[&str]) -> Output {
         // Nobody else works on a machine of the lab, so nobody holds a lock.
         LOCK_HOLDERS => printed(""),
         MODULES_QUERY => printed(String::from_utf8_lossy(&content(host, "/proc/modules").unwrap_or_default()).into_owned()),
+        APT_UPDATE => {
+            let options = &arguments[(at + 3).min(arguments.len())..];
+            let update = ["apt-get", "update"].iter().chain(options).map(|word| (*word).to_owned());
+            host.run(&update.collect::<Vec<_>>(), &[])
+        }
         APT_INSTALL => install(host, &arguments[(at + 3).min(arguments.len())..]),
         CONTAINERD_CONFIG => write_config(host, &arguments[(at + 3).min(arguments.len())..]),
         text => somebody_elses(host, text),
     }
 }
 
-/// What [`APT_INSTALL`] says: install; where that fails, bring the lists up to date and try again.
+/// What [`APT_INSTALL`] says: finish what dpkg left; fetch, where that fails with lists that were brought up to date; place.
 fn install(host: &mut Host, packages: &[&str]) -> Output {
-    let argv = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let install = argv(&[&["apt-get", "install", "-y", "--allow-change-held-packages"], packages].concat());
-    let first = host.run(&install, &[]);
-    if first.status == 0 {
-        return first;
+    let mut run = |words: &[&str]| host.run(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(), &[]);
+    if !run(&["dpkg", "--audit"]).stdout.is_empty() {
+        let configured = run(&["dpkg", "--configure", "-a"]);
+        if configured.status != 0 {
+            return configured;
+        }
     }
-    let update = host.run(&argv(&["apt-get", "update"]), &[]);
-    if update.status == 0 { host.run(&install, &[]) } else { update }
+    let install = |how| [&["apt-get", "install", "-y", "--allow-change-held-packages", how], packages].concat();
+    if run(&install("--download-only")).status != 0 {
+        let update = run(&["apt-get", "update"]);
+        let again = if update.status == 0 { run(&install("--download-only")) } else { update };
+        if again.status != 0 {
+            return again;
+        }
+    }
+    run(&install("--no-download"))
 }
 
 /// A text that the lab does not understand. It is remembered. To let such resources settle all the same, one that is asked while

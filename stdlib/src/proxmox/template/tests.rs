@@ -13,8 +13,12 @@ fn spec() -> TemplateSpec {
     serde_json::from_value(spec).expect("a spec")
 }
 
+fn tpl() -> TemplateName {
+    "tpl".parse().expect("a name")
+}
+
 fn template() -> Template {
-    Template::new("ubuntu", "tpl", spec()).expect("a template")
+    Template::new("ubuntu", tpl(), spec()).expect("a template")
 }
 
 fn live(changes: &[(&str, &str)]) -> Found {
@@ -40,10 +44,30 @@ fn check(template: &Template, live: Option<&Found>, expected: Expect) {
 #[test]
 fn calls() {
     let template = template();
-    expect!["POST /nodes/homelab/storage/local/download-url content=import filename=noble.qcow2 url=https://images.example/noble.img checksum=6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733 checksum-algorithm=sha256"]
+    expect!["POST /nodes/homelab/storage/local/download-url content=import filename=noble-6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733.qcow2 url=https://images.example/noble.img checksum=6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733 checksum-algorithm=sha256"]
         .assert_eq(&template.download_call().to_string());
     let mark = Mark { workspace: "ubuntu".into(), name: "template/tpl".into(), nonce: "00ff".into() };
-    expect!["POST /nodes/homelab/qemu vmid=9420 name=tpl-450ba73730d0 description=kthw:ubuntu:template/tpl:00ff agent=enabled=1 boot=order=scsi0 ciupgrade=0 cores=2 memory=2048 ostype=l26 scsihw=virtio-scsi-single serial0=socket vga=serial0 cpu=x86-64-v2-AES net0=virtio,bridge=vmbr0 scsi0=local-lvm:0,import-from=local:import/noble.qcow2,discard=on,iothread=1 ide2=local-lvm:cloudinit tags=kthw"].assert_eq(&template.create_call(&mark).to_string());
+    expect!["POST /nodes/homelab/qemu vmid=9420 name=tpl-450ba73730d0 description=kthw:ubuntu:template/tpl:00ff agent=enabled=1 boot=order=scsi0 ciupgrade=0 cores=2 memory=2048 ostype=l26 scsihw=virtio-scsi-single serial0=socket vga=serial0 cpu=x86-64-v2-AES net0=virtio,bridge=vmbr0 scsi0=local-lvm:0,import-from=local:import/noble-6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733.qcow2,discard=on,iothread=1 ide2=local-lvm:cloudinit tags=kthw"].assert_eq(&template.create_call(&mark).to_string());
+}
+
+#[test]
+fn an_image_of_another_digest_is_another_file_whatever_it_is_called() {
+    let other = Template::new("ubuntu", tpl(), TemplateSpec { sha256: SHA256.replace('6', "7"), ..spec() }).expect("a template");
+    assert_eq!(other.spec.file, template().spec.file);
+    assert_ne!(other.volume(), template().volume());
+    for template in [template(), other] {
+        let (file, digest) = (template.stored_file(), template.spec.sha256.clone());
+        assert!(file.contains(&digest) && file.ends_with(".qcow2"), "{file}");
+        assert!(template.volume().ends_with(&file) && template.download_call().to_string().contains(&format!("filename={file} ")), "{file}");
+    }
+}
+
+#[test]
+fn the_longest_name_has_room_for_the_digest() {
+    let longest = format!("{}.qcow2", "a".repeat(174));
+    let template = Template::new("ubuntu", tpl(), TemplateSpec { file: longest.parse().expect("a file"), ..spec() }).expect("a template");
+    assert!(template.stored_file().len() <= 255, "Proxmox takes no more");
+    assert!(format!("a{longest}").parse::<ImageFile>().is_err());
 }
 
 #[test]
@@ -52,9 +76,9 @@ fn the_name_follows_image_and_steps() {
     expect!["tpl-450ba73730d0"].assert_eq(&name);
     assert!(Template::is_called(&name, "tpl") && Template::is_called("tpl", "tpl"));
     assert!(!Template::is_called("tpl-old", "tpl") && !Template::is_called(&name, "tp"));
-    let bigger = Template::new("ubuntu", "tpl", TemplateSpec { disk_gib: Some(8), ..spec() }).expect("a template");
+    let bigger = Template::new("ubuntu", tpl(), TemplateSpec { disk_gib: Some(8), ..spec() }).expect("a template");
     assert_ne!(bigger.machine_name(), name);
-    let moved = Template::new("ubuntu", "tpl", TemplateSpec { bridge: "vmbr1".into(), ..spec() }).expect("a template");
+    let moved = Template::new("ubuntu", tpl(), TemplateSpec { bridge: "vmbr1".parse().expect("a bridge"), ..spec() }).expect("a template");
     assert_eq!(moved.machine_name(), name);
 }
 
@@ -102,7 +126,6 @@ fn diffs() {
 
 #[test]
 fn an_image_that_cannot_be_imported_is_refused() {
-    let refused = |spec| Template::new("ubuntu", "tpl", spec).expect_err("a bad image").to_string();
-    assert_eq!(refused(TemplateSpec { file: "noble.img".into(), ..spec() }), "Proxmox cannot import a file called `noble.img`");
+    let refused = |spec| Template::new("ubuntu", tpl(), spec).expect_err("a bad image").to_string();
     assert_eq!(refused(TemplateSpec { sha256: "6E".into(), ..spec() }), "`6E` is not a SHA-256 in lower-case hexadecimal digits");
 }

@@ -10,7 +10,7 @@ use crate::{
     rotation::Stamp,
     sops::Secrets,
 };
-use kthw_engine::{Error, Limit, Peers, Permit, Poll, Result, Secret, progress, wait};
+use kthw_engine::{Error, Intent, Limit, Peers, Permit, Poll, Result, Secret, progress, wait};
 use miette::Diagnostic;
 use serde::Deserialize;
 use serde_json::Value;
@@ -63,7 +63,9 @@ impl Token {
             return Err(error);
         }
         let was = self.kept(peers)?;
-        peers.get::<Secrets>()?.set(&[(&self.spec.secret.name, secret)], permit)?;
+        let secrets = peers.get::<Secrets>()?;
+        let intent = Intent::on(secrets.file(), format!("the new value of {}", self.spec.secret.name)).closing();
+        permit.effect(intent, async |effect| secrets.set(&[(&self.spec.secret.name, secret)], effect)).await?;
         if let Some(Credentials::Token { id: was, .. }) = was
             && client.identity().await? == was
         {
@@ -102,7 +104,9 @@ impl Token {
             .with("comment", made)
             .with("expire", expire)
             .with("privsep", u8::from(old.is_some_and(|old| old.privsep)));
-        let answer = peers.get::<Client>()?.make(&call, permit).await?;
+        let client = peers.get::<Client>()?;
+        let intent = Intent::on("proxmox", format!("the token {}!{}", live.user, self.token_id(generation)));
+        let answer = permit.effect(intent, async |effect| Ok(client.make(&call, effect).await?)).await?;
         let (Some(id), Some(value)) = (answer["full-tokenid"].as_str(), answer["value"].as_str()) else {
             return Err(Failure::from(BadAnswer { call: call.name(), reason: "it holds no token".into() }).into());
         };
@@ -122,7 +126,8 @@ impl Token {
                 .with("roles", &grant.roleid)
                 .with("tokens", &new)
                 .with("propagate", u8::from(grant.propagate));
-            client.put(&call, permit).await?;
+            let intent = Intent::on("proxmox", format!("{} on {} for {new}", grant.roleid, grant.path));
+            permit.effect(intent, async |effect| Ok(client.write(&call, effect).await?)).await?;
         }
         Ok(())
     }
@@ -170,10 +175,14 @@ impl Token {
 
     pub(super) async fn remove(&self, id: &str, user: &str, peers: &Peers, permit: &Permit) -> Result<()> {
         let call = Call::delete(["access", "users", user, "token", id]);
-        match peers.get::<Client>()?.delete(&call, permit).await {
+        let client = peers.get::<Client>()?;
+        // Nobody knows its value any more, or it is no longer wanted: it goes whatever happens.
+        let intent = Intent::on("proxmox", format!("the removal of the token {user}!{id}")).closing();
+        let work = async |effect: &_| match client.write(&call, effect).await {
             Err(failure) if failure.says("no such token") => Ok(()),
             done => Ok(done.map(drop)?),
-        }
+        };
+        permit.effect(intent, work).await
     }
 }
 

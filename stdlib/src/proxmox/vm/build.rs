@@ -1,21 +1,21 @@
 //! Making a machine so: clone, configure, grow, start, wait until it is up, pin its host keys.
 use super::{Live, Vm};
 use crate::proxmox::{
-    agent::{self, Agent},
-    call::Call,
+    agent::{self, Agent, HostKeys, Silence},
+    call::{Call, Write},
     client::Client,
     config::Pending,
     error::Failure,
-    guests::{self, Guest},
+    guests,
     machine::{self, Found, Machine, NotOurs},
     ownership::Mark,
     task::retry_locked,
     template::Template,
 };
 use crate::{sops::Secrets, ssh::KnownHosts, workspace::CloneMode};
-use kthw_engine::{Error, Limit, Peers, Permit, Result, progress};
+use kthw_engine::{Effect, Error, Intent, Limit, Peers, Permit, Result, progress};
 use miette::Diagnostic;
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 /// How long Proxmox may take to copy a template.
 const CLONE: Limit = Limit::minutes(60);
@@ -40,11 +40,22 @@ impl Vm {
             Some(_) if found.running => agent::addresses(&found.machine, client).await,
             Some(_) => Vec::new(),
             None => {
-                self.pin_unknown(&found, client, peers).await?;
+                self.learn_unknown(&found, client, peers).await?;
                 Vec::new()
             }
         };
         Ok(Some(Live { found, keys: self.keys.read(peers.get::<Secrets>()?).await?, addresses }))
+    }
+
+    /// Removes the machine, and forgets its host keys when it was seen to be gone.
+    pub(super) async fn unmake(&self, live: Live, peers: &Peers, permit: &Permit) -> Result<()> {
+        let client = peers.get::<Client>()?;
+        let Found { machine, running, .. } = live.found;
+        if running {
+            machine.stop(client, peers, permit).await?;
+        }
+        machine.remove(client, peers, permit).await?;
+        self.forget_keys(peers, permit).await
     }
 
     async fn find_ours(&self, client: &Client, peers: &Peers) -> Result<Option<Found>> {
@@ -78,7 +89,7 @@ impl Vm {
             None => {
                 let found = self.clone_template(client, peers, permit).await?;
                 // Whoever had this address before is not this machine.
-                self.forget_keys(peers)?;
+                self.forget_keys(peers, permit).await?;
                 found
             }
         };
@@ -96,7 +107,7 @@ impl Vm {
             return Ok(());
         }
         machine.start(client, peers, permit).await?;
-        self.meet(&machine, client, peers).await
+        self.meet(&machine, client, peers, permit).await
     }
 
     /// Grows the boot disk if it is smaller than wanted. After the configuration: a pending change would put the old size back.
@@ -112,50 +123,71 @@ impl Vm {
     }
 
     /// Waits until a machine that was just started is up, and pins its host keys.
-    async fn meet(&self, machine: &Machine, client: &Client, peers: &Peers) -> Result<()> {
+    async fn meet(&self, machine: &Machine, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
         let silent_for = Duration::from_secs(self.spec.agent_timeout_s.into());
         match agent::wait_for(machine, self.address, silent_for, client, peers).await? {
             Agent::Ready => {
-                let keys = agent::wait_for_host_keys(machine, client, peers).await?;
-                if !keys.is_empty() {
-                    // Cloud-init makes new ones when its settings have changed.
-                    self.forget_keys(peers)?;
+                let found = agent::wait_for_host_keys(machine, client, peers).await?;
+                if found.keys.is_empty() {
+                    return self.believe(&found, peers);
                 }
-                self.pin(&keys, peers)
+                // Cloud-init makes new ones when its settings have changed.
+                self.forget_keys(peers, permit).await?;
+                self.pin(&found.keys, peers, permit).await
             }
-            Agent::Silent(reason) => {
-                progress(format!(
-                    "going on without the guest agent ({reason}): the SSH host key at {} will be taken on first use",
-                    self.address
-                ));
-                peers.get::<KnownHosts>()?.allow_first(self.address.into(), self.port);
-                Ok(())
+            Agent::Silent(silence) => {
+                progress(format!("going on without the guest agent: {silence}"));
+                self.believe(&HostKeys { keys: Vec::new(), silence: Some(silence) }, peers)
             }
         }
     }
 
-    /// Pins the host keys of a machine that runs, when none are known here: another computer made it, or the cache was lost.
-    async fn pin_unknown(&self, found: &Found, client: &Client, peers: &Peers) -> Result<()> {
-        if !found.running || peers.get::<KnownHosts>()?.is_pinned(self.address.into(), self.port) {
+    /// Believes the host keys of a machine that runs, when none are known here: another computer made it, or the cache was lost. Keeping
+    /// them is for the node's own resource.
+    async fn learn_unknown(&self, found: &Found, client: &Client, peers: &Peers) -> Result<()> {
+        if !found.running || peers.get::<KnownHosts>()?.is_known(self.address.into(), self.port) {
             return Ok(());
         }
-        let keys = agent::host_keys(&found.machine, client).await;
-        if keys.is_empty() {
-            peers.get::<KnownHosts>()?.allow_first(self.address.into(), self.port);
-        }
-        self.pin(&keys, peers)
+        self.believe(&agent::host_keys(&found.machine, client).await?, peers)
     }
 
-    fn pin(&self, keys: &[String], peers: &Peers) -> Result<()> {
+    /// Believes what the agent says. Only where Proxmox says that there is no agent may the first key that comes be taken: whoever could make
+    /// the agent fall silent could otherwise have a key of their own believed.
+    fn believe(&self, found: &HostKeys, peers: &Peers) -> Result<()> {
         let known = peers.get::<KnownHosts>()?;
-        keys.iter().try_for_each(|key| known.pin(&self.node, self.address.into(), self.port, key).map(drop)).map_err(Error::peer)
+        match &found.silence {
+            _ if !found.keys.is_empty() => {
+                let learn = |key: &String| known.learn_vouched(self.address.into(), self.port, key);
+                return found.keys.iter().try_for_each(learn).map_err(Error::peer);
+            }
+            Some(Silence::Absent(said)) => {
+                if let Some(warning) = known.allow_first(&self.node, self.address.into(), self.port, said) {
+                    progress(warning);
+                }
+            }
+            Some(silence @ Silence::Unasked { .. }) => {
+                progress(format!("its SSH host key stays unknown: {silence}"));
+                known.cannot_vouch(self.address.into(), self.port, &silence.to_string());
+            }
+            None => known.cannot_vouch(self.address.into(), self.port, "its guest agent finds no host keys in /etc/ssh"),
+        }
+        Ok(())
     }
 
-    fn forget_keys(&self, peers: &Peers) -> Result<()> {
-        peers.get::<KnownHosts>()?.forget(self.address.into(), self.port).map_err(Error::peer)
+    async fn pin(&self, keys: &[String], peers: &Peers, permit: &Permit) -> Result<()> {
+        let known = peers.get::<KnownHosts>()?;
+        let intent = Intent::on(known.path().display().to_string(), format!("the host keys of {}", self.node)).closing();
+        let pin = |key: &String, effect: &_| known.pin(&self.node, self.address.into(), self.port, key, effect).map(drop);
+        permit.effect(intent, async |effect| keys.iter().try_for_each(|key| pin(key, effect)).map_err(Error::peer)).await
     }
 
-    fn clone_call(&self, source: &Machine, mark: &Mark) -> Call {
+    async fn forget_keys(&self, peers: &Peers, permit: &Permit) -> Result<()> {
+        let known = peers.get::<KnownHosts>()?;
+        let intent = Intent::on(known.path().display().to_string(), format!("forgetting the host keys at {}", self.address)).closing();
+        permit.effect(intent, async |effect| known.forget(self.address.into(), self.port, effect).map_err(Error::peer)).await
+    }
+
+    fn clone_call(&self, source: &Machine, mark: &Mark) -> Call<Write> {
         let full = self.spec.clone == CloneMode::Full;
         source
             .clone_call()
@@ -166,7 +198,7 @@ impl Vm {
             // Proxmox refuses a storage for linked clones: they lie beside their template.
             .maybe("storage", full.then_some(&self.spec.storage))
             .maybe("pool", self.pool.as_ref())
-            .maybe("target", (source.host != self.host).then_some(&self.host))
+            .maybe("target", (self.host != source.host).then_some(&self.host))
     }
 
     async fn clone_template(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<Found> {
@@ -176,20 +208,24 @@ impl Vm {
         let what = format!("the clone of {} as VM {}", self.spec.template, self.vmid);
         let lane = client.lane(format!("clone/{}", source.vmid), CLONES_AT_ONCE);
         let _place = lane.acquire().await.expect("lanes are never closed");
-        retry_locked(peers, &what, async || match client.post(&call, permit).await {
-            Ok(Some(task)) => match task.wait(client, peers, CLONE, &what).await {
-                Ok(()) => Ok(()),
-                Err(error) => {
-                    self.clean_up(&mark, client, peers, permit).await;
-                    Err(error)
-                }
-            },
-            Ok(None) => Ok(()),
-            // Whose machine that is shows when it is read; an earlier try of ours may have got through.
-            Err(failure) if failure.says("already exists") || maybe_done(&failure) => Ok(()),
-            Err(failure) => Err(failure.into()),
-        })
-        .await?;
+        let intent = Intent::on("proxmox", &what).told_by(mark.to_string());
+        let work = async |effect: &_| {
+            retry_locked(peers, &what, async || match client.write(&call, effect).await {
+                Ok(Some(task)) => match task.wait(client, peers, CLONE, &what).await {
+                    Ok(()) => Ok(()),
+                    Err(error) => {
+                        self.clean_up(&mark, client, peers, effect).await;
+                        Err(error)
+                    }
+                },
+                Ok(None) => Ok(()),
+                // Whose machine that is shows when it is read; an earlier try of ours may have got through.
+                Err(failure) if failure.says("already exists") || maybe_done(&failure) => Ok(()),
+                Err(failure) => Err(failure.into()),
+            })
+            .await
+        };
+        permit.effect(intent, work).await?;
         guests::remember(client, self.vmid, &self.host, &self.fqdn).await;
         if let Some(pool) = &self.pool {
             guests::moved_to_pool(client, self.vmid, pool).await;
@@ -201,16 +237,24 @@ impl Vm {
     }
 
     /// Removes what a failed clone of ours left behind. Proxmox does so itself, unless it was interrupted.
-    async fn clean_up(&self, mark: &Mark, client: &Client, peers: &Peers, permit: &Permit) {
-        let machine = Machine { vmid: self.vmid, host: self.host.clone() };
+    ///
+    /// Only what carries the mark of this very clone is ours for certain: somebody else may have taken the VM id meanwhile.
+    async fn clean_up(&self, mark: &Mark, client: &Client, peers: &Peers, effect: &Effect) {
+        // Proxmox makes a clone beside its template and moves it to its own host at the end, so only the list tells where it is.
+        let Ok(all) = guests::all(client).await else { return };
+        let Some(guest) = all.get(&self.vmid).filter(|guest| guest.kind == "qemu") else { return };
+        let machine = Machine { vmid: self.vmid, host: guest.node.clone() };
         let Ok(Some(config)) = machine.config(client).await else { return };
-        // Proxmox reserves the VM id before it answers with a task, so a half-made machine without any mark is that task's.
-        let half_made = config.mark().is_none() && config.get("lock") == Some("clone");
-        if half_made || config.mark().as_ref() == Some(mark) {
-            progress(format!("removing what the failed clone left of VM {}", self.vmid));
-            if let Err(error) = machine.destroy(client, peers, permit).await {
-                progress(format!("it could not be removed: {error}"));
-            }
+        let place = format!("VM {} on {}", machine.vmid, machine.host);
+        if let Some(lock) = config.get("lock") {
+            return progress(format!("{place} is left locked ({lock}) and is not touched; `qm unlock {}` there takes a stale lock away", self.vmid));
+        }
+        if config.mark().as_ref() != Some(mark) {
+            return progress(format!("{place} does not carry the mark of the clone that failed, and is not touched"));
+        }
+        progress(format!("removing what the failed clone left: {place}"));
+        if let Err(error) = machine.destroy(client, peers, effect).await {
+            progress(format!("it could not be removed: {error}"));
         }
     }
 
@@ -218,10 +262,11 @@ impl Vm {
     async fn source(&self, client: &Client, peers: &Peers) -> Result<Machine> {
         let mut templates = match self.template_vmid {
             Some(vmid) => self.templates(&[vmid], client, peers).await?,
-            None => self.templates(&self.called_so(&*guests::last(client).await?), client, peers).await?,
+            None => self.templates(&self.called_so(client).await?, client, peers).await?,
         };
         if templates.is_empty() && self.template_vmid.is_none() {
-            templates = self.templates(&self.called_so(&*guests::all(client).await?), client, peers).await?;
+            guests::all(client).await?;
+            templates = self.templates(&self.called_so(client).await?, client, peers).await?;
         }
         match templates.as_slice() {
             [template] => Ok(template.clone()),
@@ -233,10 +278,9 @@ impl Vm {
         }
     }
 
-    /// The VM ids of guests that are called as our template is.
-    fn called_so(&self, guests: &BTreeMap<u32, Guest>) -> Vec<u32> {
-        let named = |guest: &&Guest| guest.name.as_deref().is_some_and(|name| Template::is_called(name, &self.spec.template));
-        guests.values().filter(named).map(|guest| guest.vmid).collect()
+    /// The VM ids of machines that are called as our template is.
+    async fn called_so(&self, client: &Client) -> Result<Vec<u32>> {
+        Ok(guests::alike(client, &self.spec.template, |name| Template::is_called(name, &self.spec.template)).await?)
     }
 
     /// Those of the candidates that really are our template.

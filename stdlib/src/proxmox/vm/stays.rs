@@ -55,7 +55,7 @@ impl Vm {
     /// The workspace asks for another host than the machine was made on. Where somebody else moved it is fine.
     fn refuse_move(&self, found: &Found) -> Option<Refusal> {
         let (vmid, host) = (found.machine.vmid, &found.machine.host);
-        let node = field("node", host, &self.host).filter(|_| noted(&found.config, "node") != Some(self.host.as_str()))?;
+        let node = field("node", host.as_str(), self.host.as_str()).filter(|_| noted(&found.config, "node") != Some(self.host.as_str()))?;
         Some(Refusal {
             why: format!("VM {vmid} lies on {host}; kthw moves no machine from host to host"),
             next: format!("`qm migrate {vmid} {} --online` on {host}, or set the node back to {host} (`proxmox_node` of {})", self.host, self.node),
@@ -65,7 +65,7 @@ impl Vm {
 
     /// Says where a machine is that somebody moved.
     pub(super) fn tell_move(&self, found: &Found) {
-        if found.machine.host != self.host && self.refuse_move(found).is_none() {
+        if self.host != found.machine.host && self.refuse_move(found).is_none() {
             progress(format!("VM {} was made on {} and lies on {} now", found.machine.vmid, self.host, found.machine.host));
         }
     }

@@ -10,6 +10,15 @@ fn key(text: &str) -> PublicKey {
     PublicKey::from_openssh(text).unwrap()
 }
 
+/// What a run does behind the door.
+fn pin(known: &KnownHosts, name: &str, address: IpAddr, port: u16, line: &str) -> Result<String, KnownHostsError> {
+    known.write_pin(name, host(address, port), understand(line)?)
+}
+
+fn forget(known: &KnownHosts, address: IpAddr, port: u16) -> Result<(), KnownHostsError> {
+    known.strike_out(&host(address, port))
+}
+
 fn with(text: &str) -> (tempfile::TempDir, Result<KnownHosts, KnownHostsError>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("known_hosts");
@@ -71,17 +80,17 @@ fn pinning_is_kept_and_forgetting_keeps_revocations() {
     let (folder, known) = with(&format!("@revoked 10.0.0.1 {B}\n# a comment\n"));
     let known = known.unwrap();
     let address = "10.0.0.1".parse().unwrap();
-    let fingerprint = known.pin("cu1", address, 22, &format!("{A} root@cu1\n")).unwrap();
-    known.clone().pin("cu1", address, 22, A).unwrap();
-    known.pin("cu1", address, 2200, A).unwrap();
+    let fingerprint = pin(&known, "cu1", address, 22, &format!("{A} root@cu1\n")).unwrap();
+    pin(&known, "cu1", address, 22, A).unwrap();
+    pin(&known, "cu1", address, 2200, A).unwrap();
     assert!(fingerprint.starts_with("SHA256:"));
     let text = || std::fs::read_to_string(folder.path().join("known_hosts")).unwrap();
     assert_eq!(text(), format!("@revoked 10.0.0.1 {B}\n# a comment\n10.0.0.1 {A} cu1\n[10.0.0.1]:2200 {A} cu1\n"));
     assert_eq!(KnownHosts::open(known.path()).unwrap().judge("10.0.0.1", 22, &key(A)), Verdict::Known);
-    known.forget(address, 22).unwrap();
+    forget(&known, address, 22).unwrap();
     assert_eq!(text(), format!("@revoked 10.0.0.1 {B}\n# a comment\n[10.0.0.1]:2200 {A} cu1\n"));
     assert!(!known.is_pinned(address, 22) && known.is_pinned(address, 2200));
-    assert!(matches!(known.pin("cu1", address, 22, "no key"), Err(KnownHostsError::Key { .. })));
+    assert!(matches!(pin(&known, "cu1", address, 22, "no key"), Err(KnownHostsError::Key { .. })));
 }
 
 #[test]
@@ -91,20 +100,20 @@ fn what_others_wrote_meanwhile_stays() {
     let path = folder.path().join("known_hosts");
     let theirs = KnownHosts::open(&path).unwrap();
     let [one, two, nine] = ["10.0.0.1", "10.0.0.2", "10.0.0.9"].map(|text| text.parse().unwrap());
-    theirs.pin("cu1", one, 22, A).unwrap();
-    ours.pin("cu2", two, 22, A).unwrap();
+    pin(&theirs, "cu1", one, 22, A).unwrap();
+    pin(&ours, "cu2", two, 22, A).unwrap();
     let mut text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(text, format!("# theirs\n10.0.0.9 {B}\n10.0.0.1 {A} cu1\n10.0.0.2 {A} cu2\n"));
     // An operator revokes a key while both runs go on.
     text.insert_str(0, &format!("@revoked 10.0.0.1 {A}\n"));
     std::fs::write(&path, text).unwrap();
-    ours.forget(nine, 22).unwrap();
+    forget(&ours, nine, 22).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(text, format!("@revoked 10.0.0.1 {A}\n# theirs\n10.0.0.1 {A} cu1\n10.0.0.2 {A} cu2\n"));
     assert_eq!(ours.judge("10.0.0.1", 22, &key(A)), Verdict::Revoked);
     assert!(!theirs.is_pinned(two, 22), "not read again yet");
     assert_eq!(theirs.judge("10.0.0.1", 22, &key(A)), Verdict::Revoked, "a key is judged by the file as it is now");
-    theirs.pin("cu2", two, 22, A).unwrap();
+    pin(&theirs, "cu2", two, 22, A).unwrap();
     assert!(theirs.is_pinned(two, 22));
     assert_eq!(std::fs::read_to_string(&path).unwrap().matches("10.0.0.2").count(), 1);
 }
@@ -119,7 +128,7 @@ fn many_runs_at_once_lose_no_pin() {
             scope.spawn(move || {
                 let known = KnownHosts::open(path).unwrap();
                 for host in 0..25 {
-                    known.pin("n", format!("10.0.{run}.{host}").parse().unwrap(), 22, A).unwrap();
+                    pin(&known, "n", format!("10.0.{run}.{host}").parse().unwrap(), 22, A).unwrap();
                 }
             });
         }
@@ -131,7 +140,7 @@ fn many_runs_at_once_lose_no_pin() {
 #[test]
 fn forgetting_a_host_keeps_its_neighbours() {
     let (folder, known) = with(&format!("gate,10.0.0.1 {A} note\n10.0.0.1 {B}\n"));
-    known.unwrap().forget("10.0.0.1".parse().unwrap(), 22).unwrap();
+    forget(&known.unwrap(), "10.0.0.1".parse().unwrap(), 22).unwrap();
     assert_eq!(std::fs::read_to_string(folder.path().join("known_hosts")).unwrap(), format!("gate {A} note\n"));
 }
 
@@ -146,4 +155,44 @@ fn a_file_that_is_gone_for_a_moment_takes_no_pin_away() {
         }
         assert!(matches!(known.judge("10.0.0.1", 22, &key(B)), Verdict::Changed(_)));
     }
+}
+
+#[test]
+fn what_is_learnt_is_believed_and_not_written() {
+    let (folder, known) = with(&format!("@revoked 10.0.0.2 {A}\n"));
+    let known = known.unwrap();
+    let (one, two): (IpAddr, IpAddr) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+    let before = std::fs::read_to_string(known.path()).unwrap();
+    known.learn_vouched(one, 22, A).unwrap();
+    known.learn_line("10.0.0.2", 22, A).unwrap();
+    assert_eq!(known.judge("10.0.0.1", 22, &key(A)), Verdict::Known);
+    assert_eq!(known.judge("10.0.0.1", 22, &key(B)), Verdict::Changed(vec![fingerprint(&key(A))]));
+    assert_eq!(known.judge("10.0.0.2", 22, &key(A)), Verdict::Revoked);
+    assert_eq!(known.trust("10.0.0.1", 22, &key(A)), Some(KeyTrust::Vouched));
+    assert_eq!(known.trust("10.0.0.1", 22, &key(B)), None);
+    assert!(known.is_known(one, 22) && !known.is_pinned(one, 22) && known.is_known(two, 22));
+    assert_eq!(std::fs::read_to_string(known.path()).unwrap(), before);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no lock either");
+    assert_eq!(KnownHosts::open(known.path()).unwrap().judge("10.0.0.1", 22, &key(A)), Verdict::Unknown, "another run knows nothing of it");
+}
+
+#[test]
+fn a_key_is_taken_at_first_sight_only_where_nobody_vouches_for_it() {
+    let (_folder, known) = with("");
+    let known = known.unwrap();
+    let address: IpAddr = "10.0.0.9".parse().unwrap();
+    let may = |unasked| known.takes_first("10.0.0.9", 22, unasked);
+    assert!(!may(false) && may(true), "nobody was asked");
+    known.cannot_vouch(address, 22, "Permission check failed");
+    assert!(!may(false) && !may(true), "somebody knows it, and could not say");
+    assert_eq!(known.why_not_first("10.0.0.9", 22), " (Permission check failed)");
+    known.allow_first("cu9", address, 22, "no agent");
+    assert!(may(false));
+    let said = "the SSH host key at 10.0.0.9 will be taken on first use: nobody vouches for that of cu9 (no agent)";
+    assert_eq!((known.take_warnings(), known.take_warnings()), (vec![said.to_owned()], vec![]));
+
+    known.set_first_use(FirstUse::Never);
+    known.allow_first("cu9", address, 22, "still no agent");
+    assert!(!may(false) && !may(true), "a dry run");
+    assert_eq!(known.take_warnings(), Vec::<String>::new());
 }

@@ -256,7 +256,7 @@ fn words_after<const COUNT: usize>(function: &str, plain: &str, quoted: [&str; C
 
 /// The paths and lines that blocks were computed from: what looks at them, and what that must print.
 fn guard(blocks: &[Block]) -> Option<(String, String)> {
-    let pairs = blocks.iter().flat_map(|block| &block.guard).filter(|(probe, _)| !matches!(probe, Probe::Run { .. }));
+    let pairs = blocks.iter().flat_map(|block| &block.guard).filter(|(probe, _)| !matches!(probe, Probe::Run { .. } | Probe::Check { .. }));
     let (probes, findings): (Vec<&Probe>, Vec<&Finding>) = pairs.map(|(probe, finding)| (probe, finding)).unzip();
     let query = Query::new(probes);
     let look = query.guard_body();

@@ -217,7 +217,7 @@ impl<'a> Query<'a> {
         self.probes
             .iter()
             .filter_map(|probe| match probe {
-                Probe::Run { argv } => Some(argv.as_slice()),
+                Probe::Run { argv } | Probe::Check { argv, .. } => Some(argv.as_slice()),
                 _ => None,
             })
             .filter(|argv| known.insert(*argv))
@@ -253,7 +253,8 @@ impl<'a> Query<'a> {
                     Ok(Finding::Path(states.get(path.as_str()).map(|(state, _)| for_probe(state, expect.as_deref()))))
                 }
                 Probe::Line { path, line } => Ok(Finding::Line(matches.contains(format!("{path}:{line}").as_str()))),
-                Probe::Run { argv } => output(sections, programs[argv.as_slice()]).map(Finding::Run),
+                Probe::Run { argv } | Probe::Check { argv, .. } => output(sections, programs[argv.as_slice()]).map(Finding::Run),
+                Probe::HostKey => Err(Malformed::new("a probe", "the host key is no question to the node")),
             })
             .collect()
     }
@@ -335,6 +336,7 @@ fn weight(probe: &Probe) -> usize {
     match probe {
         Probe::Path { path, expect } => twice(path) * (1 + 5 * usize::from(expect.is_some())) + 160,
         Probe::Line { path, line } => 3 * twice(path) + twice(line) + 40,
-        Probe::Run { argv } => argv.iter().map(|word| twice(word) + 1).sum::<usize>() + 140,
+        Probe::Run { argv } | Probe::Check { argv, .. } => argv.iter().map(|word| twice(word) + 1).sum::<usize>() + 140,
+        Probe::HostKey => 0,
     }
 }

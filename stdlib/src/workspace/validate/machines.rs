@@ -106,15 +106,6 @@ const BELOW_V2: &[&str] = &[
 
 pub(super) fn cpu_type(check: &mut Check<'_>) {
     let (workspace, cpu_type) = (check.workspace, check.workspace.machine.cpu_type.as_str());
-    if cpu_type.is_empty() {
-        check.add(
-            "kthw::workspace::cpu_type",
-            "machine.cpu_type",
-            "empty",
-            "a machine needs a CPU type",
-            "`x86-64-v2-AES` runs every distribution",
-        );
-    }
     // Red Hat builds version 9 for x86-64-v2:
     // https://developers.redhat.com/blog/2021/01/05/building-red-hat-enterprise-linux-9-for-the-x86-64-v2-microarchitecture-level
     if workspace.distribution == Distribution::Rocky && BELOW_V2.contains(&cpu_type) {

@@ -36,7 +36,6 @@ const RULES: &[fn(&mut Check<'_>)] = &[
     sources::image,
     sources::packages,
     sources::mirrors,
-    sources::registry,
     others::shared,
 ];
 

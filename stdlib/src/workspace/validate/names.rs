@@ -1,8 +1,9 @@
 //! Rules about names: of the cluster, its nodes, the endpoint, and who logs in.
 use super::{Check, node, repeated};
-
-/// Longest DNS name, RFC 1035 section 2.3.4.
-const MAX_NAME: usize = 253;
+use crate::{
+    checked::Rule,
+    workspace::names::{ApiEndpointRule, MAX_NAME, is_dns_name, is_label},
+};
 
 pub(super) fn cluster(check: &mut Check<'_>) {
     let workspace = check.workspace;
@@ -39,13 +40,13 @@ pub(super) fn nodes(check: &mut Check<'_>) {
     let nodes = &check.workspace.nodes;
     for (index, spec) in nodes.iter().enumerate() {
         let full = check.workspace.fqdn(spec);
-        if !is_label(&spec.name) || full.len() > MAX_NAME {
+        if full.len() > MAX_NAME {
             check.add(
                 "kthw::workspace::node_name",
                 &node(index, "name"),
-                "not a host name",
-                format!("`{}` cannot be a host name", spec.name),
-                "use the short name alone: lower-case letters, digits and dashes, at most 63, such as `wu1`",
+                "too long with its domain",
+                format!("`{full}` cannot be a host name: it has {} characters, and {MAX_NAME} is the most", full.len()),
+                "use a shorter name or domain",
             );
         }
     }
@@ -63,8 +64,7 @@ pub(super) fn nodes(check: &mut Check<'_>) {
 
 pub(super) fn endpoint(check: &mut Check<'_>) {
     let Some(endpoint) = &check.workspace.endpoint else { return };
-    let good = endpoint.rsplit_once(':').is_some_and(|(host, port)| is_dns_name(host) && port.parse::<u16>().is_ok_and(|port| port > 0));
-    if !good {
+    if !ApiEndpointRule::allows(endpoint) {
         check.add(
             "kthw::workspace::endpoint",
             "endpoint",
@@ -140,38 +140,9 @@ fn is_user(text: &str) -> bool {
     !text.is_empty() && !text.starts_with('-') && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
-/// A label of a DNS name, RFC 1123 section 2.1, in lower case as Kubernetes wants node names.
-fn is_label(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
-}
-
-/// Labels with dots between them; an IPv4 address is one too.
-fn is_dns_name(text: &str) -> bool {
-    text.len() <= MAX_NAME && text.split('.').all(is_label)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn labels_and_names() {
-        for (text, label, name) in [
-            ("cu1", true, true),
-            ("a.b", false, true),
-            ("10.10.10.1", false, true),
-            ("", false, false),
-            ("-a", false, false),
-            ("a-", false, false),
-            ("A", false, false),
-            ("a_b", false, false),
-            ("a..b", false, false),
-            (".a", false, false),
-        ] {
-            assert_eq!((is_label(text), is_dns_name(text)), (label, name), "{text}");
-        }
-    }
 
     #[test]
     fn jump_hosts() {

@@ -65,15 +65,4 @@ pub(super) fn settings(check: &mut Check<'_>) {
             "use a number from 1 to 4094, or leave `vlan` out for none",
         );
     }
-    let texts =
-        [("node", &proxmox.node), ("storage", &proxmox.storage), ("image_storage", &proxmox.image_storage), ("bridge", &proxmox.bridge)];
-    for (field, _) in texts.into_iter().filter(|(_, text)| text.is_empty() || text.contains([' ', '/', ',', '='])) {
-        check.add(
-            "kthw::workspace::proxmox_name",
-            &format!("proxmox.{field}"),
-            "not such a name",
-            format!("`proxmox.{field}` does not name anything on Proxmox VE"),
-            "write it as the Proxmox web interface shows it, such as `homelab`, `local-lvm` or `vmbr0`",
-        );
-    }
 }

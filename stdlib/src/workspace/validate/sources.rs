@@ -3,9 +3,6 @@ use super::Check;
 use crate::workspace::Repository;
 use url::Url;
 
-/// What Proxmox VE can import a disk from.
-const IMPORTABLE: &[&str] = &[".qcow2", ".raw", ".vmdk"];
-
 pub(super) fn image(check: &mut Check<'_>) {
     let Some(template) = &check.workspace.template else { return };
     let image = &template.image;
@@ -16,15 +13,6 @@ pub(super) fn image(check: &mut Check<'_>) {
             "not a SHA-256",
             "the image's digest is not 64 lower-case hex digits",
             "copy it from the SHA256SUMS file beside the image, or run `sha256sum` on the file",
-        );
-    }
-    if !IMPORTABLE.iter().any(|end| image.file.ends_with(end)) || image.file.contains('/') {
-        check.add(
-            "kthw::workspace::image_file",
-            "template.image.file",
-            "not such a file name",
-            format!("Proxmox VE does not import `{}`", image.file),
-            "name it with `.qcow2`, `.raw` or `.vmdk` at the end; an Ubuntu `.img` is a `.qcow2`",
         );
     }
     web(check, "template.image.url", &image.url);
@@ -74,19 +62,6 @@ fn repository(check: &mut Check<'_>, name: &str, repository: &Repository) {
     }
 }
 
-pub(super) fn registry(check: &mut Check<'_>) {
-    let Some(registry) = &check.workspace.kubeadm.image_repository else { return };
-    if registry.is_empty() || registry.contains("://") || registry.ends_with('/') || registry.contains(char::is_whitespace) {
-        check.add(
-            "kthw::workspace::image_repository",
-            "kubeadm.image_repository",
-            "not a registry",
-            format!("`{registry}` is not where kubeadm can take images from"),
-            "write host and path without a scheme and without a `/` at the end, such as `mirror.bevz.net:5000/kubernetes`",
-        );
-    }
-}
-
 pub(super) fn mirrors(check: &mut Check<'_>) {
     if let Some(mirror) = &check.workspace.artifacts.mirror
         && !mirror.starts_with('/')
@@ -102,15 +77,6 @@ pub(super) fn mirrors(check: &mut Check<'_>) {
     }
     for (host, mirror) in &check.workspace.containerd.mirrors {
         web(check, &format!("containerd.mirrors.{host}"), mirror);
-        if host.contains('/') {
-            check.add(
-                "kthw::workspace::mirror",
-                "containerd.mirrors",
-                "in this block",
-                format!("`{host}` is not the host of a registry"),
-                "use the host alone as the key, such as `registry.k8s.io`",
-            );
-        }
     }
 }
 

@@ -1,15 +1,16 @@
 //! `kubeadm init`: files on the machine, and a new cluster.
 use super::{
+    certificates::{self, PKI, pem},
     config::Documents,
     kubelet::{self, write_kubelet},
-    numbers,
+    numbers, phases,
     preflight::{Deed, cgroups_agree, check},
     start_kubelet, version,
 };
 use crate::{
     kubernetes::Cluster,
     node::{
-        host::{Host, failed, printed},
+        host::{Host, failed, killed, printed},
         programs::option,
     },
     state::fingerprint,
@@ -52,36 +53,45 @@ pub(super) fn init(host: &mut Host, arguments: &[&str]) -> Output {
     let ca = host.machine.files.text("/etc/kubernetes/pki/ca.crt");
     let mut cluster = Cluster::new(&fingerprint(ca), wanted.trim_start_matches('v'), &endpoint);
     let unix_s = host.state.unix_s();
-    cluster.begin(&documents.text("ClusterConfiguration", "/clusterName"), documents.get("ClusterConfiguration", "/networking"), unix_s);
-    kubelet::upload(&mut cluster, &kubelet::configuration(&documents), unix_s);
-    let skipped = option(arguments, "--skip-phases").unwrap_or_default();
-    for addon in ["coredns", "kube-proxy"]
-        .iter()
-        .filter(|addon| !skipped.split(',').any(|phase| phase == format!("addon/{addon}") || phase == "addon"))
-    {
-        cluster.add_addon(addon, unix_s);
-    }
+    cluster.begin(unix_s);
     cluster.join(&name, &host.key, &host.machine, true, host.state.now_ms + host.took_ms, unix_s);
     host.state.clusters.push(cluster);
     host.machine.cluster = Some(number);
+    let skipped = option(arguments, "--skip-phases").unwrap_or_default();
+    for phase in phases::LATE.iter().filter(|phase| !skipped.split(',').any(|skipped| phases::is_part(phase, skipped))) {
+        if host.dies_during(phase) {
+            return killed();
+        }
+        phases::make(host, number, &documents, phase);
+    }
     printed(format!(
         "[init] Using Kubernetes version: {wanted}\n[preflight] Running pre-flight checks\n\nYour Kubernetes control-plane has initialized successfully!\n"
     ))
 }
 
-/// Runs `kubeadm init phase certs apiserver`: an existing certificate stays.
+/// Runs `kubeadm init phase certs apiserver`: an existing certificate stays, and the authority is looked for beside it.
 pub(super) fn certificate(host: &mut Host, arguments: &[&str]) -> Output {
     host.took_ms += 500;
     let documents = match read(host, arguments) {
         Ok(documents) => documents,
         Err(text) => return failed(1, text),
     };
-    if host.machine.files.exists(CERTIFICATE) {
+    let folder = match documents.text("ClusterConfiguration", "/certificatesDir") {
+        folder if folder.is_empty() => PKI.to_owned(),
+        folder => folder,
+    };
+    if host.machine.files.exists(&format!("{folder}/apiserver.crt")) {
         return printed("[certs] Using existing apiserver certificate and key on disk\n");
+    }
+    if ["ca.crt", "ca.key"].iter().any(|name| host.machine.files.content(&format!("{folder}/{name}")).is_none()) {
+        return failed(1, format!("couldn't load CA certificate ca: couldn't load the certificate file {folder}/ca.crt"));
+    }
+    if host.dies_during("certs/apiserver") {
+        return killed();
     }
     let name = node_name(host, &documents, "InitConfiguration");
     let endpoint = endpoint(host, &documents);
-    write_certificate(host, &documents, &name, &endpoint);
+    certificates::write_apiserver(host, &documents, &folder, &name, &endpoint);
     printed("[certs] Generating \"apiserver\" certificate and key\n")
 }
 
@@ -151,7 +161,6 @@ fn comes_up(host: &Host, documents: &Documents, endpoint: &str) -> Result<(), St
 fn write_credentials(host: &mut Host, documents: &Documents, name: &str, endpoint: &str) {
     let (now_s, number) = (host.state.unix_s(), host.state.next_number());
     let dns_domain = documents.text("ClusterConfiguration", "/networking/dnsDomain");
-    write_certificate(host, documents, name, endpoint);
     let ca = pem("CERTIFICATE", &json!({ "subject": "kubernetes", "serial": number, "domain": dns_domain }).to_string());
     let files = &mut host.machine.files;
     for (path, subject) in [
@@ -173,6 +182,8 @@ fn write_credentials(host: &mut Host, documents: &Documents, name: &str, endpoin
         files.put(&format!("/etc/kubernetes/pki/{path}.crt"), &certificate, 0o644, now_s);
         files.put(&format!("/etc/kubernetes/pki/{path}.key"), &pem("RSA PRIVATE KEY", "the lab keeps no private keys"), 0o600, now_s);
     }
+    certificates::write_apiserver(host, documents, PKI, name, endpoint);
+    let files = &mut host.machine.files;
     files.put("/etc/kubernetes/pki/sa.pub", &pem("PUBLIC KEY", "lab"), 0o600, now_s);
     files.put("/etc/kubernetes/pki/sa.key", &pem("RSA PRIVATE KEY", "the lab keeps no private keys"), 0o600, now_s);
     for (file, user) in [
@@ -207,41 +218,6 @@ fn write_static_pods(host: &mut Host, documents: &Documents) {
         let text = crate::kubernetes::static_pod(component, &format!("{registry}/{component}:{version}"), &flags);
         host.machine.files.put(&format!("/etc/kubernetes/manifests/{component}.yaml"), &text, 0o600, now_s);
     }
-}
-
-const CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
-
-fn write_certificate(host: &mut Host, documents: &Documents, name: &str, endpoint: &str) {
-    let (now_s, number) = (host.state.unix_s(), host.state.next_number());
-    let own: Vec<String> =
-        ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"].map(str::to_owned).into();
-    let services = documents.text("ClusterConfiguration", "/networking/serviceSubnet");
-    let first =
-        services.split('/').next().unwrap_or_default().rsplit_once('.').map_or("10.96.0.1".to_owned(), |(head, _)| format!("{head}.1"));
-    let mut names = own;
-    names.extend([name.to_owned(), first, host.machine.ip().to_owned(), endpoint.split(':').next().unwrap_or_default().to_owned()]);
-    let given = documents.get("ClusterConfiguration", "/apiServer/certSANs");
-    names.extend(given.as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)));
-    names.sort();
-    names.dedup();
-    let text = json!({ "subject": "kube-apiserver", "serial": number, "names": names }).to_string();
-    host.machine.files.put(CERTIFICATE, &pem("CERTIFICATE", &text), 0o644, now_s);
-    host.machine.files.put("/etc/kubernetes/pki/apiserver.key", &pem("RSA PRIVATE KEY", "the lab keeps no private keys"), 0o600, now_s);
-}
-
-/// The names and addresses in a certificate of the lab: host names first, as openssl prints them.
-pub(in super::super) fn names_in_certificate(text: &str) -> Option<Vec<String>> {
-    let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
-    let certificate: serde_json::Value = serde_json::from_slice(&STANDARD.decode(body).ok()?).ok()?;
-    let names = certificate["names"].as_array().into_iter().flatten().filter_map(|name| name.as_str());
-    let (addresses, hosts): (Vec<&str>, Vec<&str>) = names.partition(|name| name.parse::<std::net::IpAddr>().is_ok());
-    Some(hosts.iter().map(|name| format!("DNS:{name}")).chain(addresses.iter().map(|name| format!("IP Address:{name}"))).collect())
-}
-
-fn pem(kind: &str, text: &str) -> String {
-    let encoded = STANDARD.encode(text);
-    let lines: Vec<&str> = encoded.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
-    format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", lines.join("\n"))
 }
 
 pub(super) fn kubeconfig(endpoint: &str, user: &str, ca: &str) -> String {

@@ -46,8 +46,18 @@ pub(super) fn join(host: &mut Host, arguments: &[&str]) -> Output {
             ),
         );
     };
-    let now_ms = host.state.now_ms + host.took_ms;
     let cluster = &host.state.clusters[number];
+    if !cluster.has("configmaps", "kube-public", "cluster-info") {
+        host.took_ms += 300_000;
+        return failed(
+            1,
+            "error execution phase preflight: couldn't validate the identity of the API Server: failed to request the cluster-info ConfigMap: configmaps \"cluster-info\" not found",
+        );
+    }
+    if let Some(name) = ["kubeadm-config", "kubelet-config"].into_iter().find(|name| !cluster.has("configmaps", "kube-system", name)) {
+        return failed(1, format!("error execution phase preflight: unable to fetch the configuration: configmaps \"{name}\" not found"));
+    }
+    let now_ms = host.state.now_ms + host.took_ms;
     let id = token.split('.').next().unwrap_or_default();
     if cluster.tokens.get(id).is_none_or(|known| format!("{id}.{}", known.secret) != token || known.ends_ms <= now_ms) {
         return failed(
@@ -98,6 +108,9 @@ pub(super) fn join(host: &mut Host, arguments: &[&str]) -> Output {
     host.took_ms += 10_000;
     let joined_ms = host.state.now_ms + host.took_ms;
     host.state.clusters[number].join(&name, &host.key, &host.machine, control_plane, joined_ms, now_s);
+    if control_plane {
+        host.state.clusters[number].mark_control_plane(&name);
+    }
     host.machine.cluster = Some(number);
     printed("[preflight] Running pre-flight checks\n\nThis node has joined the cluster\n")
 }
@@ -112,7 +125,7 @@ fn find(host: &Host, endpoint: &str) -> Option<usize> {
 }
 
 fn ca_of(state: &State, number: usize) -> String {
-    let control_plane = state.clusters[number].members.values().find(|member| member.control_plane);
+    let control_plane = state.clusters[number].members.control_planes().next();
     let machine = control_plane.and_then(|member| state.machines.get(&member.machine));
     machine.map(|machine| machine.files.text("/etc/kubernetes/pki/ca.crt")).unwrap_or_default()
 }

@@ -1,10 +1,9 @@
 //! What kubeadm writes for a node's kubelet, and the cluster's copy of it.
-use super::{config::Documents, init::read, numbers, version};
+use super::{config::Documents, numbers, version};
 use crate::{
     kubernetes::{Cluster, key},
-    node::host::{Host, failed, printed},
+    node::host::Host,
 };
-use kthw_engine::node::Output;
 use serde_json::{Value, json};
 
 /// The kubelet's configuration as a cluster is made with it.
@@ -19,38 +18,13 @@ pub(super) fn configuration(documents: &Documents) -> String {
 
 /// Keeps it in the cluster, where nodes that join find it.
 pub(super) fn upload(cluster: &mut Cluster, text: &str, unix_s: u64) {
-    let metadata = json!({ "name": "kubelet-config", "namespace": "kube-system" });
-    cluster.insert(
-        "",
-        "configmaps",
-        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": { "kubelet": text } }),
-        unix_s,
-    );
+    cluster.add_config_map("kube-system", "kubelet-config", json!({ "kubelet": text }), unix_s);
 }
 
 /// The cluster's copy.
 pub(super) fn downloaded(cluster: &Cluster) -> String {
     let object = cluster.objects.get(&key("", "configmaps", "kube-system", "kubelet-config"));
     object.and_then(|object| object.value["data"]["kubelet"].as_str()).unwrap_or_default().to_owned()
-}
-
-/// Runs `kubeadm init phase upload-config kubelet`.
-pub(super) fn upload_config(host: &mut Host, arguments: &[&str]) -> Output {
-    host.took_ms += 500;
-    let text = match read(host, arguments) {
-        Ok(documents) => configuration(&documents),
-        Err(text) => return failed(1, text),
-    };
-    let unix_s = host.state.unix_s();
-    match host.machine.cluster.and_then(|number| host.state.clusters.get_mut(number)) {
-        Some(cluster) => {
-            upload(cluster, &text, unix_s);
-            printed(
-                "[kubelet] Creating a ConfigMap \"kubelet-config\" in namespace kube-system with the configuration for the kubelets in the cluster\n",
-            )
-        }
-        None => failed(1, "error execution phase upload-config/kubelet: could not load the admin kubeconfig"),
-    }
 }
 
 /// Writes the kubelet's configuration and its arguments on this node; `kind` is the document with its registration.

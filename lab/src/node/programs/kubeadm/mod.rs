@@ -1,8 +1,10 @@
 //! kubeadm and the kubelet: what they check, write and change in the cluster.
+mod certificates;
 mod config;
 mod init;
 mod join;
 mod kubelet;
+mod phases;
 mod preflight;
 mod tokens;
 
@@ -13,14 +15,13 @@ use super::super::{
 use super::option;
 use kthw_engine::node::Output;
 
-pub(super) use init::names_in_certificate;
+pub(super) use certificates::{Certificate, public_key};
 
 /// Runs kubeadm.
 pub(crate) fn kubeadm(host: &mut Host, arguments: &[&str]) -> Output {
     match arguments {
         ["init", "phase", "certs", "apiserver", ..] => init::certificate(host, arguments),
-        ["init", "phase", "upload-config", "kubelet", ..] => kubelet::upload_config(host, arguments),
-        ["init", "phase", ..] => printed(""),
+        ["init", "phase", rest @ ..] => phases::run(host, rest).unwrap_or_else(|| printed("")),
         ["init", ..] => init::init(host, arguments),
         ["join", ..] => join::join(host, arguments),
         ["reset", ..] => reset(host),
@@ -80,7 +81,7 @@ fn reset(host: &mut Host) -> Output {
     if let Some(number) = host.machine.cluster.take()
         && let Some(cluster) = host.state.clusters.get_mut(number)
     {
-        cluster.members.retain(|_, member| member.machine != host.key);
+        cluster.members.remove_machine(&host.key);
     }
     for path in [
         "/etc/kubernetes/admin.conf",

@@ -52,12 +52,14 @@ pub(super) fn list(host: &mut Host) -> Output {
     printed(live.map(|(id, token)| format!("{id}.{}   authentication,signing\n", token.secret)).collect::<String>())
 }
 
-fn cluster(host: &Host) -> Option<usize> {
+/// The cluster whose API server answers this machine's administrator.
+pub(super) fn cluster(host: &Host) -> Option<usize> {
     let number = host.machine.cluster.filter(|_| host.machine.files.exists("/etc/kubernetes/admin.conf"))?;
     kubernetes::answers_on(host.state, number, &host.key, &host.machine).then_some(number)
 }
 
-fn no_answer(host: &Host) -> Output {
+/// What kubeadm says when it does not.
+pub(super) fn no_answer(host: &Host) -> Output {
     match host.machine.files.exists("/etc/kubernetes/admin.conf") {
         true => failed(1, "timed out waiting for the condition: connect: connection refused"),
         false => failed(1, "failed to load admin kubeconfig: open /etc/kubernetes/admin.conf: no such file or directory"),

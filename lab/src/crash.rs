@@ -1,0 +1,72 @@
+//! A run that ends at one effect, as if its process had been killed there.
+use kthw_engine::{BoxFuture, Entry, Ledger, Report, Result};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+use tokio::sync::Notify;
+
+/// Where in an effect a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// It was written down, and nothing was done.
+    Before,
+    /// The peer has begun it and said what it calls it. An effect that the peer gives no name ends after it instead.
+    Underway,
+    /// It was done, and that was not written down.
+    After,
+}
+
+/// A ledger that ends the run at the effect with this number.
+#[derive(Debug)]
+pub struct EndsAt {
+    number: u64,
+    moment: Moment,
+    told: Notify,
+    over: AtomicBool,
+}
+
+impl EndsAt {
+    /// Ends the run at the effect `number`, counted from 1.
+    pub fn new(number: u64, moment: Moment) -> Arc<Self> {
+        Arc::new(Self { number, moment, told: Notify::new(), over: AtomicBool::new(false) })
+    }
+
+    /// Lets a run go on until it ends by itself, or here. What was under way is dropped, wherever it was; `None` then.
+    pub async fn cut(&self, run: impl Future<Output = Report>) -> Option<Report> {
+        tokio::select! {
+            biased;
+            () = self.told.notified() => None,
+            report = run => Some(report),
+        }
+    }
+
+    /// Ends the run: nobody gets an answer any more.
+    async fn end_here(&self) -> Result<()> {
+        self.over.store(true, Ordering::Relaxed);
+        self.told.notify_one();
+        std::future::pending().await
+    }
+
+    async fn at(&self, number: u64, moment: Moment) -> Result<()> {
+        let is_over = self.over.load(Ordering::Relaxed);
+        if is_over || number == self.number && moment == self.moment { self.end_here().await } else { Ok(()) }
+    }
+}
+
+impl Ledger for EndsAt {
+    fn begin<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.at(entry.number, Moment::Before))
+    }
+
+    fn note<'a>(&'a self, number: u64, _: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.at(number, Moment::Underway))
+    }
+
+    fn end<'a>(&'a self, number: u64, _: Option<&'a str>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.at(number, Moment::After).await?;
+            self.at(number, Moment::Underway).await
+        })
+    }
+}

@@ -1,0 +1,71 @@
+//! Clones that fail, and locks that are left behind.
+use crate::{Lab, changes, failures};
+use kthw_engine::Kind;
+use kthw_lab::Fault;
+
+const MACHINES: &str = "phases/machines";
+
+fn deletes(lab: &Lab) -> usize {
+    lab.world.with_state(|state| state.journal.lines().filter(|line| line.starts_with("pve DELETE")).count())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clone_that_was_interrupted_ends_the_wait_with_the_next_step() {
+    let lab = Lab::new("interrupted");
+    lab.world.add_fault(Fault::task_stops("qmclone", "received interrupt"));
+    let report = lab.apply(MACHINES).await;
+    assert!(failures(&report).contains("received interrupt"), "{}", failures(&report));
+    assert_eq!(deletes(&lab), 0, "what is locked is not touched");
+
+    let begun_ms = lab.world.with_state(|state| state.now_ms);
+    let plan = lab.plan(MACHINES).await;
+    let waited_ms = lab.world.with_state(|state| state.now_ms) - begun_ms;
+    assert!(waited_ms < 30_000, "{waited_ms} ms");
+    let unknown: Vec<String> = changes(&plan).into_iter().filter(|change| change.starts_with("unknown proxmox.vm/")).collect();
+    assert_eq!(unknown.len(), 1, "{plan}");
+    let (_, error) = &plan.failures()[0];
+    assert_eq!(error.kind(), Kind::Peer);
+    let help = error.diagnostic().help().unwrap().to_string();
+    assert!(help.contains("`qm unlock 4"), "{help}");
+
+    // Somebody does what it says.
+    lab.world.with_state(|state| state.pve.vms.retain(|_, vm| vm.lock.is_none()));
+    assert_eq!(failures(&lab.apply(MACHINES).await), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clone_that_is_under_way_is_waited_for() {
+    let lab = Lab::new("under-way");
+    assert_eq!(failures(&lab.apply("phases/template").await), "");
+    let other = Lab::changed("under-way-other", lab.world.clone(), &[]);
+    // Two runs at once: the second finds the first one's locks.
+    let (first, second) = futures::future::join(lab.apply(MACHINES), other.apply(MACHINES)).await;
+    assert_eq!(failures(&first), "");
+    assert!(!failures(&second).contains("no task is at work"), "{}", failures(&second));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_clone_removes_nobody_elses_machine() {
+    let lab = Lab::new("taken");
+    assert_eq!(failures(&lab.apply("phases/template").await), "");
+    // The clone fails, and by the time that shows somebody else has the VM id.
+    lab.world.add_fault(Fault::task("qmclone", "clone failed: no space left").times(3));
+    let world = lab.world.clone();
+    let (report, ()) = futures::future::join(lab.apply(MACHINES), async {
+        while !world.with_state(|state| state.journal.lines().any(|line| line.ends_with("/tasks") || line.contains("/log"))) {
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        }
+        for vmid in [401, 421, 422] {
+            if world.with_state(|state| !state.pve.vms.contains_key(&vmid)) {
+                world.add_foreign_vm(vmid, "theirs");
+            }
+        }
+    })
+    .await;
+    assert!(!report.failures.is_empty());
+    assert_eq!(deletes(&lab), 0);
+    let theirs = lab
+        .world
+        .with_state(|state| state.pve.vms.values().filter(|vm| vm.config.get("name").is_some_and(|name| name == "theirs")).count());
+    assert_ne!(theirs, 0);
+}

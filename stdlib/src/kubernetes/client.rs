@@ -1,0 +1,110 @@
+//! The API of a cluster: reading it, and changing it with an effect. The raw client, which could write at any time, stays in this file.
+use super::starting;
+use bytes::Bytes;
+use http::{Request, Response};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList;
+use kthw_engine::{Clock, Effect};
+use kube::{
+    Api, Config, Result,
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams},
+    client::Body,
+};
+use serde_json::Value;
+use std::sync::Arc;
+use tower::{BoxError, Service};
+
+/// The field manager under which kthw applies.
+pub const FIELD_MANAGER: &str = "kthw";
+
+/// A client of one cluster's API.
+#[derive(Clone)]
+pub struct Client(kube::Client);
+
+/// A kind of object, and the namespace to look for it in; none for what has no namespace.
+#[derive(Clone, Debug)]
+pub struct At {
+    /// The kind, as the server serves it.
+    pub resource: ApiResource,
+    /// The namespace.
+    pub namespace: Option<String>,
+}
+
+impl Client {
+    /// A client whose requests `service` answers; names without a namespace are in `default_namespace`.
+    pub fn new<S, B>(service: S, default_namespace: impl Into<String>) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<B>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: hyper::body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(kube::Client::new(service, default_namespace))
+    }
+
+    /// A client that connects as `config` says.
+    ///
+    /// # Errors
+    /// When the credentials in it cannot be used.
+    pub fn direct(config: Config) -> Result<Self> {
+        kube::Client::try_from(config).map(Self)
+    }
+
+    /// The same client, which takes no refusal from a server that is still starting.
+    pub(super) fn patient(self, clock: Arc<dyn Clock>) -> Self {
+        let client = self.0;
+        let namespace = client.default_namespace().to_owned();
+        let send = move |request| {
+            let client = client.clone();
+            async move { client.send(request).await }
+        };
+        let service = tower::service_fn(move |request| starting::patiently(send.clone(), clock.clone(), request));
+        Self(kube::Client::new(service, namespace))
+    }
+
+    /// What the server serves of an API version, such as `v1` or `apps/v1`.
+    ///
+    /// # Errors
+    /// A server that cannot be reached or refuses; `NotFound` for a group that it does not serve.
+    pub async fn resources(&self, version: &str) -> Result<APIResourceList> {
+        match version.contains('/') {
+            true => self.0.list_api_group_resources(version).await,
+            false => self.0.list_core_api_resources(version).await,
+        }
+    }
+
+    /// One object; `None` when it is not there.
+    ///
+    /// # Errors
+    /// A server that cannot be reached or refuses.
+    pub async fn get(&self, at: &At, name: &str) -> Result<Option<DynamicObject>> {
+        self.api(at).get_opt(name).await
+    }
+
+    /// Makes an object as `body` says, by server-side apply. It can be repeated.
+    ///
+    /// # Errors
+    /// A server that cannot be reached or refuses.
+    pub async fn apply(&self, at: &At, name: &str, body: &Value, _effect: &Effect) -> Result<()> {
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        self.api(at).patch(name, &parameters, &Patch::Apply(body)).await.map(drop)
+    }
+
+    /// Removes an object; what depends on it goes with it, in the background. That it is gone already is fine.
+    ///
+    /// # Errors
+    /// A server that cannot be reached or refuses.
+    pub async fn delete(&self, at: &At, name: &str, _effect: &Effect) -> Result<()> {
+        match self.api(at).delete(name, &DeleteParams::background()).await {
+            Err(error) if super::error::is_not_found(&error) => Ok(()),
+            done => done.map(drop),
+        }
+    }
+
+    fn api(&self, at: &At) -> Api<DynamicObject> {
+        match &at.namespace {
+            Some(namespace) => Api::namespaced_with(self.0.clone(), namespace, &at.resource),
+            None => Api::all_with(self.0.clone(), &at.resource),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! A store in which somebody else could have written is refused: it says whose host keys are right.
+use crate::support::{Said, Sandbox};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt, symlink},
+    path::PathBuf,
+};
+
+fn run(sandbox: &Sandbox) -> Said {
+    sandbox.kthw(&["run", "recipes/phases/template.rhai", "-w", "ubuntu", "--lab", "--dry-run"])
+}
+
+/// A sandbox with a store, and the store.
+fn with_store() -> (Sandbox, PathBuf) {
+    let sandbox = Sandbox::new();
+    run(&sandbox).ended_with(0);
+    let store = sandbox.path().join("store/ubuntu");
+    assert!(store.join("lab.json").is_file());
+    (sandbox, store)
+}
+
+fn set_mode(path: &std::path::Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+#[track_caller]
+fn refused(sandbox: &Sandbox, words: &[&str]) {
+    let said = run(sandbox).ended_with(2);
+    let text = said.stderr.split_whitespace().collect::<Vec<_>>().join(" ").replace("│ ", "");
+    for word in words.iter().chain(&["kthw::store::not_safe", "--store"]) {
+        assert!(text.contains(word), "{word:?} is not in\n{}", said.stderr);
+    }
+}
+
+#[test]
+fn a_store_in_which_others_may_write_is_refused() {
+    let (sandbox, store) = with_store();
+    for (path, mode) in [(store.clone(), 0o777), (store.clone(), 0o770), (sandbox.path().join("store"), 0o777)] {
+        set_mode(&path, mode);
+        refused(&sandbox, &["others may write in", &format!("mode {mode:04o}"), "chmod -R go-w"]);
+        set_mode(&path, 0o700);
+        run(&sandbox).ended_with(0);
+    }
+    set_mode(&store, 0o755);
+    set_mode(&store.join("lab.json"), 0o666);
+    refused(&sandbox, &["others may write in", "mode 0666"]);
+    set_mode(&store.join("lab.json"), 0o644);
+    run(&sandbox).ended_with(0);
+}
+
+#[test]
+fn a_link_in_a_store_or_in_its_place_is_refused() {
+    let (sandbox, store) = with_store();
+    let elsewhere = sandbox.path().join("elsewhere");
+    fs::write(&elsewhere, "").unwrap();
+    for name in ["lab-known_hosts", "artifacts"] {
+        symlink(&elsewhere, store.join(name)).unwrap();
+        refused(&sandbox, &["is a symbolic link", "remove the link"]);
+        fs::remove_file(store.join(name)).unwrap();
+    }
+    run(&sandbox).ended_with(0);
+
+    let moved = sandbox.path().join("moved");
+    fs::rename(&store, &moved).unwrap();
+    symlink(&moved, &store).unwrap();
+    refused(&sandbox, &["is a symbolic link"]);
+    fs::remove_file(&store).unwrap();
+    symlink(sandbox.path().join("nowhere"), &store).unwrap();
+    refused(&sandbox, &["is a symbolic link"]);
+    assert!(!sandbox.path().join("nowhere").exists(), "something was made behind the link");
+}
+
+#[test]
+fn a_new_store_is_its_owners_alone() {
+    let (_sandbox, store) = with_store();
+    assert_eq!(fs::metadata(store).unwrap().permissions().mode() & 0o777, 0o700);
+}
