@@ -1,7 +1,8 @@
 //! The only file that prints: plan and report on stdout, progress and errors on stderr, events as JSON when asked.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 use indicatif::{ProgressBar, ProgressStyle};
-use kthw_engine::{Error, Event, Events, Outcome, Owned, Plan, Report, RunStamp, Secret};
+use kthw_engine::{Error, Event, Events, Outcome, Owned, Plan, Report, RunStamp, Secret, presentable};
+use kthw_stdlib::restart::Restarts;
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use std::{
     collections::BTreeMap,
@@ -136,6 +137,13 @@ impl Ui {
         self.unplanned(plan);
     }
 
+    /// The machines that go on without something until they are restarted.
+    pub fn restarts(&self, restarts: &Restarts) {
+        if !self.json && !restarts.is_empty() {
+            self.line(&presentable(&restarts.to_string()));
+        }
+    }
+
     /// Why parts of a plan are not known. What is the same for many, such as a peer that is silent, is said once.
     fn unplanned(&self, plan: &Plan) {
         let mut told: Vec<(String, Vec<String>)> = Vec::new();
@@ -258,7 +266,7 @@ fn spinner() -> ProgressBar {
 /// An event in one line; `None` for what the plan and report show anyway.
 fn told(event: &Event) -> Option<String> {
     match event {
-        Event::Begun { .. } | Event::Planned { .. } => None,
+        Event::Begun { .. } | Event::Planned { .. } | Event::RestartNeeded { .. } => None,
         Event::Started { id } => Some(format!("  … {id}")),
         Event::Progress { id, text } => Some(format!("    {id}: {text}")),
         Event::Ended { id, outcome: Outcome::Changed { change }, seconds } => Some(format!("  ✓ {id} ({change}, {seconds:.1} s)")),

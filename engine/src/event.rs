@@ -1,7 +1,7 @@
 //! What a run tells while it goes on: typed events that the terminal, `--json` and later the journal consume.
 use crate::{change::Change, clock::Clock, id::Id, redact::presentable};
 use serde::Serialize;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// One thing that happened. Serialised with `"event"` as its tag; the schema's version is in [`Event::Begun`].
 #[derive(Clone, Debug, Serialize)]
@@ -27,6 +27,11 @@ pub enum Event {
         /// What would change.
         #[serde(flatten)]
         change: Change,
+    },
+    /// Machines go on without something until they are restarted. Not told when there are none.
+    RestartNeeded {
+        /// What waits, by node.
+        nodes: BTreeMap<String, Vec<String>>,
     },
     /// Work on a resource began.
     Started {

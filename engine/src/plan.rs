@@ -6,6 +6,7 @@ use crate::{
     evaluate::Evaluated,
     event::{Event, Events},
     id::Id,
+    node::Finding,
     node::Probe,
     order::{Order, order},
     peers::Peers,
@@ -82,6 +83,15 @@ impl Plan {
     /// What could not be looked at, or is refused by what was found: each root of it with its diagnostic, in the order of declaration.
     pub fn failures(&self) -> &[(Id, Error)] {
         &self.failures
+    }
+
+    /// What the resources of this kind on nodes were answered, by node; only of nodes that were looked at. Of those that are as wanted, only
+    /// what opens a node is kept.
+    pub fn answers<'p>(&'p self, kind: &'p str) -> impl Iterator<Item = (&'p str, &'p [Finding])> {
+        self.planned.iter().zip(&self.seen).filter(move |(one, _)| one.id.kind() == kind).filter_map(|(one, seen)| match seen {
+            Seen::OnNode(findings) => Some((one.node.as_deref()?, findings.as_slice())),
+            Seen::No | Seen::Read => None,
+        })
     }
 
     /// Tells every chosen resource and what would change.

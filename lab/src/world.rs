@@ -141,6 +141,14 @@ impl World {
         state.machines.remove(&crate::node::vm_key(vmid));
     }
 
+    /// Restarts a VM behind everybody's back: what waited for that takes effect.
+    ///
+    /// # Errors
+    /// A VM that is not there or cannot start, in Proxmox VE's words.
+    pub fn restart_vm(&self, vmid: u32) -> std::result::Result<(), String> {
+        crate::proxmox::restart(&mut self.lock(), vmid)
+    }
+
     /// Changes the state by hand, as somebody at the console would; for tests.
     pub fn with_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.lock())

@@ -2,6 +2,7 @@
 use crate::{options::WorkspaceOptions, session, ui::Ui};
 use clap::Args;
 use kthw_engine::{Choice, Error, Event, Kind, Plan, Report, Result, RunOptions, RunStamp, SCHEMA, Stop};
+use kthw_stdlib::restart::Restarts;
 
 /// Exit code of a dry run that found changes, when `--exit-code` asks for it.
 const CHANGES: u8 = 10;
@@ -68,10 +69,13 @@ impl Run {
             plan = plan.only(&choice)?;
         }
         plan.announce(&events);
+        let restarts = Restarts::seen_by(&plan, world.peers());
+        tell_restarts(&restarts, &events);
         // A live display must not run over the plan or the question.
         drop(events);
         ui.plan(&plan);
         ui.orphans(&orphans);
+        ui.restarts(&restarts);
         world.tell_trust(ui)?;
         world.save()?;
         plan.check_max_destroy(self.max_destroy)?;
@@ -91,9 +95,18 @@ impl Run {
         }
         let report = apply(plan, &world, &stamp, ui).await;
         ui.report(&report);
+        let restarts = restarts.after_run(world.peers());
+        tell_restarts(&restarts, &ui.events(&stamp));
+        ui.restarts(&restarts);
         world.tell_trust(ui)?;
         world.save()?;
         Ok(exit_code(&report))
+    }
+}
+
+fn tell_restarts(restarts: &Restarts, events: &kthw_engine::Events) {
+    if !restarts.is_empty() {
+        events(Event::RestartNeeded { nodes: restarts.by_node() });
     }
 }
 

@@ -24,6 +24,8 @@ pub mod checked;
 mod engine;
 pub mod help;
 pub mod http;
+mod refusals;
+pub mod restart;
 pub mod rotation;
 mod turn;
 pub mod workspace;

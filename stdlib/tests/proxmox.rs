@@ -189,3 +189,25 @@ async fn ways_in() {
     let text = explained(&plan.failures()[0].1);
     assert!(text.contains("check `proxmox.token`") && !text.contains("0000"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machines_change_their_pool_and_not_their_host() {
+    let Some(pve) = start("127.0.0.28") else { return };
+    pve.control(
+        json!({"eval": "[pve.pools.setdefault(name, set()) and None or pve._pool_meta(name) and None for name in ('K8S', 'other')]"}),
+    )
+    .await;
+    let peers = pve.peers(json!({}));
+    let in_pool = |pool: &str| workspace(json!({"proxmox": {"node": "homelab", "storage": "local-lvm", "pool": pool}}));
+    succeeded(&pve.apply(&peers, &in_pool("K8S")).await);
+    assert_eq!(pve.plan(&peers, &in_pool("K8S")).await.unwrap().changes(), 0);
+    let moved = pve.plan(&peers, &in_pool("other")).await.unwrap();
+    assert!(shown(&moved).contains("~ proxmox.vm/cu1\n    pool: K8S -> other\n"), "{}", shown(&moved));
+    succeeded(&pve.apply(&peers, &in_pool("other")).await);
+    // Somebody who knows nothing of this run sees it too.
+    assert_eq!(pve.plan(&pve.peers(json!({})), &in_pool("other")).await.unwrap().changes(), 0);
+
+    let elsewhere = workspace(json!({"proxmox": {"node": "pve2", "storage": "local-lvm"}}));
+    let plan = pve.plan(&peers, &elsewhere).await.unwrap();
+    assert_eq!((plan.work(), shown(&plan).matches("    node: homelab -> pve2").count()), (0, 4), "{}", shown(&plan));
+}

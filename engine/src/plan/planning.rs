@@ -290,8 +290,9 @@ impl<'a> Planning<'a> {
         if item.presence == Presence::Absent && item.step.holds_dependents() {
             self.entries[one].decides_inside |= !matches!(change, Change::Unknown(_));
         }
-        // What was found of something that is as wanted is asked for by nobody, and a plan may hold very many of it.
-        if let (Change::None, Seen::OnNode(findings)) = (&change, &mut seen) {
+        // What was found of something that is as wanted is asked for by nobody, and a plan may hold very many of it. What opens a node tells
+        // of the node itself (`Plan::answers`), and there is one of it on each.
+        if let (Change::None, Seen::OnNode(findings), false) = (&change, &mut seen, item.opens_node) {
             *findings = Vec::new();
         }
         self.entries[one].decided = Some(Decided { change, hides, seen });

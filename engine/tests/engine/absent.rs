@@ -155,7 +155,10 @@ async fn a_gate_holds_back_what_is_removed_too() {
         peers(&world),
         phases(&[
             ("backup", r#"tiny::step("backup", #{});"#),
-            ("clean: backup, GATE", r#"let m = tiny::machine("a", 2); tiny::file("a", "/one", #{ content: "", needs: [m], present: false });"#),
+            (
+                "clean: backup, GATE",
+                r#"let m = tiny::machine("a", 2); tiny::file("a", "/one", #{ content: "", needs: [m], present: false });"#,
+            ),
         ]),
     );
     let report = run(plan(&declared, &peers).await, &peers).await;

@@ -19,11 +19,12 @@ pub(crate) use service::get;
 
 use crate::{node::Machine, state::State};
 
-/// The manifest by which a kubelet runs a part of the control plane; `version` without `v`.
-pub(crate) fn static_pod(component: &str, version: &str) -> String {
+/// The manifest by which a kubelet runs a part of the control plane; `image` is the whole name of its image.
+pub(crate) fn static_pod(component: &str, image: &str, flags: &[(&str, String)]) -> String {
+    let flags: String = flags.iter().map(|(name, value)| format!("    - --{name}={value}\n")).collect();
     format!(
-        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {component}, namespace: kube-system}}\nspec:\n  containers:\n  - name: {component}\n    \
-         image: registry.k8s.io/{component}:v{version}\n"
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {component}, namespace: kube-system}}\nspec:\n  containers:\n  - command:\n    \
+         - {component}\n{flags}    image: {image}\n    name: {component}\n"
     )
 }
 

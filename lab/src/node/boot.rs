@@ -124,6 +124,7 @@ fn power_on(machine: &mut Machine, now_ms: u64, now_s: u64) {
     machine.boots += 1;
     machine.booted_ms = now_ms;
     machine.files.remove_tree("/run/cloud-init");
+    machine.files.remove_tree("/run/reboot-required");
     machine.agent_from_ms = now_ms + 6_000;
     machine.ssh_from_ms = now_ms + 8_000;
     let up_ms = machine.ssh_from_ms;

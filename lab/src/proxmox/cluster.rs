@@ -1,6 +1,7 @@
 //! Questions to the whole cluster: version, nodes, resources, next id, pools, permissions, sign-in.
 use super::{
     answer::{Answer, refuse, wrong_parameters},
+    patterns::split_list,
     power::{NODE_MEMORY, summary},
     request::Request,
 };
@@ -133,5 +134,36 @@ pub(crate) fn make_pool(state: &mut State, request: &Request) -> Answer {
         return refuse(500, format!("create pool failed: pool '{name}' already exists"));
     }
     state.pve.pools.insert(name, BTreeSet::new());
+    Ok(Value::Null)
+}
+
+/// `PUT /pools/{poolid}`: its machines. Storages of pools mean nothing in the lab.
+pub(crate) fn change_pool(state: &mut State, request: &Request) -> Answer {
+    let name = request.text("poolid").to_owned();
+    if !state.pve.pools.contains_key(&name) {
+        return refuse(500, format!("update pool failed: pool '{name}' does not exist"));
+    }
+    let vmids: Vec<u32> = split_list(request.text("vms")).filter_map(|vmid| vmid.parse().ok()).collect();
+    for vmid in vmids {
+        let now = state.pve.pool_of(vmid).map(str::to_owned);
+        match (request.flag("delete"), now.as_deref()) {
+            (true, Some(pool)) if pool == name => {}
+            (true, _) => return refuse(500, format!("update pool failed: VM {vmid} is not a pool member")),
+            (false, Some(pool)) if pool == name => return refuse(500, format!("update pool failed: VM {vmid} is already a pool member")),
+            (false, Some(pool)) if !request.flag("allow-move") => {
+                return refuse(500, format!("update pool failed: VM {vmid} belongs already to pool '{pool}' and 'allow-move' is not set"));
+            }
+            (false, _) if !state.pve.vms.contains_key(&vmid) => {
+                return refuse(500, format!("update pool failed: VM {vmid} does not exist"));
+            }
+            (false, _) => {}
+        }
+        for members in state.pve.pools.values_mut() {
+            members.remove(&vmid);
+        }
+        if !request.flag("delete") {
+            state.pve.pools.entry(name.clone()).or_default().insert(vmid);
+        }
+    }
     Ok(Value::Null)
 }

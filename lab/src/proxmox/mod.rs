@@ -29,3 +29,9 @@ pub use task::{Task, Work};
 
 /// Where the lab's Proxmox VE answers; a client needs no other setting but a token that it knows, or any password.
 pub const ENDPOINT: &str = "https://pve.lab:8006/api2/json";
+
+/// Stops a VM and starts it again.
+pub(crate) fn restart(state: &mut crate::state::State, vmid: u32) -> Result<(), String> {
+    power::stop(state, vmid)?;
+    power::start(state, vmid)
+}

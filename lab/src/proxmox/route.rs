@@ -95,6 +95,7 @@ fn handle(state: &mut State, request: &Request) -> Answer {
         (_, "/cluster/status") => cluster::status(state),
         ("GET", "/pools") => cluster::pools(state, request),
         (_, "/pools") => cluster::make_pool(state, request),
+        (_, "/pools/{poolid}") => cluster::change_pool(state, request),
         (_, "/nodes") => cluster::nodes(state),
         (_, "/nodes/{node}/status") => cluster::node_status(state),
         (_, "/nodes/{node}/network") => cluster::network(state),

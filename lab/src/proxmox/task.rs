@@ -110,7 +110,7 @@ fn carry_out(state: &mut State, task: &Task) -> Result<(), String> {
         Work::Template { vmid } => vm::make_template(state, *vmid),
         Work::Start { vmid } => power::start(state, *vmid),
         Work::Stop { vmid } => power::stop(state, *vmid),
-        Work::Reboot { vmid } => power::stop(state, *vmid).and_then(|()| power::start(state, *vmid)),
+        Work::Reboot { vmid } => super::restart(state, *vmid),
         Work::Destroy { vmid } => {
             vm::remove(state, *vmid);
             Ok(())

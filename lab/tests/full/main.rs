@@ -13,6 +13,7 @@ mod checks;
 mod clones;
 mod control_plane;
 mod crash;
+mod fixed;
 mod host_keys;
 mod removal;
 mod trouble;

@@ -17,12 +17,21 @@ pub fn module() -> Module {
 mod api {
     use super::{InstallationSpec, Operator};
     use crate::{
-        kubernetes::{Manifest, Place},
+        kubernetes::{Fixed, Manifest, Place},
         workspace::Cluster,
     };
     use kthw_engine::{Id, Options, Rhai, declare, throw};
     use rhai::Map;
     use serde::Deserialize;
+
+    /// Pods have addresses of the pool from the beginning
+    /// (<https://docs.tigera.io/calico/latest/networking/ipam/migrate-pools>, <https://docs.tigera.io/calico/latest/networking/ipam/change-block-size>).
+    const POOL: Fixed = Fixed {
+        endings: &[".cidr", ".blockSize"],
+        why: "the pods of this cluster have addresses of the pool that it was made with",
+        next: "set `network.pods` (and `block_size`) back; upstream says how to move pods to another pool by hand: \
+               https://docs.tigera.io/calico/latest/networking/ipam/migrate-pools",
+    };
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -67,7 +76,10 @@ mod api {
             Err(error) => return throw(&cx, error),
         };
         match options.spec.documents() {
-            Ok(documents) => declare(&cx, Manifest::new(Id::new("calico.installation", &place.cluster), place, documents), options.common),
+            Ok(documents) => {
+                let installation = Manifest::new(Id::new("calico.installation", &place.cluster), place, documents);
+                declare(&cx, installation.with_fixed(POOL), options.common)
+            }
             Err(error) => throw(&cx, error),
         }
     }

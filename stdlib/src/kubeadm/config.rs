@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 /// The socket of containerd. The scheme belongs to it: without one, kubeadm and the kubelet warn.
 const CRI_SOCKET: &str = "unix:///run/containerd/containerd.sock";
 
+/// The domain of names inside of a cluster.
+const DNS_DOMAIN: &str = "cluster.local";
+
 /// The configuration APIs of kubeadm, oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConfigApi {
@@ -70,6 +73,14 @@ pub fn certificate_names(workspace: &Workspace, endpoint: &str) -> Vec<String> {
     names
 }
 
+/// The names and addresses that kubeadm itself adds (`GetAPIServerAltNames` in upstream's cmd/kubeadm/app/util/pkiutil/pki_helpers.go).
+pub fn names_of_kubeadm(node: &NodeSpec, spec: &ClusterSpec) -> Vec<String> {
+    let first = spec.service_subnet.hosts().next().unwrap_or(spec.service_subnet.addr());
+    let service = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"].map(str::to_owned);
+    let further = [format!("kubernetes.default.svc.{DNS_DOMAIN}"), node.name.to_string(), node.address.to_string(), first.to_string()];
+    service.into_iter().chain(further).collect()
+}
+
 /// The host of `host:port`.
 pub fn endpoint_host(endpoint: &str) -> &str {
     endpoint.rsplit_once(':').map_or(endpoint, |(host, _)| host)
@@ -118,7 +129,7 @@ fn init_in(workspace: &Workspace, node: &NodeSpec, spec: &ClusterSpec, certifica
     cluster.insert(
         "networking".into(),
         json!({
-            "dnsDomain": "cluster.local",
+            "dnsDomain": DNS_DOMAIN,
             "podSubnet": spec.pod_subnet.to_string(),
             "serviceSubnet": spec.service_subnet.to_string(),
         }),
@@ -149,12 +160,18 @@ pub fn join(workspace: &Workspace, node: &NodeSpec, version: &semver::Version, t
 }
 
 fn registration(api: ConfigApi, workspace: &Workspace, node: &NodeSpec) -> Value {
-    let mut arguments = BTreeMap::from([("node-ip".to_owned(), node.address.to_string())]);
-    arguments.extend(workspace.kubeadm.kubelet_extra_args.clone());
-    json!({"name": node.name, "criSocket": CRI_SOCKET, "kubeletExtraArgs": api.arguments(&arguments)})
+    json!({"name": node.name, "criSocket": CRI_SOCKET, "kubeletExtraArgs": api.arguments(&kubelet_arguments(workspace, node))})
 }
 
-fn cgroup_driver(driver: CgroupDriver) -> &'static str {
+/// The arguments of a node's kubelet, beside those that kubeadm adds.
+pub fn kubelet_arguments(workspace: &Workspace, node: &NodeSpec) -> BTreeMap<String, String> {
+    let mut arguments = BTreeMap::from([("node-ip".to_owned(), node.address.to_string())]);
+    arguments.extend(workspace.kubeadm.kubelet_extra_args.clone());
+    arguments
+}
+
+/// A cgroup driver as the kubelet's configuration spells it.
+pub fn cgroup_driver(driver: CgroupDriver) -> &'static str {
     match driver {
         CgroupDriver::Systemd => "systemd",
         CgroupDriver::Cgroupfs => "cgroupfs",

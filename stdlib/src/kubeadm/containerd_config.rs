@@ -1,8 +1,11 @@
 //! containerd's configuration file on one node: its format is that of the containerd that is installed there.
-use super::containerd::{Format, PATH, Version, write};
+use super::{
+    containerd::{Format, PATH, Version, write},
+    kubelet, packages,
+};
 use crate::{ssh::kind_field, workspace::Workspace};
 use kthw_engine::{
-    Change, Cost, Error, Field, Id, NodeResource, Result, Work, field,
+    Change, Cost, Error, Field, Id, NodeResource, Refusal, Result, Work, field,
     node::{Finding, PathKind, PathState, Probe},
 };
 use miette::Diagnostic;
@@ -29,6 +32,10 @@ pub struct LiveConfig {
     installed: Option<Version>,
     /// The file, if there is one.
     file: Option<PathState>,
+    /// The configuration of the node's kubelet, once the node has joined.
+    kubelet: Option<String>,
+    /// The kubelet's version, when one is in use that is not the cluster's.
+    in_use: Option<String>,
 }
 
 impl NodeResource for ContainerdConfig {
@@ -50,11 +57,14 @@ impl NodeResource for ContainerdConfig {
 
     fn query(&self) -> Vec<Probe> {
         // No file has this digest, so the content comes along: which one is wanted depends on the other answer.
-        vec![Probe::run(["containerd", "--version"]), Probe::Path { path: PATH.into(), expect: Some(String::new()) }]
+        let content = |path: &str| Probe::Path { path: path.into(), expect: Some(String::new()) };
+        let mut probes = vec![Probe::run(["containerd", "--version"]), content(PATH), content(kubelet::CONFIG)];
+        probes.extend(packages::kubelet_in_use(&self.workspace).query());
+        probes
     }
 
     fn live(&self, findings: &[Finding]) -> Result<Option<LiveConfig>> {
-        let [Finding::Run(said), Finding::Path(file)] = findings else {
+        let [Finding::Run(said), Finding::Path(file), Finding::Path(kubelet), in_use @ ..] = findings else {
             return Err(Error::peer(super::NoAnswer { node: self.node.clone() }));
         };
         let installed = match Version::parse(&said.stdout) {
@@ -62,7 +72,8 @@ impl NodeResource for ContainerdConfig {
             None if said.status == 0 => return Err(self.strange(said.stdout.trim())),
             None => None,
         };
-        Ok((installed.is_some() || file.is_some()).then(|| LiveConfig { installed, file: file.clone() }))
+        let (kubelet, in_use) = (kubelet::text_of(kubelet.as_ref()), packages::kubelet_in_use(&self.workspace).other_version(in_use)?);
+        Ok((installed.is_some() || file.is_some()).then(|| LiveConfig { installed, file: file.clone(), kubelet, in_use }))
     }
 
     fn diff(&self, live: Option<&LiveConfig>) -> Change {
@@ -80,6 +91,11 @@ impl NodeResource for ContainerdConfig {
             None => Some(Field { live: Some(format_in(&found)), ..Field::new("format", TO_BE_CHOSEN) }),
             Some(text) => (found != text).then(|| Field { name: "content".into(), live: Some(found), want: text, cost: Cost::Nothing }),
         };
+        if let (Some(live), Some(content)) = (live, &content)
+            && let Some(refused) = crate::refusals::refused(self.refusals(live, content))
+        {
+            return refused;
+        }
         let owner = format!("{}:{}", file.owner, file.group);
         Change::between([content, field("mode", format!("{:04o}", file.mode), MODE.into()), field("owner", owner, OWNER.into())])
     }
@@ -95,6 +111,16 @@ impl ContainerdConfig {
         Format::of(installed).unwrap_or(Format::ALL[0]).text(&self.workspace)
     }
 
+    /// What of another content is not changed under a node that has joined: the cgroup driver, and the pause image of another version.
+    fn refusals(&self, live: &LiveConfig, content: &Field) -> Vec<Refusal> {
+        let driver = kubelet::refuse_cgroup_driver(&self.workspace, &self.node, live.kubelet.as_deref());
+        let pause = field("pause image", content.live.as_deref().and_then(pause_in).unwrap_or_default(), pause_in(&content.want).unwrap_or_default());
+        let image = live.in_use.as_ref().zip(pause).map(|(version, pause)| {
+            packages::kubelet_in_use(&self.workspace).refusal(&self.node, version, "the image that its pods begin with", vec![pause])
+        });
+        driver.into_iter().chain(image).collect()
+    }
+
     fn strange(&self, said: &str) -> Error {
         Error::peer(StrangeVersion { node: self.node.clone(), said: said.to_owned() })
     }
@@ -104,6 +130,12 @@ impl ContainerdConfig {
 fn format_in(text: &str) -> String {
     let version = text.lines().find_map(|line| line.trim_start().strip_prefix("version")?.trim_start().strip_prefix('='));
     version.map_or("1", str::trim).to_owned()
+}
+
+/// The pause image that a file names, in whatever format.
+fn pause_in(text: &str) -> Option<&str> {
+    let line = text.lines().find(|line| line.trim_start().starts_with("sandbox"))?;
+    Some(line.split_once('=')?.1.trim().trim_matches('"'))
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -139,8 +171,37 @@ mod tests {
         Finding::Path(Some(a_file(&format.text(&config().workspace), false)))
     }
 
+    /// A node that has not joined.
     fn check(findings: &[Finding], expected: &expect_test::Expect) {
-        check_diff(&config(), config().live(findings).expect("understood"), expected);
+        check_on(&config(), findings, [Finding::Path(None), printed(""), Finding::Path(None)], expected);
+    }
+
+    fn check_on(config: &ContainerdConfig, findings: &[Finding], kubelet: [Finding; 3], expected: &expect_test::Expect) {
+        check_diff(config, config.live(&[findings, &kubelet].concat()).expect("understood"), expected);
+    }
+
+    #[test]
+    fn on_a_node_that_has_joined_neither_driver_nor_version_change() {
+        let there = |text| Finding::Path(Some(a_file(text, false)));
+        let kubelet = || [there("cgroupDriver: systemd\n"), printed("kubelet hi  1.31.9-1.1\n"), there("")];
+        let with = |version, more| ContainerdConfig { workspace: Arc::new(workspace(version, more)), node: "cu1".into() };
+        let findings = [said("v2.2.1"), file(Format::Three)];
+        check_on(&with("1.31.9", ""), &findings, kubelet(), &expect!["= ssh.file/cu1/etc/containerd/config.toml\n"]);
+        check_on(&with("1.31.9", "kubeadm: {cgroup_driver: cgroupfs}\n"), &findings, kubelet(), &expect![[r#"
+            ! ssh.file/cu1/etc/containerd/config.toml
+                cgroup_driver: systemd -> cgroupfs
+        "#]]);
+        check_on(&with("1.34.1", ""), &findings, kubelet(), &expect![[r#"
+            ! ssh.file/cu1/etc/containerd/config.toml
+                pause image: registry.k8s.io/pause:3.10 -> registry.k8s.io/pause:3.10.1
+        "#]]);
+        // Another registry of the same version is only another place to fetch from.
+        check_on(&with("1.31.9", "kubeadm: {image_repository: 'r.lab:5000'}\n"), &findings, kubelet(), &expect![[r#"
+            ~ ssh.file/cu1/etc/containerd/config.toml
+                content:
+                -  sandbox = "registry.k8s.io/pause:3.10"
+                +  sandbox = "r.lab:5000/pause:3.10"
+        "#]]);
     }
 
     #[test]
@@ -219,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_version_that_cannot_be_understood_is_no_guess() {
-        let error = config().live(&[printed("containerd github.com/containerd/containerd unknown\n"), Finding::Path(None)]).unwrap_err();
+        let error = config().live(&[printed("containerd github.com/containerd/containerd unknown\n"), Finding::Path(None), Finding::Path(None)]).unwrap_err();
         assert!(error.to_string().contains("which is no version"), "{error}");
     }
 }

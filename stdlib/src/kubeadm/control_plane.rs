@@ -1,8 +1,12 @@
 //! The first control plane: `kubeadm init` on exactly one node.
-use super::config::{self, ClusterSpec};
+use super::{
+    config::{self, ClusterSpec},
+    fixed::Made,
+    kubelet::{self, Kubelet, LiveKubelet},
+};
 use crate::workspace::{NodeSpec, Role, Workspace};
 use kthw_engine::{
-    Change, Error, Field, Id, Limit, NodeResource, Peers, Permit, Poll, Refusal, Result, Work, field,
+    Change, Error, Field, Id, Limit, NodeResource, Peers, Permit, Poll, Refusal, Result, Work,
     node::{Action, Finding, Output, Probe},
     wait,
 };
@@ -19,6 +23,7 @@ pub use late::LatePhase;
 const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+const CONTROLLER_MANAGER: &str = "/etc/kubernetes/manifests/kube-controller-manager.yaml";
 /// The field that differs while the API server does not answer.
 const API_SERVER: &str = "API server";
 
@@ -30,18 +35,29 @@ pub struct ControlPlane {
     spec: ClusterSpec,
 }
 
+/// What reading finds of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LiveMachine {
+    /// It is a worker of a cluster.
+    Worker,
+    /// kubeadm began a control plane on it.
+    ControlPlane(Box<LiveControlPlane>),
+}
+
 /// What reading finds of a control plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveControlPlane {
     /// What asking the API server said, when it cannot be asked.
     silent: Option<String>,
-    /// The version of the API server's image, if its manifest says one.
-    version: Option<String>,
+    /// How it was made.
+    made: Made,
     certificate: LiveCertificate,
     /// `kubeadm init` was begun and did not come to its end.
     begun: bool,
     /// Phases of which something is missing, and what.
     missing: Vec<(&'static LatePhase, Vec<String>)>,
+    /// The kubelet of its node.
+    kubelet: LiveKubelet,
 }
 
 impl ControlPlane {
@@ -62,23 +78,74 @@ impl ControlPlane {
         Id::new("kubeadm.control_plane", &workspace.name)
     }
 
-    /// Another version is running: that is never changed in passing.
-    fn refuse_upgrade(&self, live: &str) -> Option<Change> {
-        let want = self.spec.version.to_string();
-        let version = field("version", live, &want)?;
-        Some(Change::Refused(Refusal {
-            why: format!("the control plane on {} runs {live}; changing it to {want} is an upgrade, which kthw does not do yet", self.node.name),
-            next: format!("set `versions.kubernetes` to {live}, or run `kubeadm upgrade apply v{want}` on {} first", self.node.name),
-            fields: vec![version],
-        }))
-    }
-
     fn names(&self) -> Vec<String> {
         config::certificate_names(&self.workspace, &self.spec.endpoint)
     }
 
+    /// How the certificate differs from the one that is wanted.
+    fn certificate_fields(&self, live: &LiveCertificate) -> Vec<Field> {
+        let wanted = self.names();
+        let mut fields = live.fields(&wanted);
+        fields.extend(live.more(&wanted, &config::names_of_kubeadm(&self.node, &self.spec)));
+        fields
+    }
+
+    fn kubelet(&self) -> Kubelet<'_> {
+        Kubelet::of(&self.workspace, &self.node)
+    }
+
+    fn refuse_worker(&self) -> Refusal {
+        let node = &self.node.name;
+        Refusal {
+            why: format!("{node} is a worker of a cluster; kthw makes no control plane of it"),
+            next: format!(
+                "set the role of {node} back to `worker`; or take it out of the cluster (`kubectl drain {node}`, `kubectl delete node {node}`, then \
+                 `kubeadm reset -f` on it) and run again"
+            ),
+            fields: vec![was("role", "worker", "control_plane")],
+        }
+    }
+
+    /// What differs of it. While it is silent, only what its silence may come from.
+    fn difference(&self, live: &LiveControlPlane) -> Change {
+        let silent = live.silent.as_ref().map(|reason| was(API_SERVER, format!("silent ({reason})"), "answering"));
+        let begun = live.begun.then(|| was("kubeadm init", "begun", "ended"));
+        let missing = live.missing.iter().flat_map(|(_, names)| names).map(|name| was(name, "absent", "present"));
+        let own = silent.into_iter().chain(begun).chain(self.certificate_fields(&live.certificate)).chain(missing);
+        let mut fields: Vec<Option<Field>> = own.map(Some).collect();
+        if live.silent.is_some() {
+            return Change::between(fields);
+        }
+        let mut refusals = live.made.refusals(&self.workspace, &self.node, &self.spec);
+        refusals.extend(self.kubelet().refusals(&live.kubelet));
+        fields.extend(self.kubelet().fields(&live.kubelet));
+        kubelet::change(refusals, fields)
+    }
+
+    /// Makes the kubelet right, and what nodes that join later begin with.
+    fn keep_kubelet(&self, live: &LiveControlPlane) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if live.silent.is_some() {
+            return actions;
+        }
+        if self.kubelet().changes_configuration(&live.kubelet) {
+            // The cluster's copy first: once the node's own is right, nothing tells that it is not.
+            actions.extend(self.upload_kubelet_configuration());
+        }
+        actions.extend(self.kubelet().work(&live.kubelet));
+        actions
+    }
+
     async fn run(&self, argv: &[&str], what: &str, peers: &Peers, permit: &Permit) -> Result<()> {
         self.act(&Action::run(argv.iter().copied()), what, peers, permit).await
+    }
+
+    fn only_its_kubelet_differs(&self, live: &LiveControlPlane) -> bool {
+        live.silent.is_none() && !live.begun && live.missing.is_empty() && self.certificate_fields(&live.certificate).is_empty()
+    }
+
+    fn no_answer<T>(&self) -> Result<T> {
+        Err(Error::peer(super::NoAnswer { node: self.node.name.to_string() }))
     }
 
     async fn act(&self, action: &Action, what: &str, peers: &Peers, permit: &Permit) -> Result<()> {
@@ -115,7 +182,7 @@ impl ControlPlane {
 }
 
 impl NodeResource for ControlPlane {
-    type Live = LiveControlPlane;
+    type Live = LiveMachine;
     const HOLDS_DEPENDENTS: bool = true;
 
     fn id(&self) -> Id {
@@ -127,84 +194,92 @@ impl NodeResource for ControlPlane {
     }
 
     fn query(&self) -> Vec<Probe> {
+        // No file has this digest, so a manifest's content comes along.
+        let content = |path: &str| Probe::Path { path: path.into(), expect: Some(String::new()) };
         let mut probes: Vec<Probe> = [ADMIN_CONF, KUBELET_CONF].map(Probe::path).into();
-        // No file has this digest, so the manifest's content comes along.
-        probes.push(Probe::Path { path: MANIFEST.into(), expect: Some(String::new()) });
+        probes.extend([MANIFEST, CONTROLLER_MANAGER].map(content));
+        // Nothing else of the file: it holds the administrator's key.
+        probes.push(Probe::run(["grep", "-m1", "server:", ADMIN_CONF]));
         probes.push(init::probe());
         probes.extend(certificate::query());
         probes.push(ask_readiness());
         probes.extend(late::ask(&self.node.name));
+        probes.extend(Kubelet::query());
         probes
     }
 
-    fn live(&self, findings: &[Finding]) -> Result<Option<LiveControlPlane>> {
+    fn live(&self, findings: &[Finding]) -> Result<Option<LiveMachine>> {
         use Finding::{Path, Run};
-        let [Path(admin), Path(kubelet), Path(manifest), Path(init), Path(crt), Path(key), Path(new_crt), Path(new_key), Run(shown), Run(ready), Run(system), Run(public), Run(node)] =
-            findings
-        else {
-            return Err(Error::peer(super::NoAnswer { node: self.node.name.to_string() }));
+        let [Path(admin), Path(kubelet_conf), Path(manifest), Path(controllers), Run(server), Path(init), rest @ ..] = findings else {
+            return self.no_answer();
         };
-        if [admin, kubelet, manifest].iter().all(|file| file.is_none()) {
-            return Ok(None);
+        let [Path(crt), Path(key), Path(new_crt), Path(new_key), Run(shown), Run(ready), Run(system), Run(public), Run(node), kubelet @ ..] =
+            rest
+        else {
+            return self.no_answer();
+        };
+        let begun = init::is_unfinished(init.as_ref());
+        // kubeadm writes the administrator's credentials before the kubelet's, so these alone are a worker's.
+        match (admin.is_some() || manifest.is_some(), kubelet_conf.is_some()) {
+            (false, false) => return Ok(None),
+            (false, true) if !begun => return Ok(Some(LiveMachine::Worker)),
+            _ => {}
         }
         let certificate = LiveCertificate::read(&self.node.name, [crt, key, new_crt, new_key], shown)?;
-        let version = manifest.as_ref().and_then(|file| version_in(file.content.as_deref()?));
-        let begun = init::is_unfinished(init.as_ref());
-        let live = |silent, missing| Ok(Some(LiveControlPlane { silent, version, certificate, begun, missing }));
-        match late::missing(&[system, public, node], &self.node.name, &self.workspace.kubeadm.skip_phases) {
-            _ if admin.is_none() => live(Some(format!("there is no {ADMIN_CONF}")), Vec::new()),
-            _ if ready.status != 0 => live(Some(told(ready)), Vec::new()),
+        let (silent, missing) = match late::missing(&[system, public, node], &self.node.name, &self.workspace.kubeadm.skip_phases) {
+            _ if admin.is_none() => (Some(format!("there is no {ADMIN_CONF}")), Vec::new()),
+            _ if ready.status != 0 => (Some(told(ready)), Vec::new()),
             // All of them run again, whatever is there.
-            _ if begun => live(None, Vec::new()),
-            Ok(missing) => live(None, missing),
-            Err(failed) => live(Some(told(failed)), Vec::new()),
-        }
+            _ if begun => (None, Vec::new()),
+            Ok(missing) => (None, missing),
+            Err(failed) => (Some(told(failed)), Vec::new()),
+        };
+        let text = |file: &Option<_>| kubelet::text_of(file.as_ref()).unwrap_or_default();
+        let made = Made::of(&text(manifest), &text(controllers), &server.stdout);
+        let kubelet = Kubelet::live(kubelet);
+        Ok(Some(LiveMachine::ControlPlane(Box::new(LiveControlPlane { silent, made, certificate, begun, missing, kubelet }))))
     }
 
-    fn diff(&self, live: Option<&LiveControlPlane>) -> Change {
+    fn diff(&self, live: Option<&LiveMachine>) -> Change {
         match live {
             None => Change::create([
                 Field::new("version", &self.spec.version),
                 Field::new("endpoint", &self.spec.endpoint),
                 Field::new("pod_subnet", self.spec.pod_subnet),
                 Field::new("service_subnet", self.spec.service_subnet),
-                Field::new("certificate names", self.names().join(", ")),
+                Field::new(certificate::NAMES, self.names().join(", ")),
             ]),
-            Some(live) => {
-                let version = live.version.as_deref().filter(|_| live.silent.is_none());
-                if let Some(refused) = version.and_then(|version| self.refuse_upgrade(version)) {
-                    return refused;
-                }
-                let silent = live.silent.as_ref().map(|reason| was(API_SERVER, format!("silent ({reason})"), "answering"));
-                let begun = live.begun.then(|| was("kubeadm init", "begun", "ended"));
-                let certificate = live.certificate.fields(&self.names());
-                let missing = live.missing.iter().flat_map(|(_, names)| names).map(|name| was(name, "absent", "present"));
-                Change::between(silent.into_iter().chain(begun).chain(certificate).chain(missing).map(Some))
-            }
+            Some(LiveMachine::ControlPlane(live)) => self.difference(live),
+            Some(LiveMachine::Worker) => Change::Refused(self.refuse_worker()),
         }
     }
 
     fn hides_dependents(&self, change: &Change) -> bool {
-        matches!(change, Change::Create(_)) || change.fields().iter().any(|field| field.name == API_SERVER)
+        matches!(change, Change::Create(_)) || change.fields().iter().any(|field| field.name == API_SERVER || field.name == "role")
     }
 
-    fn work(&self, live: Option<&LiveControlPlane>, _: bool) -> Work {
+    fn work(&self, live: Option<&LiveMachine>, _: bool) -> Work {
         match live {
             None => Work::Actions(self.init()),
+            Some(LiveMachine::ControlPlane(live)) if self.only_its_kubelet_differs(live) => Work::Actions(self.keep_kubelet(live)),
             Some(_) => Work::JustInTime,
         }
     }
 
-    async fn apply(&self, live: Option<&LiveControlPlane>, peers: &Peers, permit: &Permit) -> Result<()> {
-        let Some(live) = live else { return Ok(()) };
+    async fn apply(&self, live: Option<&LiveMachine>, peers: &Peers, permit: &Permit) -> Result<()> {
+        let Some(LiveMachine::ControlPlane(live)) = live else { return Ok(()) };
         // First: without a certificate, or with one that has ended, the API server stays silent.
-        if !live.certificate.fields(&self.names()).is_empty() {
+        if !self.certificate_fields(&live.certificate).is_empty() {
             self.renew_certificate(&live.certificate, peers, permit).await?;
         }
         if live.silent.is_some() {
             self.wait_until_it_answers(live.begun, peers).await?;
         }
-        self.finish(live, peers, permit).await
+        self.finish(live, peers, permit).await?;
+        for action in self.keep_kubelet(live) {
+            self.act(&action, "change its kubelet", peers, permit).await?;
+        }
+        Ok(())
     }
 }
 
@@ -214,14 +289,6 @@ fn was(name: &str, live: impl Into<String>, want: &str) -> Field {
 
 fn ask_readiness() -> Probe {
     Probe::run(["kubectl", "--kubeconfig", ADMIN_CONF, "--request-timeout=10s", "get", "--raw=/readyz"])
-}
-
-/// The version in `image: <registry>/kube-apiserver:v1.31.9` of a static pod's manifest.
-fn version_in(manifest: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(manifest).ok()?;
-    let image = text.lines().find_map(|line| line.trim().trim_start_matches("- ").strip_prefix("image:"))?;
-    let version = image.trim().trim_matches('"').rsplit_once(":v")?.1;
-    version.parse::<semver::Version>().ok().map(|version| version.to_string())
 }
 
 /// The last line of a refusal. The server opens its port before it knows anybody's rights, so who is refused then is not the point.

@@ -4,8 +4,9 @@ use super::{
     init::{BEGUN, ENDED},
     *,
 };
+use crate::ssh::testing::{a_file, printed};
 use expect_test::{Expect, expect};
-use kthw_engine::node::{Content, PathKind, PathState};
+use kthw_engine::node::{Content, PathState};
 
 fn control_plane(more: &str) -> ControlPlane {
     let workspace = Arc::new(workspace("1.31.9", more));
@@ -18,10 +19,17 @@ fn control_plane(more: &str) -> ControlPlane {
     ControlPlane::new(workspace, spec).expect("one control plane")
 }
 
+const API_SERVER_POD: &str = "spec:\n  containers:\n  - command:\n    - kube-apiserver\n    - --advertise-address=10.10.10.116\n    \
+                              - --service-cluster-ip-range=10.96.0.0/12\n    image: registry.k8s.io/kube-apiserver:v1.31.9\n";
+const CONTROLLER_MANAGER_POD: &str = "spec:\n  containers:\n  - command:\n    - kube-controller-manager\n    - --cluster-cidr=192.168.0.0/16\n    \
+                                      - --cluster-name=ubuntu\n";
+
 /// Answers to the query.
 struct Answers {
-    /// Which of the administrator's and the kubelet's configuration and the manifest are there.
+    /// Which of the administrator's and the kubelet's configuration and the manifests are there.
     files: [bool; 3],
+    /// What the manifests of API server and controller manager say, and the line of the server in the administrator's configuration.
+    says: [String; 3],
     /// How far `kubeadm init` came, as far as it was noted.
     init: Option<&'static str>,
     /// Which of the certificate, its key, and the two that are made beside them are there.
@@ -44,6 +52,7 @@ fn running() -> Answers {
                   deployment.apps/coredns\nservice/kube-dns\ndaemonset.apps/kube-proxy\n";
     Answers {
         files: [true; 3],
+        says: [API_SERVER_POD, CONTROLLER_MANAGER_POD, "    server: https://cu1.bevz.net:6443\n"].map(str::to_owned),
         init: Some(ENDED),
         certificate: [true, true, false, false],
         shown: output(0, NAMES, ""),
@@ -54,7 +63,8 @@ fn running() -> Answers {
 
 fn nothing() -> Answers {
     let refused = || output(1, "", "no such file");
-    Answers { files: [false; 3], init: None, certificate: [false; 4], shown: refused(), ready: refused(), made: [(); 3].map(|()| refused()) }
+    let (says, made) = ([(); 3].map(|()| String::new()), [(); 3].map(|()| refused()));
+    Answers { files: [false; 3], says, init: None, certificate: [false; 4], shown: refused(), ready: refused(), made }
 }
 
 fn silent(said: &str) -> Answers {
@@ -63,21 +73,24 @@ fn silent(said: &str) -> Answers {
 
 impl Answers {
     fn findings(self) -> Vec<Finding> {
-        let file = |sha256: Option<String>| PathState {
-            kind: PathKind::File,
-            mode: 0o600,
-            owner: "root".into(),
-            group: "root".into(),
-            modified_s: 0,
-            sha256,
-            content: None,
-        };
-        let path = |there: bool| Finding::Path(there.then(|| file(None)));
-        let mut findings: Vec<Finding> = self.files.map(path).into();
-        findings.push(Finding::Path(self.init.map(|text| file(Some(Content::plain(text).sha256())))));
-        findings.extend(self.certificate.map(path));
+        let file = |there: bool, text: &str| Finding::Path(there.then(|| PathState { mode: 0o600, ..a_file(text, false) }));
+        let ([admin, kubelet, manifests], [api_server, controller_manager, server]) = (self.files, self.says);
+        let mut findings = vec![
+            file(admin, ""),
+            file(kubelet, ""),
+            file(manifests, &api_server),
+            file(manifests, &controller_manager),
+            Finding::Run(if admin { output(0, &server, "") } else { output(2, "", "grep: No such file or directory") }),
+            Finding::Path(self.init.map(|text| PathState { sha256: Some(Content::plain(text).sha256()), ..a_file(text, true) })),
+        ];
+        findings.extend(self.certificate.map(|there| file(there, "")));
         findings.extend([self.shown, self.ready].map(Finding::Run));
         findings.extend(self.made.map(Finding::Run));
+        findings.extend([
+            file(kubelet, "cgroupDriver: systemd\nfailSwapOn: true\n"),
+            file(kubelet, "KUBELET_KUBEADM_ARGS=\"--node-ip=10.10.10.116\"\n"),
+            printed("ExecMainStartTimestamp=Thu 1970-01-01 00:16:40 UTC\n"),
+        ]);
         findings
     }
 }
@@ -89,7 +102,9 @@ fn check(more: &str, findings: &[Finding], want: &Expect) {
     let hides = if resource.hides_dependents(&change) { " (hides what needs it)" } else { "" };
     let mut lines = vec![format!("{} {}{hides}", change.mark(), resource.id())];
     lines.extend(change.fields().iter().map(|field| format!("    {field}")));
-    if !matches!(change, Change::None | Change::Refused(_)) {
+    if let Change::Refused(refusal) = &change {
+        lines.extend([format!("  {}", refusal.why), format!("  {}", refusal.next)]);
+    } else if !change.is_none() {
         match resource.work(live.as_ref(), false) {
             Work::JustInTime => lines.push("just in time".into()),
             Work::Actions(actions) => lines.extend(actions.iter().map(|action| match action {
@@ -222,15 +237,16 @@ fn what_the_late_phases_made_is_missed() {
 
 #[test]
 fn another_version_is_shown_and_left_to_an_upgrade() {
-    let mut findings = running().findings();
-    let Finding::Path(Some(manifest)) = &mut findings[2] else { panic!("a file") };
-    manifest.content = Some(b"spec:\n  containers:\n  - command: [x]\n    image: registry.k8s.io/kube-apiserver:v1.30.5\n".into());
+    let mut answers = running();
+    answers.says[0] = API_SERVER_POD.replace("1.31.9", "1.30.5");
     check(
         "",
-        &findings,
+        &answers.findings(),
         &expect![[r#"
             ! kubeadm.control_plane/ubuntu
-                version: 1.30.5 -> 1.31.9"#]],
+                version: 1.30.5 -> 1.31.9
+              the control plane on cu1 runs 1.30.5; changing it to 1.31.9 is an upgrade, which kthw does not do yet
+              set `versions.kubernetes` to 1.30.5, or run `kubeadm upgrade apply v1.31.9` on cu1 first"#]],
     );
 }
 
@@ -246,7 +262,7 @@ fn a_silent_one_is_waited_for() {
     );
     check(
         "",
-        &Answers { files: [false, true, false], ..silent("") }.findings(),
+        &Answers { files: [false, true, true], ..silent("") }.findings(),
         &expect![[r#"
             ~ kubeadm.control_plane/ubuntu (hides what needs it)
                 API server: silent (there is no /etc/kubernetes/admin.conf) -> answering
@@ -255,12 +271,79 @@ fn a_silent_one_is_waited_for() {
 }
 
 #[test]
+fn a_worker_does_not_become_a_control_plane() {
+    check("", &Answers { files: [false, true, false], init: None, ..silent("") }.findings(), &expect![[r#"
+        ! kubeadm.control_plane/ubuntu (hides what needs it)
+            role: worker -> control_plane
+          cu1 is a worker of a cluster; kthw makes no control plane of it
+          set the role of cu1 back to `worker`; or take it out of the cluster (`kubectl drain cu1`, `kubectl delete node cu1`, then `kubeadm reset -f` on it) and run again"#]]);
+}
+
+#[test]
+fn a_control_plane_that_was_begun_is_no_worker() {
+    check("", &Answers { files: [false, true, false], init: Some(BEGUN), ..silent("") }.findings(), &expect![[r#"
+        ~ kubeadm.control_plane/ubuntu (hides what needs it)
+            API server: silent (there is no /etc/kubernetes/admin.conf) -> answering
+            kubeadm init: begun -> ended
+        just in time"#]]);
+}
+
+#[test]
+fn a_name_that_nobody_asks_for_any_more_goes() {
+    let more = NAMES.replace("DNS:localhost", "DNS:localhost, DNS:old.bevz.net");
+    check("", &Answers { shown: output(0, &more, ""), ..running() }.findings(), &expect![[r#"
+        ~ kubeadm.control_plane/ubuntu
+            certificate names: old.bevz.net -> absent
+        just in time"#]]);
+}
+
+#[test]
+fn what_a_cluster_is_made_with_stays() {
+    let mut moved = running();
+    for (position, from, to) in
+        [(0, "10.96.0.0/12", "10.200.0.0/16"), (1, "192.168.0.0/16", "10.1.0.0/16"), (2, "cu1.bevz.net:6443", "api.old.net:443")]
+    {
+        moved.says[position] = moved.says[position].replace(from, to);
+    }
+    check("", &moved.findings(), &expect![[r#"
+        ! kubeadm.control_plane/ubuntu
+            endpoint: api.old.net:443 -> cu1.bevz.net:6443
+            pod_subnet: 10.1.0.0/16 -> 192.168.0.0/16
+            service_subnet: 10.200.0.0/16 -> 10.96.0.0/12
+          the control plane on cu1 was made with another endpoint, pod_subnet, service_subnet, which stays for the cluster's life
+          set back `endpoint` to api.old.net:443 and `network.pods` to 10.1.0.0/16 and `network.services` to 10.200.0.0/16; anything else needs a new cluster"#]]);
+    check(
+        "kubeadm: {image_repository: 'r.lab:5000'}\n",
+        &running().findings(),
+        &expect![[r#"
+            ! kubeadm.control_plane/ubuntu
+                image_repository: registry.k8s.io -> r.lab:5000
+              the control plane on cu1 has its images from registry.k8s.io, which kubeadm changes only with an upgrade
+              set `kubeadm.image_repository` back to registry.k8s.io"#]],
+    );
+}
+
+#[test]
+fn a_kubelet_is_kept_and_new_nodes_begin_with_the_same() {
+    check("kubeadm: {fail_swap_on: false, kubelet_extra_args: {v: '2'}}\n", &running().findings(), &expect![[r#"
+        ~ kubeadm.control_plane/ubuntu
+            kubelet --v: absent -> 2
+            kubelet failSwapOn: true -> false
+        directory /etc/kubernetes/kthw 700
+        write /etc/kubernetes/kthw/kubeadm.yaml 600
+        kubeadm init phase upload-config kubelet --config /etc/kubernetes/kthw/kubeadm.yaml (300 s)
+        write /var/lib/kubelet/config.yaml 644
+        write /var/lib/kubelet/kubeadm-flags.env 644
+        systemctl restart kubelet (300 s)"#]]);
+}
+
+#[test]
 fn a_refusal_of_one_that_starts_is_explained() {
     for (line, want) in [
         ("Error from server (Forbidden): User \"kubernetes-admin\" cannot get path \"/readyz\"", "403 while it starts: RBAC is not loaded yet"),
         ("error: You must be logged in to the server (Unauthorized)", "401 while it starts: it does not know anybody yet"),
     ] {
-        let live = control_plane("").live(&silent(line).findings()).expect("understood").expect("one that is there");
+        let Ok(Some(LiveMachine::ControlPlane(live))) = control_plane("").live(&silent(line).findings()) else { panic!("one that is there") };
         assert_eq!(live.silent, Some(format!("it answers {want}")));
     }
 }

@@ -6,17 +6,21 @@ mod config_tests;
 mod containerd;
 mod containerd_config;
 mod control_plane;
+mod fixed;
+mod kubelet;
 mod mirror;
+mod outside;
 mod packages;
 #[cfg(test)]
 mod peer_tests;
+mod static_pod;
 mod token;
 mod worker;
 
 pub use config::{ClusterSpec, ConfigApi, certificate_names};
 pub use containerd::WRITE_CONFIG as CONTAINERD_CONFIG;
 pub use containerd_config::{ContainerdConfig, LiveConfig};
-pub use control_plane::{ControlPlane, ControlPlanes, LatePhase, LiveCertificate, LiveControlPlane};
+pub use control_plane::{ControlPlane, ControlPlanes, LatePhase, LiveCertificate, LiveControlPlane, LiveMachine};
 pub use worker::{LiveWorker, Worker};
 
 use crate::workspace::Kubeadm;
@@ -46,7 +50,7 @@ struct NoAnswer {
 
 #[export_module]
 mod api {
-    use super::{ClusterSpec, ContainerdConfig, ControlPlane, Worker, mirror, packages};
+    use super::{ClusterSpec, ContainerdConfig, ControlPlane, Worker, mirror, outside::Outside, packages};
     use crate::{
         kubernetes::Place,
         workspace::{ApiEndpoint, Cluster, Node},
@@ -71,7 +75,9 @@ mod api {
     /// Keeps a control plane on the cluster's control-plane node: `kubeadm init`, once.
     ///
     /// The API server's certificate holds every control plane's address, short and full name, the endpoint's host and
-    /// `kubeadm.cert_sans`; a name that is missing later is added. An API server that does not answer is waited for, never reset.
+    /// `kubeadm.cert_sans`; a name that is missing later is added, one that nobody asks for any more removed. An API server that does not
+    /// answer is waited for, never reset. Version, name, image repository, endpoint and ranges stay as the cluster was made: another one is
+    /// refused. The kubelet's arguments and `fail_swap_on` are changed in place, its cgroup driver, labels and taints are not.
     /// Options: `version`, `endpoint` (`host:port`), `pod_subnet`, `service_subnet`.
     ///
     /// ```rhai
@@ -94,6 +100,8 @@ mod api {
     }
 
     /// Keeps a worker in the cluster: `kubeadm join` with a token of its own, minted just before and revoked right after.
+    ///
+    /// The kubelet's arguments and `fail_swap_on` are changed in place later; another endpoint, cgroup driver, label or taint is refused.
     ///
     /// ```rhai
     /// for node in cluster.workers {
@@ -125,6 +133,23 @@ mod api {
             }
             Err(error) => throw(&cx, error),
         }
+    }
+
+    /// Says that a machine is not part of the cluster.
+    ///
+    /// Nothing is ever done for that: a machine that has joined all the same, because its role was another one before, is refused, with the
+    /// way to take it out.
+    ///
+    /// ```rhai
+    /// for node in cluster.nodes {
+    ///     if node.role == "other" {
+    ///         kubeadm::outside(cluster, node);
+    ///     }
+    /// }
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn outside(cx: NativeCallContext, _cluster: Cluster, node: Node) -> Rhai<Id> {
+        declare_on_node(&cx, Outside { node: node.name().to_owned() }, Vec::new())
     }
 
     /// Keeps containerd's configuration on a node: CRI on, the pause image and cgroup driver of the cluster's Kubernetes version.
@@ -185,6 +210,8 @@ mod api {
 
     /// Returns the options of the repository with the Kubernetes packages: the workspace's, else the community's.
     ///
+    /// On a node that has joined it is refused together with another version of the kubelet (`fixed_by`).
+    ///
     /// ```rhai
     /// for node in cluster.members {
     ///     ssh::repository(node, "kubernetes", kubeadm::repository(cluster));
@@ -201,6 +228,10 @@ mod api {
         ];
         let mut options: Map = fields.into_iter().filter_map(|(name, value)| Some((name.into(), Dynamic::from(value?)))).collect();
         options.insert("components".into(), repository.components.into());
+        let fixed_by = packages::kubelet_in_use(cluster.workspace());
+        let fields = [("package", fixed_by.package), ("version", fixed_by.version), ("once", fixed_by.once)];
+        let fixed_by: Map = fields.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        options.insert("fixed_by".into(), fixed_by.into());
         options
     }
 }

@@ -1,8 +1,16 @@
 //! Which packages and which pause image belong to a Kubernetes version, and where they come from.
-use crate::workspace::{Distribution, Repository, Workspace, compatibility};
+use crate::{
+    ssh::InUse,
+    workspace::{Distribution, Repository, Workspace, compatibility},
+};
 
 /// The registry of Kubernetes' images when the workspace names none.
 const REGISTRY: &str = "registry.k8s.io";
+
+/// The registry of Kubernetes' images.
+pub fn registry(workspace: &Workspace) -> &str {
+    workspace.kubeadm.image_repository.as_deref().unwrap_or(REGISTRY)
+}
 
 /// The digest of the key that signs every minor version of `pkgs.k8s.io`: fingerprint DE15B14486CD377B9E876E1A234654DA9A296436,
 /// valid until 2026-12-29.
@@ -11,7 +19,7 @@ const COMMUNITY_KEY_SHA256: &str = "7627818cf7bae52f9008c93e8b1f961f53dea11d4089
 /// The pause image, which the kubelet and containerd must agree on.
 pub fn pause_image(workspace: &Workspace) -> String {
     let release = compatibility::release(&workspace.versions.kubernetes);
-    format!("{}/pause:{}", workspace.kubeadm.image_repository.as_deref().unwrap_or(REGISTRY), release.pause)
+    format!("{}/pause:{}", registry(workspace), release.pause)
 }
 
 /// The version of kubelet, kubeadm and kubectl as the distribution's package manager spells it.
@@ -22,6 +30,11 @@ pub fn package_version(workspace: &Workspace) -> String {
         (Distribution::Ubuntu | Distribution::Debian, None) => format!("{version}-1.1"),
         (Distribution::Rocky | Distribution::Suse, None) => version.to_string(),
     }
+}
+
+/// The kubelet, which is in use on a node that has joined: what belongs to this version is not changed under another.
+pub fn kubelet_in_use(workspace: &Workspace) -> InUse {
+    InUse { package: "kubelet".into(), version: package_version(workspace), once: "/etc/kubernetes/kubelet.conf".into() }
 }
 
 /// The repository of those packages: the workspace's, else the community's for this minor version.

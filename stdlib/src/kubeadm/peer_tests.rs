@@ -1,9 +1,16 @@
 //! What the real kubeadm and the real containerd say of the files that kthw renders for them.
 use super::{
-    config::{ClusterSpec, certificates, init, join},
+    config::{ClusterSpec, certificate_names, certificates, init, join, names_of_kubeadm},
     config_tests::workspace,
     containerd::Format,
+    fixed::Made,
+    kubelet::{self, Kubelet},
 };
+use crate::{
+    ssh::testing::{a_file, printed},
+    workspace::Workspace,
+};
+use kthw_engine::{Change, node::Finding};
 use kthw_peers::{OPENSSL, Peer, ask, built};
 use std::{
     path::Path,
@@ -17,16 +24,19 @@ const CONTAINERD: Peer = built(&["bin/containerd"]);
 const ALL_OPTIONS: &str = "kubeadm: {image_repository: 'registry.lab:5000', cgroup_driver: cgroupfs, fail_swap_on: false, \
      kubelet_extra_args: {v: '2', register-with-taints: ''}, cert_sans: [api.bevz.net]}\n";
 
-/// The files of `kubeadm init` and `kubeadm join` for a Kubernetes version.
-fn rendered(version: &str, more: &str) -> [String; 2] {
-    let workspace = workspace(version, more);
-    let kubernetes = workspace.versions.kubernetes.clone();
-    let spec = ClusterSpec {
-        version: kubernetes.clone(),
+fn spec_of(workspace: &Workspace) -> ClusterSpec {
+    ClusterSpec {
+        version: workspace.versions.kubernetes.clone(),
         endpoint: workspace.endpoint(),
         pod_subnet: workspace.network.pods,
         service_subnet: workspace.network.services,
-    };
+    }
+}
+
+/// The files of `kubeadm init` and `kubeadm join` for a Kubernetes version.
+fn rendered(version: &str, more: &str) -> [String; 2] {
+    let workspace = workspace(version, more);
+    let (kubernetes, spec) = (workspace.versions.kubernetes.clone(), spec_of(&workspace));
     let hash = format!("sha256:{}", "0".repeat(64));
     let worker = join(&workspace, &workspace.nodes[1], &kubernetes, "abcdef.0123456789abcdef", &hash);
     [init(&workspace, &workspace.nodes[0], &spec), worker]
@@ -53,17 +63,58 @@ fn kubeadm_takes_the_files_of_its_own_version_without_a_word() {
     }
 }
 
+/// What kubeadm writes for a phase of `init` on `cu1`, by file, and what it says. It is a dry run: the files come into a folder of our own.
+fn dry_run(kubeadm: &Path, workspace: &Workspace, phase: &[&str], files: &[&str]) -> (Vec<String>, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("kubeadm.yaml");
+    std::fs::write(&config, init(workspace, &workspace.nodes[0], &spec_of(workspace))).expect("a file");
+    let mut command = Command::new(kubeadm);
+    let ran = command.args(["init", "phase"]).args(phase).arg("--dry-run").arg("--config").arg(config);
+    let ran = ran.env("KUBEADM_INIT_DRYRUN_DIR", folder.path()).output().expect("kubeadm starts");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let text = |name: &&str| std::fs::read_to_string(folder.path().join(name)).expect("what kubeadm wrote");
+    (files.iter().map(text).collect(), String::from_utf8_lossy(&ran.stdout).into_owned())
+}
+
+#[test]
+fn what_kubeadm_has_written_is_no_difference() {
+    let Some(programs) = ask([&KUBEADM_1_36, &KUBEADM_1_37]) else { return };
+    for (kubeadm, version) in programs.iter().zip(["1.36.3", "1.37.2"]) {
+        for more in ["", ALL_OPTIONS] {
+            let workspace = workspace(version, more);
+            let (node, spec) = (&workspace.nodes[0], spec_of(&workspace));
+            let (pods, _) = dry_run(kubeadm, &workspace, &["control-plane", "all"], &["kube-apiserver.yaml", "kube-controller-manager.yaml"]);
+            let made = Made::of(&pods[0], &pods[1], "server: https://cu1.bevz.net:6443");
+            assert!([&made.name, &made.version, &made.registry, &made.address, &made.pods, &made.services].iter().all(|one| one.is_some()), "{made:?}");
+            assert_eq!(made.refusals(&workspace, node, &spec), Vec::new(), "{version} {more}");
+
+            let (files, _) = dry_run(kubeadm, &workspace, &["kubelet-start"], &["config.yaml", "kubeadm-flags.env"]);
+            let file = |text: &str| Finding::Path(Some(a_file(text, false)));
+            let live = Kubelet::live(&[file(&files[0]), file(&files[1]), printed("ExecMainStartTimestamp=Thu 1970-01-01 00:16:40 UTC\n")]);
+            let kubelet = Kubelet::of(&workspace, node);
+            assert_eq!(kubelet::change(kubelet.refusals(&live), kubelet.fields(&live)), Change::None, "{version} {more}\n{files:?}");
+
+            let (_, said) = dry_run(kubeadm, &workspace, &["certs", "all"], &[]);
+            let line = said.lines().find(|line| line.contains("apiserver serving cert is signed for")).expect("the names");
+            let inside = line.split(['[', ']']).skip(1).step_by(2).skip(1).flat_map(str::split_whitespace);
+            let mut signed: Vec<String> = inside.map(str::to_owned).collect();
+            let mut known = certificate_names(&workspace, &spec.endpoint);
+            known.extend(names_of_kubeadm(node, &spec));
+            for names in [&mut signed, &mut known] {
+                names.sort();
+                names.dedup();
+            }
+            assert_eq!(signed, known, "{version} {more}");
+        }
+    }
+}
+
 #[test]
 fn kubeadm_makes_a_certificate_beside_links_to_its_authority() {
     let Some([kubeadm, openssl]) = ask([&KUBEADM_1_36, &OPENSSL]) else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let workspace = workspace("1.36.3", ALL_OPTIONS);
-    let spec = ClusterSpec {
-        version: workspace.versions.kubernetes.clone(),
-        endpoint: workspace.endpoint(),
-        pod_subnet: workspace.network.pods,
-        service_subnet: workspace.network.services,
-    };
+    let spec = spec_of(&workspace);
     let phase = |name: &str, certificates_in: &Path| {
         std::fs::create_dir_all(certificates_in).expect("a folder");
         let file = folder.path().join("renewal.yaml");
@@ -82,7 +133,8 @@ fn kubeadm_makes_a_certificate_beside_links_to_its_authority() {
     let shown = Command::new(openssl).args(&probe[1..]).output().expect("openssl starts");
     let text = String::from_utf8_lossy(&shown.stdout);
     let live = super::control_plane::certificate_shown(&text, shown.status.code().unwrap_or(-1));
-    assert_eq!(live.fields(&super::certificate_names(&workspace, &spec.endpoint)), [], "{text}");
+    let wanted = certificate_names(&workspace, &spec.endpoint);
+    assert_eq!((live.fields(&wanted), live.more(&wanted, &names_of_kubeadm(&workspace.nodes[0], &spec))), (vec![], vec![]), "{text}");
 }
 
 /// kubeadm 1.36 is the last that reads v1beta3, and takes no Kubernetes older than its own predecessor: so it sees a copy with its own

@@ -1,11 +1,17 @@
 //! A worker: `kubeadm join` with a token that is minted just before and revoked right after.
-use super::{FOLDER, config, control_plane::ControlPlane, token::Invitation};
+use super::{
+    FOLDER, config,
+    control_plane::ControlPlane,
+    fixed::endpoint_in,
+    kubelet::{self, Kubelet, LiveKubelet},
+    token::Invitation,
+};
 use crate::{
     kubernetes::{Place, in_words, is_passing, look, objects},
     workspace::{NodeSpec, Workspace},
 };
 use kthw_engine::{
-    Change, Error, Field, Id, Limit, NodeResource, Peers, Permit, Poll, Result, Secret, Work,
+    Change, Error, Field, Id, Limit, NodeResource, Peers, Permit, Poll, Refusal, Result, Secret, Work, field,
     node::{Action, Content, Finding, Output, Probe},
     wait,
 };
@@ -15,6 +21,7 @@ use std::sync::Arc;
 const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 const BOOTSTRAP_CONF: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
 const CA: &str = "/etc/kubernetes/pki/ca.crt";
+const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 
 /// A worker of a cluster.
 #[derive(Debug)]
@@ -28,14 +35,21 @@ pub struct Worker {
 }
 
 /// How far a machine has come. Whether the cluster still knows it is for `kubernetes::node_ready` to find out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LiveWorker {
     /// Its kubelet has credentials of the cluster.
-    Joined,
-    /// It has, and the file that told kubeadm how to join still lies there, with its token.
-    NotTidied,
+    Joined {
+        /// `host:port` at which it asks the cluster's API.
+        endpoint: Option<String>,
+        /// Its kubelet.
+        kubelet: LiveKubelet,
+        /// The file that told kubeadm how to join still lies there, with its token.
+        untidy: bool,
+    },
     /// A join was begun and did not come that far.
     Begun,
+    /// The machine is a control plane.
+    ControlPlane,
 }
 
 impl NodeResource for Worker {
@@ -54,16 +68,25 @@ impl NodeResource for Worker {
     }
 
     fn query(&self) -> Vec<Probe> {
-        [KUBELET_CONF, BOOTSTRAP_CONF, CA, &self.file()].map(Probe::path).into()
+        let mut probes: Vec<Probe> = [KUBELET_CONF, BOOTSTRAP_CONF, CA, ADMIN_CONF, &self.file()].map(Probe::path).into();
+        // Nothing else of the file: it may hold a key.
+        probes.push(Probe::run(["grep", "-m1", "server:", KUBELET_CONF]));
+        probes.extend(Kubelet::query());
+        probes
     }
 
     fn live(&self, findings: &[Finding]) -> Result<Option<LiveWorker>> {
-        let [Finding::Path(kubelet), Finding::Path(bootstrap), Finding::Path(ca), Finding::Path(file)] = findings else {
+        use Finding::{Path, Run};
+        let [Path(conf), Path(bootstrap), Path(ca), Path(admin), Path(file), Run(server), kubelet @ ..] = findings else {
             return Err(Error::peer(super::NoAnswer { node: self.node.name.to_string() }));
         };
-        Ok(match (kubelet.is_some(), bootstrap.is_some() || ca.is_some()) {
-            (true, _) if file.is_some() => Some(LiveWorker::NotTidied),
-            (true, _) => Some(LiveWorker::Joined),
+        Ok(match (conf.is_some(), bootstrap.is_some() || ca.is_some()) {
+            _ if admin.is_some() => Some(LiveWorker::ControlPlane),
+            (true, _) => Some(LiveWorker::Joined {
+                endpoint: endpoint_in(&server.stdout).map(str::to_owned),
+                kubelet: Kubelet::live(kubelet),
+                untidy: file.is_some(),
+            }),
             (false, true) => Some(LiveWorker::Begun),
             (false, false) => None,
         })
@@ -72,22 +95,30 @@ impl NodeResource for Worker {
     fn diff(&self, live: Option<&LiveWorker>) -> Change {
         match live {
             None => Change::create([Field::new("cluster", &self.workspace.name), Field::new("endpoint", self.workspace.endpoint())]),
-            Some(LiveWorker::Joined) => Change::None,
-            Some(LiveWorker::NotTidied) => {
-                Change::Update(vec![Field { live: Some("left behind".into()), ..Field::new("file with a join token", "removed") }])
+            Some(LiveWorker::Joined { endpoint, kubelet, untidy }) => {
+                let mut refusals: Vec<Refusal> = self.refuse_endpoint(endpoint.as_deref()).into_iter().collect();
+                refusals.extend(self.kubelet().refusals(kubelet));
+                let mut fields = self.kubelet().fields(kubelet);
+                fields.push(untidy.then(|| Field { live: Some("left behind".into()), ..Field::new("file with a join token", "removed") }));
+                kubelet::change(refusals, fields)
             }
             Some(LiveWorker::Begun) => Change::Update(vec![Field { live: Some("begun".into()), ..Field::new("join", "done") }]),
+            Some(LiveWorker::ControlPlane) => Change::Refused(self.refuse_control_plane()),
         }
     }
 
-    fn work(&self, _: Option<&LiveWorker>, _: bool) -> Work {
-        Work::JustInTime
+    fn work(&self, live: Option<&LiveWorker>, _: bool) -> Work {
+        match live {
+            Some(LiveWorker::Joined { kubelet, untidy, .. }) => {
+                let mut actions: Vec<Action> = untidy.then(|| Action::Remove { path: self.file() }).into_iter().collect();
+                actions.extend(self.kubelet().work(kubelet));
+                Work::Actions(actions)
+            }
+            _ => Work::JustInTime,
+        }
     }
 
     async fn apply(&self, live: Option<&LiveWorker>, peers: &Peers, permit: &Permit) -> Result<()> {
-        if live == Some(&LiveWorker::NotTidied) {
-            return self.act(&Action::Remove { path: self.file() }, peers, permit).await;
-        }
         self.endpoint_resolves(peers, permit).await?;
         self.wait_until_the_name_is_free(peers).await?;
         if live == Some(&LiveWorker::Begun) {
@@ -101,6 +132,35 @@ impl NodeResource for Worker {
 }
 
 impl Worker {
+    fn kubelet(&self) -> Kubelet<'_> {
+        Kubelet::of(&self.workspace, &self.node)
+    }
+
+    fn refuse_endpoint(&self, live: Option<&str>) -> Option<Refusal> {
+        let (node, live) = (&self.node.name, live?);
+        let endpoint = field("endpoint", live.to_owned(), self.workspace.endpoint())?;
+        Some(Refusal {
+            why: format!("{node} joined the cluster at another endpoint"),
+            next: format!(
+                "set `endpoint` back to {live}; if the cluster itself was moved by hand, write the new one into {KUBELET_CONF} on {node} and restart \
+                 its kubelet"
+            ),
+            fields: vec![endpoint],
+        })
+    }
+
+    fn refuse_control_plane(&self) -> Refusal {
+        let node = &self.node.name;
+        Refusal {
+            why: format!("{node} is a control plane; kthw makes no worker of it"),
+            next: format!(
+                "set the role of {node} back to `control_plane`; a control plane that is not wanted any more has to leave its cluster first \
+                 (`kubeadm reset -f` on it, which destroys a cluster that has no other)"
+            ),
+            fields: vec![Field { live: Some("control_plane".into()), ..Field::new("role", "worker") }],
+        }
+    }
+
     fn file(&self) -> String {
         format!("{FOLDER}/join.yaml")
     }
@@ -213,8 +273,13 @@ mod tests {
             worker.diff(None).fields().iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["cluster: ubuntu", "endpoint: cu1.bevz.net:6443"]
         );
-        assert_eq!(worker.diff(Some(&LiveWorker::Joined)), Change::None);
-        assert_eq!(worker.diff(Some(&LiveWorker::NotTidied)).fields()[0].to_string(), "file with a join token: left behind -> removed");
+        let joined = |untidy| LiveWorker::Joined { endpoint: Some("cu1.bevz.net:6443".into()), kubelet: LiveKubelet::default(), untidy };
+        assert_eq!(worker.diff(Some(&joined(false))), Change::None);
+        let left = joined(true);
+        assert_eq!(worker.diff(Some(&left)).fields()[0].to_string(), "file with a join token: left behind -> removed");
+        let Work::Actions(actions) = worker.work(Some(&left), false) else { panic!("nothing else is asked for that") };
+        let shown: Vec<String> = actions.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["removing /etc/kubernetes/kthw/join.yaml"]);
         assert_eq!(worker.diff(Some(&LiveWorker::Begun)).fields()[0].to_string(), "join: begun -> done");
         assert_eq!(worker.needs()[0].to_string(), "kubeadm.control_plane/ubuntu");
     }

@@ -18,7 +18,7 @@ pub use admin_conf::{AdminConf, NotAdminConf};
 pub use client::{At, Client, FIELD_MANAGER};
 pub use compare::APPLIED;
 pub use document::{BadManifest, Document};
-pub use manifest::Manifest;
+pub use manifest::{Fixed, Manifest};
 pub(crate) use node_ready::look;
 pub use node_ready::{LiveNode, NodeReady};
 pub use place::{NoControlPlane, Place};

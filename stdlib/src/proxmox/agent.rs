@@ -112,6 +112,13 @@ pub async fn wait_for(machine: &Machine, address: Ipv4Addr, silent_for: Duration
     .await
 }
 
+/// The addresses that the agent tells; none when it does not answer or may not say.
+pub async fn addresses(machine: &Machine, client: &Client) -> Vec<Ipv4Addr> {
+    let vmid = machine.vmid.to_string();
+    let call = Call::get(["nodes", &machine.host, "qemu", &vmid, "agent", "network-get-interfaces"]);
+    client.get::<Interfaces>(&call).await.ok().and_then(|interfaces| usable(&interfaces).ok()).unwrap_or_default()
+}
+
 async fn look(machine: &Machine, address: Ipv4Addr, client: &Client) -> Result<Seen> {
     let vmid = machine.vmid.to_string();
     let call = Call::get(["nodes", &machine.host, "qemu", &vmid, "agent", "network-get-interfaces"]);
@@ -157,16 +164,22 @@ fn silence(failure: Failure) -> Result<Silence> {
     }
 }
 
-fn judge(interfaces: &Interfaces, wanted: Ipv4Addr) -> Seen {
+/// The addresses that it tells; its own words when it may not.
+fn usable(interfaces: &Interfaces) -> std::result::Result<Vec<Ipv4Addr>, &str> {
     let interfaces = match &interfaces.result {
         Told::Interfaces(interfaces) => interfaces,
-        Told::Refused { error } => return Seen::NotAllowed(error.desc.clone()),
+        Told::Refused { error } => return Err(&error.desc),
     };
     let all = interfaces.iter().flat_map(|interface| &interface.addresses);
-    let addresses: Vec<Ipv4Addr> = all
-        .filter_map(|address| address.address.parse().ok())
-        .filter(|one: &Ipv4Addr| !one.is_loopback() && !one.is_link_local())
-        .collect();
+    let parsed = all.filter_map(|address| address.address.parse().ok());
+    Ok(parsed.filter(|one: &Ipv4Addr| !one.is_loopback() && !one.is_link_local()).collect())
+}
+
+fn judge(interfaces: &Interfaces, wanted: Ipv4Addr) -> Seen {
+    let addresses = match usable(interfaces) {
+        Ok(addresses) => addresses,
+        Err(said) => return Seen::NotAllowed(said.to_owned()),
+    };
     match addresses.as_slice() {
         [] => Seen::NoAddress,
         found if found.contains(&wanted) => Seen::Ready,

@@ -17,7 +17,7 @@ use kthw_engine::{Clock, Effect, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
@@ -38,6 +38,8 @@ pub struct Client {
     clock: Arc<dyn Clock>,
     lanes: Mutex<HashMap<String, Arc<Semaphore>>>,
     guests: Guests,
+    /// What the next start of a node's machine will change, of those that were looked at.
+    waiting: Mutex<BTreeMap<String, Vec<String>>>,
 }
 
 struct Open {
@@ -57,7 +59,7 @@ impl std::fmt::Debug for Client {
 impl Client {
     /// A client over the network. Its settings are looked for at the first call, so a run that needs no Proxmox never opens its secrets.
     pub fn new(find: impl Fn() -> Result<Settings> + Send + Sync + 'static, clock: Arc<dyn Clock>) -> Self {
-        Self { open: OnceCell::new(), find: Box::new(find), clock, lanes: Mutex::default(), guests: Guests::default() }
+        Self { open: OnceCell::new(), find: Box::new(find), clock, lanes: Mutex::default(), guests: Guests::default(), waiting: Mutex::default() }
     }
 
     /// A client that sends through `http`, whatever `settings` say whom to trust.
@@ -128,6 +130,17 @@ impl Client {
     /// Who this client is: `user@realm!token`, or `user@realm`.
     pub(super) async fn identity(&self) -> std::result::Result<String, Failure> {
         Ok(self.open().await?.session().identity().to_owned())
+    }
+
+    /// Notes what the machine of `node` goes on without until it is restarted.
+    pub(super) fn note_waiting(&self, node: &str, keys: &[String]) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.is_empty() { drop(waiting.remove(node)) } else { drop(waiting.insert(node.to_owned(), keys.to_vec())) }
+    }
+
+    /// What the running machines go on without until they are restarted, by node; of those that were looked at so far.
+    pub fn waiting(&self) -> BTreeMap<String, Vec<String>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What is known of the cluster's guests.

@@ -33,6 +33,9 @@ pub struct Guest {
     /// Its name; missing for a few seconds after it was made.
     #[serde(default)]
     pub name: Option<String>,
+    /// The resource pool that it is in.
+    #[serde(default)]
+    pub pool: Option<String>,
     /// 1 for a template.
     #[serde(default)]
     pub template: Option<u8>,
@@ -145,10 +148,19 @@ pub(super) async fn called(client: &Client, name: &str) -> Result<Vec<u32>, Fail
 /// A machine was made here.
 pub(super) async fn remember(client: &Client, vmid: u32, node: &str, name: &str) {
     if let Some(listed) = &mut *client.guests().listed.lock().await {
-        let guest = Guest { vmid, node: node.to_owned(), kind: "qemu".into(), name: Some(name.to_owned()), template: None, tags: None };
+        let guest = Guest { vmid, node: node.to_owned(), kind: "qemu".into(), name: Some(name.to_owned()), pool: None, template: None, tags: None };
         if Arc::make_mut(&mut listed.guests).insert(vmid, guest).is_none() {
             listed.names.entry(name.to_owned()).or_default().push(vmid);
         }
+    }
+}
+
+/// A machine was put into a pool.
+pub(super) async fn moved_to_pool(client: &Client, vmid: u32, pool: &str) {
+    if let Some(listed) = &mut *client.guests().listed.lock().await
+        && let Some(guest) = Arc::make_mut(&mut listed.guests).get_mut(&vmid)
+    {
+        guest.pool = Some(pool.to_owned());
     }
 }
 

@@ -44,6 +44,10 @@ pub struct Found {
     pub config: Config,
     /// Whether it runs.
     pub running: bool,
+    /// What its next start will change.
+    pub waiting: Vec<String>,
+    /// The resource pool that it is in.
+    pub pool: Option<String>,
 }
 
 impl Found {
@@ -68,11 +72,12 @@ pub async fn find(client: &Client, peers: &Peers, vmid: u32) -> Result<Option<Fo
         if guest.kind != "qemu" {
             return Err(Error::refused(NotAMachine { vmid, name: guest.name.unwrap_or_default(), host: guest.node }));
         }
-        let machine = Machine { vmid, host: guest.node };
+        let (machine, pool) = (Machine { vmid, host: guest.node }, guest.pool);
         let config = until_made(&machine, client, peers);
         if let Some(config) = config.await? {
             let (running, pending) = futures::future::try_join(machine.is_running(client), machine.pending(client)).await?;
-            return Ok(Some(Found { machine, config: config.with(&pending), running }));
+            let config = config.with(&pending);
+            return Ok(Some(Found { machine, config, running, waiting: pending.into_iter().filter_map(Pending::name).collect(), pool }));
         }
         // It is not where it was last seen.
         guests::all(client).await?;
@@ -199,6 +204,17 @@ impl Machine {
             }
         })
         .await
+    }
+
+    /// Puts it into a resource pool; `from` is the one that it is in.
+    ///
+    /// # Errors
+    /// When Proxmox refuses.
+    pub async fn put_in_pool(&self, pool: &str, from: Option<&str>, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        let call = Call::put(["pools", pool]).with("vms", self.vmid).maybe("allow-move", from.map(|_| 1));
+        self.change(&format!("VM {} into pool {pool}", self.vmid), &call, client, peers, permit).await?;
+        guests::moved_to_pool(client, self.vmid, pool).await;
+        Ok(())
     }
 
     /// One change of it, as one effect: sent, sent again while a lock is held, waited for.
@@ -390,6 +406,8 @@ mod tests {
             machine: Machine { vmid: 401, host: "homelab".into() },
             config: [("name", "web"), ("description", description)].into_iter().collect(),
             running: true,
+            waiting: Vec::new(),
+            pool: None,
         };
         let text = |description| NotOurs::new(&found(description), "cu1").to_string();
         assert_eq!(text(""), "VM 401 on homelab is not cu1: it is called `web` and carries no mark of kthw");

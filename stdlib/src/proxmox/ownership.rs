@@ -1,4 +1,5 @@
 //! Whose machine it is: a line in its description that names the workspace, the node and a random number.
+use super::config::Config;
 use std::fmt;
 
 /// The mark `kthw:<workspace>:<name>:<nonce>`. A template's name is `template/<name>`.
@@ -42,9 +43,20 @@ impl fmt::Display for Mark {
     }
 }
 
+/// What a machine's description notes under `name: `, beside the mark: how it was made.
+pub fn noted<'c>(config: &'c Config, name: &str) -> Option<&'c str> {
+    config.get("description")?.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(": "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn notes_are_found_by_name() {
+        let config: Config = [("description", "kthw:u:cu1:00ff\ntemplate: tpl\nnode: homelab\n")].into_iter().collect();
+        assert_eq!((noted(&config, "node"), noted(&config, "template"), noted(&config, "clone")), (Some("homelab"), Some("tpl"), None));
+    }
 
     #[test]
     fn a_mark_is_found_among_notes() {

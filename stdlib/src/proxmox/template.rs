@@ -273,8 +273,9 @@ impl Resource for Template {
         let drive = live.config.drive("scsi0");
         let lies_on = drive.as_ref().map_or("nowhere", |drive| drive.storage.as_str());
         let storage = field("storage", lies_on, storage).map(|field| field.at(Cost::Replacement));
+        let node = field("node", live.machine.host.as_str(), node.as_str()).map(|field| field.at(Cost::Replacement));
         let converted = field("template", if live.config.flag("template", false) { "yes" } else { "no" }, "yes");
-        Change::between([other, storage, converted].into_iter().chain(self.settings(live).into_iter().map(|(.., field)| Some(field))))
+        Change::between([other, node, storage, converted].into_iter().chain(self.settings(live).into_iter().map(|(.., field)| Some(field))))
     }
 
     async fn apply(&self, live: Option<Found>, peers: &Peers, permit: &Permit) -> Result<()> {

@@ -4,10 +4,10 @@ use super::{
     device::{Drive, GIB, Nic},
     machine::Found,
     names::{Bridge, CpuType, PoolId, PveNode, StorageId, Tag},
-    ownership::Mark,
+    ownership::{Mark, noted},
     template::Template,
 };
-use crate::workspace::{CloneMode, Node};
+use crate::workspace::{CloneMode, Node, Role};
 use kthw_engine::{Change, Cost, Field, Id, Peers, Permit, Removable, Resource, Result, field};
 use miette::Diagnostic;
 use serde::Deserialize;
@@ -15,6 +15,7 @@ use std::{fmt, net::Ipv4Addr};
 
 mod build;
 mod keys;
+mod stays;
 
 use keys::Keys;
 
@@ -51,10 +52,10 @@ pub struct VmSpec {
     /// Tags beside `kthw`.
     #[serde(default)]
     pub tags: Vec<Tag>,
-    /// Resource pool that it is put in when it is made; the workspace's when absent.
+    /// Resource pool that it is in; the workspace's when absent. Without any, it stays where it is.
     #[serde(default)]
     pub pool: Option<PoolId>,
-    /// The Proxmox node that it is made on; the node's or the workspace's when absent.
+    /// The Proxmox node that it is made on; the node's or the workspace's when absent. A machine that somebody moved later may stay there.
     #[serde(default)]
     pub node: Option<PveNode>,
     /// How long its guest agent may stay silent after a start before it is used without.
@@ -77,6 +78,7 @@ pub struct Vm {
     node: String,
     fqdn: String,
     domain: String,
+    role: Role,
     vmid: u32,
     host: PveNode,
     template_vmid: Option<u32>,
@@ -97,6 +99,8 @@ pub struct Vm {
 pub struct Live {
     pub(super) found: Found,
     pub(super) keys: Vec<String>,
+    /// What its guest agent says of its addresses; asked only when its configuration has another one than the workspace.
+    pub(super) addresses: Vec<Ipv4Addr>,
 }
 
 /// One key of the configuration that has to change, and how a plan shows it.
@@ -124,6 +128,7 @@ impl Vm {
             node: own.name.to_string(),
             fqdn: workspace.fqdn(own),
             domain: workspace.domain.clone(),
+            role: own.role,
             vmid: spec.vmid.ok_or_else(|| missing("VM id", "write `vmid: …` beside its name in workspace.yaml"))?,
             host: host.ok_or_else(|| missing("Proxmox node", "write `proxmox.node` in workspace.yaml, or pass `node`"))?,
             template_vmid: template.map(|template| template.vmid),
@@ -150,7 +155,11 @@ impl Vm {
 
     /// The description of a machine that is made now: its mark, and what it is made from.
     fn description(&self, mark: &Mark) -> String {
-        format!("{mark}\ntemplate: {}\n", self.spec.template)
+        format!("{mark}\ntemplate: {}\nclone: {}\nnode: {}\n", self.spec.template, self.clone_mode(), self.host)
+    }
+
+    fn clone_mode(&self) -> &'static str {
+        if self.spec.clone == CloneMode::Linked { "linked" } else { "full" }
     }
 
     /// What differs and can be set on the machine as it is. `running` tells what takes a reboot to take effect.
@@ -172,6 +181,8 @@ impl Vm {
         [
             set("name", Cost::Nothing, self.fqdn.clone(), field("name", text("name"), self.fqdn.clone())),
             set("cores", later, spec.cores.to_string(), field("cores", config.number("cores", 1), spec.cores.into())),
+            // `cores` of the workspace is what the machine has; Proxmox multiplies by sockets.
+            set("sockets", later, "1".into(), field("sockets", config.number("sockets", 1), 1)),
             set("memory", later, spec.memory_mib.to_string(), field("memory_mib", config.number("memory", 512), spec.memory_mib.into())),
             set("cpu", later, format!("{}{cpu_flags}", spec.cpu_type), field("cpu_type", config.cpu_type(), &spec.cpu_type)),
             set("net0", Cost::Nothing, nic_wanted.to_string(), field("network", Plugged(&nic), Plugged(&nic_wanted))),
@@ -198,27 +209,22 @@ impl Vm {
     }
 
     /// The disk: it grows in place, everything else about it needs another machine.
-    fn disk_fields(&self, drive: Option<&Drive>) -> [Option<Field>; 3] {
+    fn disk_fields(&self, drive: Option<&Drive>) -> [Option<Field>; 2] {
         let replace = |field: Option<Field>| field.map(|field| field.at(Cost::Replacement));
         let Some(drive) = drive else {
-            return [replace(field("disk", "none", "a boot disk")), None, None];
+            return [replace(field("disk", "none", "a boot disk")), None];
         };
         let gib = u64::from(self.spec.disk_gib);
         let size = drive.size_bytes.filter(|bytes| *bytes != gib * GIB).and_then(|bytes| {
             let size = field("disk_gib", Gib(bytes), Gib(gib * GIB));
             if bytes > gib * GIB { replace(size) } else { size }
         });
-        let wanted = if self.spec.clone == CloneMode::Linked { "linked" } else { "full" };
-        // Only a disk that names its base tells how it was cloned: LVM-thin gives linked clones a name like any other
-        // (the note at the top of upstream's PVE/Storage/LvmThinPlugin.pm).
-        let mode = if drive.is_linked() { "linked" } else { wanted };
-        [replace(field("storage", drive.storage.as_str(), self.spec.storage.as_str())), replace(field("clone", mode, wanted)), size]
+        [replace(field("storage", drive.storage.as_str(), self.spec.storage.as_str())), size]
     }
 
     /// The template that it says to be made from; whose image that had does not matter any more.
     fn origin_field(&self, config: &Config) -> Option<Field> {
-        let origin = config.get("description").unwrap_or_default().lines().find_map(|line| line.trim().strip_prefix("template: "))?;
-        field("template", origin, &self.spec.template).map(|field| field.at(Cost::Replacement))
+        field("template", noted(config, "template")?, &self.spec.template).map(|field| field.at(Cost::Replacement))
     }
 
     fn create_fields(&self) -> Vec<Field> {
@@ -228,7 +234,7 @@ impl Vm {
             Field::new("vmid", self.vmid),
             Field::new("node", &self.host),
             Field::new("template", &spec.template),
-            Field::new("clone", if spec.clone == CloneMode::Linked { "linked" } else { "full" }),
+            Field::new("clone", self.clone_mode()),
             Field::new("storage", &spec.storage),
             Field::new("cores", spec.cores),
             Field::new("memory_mib", spec.memory_mib),
@@ -263,17 +269,22 @@ impl Resource for Vm {
     }
 
     fn diff(&self, live: Option<&Live>) -> Change {
-        let Some(Live { found, keys }) = live else { return Change::Create(self.create_fields()) };
+        let Some(live) = live else { return Change::Create(self.create_fields()) };
+        let Live { found, keys, .. } = live;
         let status = field("status", if found.running { "running" } else { "stopped" }, "running");
         let drive = found.config.boot_disk().map(|(_, drive)| drive);
         let settings = self.settings(&found.config, found.running, keys).into_iter().map(|setting| Some(setting.field));
         let vmid = field("vmid", found.machine.vmid, self.vmid).map(|field| field.at(Cost::Replacement));
-        Change::between([status, vmid, self.origin_field(&found.config)].into_iter().chain(self.disk_fields(drive.as_ref())).chain(settings))
+        let pool = self.pool.as_ref().and_then(|pool| field("pool", found.pool.as_deref().unwrap_or("none"), pool));
+        let own = [status, vmid, self.origin_field(&found.config), self.clone_field(found), pool];
+        self.with_refusals(live, Change::between(own.into_iter().chain(self.disk_fields(drive.as_ref())).chain(settings)))
     }
 
     fn hides_dependents(&self, change: &Change) -> bool {
-        // A machine that has to be started cannot be looked into before.
-        matches!(change, Change::Create(_)) || change.fields().iter().any(|field| field.name == "status")
+        // A machine that has to be started cannot be looked into before, and at another address there is another one or none.
+        let refused_at = |name| matches!(change, Change::Refused(_)) && change.fields().iter().any(|field| field.name == name);
+        refused_at("address")
+            || matches!(change, Change::Create(_)) || change.fields().iter().any(|field| field.name == "status")
     }
 
     async fn apply(&self, live: Option<Live>, peers: &Peers, permit: &Permit) -> Result<()> {

@@ -29,6 +29,7 @@ mod directory;
 mod error;
 mod file;
 mod identity;
+mod in_use;
 mod key_pair;
 mod kernel_module;
 mod known_hosts;
@@ -53,13 +54,15 @@ pub(crate) mod testing;
 pub use apt::{APT_INSTALL, APT_UPDATE};
 pub use error::SshError;
 pub(crate) use file::kind_field;
+pub use in_use::InUse;
 pub use key_pair::{KeyLogin, private_key, public_half};
 pub use kernel_module::MODULES_QUERY;
+pub use node::{LOCK_HOLDERS, restart_reasons};
 pub use known_hosts::{FirstUse, KnownHosts, KnownHostsError, Verdict};
-pub use node::LOCK_HOLDERS;
 pub use nodes::SshNodes;
 pub use package::DPKG_FORMAT;
 pub use service::PROPERTIES as SERVICE_PROPERTIES;
+pub(crate) use service::started_s;
 
 use rhai::{Module, plugin::*};
 

@@ -3,7 +3,7 @@ use super::declare::{NeedsOnly, PackageManager, declare, path_at, run_at};
 use crate::workspace::Node;
 use kthw_engine::{
     Change, Error, Field, Id, Intent, Limit, NodeResource, Peers, Permit, Poll, Result, Rhai, Work, field,
-    node::{Action, Content, Finding, HostKey, KeyTrust, Probe},
+    node::{Action, Content, Finding, HostKey, KeyTrust, PathKind, Probe},
     wait,
 };
 use miette::Diagnostic;
@@ -23,6 +23,10 @@ done </proc/locks
 done"#;
 
 const RESULT: &str = "/run/cloud-init/result.json";
+/// Where Debian's and Ubuntu's packages ask for a restart; it is gone after one.
+const RESTART_ASKED: &str = "/run/reboot-required";
+/// Where Debian and Ubuntu point at the newest kernel that is installed.
+const KERNEL_LINKS: [&str; 2] = ["/boot/vmlinuz", "/vmlinuz"];
 const REACHABLE: Limit = Limit::minutes(10);
 const FIRST_START: Limit = Limit::minutes(20);
 const LOCK: Limit = Limit::minutes(15);
@@ -196,17 +200,21 @@ impl NodeResource for OpenNode {
 
     fn query(&self) -> Vec<Probe> {
         vec![
-            Probe::run(["hostname"]),
+            // The host name and the running kernel.
+            Probe::run(["uname", "-nr"]),
             Probe::path("/run/cloud-init"),
             Probe::path("/run/cloud-init/disabled"),
             // It is a link to a file that outlives a restart, so only the link tells of this start.
             Probe::run(["cat", RESULT]),
+            Probe::path(RESTART_ASKED),
+            Probe::path(KERNEL_LINKS[0]),
+            Probe::path(KERNEL_LINKS[1]),
             Probe::HostKey,
         ]
     }
 
     fn live(&self, findings: &[Finding]) -> Result<Option<Live>> {
-        let hostname = run_at(findings, 0)?.stdout.trim().to_owned();
+        let hostname = run_at(findings, 0)?.stdout.split_whitespace().next().unwrap_or_default().to_owned();
         let result = run_at(findings, 3)?;
         let first_start = match (path_at(findings, 1), path_at(findings, 2)) {
             (None, _) | (_, Some(_)) => FirstStart::Over,
@@ -262,6 +270,24 @@ impl NodeResource for OpenNode {
     }
 }
 
+/// Why a node needs a restart, from the answers to [`OpenNode`]'s query.
+pub fn restart_reasons(findings: &[Finding]) -> Vec<String> {
+    let running = run_at(findings, 0).ok().and_then(|said| said.stdout.split_whitespace().nth(1)).unwrap_or_default();
+    let installed = [5, 6].iter().find_map(|position| match &path_at(findings, *position)?.kind {
+        PathKind::Symlink { target } => target.rsplit('/').next()?.strip_prefix("vmlinuz-"),
+        _ => None,
+    });
+    let asked = path_at(findings, 4).map(|_| format!("{RESTART_ASKED} is there"));
+    let kernel = installed.filter(|installed| !running.is_empty() && is_newer(installed, running));
+    asked.into_iter().chain(kernel.map(|kernel| format!("kernel {kernel} is installed, {running} runs"))).collect()
+}
+
+/// Whether a kernel's release is the newer one: its numbers count, one after the other.
+fn is_newer(one: &str, other: &str) -> bool {
+    let numbers = |text: &str| -> Vec<u64> { text.split(|sign: char| !sign.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect() };
+    numbers(one) > numbers(other)
+}
+
 fn code(error: &Error) -> String {
     error.diagnostic().code().map(|code| code.to_string()).unwrap_or_default()
 }
@@ -312,7 +338,7 @@ struct HostnameRefused {
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{node} does not tell its host name")]
-#[diagnostic(code(kthw::ssh::no_hostname), help("the program `hostname` must be there; on Debian it is in the package `hostname`"))]
+#[diagnostic(code(kthw::ssh::no_hostname), help("the program `uname` must be there; it is in the package `coreutils`"))]
 struct NoHostname {
     node: String,
 }
@@ -322,6 +348,7 @@ mod tests {
     use super::*;
     use crate::ssh::testing::{a_file, check, failed, printed};
     use expect_test::expect;
+    use kthw_engine::node::PathState;
 
     const NONE: Finding = Finding::Path(None);
 
@@ -353,6 +380,20 @@ mod tests {
             false,
             &expect!["~ ssh.node/cu1\n    cloud-init: failed: ('scripts_user', RuntimeError('1 failed')) -> finished\n  > just in time\n"],
         );
+    }
+
+    #[test]
+    fn a_restart_is_needed_when_the_system_asks_or_a_newer_kernel_waits() {
+        let link = |target: &str| Finding::Path(Some(PathState { kind: PathKind::Symlink { target: target.into() }, ..a_file("", true) }));
+        let reasons = |asked: Finding, boot: Finding, root: Finding| {
+            restart_reasons(&[printed("cu1 6.8.0-9-generic\n"), NONE, NONE, failed(1), asked, boot, root]).join("; ")
+        };
+        assert_eq!(reasons(NONE, NONE, NONE), "");
+        assert_eq!(reasons(NONE, link("vmlinuz-6.8.0-9-generic"), NONE), "");
+        assert_eq!(reasons(NONE, link("vmlinuz-6.5.0-90-generic"), NONE), "");
+        assert_eq!(reasons(NONE, NONE, link("boot/vmlinuz-6.8.0-10-generic")), "kernel 6.8.0-10-generic is installed, 6.8.0-9-generic runs");
+        assert_eq!(reasons(some(""), NONE, NONE), "/run/reboot-required is there");
+        assert_eq!(restart_reasons(&[]), Vec::<String>::new());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 use super::{
     apt::APT_INSTALL,
     declare::{PackageManager, checked_name, checked_path, declare, path_at, run_at},
+    in_use::back_to,
 };
 use crate::workspace::Node;
 use kthw_engine::{
@@ -111,12 +112,7 @@ impl NodeResource for Package {
     fn live(&self, findings: &[Finding]) -> Result<Option<Live>> {
         let listed = &run_at(findings, 0)?.stdout;
         let fixed = path_at(findings, 1).is_some();
-        Ok(listed.lines().find_map(|line| {
-            // The state is two letters and a third or a space: wanted, is, error.
-            let (state, version) = line.strip_prefix(&self.name)?.strip_prefix(' ')?.split_at_checked(3)?;
-            let installed = state.as_bytes().get(1) == Some(&b'i');
-            installed.then(|| Live { version: version.trim().to_owned(), held: state.starts_with('h'), fixed })
-        }))
+        Ok(installed(listed, &self.name).map(|(held, version)| Live { version, held, fixed }))
     }
 
     fn diff(&self, live: Option<&Live>) -> Change {
@@ -128,7 +124,7 @@ impl NodeResource for Package {
         if let (true, Some(version)) = (live.fixed, &version) {
             return Change::Refused(Refusal {
                 why: format!("{} is in use on {} in version {}, and its version is not changed under it", self.name, self.node, live.version),
-                next: format!("set the version back to {}; what uses it has to be upgraded by a recipe that knows how", live.version),
+                next: back_to(&live.version),
                 fields: vec![version.clone()],
             });
         }
@@ -149,6 +145,16 @@ impl NodeResource for Package {
         }
         Work::Actions(actions)
     }
+}
+
+/// Whether a package is held, and its version, in a list of [`DPKG_FORMAT`]; `None` for one that is not installed.
+pub(super) fn installed(listed: &str, name: &str) -> Option<(bool, String)> {
+    listed.lines().find_map(|line| {
+        // The state is two letters and a third or a space: wanted, is, error.
+        let (state, version) = line.strip_prefix(name)?.strip_prefix(' ')?.split_at_checked(3)?;
+        let installed = state.as_bytes().get(1) == Some(&b'i');
+        installed.then(|| (state.starts_with('h'), version.trim().to_owned()))
+    })
 }
 
 #[cfg(test)]

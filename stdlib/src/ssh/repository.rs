@@ -2,6 +2,7 @@
 use super::{
     apt::APT_UPDATE,
     declare::{PackageManager, checked_name, declare, path_at},
+    in_use::InUse,
 };
 use crate::workspace::Node;
 use kthw_engine::{
@@ -25,6 +26,7 @@ pub struct Spec {
     suite: Option<String>,
     #[serde(default)]
     components: Vec<String>,
+    fixed_by: Option<InUse>,
 }
 
 #[export_module]
@@ -35,6 +37,8 @@ pub mod api {
     ///
     /// Options: `url`; the key that signs it, either as text (`key`, ASCII-armored) or by address and digest (`key_url`, `key_sha256`);
     /// `suite` and `components` for a repository that has them. Without a `suite` the repository is flat and its `url` ends in `/`.
+    /// `fixed_by` (`package`, `version`, `once`): once that file is there, a repository that belongs to another version of the package than
+    /// the installed one is refused, because what uses the package has to be upgraded by other means.
     ///
     /// ```rhai
     /// for node in cluster.members {
@@ -74,10 +78,12 @@ pub struct Live {
     sources_match: bool,
     key_matches: bool,
     fetched: bool,
+    /// The version of the package that it belongs to, when another one is in use.
+    in_use: Option<String>,
 }
 
 impl Repository {
-    fn new(node: &Node, name: &str, spec: Spec) -> std::result::Result<Self, BadOption> {
+    fn new(node: &Node, name: &str, mut spec: Spec) -> std::result::Result<Self, BadOption> {
         const FUNCTION: &str = "ssh::repository";
         let wrong = |message: String| Err(BadOption::new(FUNCTION, message));
         PackageManager::of(node).supported(FUNCTION)?;
@@ -109,6 +115,7 @@ impl Repository {
             (None, Some(_), None) => return wrong("`key_url` needs `key_sha256`: a key that anybody could swap protects nothing".into()),
             _ => return wrong("give the signing key either as `key` or as `key_url` and `key_sha256`".into()),
         };
+        spec.fixed_by = spec.fixed_by.map(|fixed| fixed.checked(FUNCTION)).transpose()?;
         Ok(Self { node: node.name().to_owned(), name, spec, key })
     }
 
@@ -161,11 +168,13 @@ impl NodeResource for Repository {
 
     fn query(&self) -> Vec<Probe> {
         let expecting = |path: String, sha256: String| Probe::Path { path, expect: Some(sha256) };
-        vec![
+        let mut probes = vec![
             expecting(self.sources_file(), Content::plain(self.sources()).sha256()),
             expecting(self.key_file(), self.key_sha256()),
             expecting(self.note_file(), Content::plain(self.note()).sha256()),
-        ]
+        ];
+        probes.extend(self.spec.fixed_by.iter().flat_map(InUse::query));
+        probes
     }
 
     fn live(&self, findings: &[Finding]) -> Result<Option<Live>> {
@@ -176,7 +185,11 @@ impl NodeResource for Repository {
             return Ok(None);
         }
         let text = sources.and_then(|file| file.content.as_deref()).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        Ok(Some(Live { sources: text, sources_match: matches(0), key_matches: matches(1), fetched: matches(2) }))
+        let in_use = match &self.spec.fixed_by {
+            Some(fixed) => fixed.other_version(findings.get(3..).unwrap_or_default())?,
+            None => None,
+        };
+        Ok(Some(Live { sources: text, sources_match: matches(0), key_matches: matches(1), fetched: matches(2), in_use }))
     }
 
     fn diff(&self, live: Option<&Live>) -> Change {
@@ -190,7 +203,14 @@ impl NodeResource for Repository {
             cost: Cost::Nothing,
         });
         let key = (!live.key_matches).then(|| Field::new("key", format!("sha256 {}", self.key_sha256())));
-        Change::between([sources, key, field("index", if live.fetched { "fetched" } else { "not fetched" }, "fetched")])
+        let index = field("index", if live.fetched { "fetched" } else { "not fetched" }, "fetched");
+        let fields = [sources, key, index];
+        match (&self.spec.fixed_by, &live.in_use, &fields) {
+            (Some(fixed), Some(version), [Some(_), ..]) => {
+                Change::Refused(fixed.refusal(&self.node, version, "its repository", fields.into_iter().flatten().collect()))
+            }
+            _ => Change::between(fields),
+        }
     }
 
     fn work(&self, live: Option<&Live>, _: bool) -> Work {
@@ -239,7 +259,7 @@ impl NodeResource for Repository {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ssh::testing::{a_file, check, check_diff, node};
+    use crate::ssh::testing::{a_file, check, check_diff, node, printed};
     use expect_test::expect;
 
     fn spec() -> Spec {
@@ -250,6 +270,7 @@ mod tests {
             key_sha256: None,
             suite: None,
             components: vec![],
+            fixed_by: None,
         }
     }
 
@@ -285,6 +306,26 @@ mod tests {
             repository.live(&unfetched).unwrap(),
             &expect!["~ ssh.repository/cu1/k8s\n    index: not fetched -> fetched\n"],
         );
+    }
+
+    #[test]
+    fn under_another_version_in_use_it_stays() {
+        let fixed_by = InUse { package: "kubelet".into(), version: "1.32.3-1.1".into(), once: "/etc/kubernetes/kubelet.conf".into() };
+        let repository = Repository::new(&node(), "k8s", Spec { fixed_by: Some(fixed_by), ..spec() }).unwrap();
+        let change = |sources: &str, version: &str, used: bool| {
+            let mut findings = there(&repository).to_vec();
+            findings[0] = Finding::Path(Some(a_file(sources, sources == repository.sources())));
+            findings.extend([printed(&format!("kubelet hi  {version}\n")), Finding::Path(used.then(|| a_file("", true)))]);
+            repository.diff(repository.live(&findings).unwrap().as_ref())
+        };
+        let old = repository.sources().replace("deb/", "old/");
+        let Change::Refused(refusal) = change(&old, "1.31.9-1.1", true) else { panic!("refused") };
+        assert_eq!(refusal.why, "kubelet is in use on cu1 in version 1.31.9-1.1, and its repository is not changed under it");
+        assert_eq!(refusal.next, "set the version back to 1.31.9-1.1; what uses it has to be upgraded by a recipe that knows how");
+        // Of the version in use, or before anything uses it, it may move.
+        assert_eq!(change(&old, "1.32.3-1.1", true).word(), "update");
+        assert_eq!(change(&old, "1.31.9-1.1", false).word(), "update");
+        assert_eq!(change(&repository.sources(), "1.31.9-1.1", true), Change::None);
     }
 
     #[test]

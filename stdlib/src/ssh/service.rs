@@ -148,7 +148,7 @@ impl NodeResource for Service {
         if !matches!(property("LoadState").as_str(), "loaded" | "masked") {
             return Ok(None);
         }
-        let started_s = seconds(&property("ExecMainStartTimestamp"));
+        let started_s = started_s(shown);
         let files = self.files();
         let newer = files.into_iter().enumerate().find(|(position, _)| {
             let changed_s = path_at(findings, position + 1).map(|file| file.modified_s);
@@ -212,6 +212,11 @@ impl NodeResource for Service {
         }
         Work::Actions(actions)
     }
+}
+
+/// When a service was last started, in seconds since 1970, from what `systemctl show` prints in UTC.
+pub fn started_s(shown: &str) -> Option<i64> {
+    seconds(shown.lines().find_map(|line| line.strip_prefix("ExecMainStartTimestamp="))?)
 }
 
 /// Seconds since 1970 of a time such as `Sat 2026-11-21 10:14:42 UTC`; `None` for a service that never started.

@@ -46,6 +46,21 @@ pub(super) fn content(host: &Host, path: &str) -> Option<Vec<u8>> {
     Some(text.into_bytes())
 }
 
+/// Runs grep with a text that is no pattern, on one file, as far as `-m1` for the first line goes.
+pub(crate) fn grep(host: &mut Host, arguments: &[&str]) -> Output {
+    let ["-m1", text, path] = arguments else {
+        host.state.cannot_play(format!("{} $ grep {}", host.name, arguments.join(" ")));
+        return failed(2, "grep: the lab does not play this");
+    };
+    match content(host, path) {
+        None => failed(2, format!("grep: {path}: No such file or directory")),
+        Some(content) => match String::from_utf8_lossy(&content).lines().find(|line| line.contains(text)) {
+            Some(line) => printed(format!("{line}\n")),
+            None => failed(1, ""),
+        },
+    }
+}
+
 /// Runs test with one file operator.
 pub(crate) fn test(host: &mut Host, arguments: &[&str]) -> Output {
     let (negated, words) = match arguments {

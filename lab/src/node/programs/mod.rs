@@ -37,6 +37,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("false", system::fails),
     ("fuser", system::nobody),
     ("getent", system::getent),
+    ("grep", files::grep),
     ("hostname", system::hostname),
     ("hostnamectl", system::hostnamectl),
     ("id", system::id),

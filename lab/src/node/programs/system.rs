@@ -63,8 +63,9 @@ pub(crate) fn hostnamectl(host: &mut Host, arguments: &[&str]) -> Output {
 }
 
 /// Runs uname.
-pub(crate) fn uname(_: &mut Host, arguments: &[&str]) -> Output {
+pub(crate) fn uname(host: &mut Host, arguments: &[&str]) -> Output {
     match arguments {
+        ["-nr"] => printed(format!("{} {KERNEL}\n", host.machine.hostname)),
         ["-r"] => printed(format!("{KERNEL}\n")),
         ["-m"] => printed("x86_64\n"),
         _ => printed("Linux\n"),

@@ -15,6 +15,8 @@ const KEY: &str = "/etc/kubernetes/pki/apiserver.key";
 const BESIDE: &str = "/etc/kubernetes/kthw/renewal";
 const NEW_CERTIFICATE: &str = "/etc/kubernetes/kthw/renewal/apiserver.crt";
 const NEW_KEY: &str = "/etc/kubernetes/kthw/renewal/apiserver.key";
+/// The field of its names.
+pub const NAMES: &str = "certificate names";
 /// A certificate that ends within thirty days, by the node's own clock, is made anew.
 const SOON_S: &str = "2592000";
 
@@ -82,8 +84,14 @@ impl LiveCertificate {
         };
         fields.extend(self.ends_soon.as_ref().map(|ends| field("certificate", format!("valid until {ends}"), "renewed")));
         let missing = wanted.iter().filter(|name| !names.contains(*name));
-        fields.extend(missing.map(|name| field("certificate names", "absent".into(), name)));
+        fields.extend(missing.map(|name| field(NAMES, "absent".into(), name)));
         fields
+    }
+
+    /// The names in it that neither the workspace nor kubeadm itself asks for.
+    pub fn more(&self, wanted: &[String], of_kubeadm: &[String]) -> Vec<Field> {
+        let names = self.names.iter().flatten().filter(|name| !wanted.contains(name) && !of_kubeadm.contains(name));
+        names.map(|name| Field { live: Some(name.clone()), ..Field::new(NAMES, "absent") }).collect()
     }
 }
 

@@ -56,6 +56,15 @@ impl ControlPlane {
         actions
     }
 
+    /// Puts the kubelet's configuration into the cluster again.
+    pub(super) fn upload_kubelet_configuration(&self) -> Vec<Action> {
+        let skipped = &self.workspace.kubeadm.skip_phases;
+        let Some(phase) = late::wanted(skipped).find(|phase| phase.name == "upload-config/kubelet") else { return Vec::new() };
+        let mut actions = self.write_configuration();
+        actions.push(Action::run(phase.command(&self.file())));
+        actions
+    }
+
     /// Runs those phases of `kubeadm init` again that an earlier one did not come to, or whose work was lost.
     pub(super) async fn finish(&self, live: &LiveControlPlane, peers: &Peers, permit: &Permit) -> Result<()> {
         let phases: Vec<&LatePhase> = match live.begun {

@@ -32,7 +32,7 @@ fn live(changes: &[(&str, &str)]) -> Found {
         ("cpu", "x86-64-v2-AES"),
     ];
     let config: Config = usual.into_iter().chain(changes.iter().copied()).collect();
-    Found { machine: Machine { vmid: 9420, host: "homelab".into() }, config, running: false }
+    Found { machine: Machine { vmid: 9420, host: "homelab".into() }, config, running: false, waiting: Vec::new(), pool: None }
 }
 
 fn check(template: &Template, live: Option<&Found>, expected: Expect) {

@@ -34,8 +34,18 @@ impl Vm {
                 (None, Err(error)) => return Err(error),
             },
         };
-        self.learn_unknown(&found, client, peers).await?;
-        Ok(Some(Live { found, keys: self.keys.read(peers.get::<Secrets>()?).await? }))
+        self.tell_move(&found);
+        client.note_waiting(&self.node, if found.running { &found.waiting } else { &[] });
+        // At another address there is another machine or none.
+        let addresses = match self.other_address(&found.config) {
+            Some(_) if found.running => agent::addresses(&found.machine, client).await,
+            Some(_) => Vec::new(),
+            None => {
+                self.learn_unknown(&found, client, peers).await?;
+                Vec::new()
+            }
+        };
+        Ok(Some(Live { found, keys: self.keys.read(peers.get::<Secrets>()?).await?, addresses }))
     }
 
     /// Removes the machine, and forgets its host keys when it was seen to be gone.
@@ -75,7 +85,7 @@ impl Vm {
         if keys.is_empty() && live.is_none() {
             return Err(Error::usage(NoPublicKey { node: self.node.clone() }));
         }
-        let Found { machine, running, .. } = match live {
+        let Found { machine, running, pool, .. } = match live {
             Some(live) => live.found,
             None => {
                 let found = self.clone_template(client, peers, permit).await?;
@@ -87,6 +97,9 @@ impl Vm {
         let values = |config: &_| self.settings(config, running, &keys).into_iter().map(|setting| (setting.key, setting.value)).collect();
         machine.configure(client, peers, permit, values).await?;
         self.grow(&machine, client, peers, permit).await?;
+        if let Some(wanted) = self.pool.as_deref().filter(|wanted| pool.as_deref() != Some(wanted)) {
+            machine.put_in_pool(wanted, pool.as_deref(), client, peers, permit).await?;
+        }
         if running {
             let waiting: Vec<String> = machine.pending(client).await?.into_iter().filter_map(Pending::name).collect();
             if !waiting.is_empty() {
@@ -215,6 +228,9 @@ impl Vm {
         };
         permit.effect(intent, work).await?;
         guests::remember(client, self.vmid, &self.host, &self.fqdn).await;
+        if let Some(pool) = &self.pool {
+            guests::moved_to_pool(client, self.vmid, pool).await;
+        }
         match self.find_ours(client, peers).await? {
             Some(found) if found.config.mark().as_ref() == Some(&mark) => Ok(found),
             Some(_) => Err(Error::settle(MadeMeanwhile { node: self.node.to_string(), vmid: self.vmid })),
@@ -338,11 +354,15 @@ mod tests {
         expect![[r#"
             POST /nodes/homelab/qemu/9420/clone newid=401 name=cu1.bevz.net description=kthw:ubuntu:cu1:00ff
             template: tpl
+            clone: full
+            node: homelab
              full=1 storage=local-lvm"#]]
         .assert_eq(&shown(&a_vm("{}"), "homelab"));
         expect![[r#"
             POST /nodes/pve2/qemu/9420/clone newid=401 name=cu1.bevz.net description=kthw:ubuntu:cu1:00ff
             template: tpl
+            clone: linked
+            node: homelab
              full=0 pool=K8S target=homelab"#]]
         .assert_eq(&shown(&a_vm(r#"{"clone": "linked", "pool": "K8S"}"#), "pve2"));
     }

@@ -2,6 +2,7 @@
 use super::{
     certificates::{self, PKI, pem},
     config::Documents,
+    kubelet::{self, write_kubelet},
     numbers, phases,
     preflight::{Deed, cgroups_agree, check},
     start_kubelet, version,
@@ -138,7 +139,7 @@ pub(super) fn resolve(host: &Host, name: &str) -> Option<String> {
 /// Why the control plane would not come up.
 fn comes_up(host: &Host, documents: &Documents, endpoint: &str) -> Result<(), String> {
     let late = "error execution phase wait-control-plane: could not initialize a Kubernetes cluster\n";
-    if !cgroups_agree(host, documents) {
+    if !cgroups_agree(host, &documents.text("KubeletConfiguration", "/cgroupDriver")) {
         return Err(format!(
             "{late}[kubelet-check] The kubelet is not healthy after 4m0.000s: the kubelet and the container runtime disagree about the cgroup driver\n"
         ));
@@ -194,30 +195,29 @@ fn write_credentials(host: &mut Host, documents: &Documents, name: &str, endpoin
     ] {
         files.put(&format!("/etc/kubernetes/{file}.conf"), &kubeconfig(endpoint, user, &ca), 0o600, now_s);
     }
-    let version = documents.text("ClusterConfiguration", "/kubernetesVersion");
-    for component in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
-        let text = crate::kubernetes::static_pod(component, version.trim_start_matches('v'));
-        files.put(&format!("/etc/kubernetes/manifests/{component}.yaml"), &text, 0o600, now_s);
-    }
     files.make_directory("/var/lib/etcd/member", 0o700, now_s);
-    write_kubelet(host, documents);
+    write_static_pods(host, documents);
+    write_kubelet(host, documents, "InitConfiguration", &kubelet::configuration(documents));
 }
 
-/// The kubelet's own configuration.
-pub(super) fn write_kubelet(host: &mut Host, documents: &Documents) {
+fn write_static_pods(host: &mut Host, documents: &Documents) {
+    let of_cluster = |pointer: &str| documents.text("ClusterConfiguration", pointer);
+    let or = |text: String, default: &str| if text.is_empty() { default.to_owned() } else { text };
+    let (version, registry) = (of_cluster("/kubernetesVersion"), or(of_cluster("/imageRepository"), "registry.k8s.io"));
+    let services = ("service-cluster-ip-range", or(of_cluster("/networking/serviceSubnet"), "10.96.0.0/12"));
+    let address = or(documents.text("InitConfiguration", "/localAPIEndpoint/advertiseAddress"), host.machine.ip());
+    let pods = ("cluster-cidr", of_cluster("/networking/podSubnet"));
+    let name = ("cluster-name", or(of_cluster("/clusterName"), "kubernetes"));
     let now_s = host.state.unix_s();
-    let driver = documents.text("KubeletConfiguration", "/cgroupDriver");
-    let driver = if driver.is_empty() { "systemd" } else { &driver };
-    let text = format!(
-        "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\ncgroupDriver: {driver}\nclusterDNS:\n- 10.96.0.10\n"
-    );
-    host.machine.files.put("/var/lib/kubelet/config.yaml", &text, 0o644, now_s);
-    host.machine.files.put(
-        "/var/lib/kubelet/kubeadm-flags.env",
-        "KUBELET_KUBEADM_ARGS=\"--container-runtime-endpoint=unix:///run/containerd/containerd.sock\"\n",
-        0o644,
-        now_s,
-    );
+    for (component, flags) in [
+        ("etcd", vec![]),
+        ("kube-apiserver", vec![("advertise-address", address), services.clone()]),
+        ("kube-controller-manager", vec![pods, name, services]),
+        ("kube-scheduler", vec![]),
+    ] {
+        let text = crate::kubernetes::static_pod(component, &format!("{registry}/{component}:{version}"), &flags);
+        host.machine.files.put(&format!("/etc/kubernetes/manifests/{component}.yaml"), &text, 0o600, now_s);
+    }
 }
 
 pub(super) fn kubeconfig(endpoint: &str, user: &str, ca: &str) -> String {

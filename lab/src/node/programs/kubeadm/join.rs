@@ -1,6 +1,7 @@
 //! `kubeadm join`: a token and the digest of the CA are checked, then the machine is a node.
 use super::{
-    init::{kubeconfig, node_name, read, resolve, write_kubelet},
+    init::{kubeconfig, node_name, read, resolve},
+    kubelet::{downloaded, write_kubelet},
     preflight::{Deed, cgroups_agree, check},
     start_kubelet,
 };
@@ -72,7 +73,9 @@ pub(super) fn join(host: &mut Host, arguments: &[&str]) -> Output {
             "error execution phase preflight: couldn't validate the identity of the API Server: cluster CA found in cluster-info ConfigMap is invalid: none of the public keys are pinned",
         );
     }
-    if !cgroups_agree(host, &documents) {
+    let configuration = downloaded(&host.state.clusters[number]);
+    let driver = configuration.lines().find_map(|line| line.strip_prefix("cgroupDriver: ")).unwrap_or_default();
+    if !cgroups_agree(host, driver) {
         host.took_ms += 240_000;
         return failed(
             1,
@@ -90,15 +93,17 @@ pub(super) fn join(host: &mut Host, arguments: &[&str]) -> Output {
         );
     }
     let (now_s, ca, version) = (host.state.unix_s(), ca_of(host.state, number), host.state.clusters[number].version.clone());
+    let flags = [("advertise-address", host.machine.ip().to_owned())];
+    let api_server = kubernetes::static_pod("kube-apiserver", &format!("registry.k8s.io/kube-apiserver:v{version}"), &flags);
     let files = &mut host.machine.files;
     files.put("/etc/kubernetes/pki/ca.crt", &ca, 0o644, now_s);
     files.put("/etc/kubernetes/kubelet.conf", &kubeconfig(&endpoint, &format!("system:node:{name}"), &ca), 0o600, now_s);
     if control_plane {
         files.put("/etc/kubernetes/admin.conf", &kubeconfig(&endpoint, "kubernetes-admin", &ca), 0o600, now_s);
-        files.put("/etc/kubernetes/manifests/kube-apiserver.yaml", &kubernetes::static_pod("kube-apiserver", &version), 0o600, now_s);
+        files.put("/etc/kubernetes/manifests/kube-apiserver.yaml", &api_server, 0o600, now_s);
         files.make_directory("/var/lib/etcd/member", 0o700, now_s);
     }
-    write_kubelet(host, &documents);
+    write_kubelet(host, &documents, "JoinConfiguration", &configuration);
     start_kubelet(host);
     host.took_ms += 10_000;
     let joined_ms = host.state.now_ms + host.took_ms;

@@ -3,6 +3,7 @@ mod certificates;
 mod config;
 mod init;
 mod join;
+mod kubelet;
 mod phases;
 mod preflight;
 mod tokens;

@@ -2,6 +2,7 @@
 use super::{
     config::Documents,
     init::{node_name, read},
+    kubelet,
     tokens::{cluster, no_answer},
 };
 use crate::node::host::{Host, failed, killed, printed};
@@ -60,7 +61,7 @@ pub(super) fn make(host: &mut Host, number: usize, documents: &Documents, phase:
             let data = cluster.kubeadm_configuration(&name, networking);
             cluster.add_config_map("kube-system", "kubeadm-config", data, unix_s);
         }
-        "upload-config/kubelet" => cluster.add_config_map("kube-system", "kubelet-config", json!({}), unix_s),
+        "upload-config/kubelet" => kubelet::upload(cluster, &kubelet::configuration(documents), unix_s),
         "mark-control-plane" => cluster.mark_control_plane(&name),
         "bootstrap-token" => cluster.add_config_map("kube-public", "cluster-info", json!({}), unix_s),
         _ => {

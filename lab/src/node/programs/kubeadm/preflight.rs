@@ -104,10 +104,9 @@ fn problems(host: &Host, deed: Deed, documents: &Documents) -> Vec<(String, Stri
 /// Whether the container runtime and the kubelet manage control groups the same way.
 ///
 /// containerd has read its file only if it was restarted since the file was written.
-pub(super) fn cgroups_agree(host: &Host, documents: &Documents) -> bool {
+pub(super) fn cgroups_agree(host: &Host, wanted: &str) -> bool {
     let loaded = host.machine.units.get("containerd.service").map(|unit| unit.configuration.clone()).unwrap_or_default();
     let is_current = loaded == host.machine.configuration_of("containerd.service");
     let systemd = is_current && uses_systemd(&host.machine);
-    let wanted = documents.text("KubeletConfiguration", "/cgroupDriver");
     systemd == (wanted != "cgroupfs")
 }
