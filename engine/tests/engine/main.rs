@@ -7,6 +7,7 @@ mod door;
 mod order;
 mod pace;
 mod planning;
+mod settling;
 mod tiny;
 mod told;
 mod trouble;

@@ -131,6 +131,7 @@ async fn an_opener_of_a_node_that_is_somebody_else_by_now_waits_for_nobody() {
     "#]]
     .assert_eq(&told(&report));
     assert_eq!(report.failures[0].1.kind(), Kind::Refused);
+    assert!(world.log.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
