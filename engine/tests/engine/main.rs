@@ -4,9 +4,11 @@
 mod absent;
 mod converge;
 mod door;
+mod openers;
 mod order;
 mod pace;
 mod planning;
+mod settling;
 mod tiny;
 mod told;
 mod trouble;

@@ -186,25 +186,3 @@ async fn what_needs_something_new_elsewhere_counts_as_absent_although_its_node_w
     "#]]
     .assert_eq(&planned.to_string());
 }
-
-#[tokio::test]
-async fn behind_an_opener_that_has_work_nothing_counts_as_looked_at() {
-    let body = r#"
-        tiny::opener("a", #{});
-        tiny::file("a", "/one", #{ content: "1" });
-    "#;
-    let world = Arc::new(World::default());
-    world.machines.lock().unwrap().insert("a".into(), 2);
-    world.strangers.lock().unwrap().insert("a".into());
-    world.write("a", "/one", "1", 0o644);
-    let (peers, declared) = (peers(&world), phases(&[("one", body)]));
-    let planned = plan(&declared, &peers).await;
-    assert_eq!(planned.changes(), 2, "{planned}");
-    let report = run(planned, &peers).await;
-    expect_test::expect![[r#"
-        tiny.opener/a: Changed { change: "create" }
-        tiny.file/a/one: Unchanged
-    "#]]
-    .assert_eq(&crate::tiny::told(&report));
-    assert_eq!(plan(&declared, &peers).await.changes(), 0);
-}

@@ -1,6 +1,6 @@
-//! What a run meets at the turn of a resource: a node that moved, that answers again, or a look that comes too late.
+//! What a run meets at the turn of a resource: a node that moved, a look that comes too late, a check that may write.
 use crate::tiny::{At, Do, World, peers, phases, plan, run, told};
-use kthw_engine::{Kind, Report, RunOptions, Stop, plan_for_run, silent};
+use kthw_engine::{Report, RunOptions, Stop, plan_for_run, silent};
 use std::sync::{Arc, atomic::Ordering};
 
 fn nodes(names: &[&str]) -> Arc<World> {
@@ -68,79 +68,6 @@ async fn what_turns_out_to_be_as_wanted_lets_the_batch_go_through() {
     "#]]
     .assert_eq(&told(&report));
     assert_eq!(world.changes.load(Ordering::Relaxed), 2, "the one that found it moved, and one for both files");
-}
-
-const OPENED: &str = r#"
-    let machine = tiny::machine("a", 1);
-    tiny::opener("a", #{ needs: [machine] });
-    tiny::file("a", "/one", #{ content: "1" });
-"#;
-
-#[tokio::test]
-async fn an_opener_of_a_node_that_answers_again_at_its_turn_has_nothing_to_do() {
-    let world = nodes(&["a"]);
-    world.dead.lock().unwrap().insert("a".into());
-    let (peers, declared) = (peers(&world), phases(&[("one", OPENED)]));
-    let planned = plan(&declared, &peers).await;
-    expect_test::expect![[r#"
-        one
-          = tiny.machine/a
-          ? tiny.opener/a  (unknown: a does not answer)
-          ? tiny.file/a/one  (unknown: tiny.opener/a is unknown)
-    "#]]
-    .assert_eq(&planned.to_string());
-    world.dead.lock().unwrap().clear();
-    let report = run(planned, &peers).await;
-    expect_test::expect![[r#"
-        tiny.machine/a: Unchanged
-        tiny.opener/a: Unchanged
-        tiny.file/a/one: Changed { change: "create" }
-    "#]]
-    .assert_eq(&told(&report));
-    assert_eq!(*world.log.lock().unwrap(), ["a/one"], "nobody waited for it");
-}
-
-#[tokio::test]
-async fn an_opener_of_a_node_that_is_still_silent_at_its_turn_waits_for_it() {
-    let world = nodes(&["a"]);
-    world.dead.lock().unwrap().insert("a".into());
-    let (peers, declared) = (peers(&world), phases(&[("one", OPENED)]));
-    let report = run(plan(&declared, &peers).await, &peers).await;
-    expect_test::expect![[r#"
-        tiny.machine/a: Unchanged
-        tiny.opener/a: Changed { change: "create" }
-        tiny.file/a/one: Changed { change: "create" }
-    "#]]
-    .assert_eq(&told(&report));
-    assert_eq!(*world.log.lock().unwrap(), ["waited for a", "a/one"]);
-}
-
-#[tokio::test]
-async fn an_opener_of_a_node_that_is_somebody_else_by_now_waits_for_nobody() {
-    let world = nodes(&["a"]);
-    world.dead.lock().unwrap().insert("a".into());
-    let (peers, declared) = (peers(&world), phases(&[("one", OPENED)]));
-    let planned = plan(&declared, &peers).await;
-    world.foreign.lock().unwrap().insert("a".into());
-    // The machine is settled already, so nobody asks for it again.
-    let report = run(planned, &peers).await;
-    expect_test::expect![[r#"
-        tiny.machine/a: Unchanged
-        tiny.opener/a: Failed { error: "a is not who it was" }
-        tiny.file/a/one: Skipped { because: "tiny.opener/a failed" }
-    "#]]
-    .assert_eq(&told(&report));
-    assert_eq!(report.failures[0].1.kind(), Kind::Refused);
-}
-
-#[tokio::test]
-async fn the_opener_of_a_new_node_is_waited_for_and_not_looked_at_before() {
-    let world = Arc::new(World::default());
-    let (peers, declared) = (peers(&world), phases(&[("one", OPENED)]));
-    let report = run(plan(&declared, &peers).await, &peers).await;
-    assert_eq!((report.changed(), report.failures.len()), (3, 0), "{}", told(&report));
-    assert_eq!(*world.log.lock().unwrap(), ["waited for a", "a/one"]);
-    assert_eq!(plan(&declared, &peers).await.changes(), 0);
 }
 
 /// Two files on one silent node, in phases that do not wait for each other; the first needs a step that fails while both are looked at.

@@ -38,6 +38,8 @@ pub struct World {
     pub strangers: Mutex<BTreeSet<String>>,
     /// Paths that cannot be written, and names of steps that cannot be made.
     pub broken: Mutex<BTreeSet<String>>,
+    /// Paths and steps that are made without a complaint and are not there afterwards.
+    pub lost: Mutex<BTreeSet<String>>,
     /// Machines that cannot be looked at, or belong to somebody else.
     pub unreadable: Mutex<BTreeSet<String>>,
     pub foreign: Mutex<BTreeSet<String>>,

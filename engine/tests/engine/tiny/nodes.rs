@@ -65,7 +65,9 @@ impl TinyNodes {
             if self.0.broken.lock().unwrap().contains(path) {
                 return disk_full(number);
             }
-            self.0.write(node, path, std::str::from_utf8(content.bytes()).unwrap(), *mode);
+            if !self.0.lost.lock().unwrap().contains(path) {
+                self.0.write(node, path, std::str::from_utf8(content.bytes()).unwrap(), *mode);
+            }
             self.0.log(&format!("{node}{path}"));
         }
         BlockOutcome::Done(self.look(node, &block.reread))

@@ -164,7 +164,9 @@ impl Resource for Step {
             if world.broken.lock().unwrap().contains(&self.name) {
                 return Err(Error::peer(Trouble(format!("{} cannot be made", self.name))));
             }
-            world.steps.lock().unwrap().insert(self.name.clone());
+            if !world.lost.lock().unwrap().contains(&self.name) {
+                world.steps.lock().unwrap().insert(self.name.clone());
+            }
             world.log(&self.name);
             Ok(())
         });
