@@ -146,3 +146,15 @@ fn what_cannot_be_removed_or_is_needed_is_a_mistake_in_the_recipe() {
         `tiny.file/a/one` needs `tiny.machine/a`, which is declared with `present: false`"#]]
     .assert_eq(&told.join("\n"));
 }
+
+#[tokio::test]
+async fn what_cannot_be_removed_by_itself_is_neither_removed_nor_made() {
+    for there in [true, false] {
+        let world = Arc::new(World::default());
+        if there {
+            world.steps.lock().unwrap().insert("step".into());
+        }
+        let gone = plan(&all_absent(phases(&[("one", r#"tiny::step("step", #{});"#)])), &peers(&world)).await;
+        assert_eq!((gone.changes(), gone.planned().iter().filter(|one| one.chosen).count()), (0, 0), "{gone}");
+    }
+}
