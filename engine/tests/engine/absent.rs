@@ -193,3 +193,15 @@ async fn a_run_that_ends_at_its_first_failure_begins_nothing_after_it() {
     assert!(told(&report).contains("tiny.step/b: Changed"), "what was under way goes on: {}", told(&report));
     assert!(told(&report).contains("tiny.step/d: Skipped { because: \"something failed"), "{}", told(&report));
 }
+
+#[tokio::test]
+async fn what_cannot_be_removed_by_itself_is_neither_removed_nor_made() {
+    for there in [true, false] {
+        let world = Arc::new(World::default());
+        if there {
+            world.steps.lock().unwrap().insert("step".into());
+        }
+        let gone = plan(&all_absent(phases(&[("one", r#"tiny::step("step", #{});"#)])), &peers(&world)).await;
+        assert_eq!((gone.changes(), gone.planned().iter().filter(|one| one.chosen).count()), (0, 0), "{gone}");
+    }
+}
