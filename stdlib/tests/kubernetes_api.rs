@@ -65,7 +65,8 @@ impl World {
 
     /// A client that somebody else uses.
     async fn by_hand(&self) -> kube::Client {
-        let kubeconfig = kube::config::Kubeconfig::read_from(&self.server.kubeconfig).expect("a kubeconfig");
+        let file = kubeconfig_for(&self.server, &self.server.address);
+        let kubeconfig = kube::config::Kubeconfig::read_from(file.path()).expect("a kubeconfig");
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await;
         kube::Client::try_from(config.expect("a configuration")).expect("a client")
     }
@@ -113,8 +114,10 @@ async fn calico_is_kept() {
     let other = script.replace("cluster.network.pods", "\"10.244.0.0/16\"");
     assert_eq!(
         shown(&world.plan(&other).await),
-        "= calico.operator/ubuntu\n~ calico.installation/ubuntu\n    \
-         Installation default spec.calicoNetwork.ipPools[0].cidr: 192.168.0.0/16 -> 10.244.0.0/16"
+        "= calico.operator/ubuntu\n! calico.installation/ubuntu  (refused: the pods of this cluster have addresses of the pool that it was made \
+         with)\n    Installation default spec.calicoNetwork.ipPools[0].cidr: 192.168.0.0/16 -> 10.244.0.0/16\n    next: set `network.pods` \
+         (and `block_size`) back; upstream says how to move pods to another pool by hand: \
+         https://docs.tigera.io/calico/latest/networking/ipam/migrate-pools"
     );
 }
 
