@@ -1,8 +1,8 @@
 //! `kthw destroy`: the same recipe with everything absent that it made.
-use super::run::{code_of, exit_code};
+use super::run::{code_of, exit_code, tell_begin, until_ended};
 use crate::{options::WorkspaceOptions, session, ui::Ui};
 use clap::Args;
-use kthw_engine::{Error, Event, Result, RunOptions, RunStamp, SCHEMA, all_absent};
+use kthw_engine::{Error, Result, RunOptions, RunStamp, all_absent};
 
 /// Remove what a recipe made
 #[derive(Debug, Args)]
@@ -32,12 +32,7 @@ impl Destroy {
         let stamp = RunStamp::begin(world.peers().shared_clock());
         let events = ui.events(&stamp);
         let name = prepared.workspace.name.clone();
-        events(Event::Begun {
-            schema: SCHEMA,
-            recipe: prepared.graph.root().source.name.clone(),
-            workspace: name.clone(),
-            lab: self.workspace.lab,
-        });
+        tell_begin(&prepared, &world, &events, ui);
         let orphans = session::orphans(&prepared, &world).await;
         let gone = all_absent(prepared.evaluated);
         let plan = kthw_engine::plan(&gone, world.peers(), &events).await?;
@@ -58,7 +53,7 @@ impl Destroy {
         // What follows may stand on what failed: nothing more is removed then.
         let options = RunOptions { number: Some(stamp.number()), ends_at_failure: true, ..RunOptions::default() };
         let events = ui.events(&stamp);
-        let report = super::run::until_ended(kthw_engine::run(plan, world.peers(), &events, &options), &options.stop, ui).await;
+        let report = until_ended(kthw_engine::run(plan, world.peers(), &events, &options), &options.stop, ui).await;
         world.tell_trust(ui)?;
         ui.report(&report);
         world.save()?;

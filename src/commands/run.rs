@@ -46,15 +46,7 @@ impl Run {
         }
         let stamp = RunStamp::begin(world.peers().shared_clock());
         let events = ui.events(&stamp);
-        events(Event::Begun {
-            schema: SCHEMA,
-            recipe: prepared.graph.root().source.name.clone(),
-            workspace: prepared.workspace.name.clone(),
-            lab: self.workspace.lab,
-        });
-        if self.workspace.lab && !ui.is_json() {
-            ui.note(&format!("This is the lab: a simulated world, kept in {}. Nothing real is read or changed.", world.place()));
-        }
+        tell_begin(&prepared, &world, &events, ui);
         let mut orphans = session::orphans(&prepared, &world).await;
         let mut declared = prepared.evaluated;
         if self.prune {
@@ -107,6 +99,20 @@ impl Run {
 fn tell_restarts(restarts: &Restarts, events: &kthw_engine::Events) {
     if !restarts.is_empty() {
         events(Event::RestartNeeded { nodes: restarts.by_node() });
+    }
+}
+
+/// Tells what a plan or a run is about, and whether its world is the lab.
+pub(super) fn tell_begin(prepared: &session::Prepared, world: &session::World, events: &kthw_engine::Events, ui: &Ui) {
+    let lab = matches!(world, session::World::Lab(_));
+    events(Event::Begun {
+        schema: SCHEMA,
+        recipe: prepared.graph.root().source.name.clone(),
+        workspace: prepared.workspace.name.clone(),
+        lab,
+    });
+    if lab && !ui.is_json() {
+        ui.note(&format!("This is the lab: a simulated world, kept in {}. Nothing real is read or changed.", world.place()));
     }
 }
 

@@ -51,6 +51,17 @@ pub struct Found {
 }
 
 impl Found {
+    /// Removes it with its disks; stopped first if it runs.
+    ///
+    /// # Errors
+    /// As [`Machine::stop`] and [`Machine::remove`].
+    pub async fn remove(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        if self.running {
+            self.machine.stop(client, peers, permit).await?;
+        }
+        self.machine.remove(client, peers, permit).await
+    }
+
     /// Why it is not to be removed: Proxmox's own protection, or the tag `protected`.
     pub fn protection(&self) -> Option<String> {
         if self.config.flag("protection", false) {
@@ -285,11 +296,9 @@ impl Machine {
     /// When Proxmox refuses, a lock stays, or it is still there.
     pub async fn remove(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
         let what = format!("the removal of VM {}", self.vmid);
-        let vmid = self.vmid.to_string();
-        let call = Call::delete(["nodes", &self.host, "qemu", &vmid]).with("purge", 1);
-        self.change(&what, &call, client, peers, permit).await?;
+        self.change(&what, &self.removal_call(), client, peers, permit).await?;
         let help = "look at its tasks in Proxmox, and run again";
-        wait(peers, Limit::seconds(30), &format!("VM {vmid} to be gone"), help, async || {
+        wait(peers, Limit::seconds(30), &format!("VM {} to be gone", self.vmid), help, async || {
             Ok(match self.config(client).await? {
                 None => Poll::Ready(()),
                 Some(_) => Poll::Pending("Proxmox still has its configuration".into()),
@@ -298,14 +307,17 @@ impl Machine {
         .await
     }
 
-    /// Removes it with its disks. `effect` is what it is part of.
+    /// Its configuration, disks, and what backups and replication say of it.
+    fn removal_call(&self) -> Call<Write> {
+        Call::delete(["nodes", &self.host, "qemu", &self.vmid.to_string()]).with("purge", 1)
+    }
+
+    /// Removes what a failed clone left of it. `effect` is what that is part of.
     ///
     /// # Errors
     /// When Proxmox refuses.
     pub async fn destroy(&self, client: &Client, peers: &Peers, effect: &Effect) -> Result<()> {
-        let vmid = self.vmid.to_string();
-        let call = Call::delete(["nodes", &self.host, "qemu", &vmid]).with("purge", 1);
-        finish(client.write(&call, effect).await?, client, peers, &format!("the removal of VM {}", self.vmid)).await
+        finish(client.write(&self.removal_call(), effect).await?, client, peers, &format!("the removal of VM {}", self.vmid)).await
     }
 }
 

@@ -103,10 +103,7 @@ impl Resource for Orphan {
 
     async fn remove(&self, live: Found, peers: &Peers, permit: &Permit) -> Result<()> {
         let client = peers.get::<Client>()?;
-        if live.running {
-            live.machine.stop(client, peers, permit).await?;
-        }
-        live.machine.remove(client, peers, permit).await?;
+        live.remove(client, peers, permit).await?;
         let address = known_address(&live.config).filter(|address| !self.taken.contains(address));
         let Some(address) = address else { return Ok(()) };
         let known = peers.get::<KnownHosts>()?;

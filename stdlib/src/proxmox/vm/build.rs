@@ -51,11 +51,7 @@ impl Vm {
     /// Removes the machine, and forgets its host keys when it was seen to be gone.
     pub(super) async fn unmake(&self, live: Live, peers: &Peers, permit: &Permit) -> Result<()> {
         let client = peers.get::<Client>()?;
-        let Found { machine, running, .. } = live.found;
-        if running {
-            machine.stop(client, peers, permit).await?;
-        }
-        machine.remove(client, peers, permit).await?;
+        live.found.remove(client, peers, permit).await?;
         self.forget_keys(peers, permit).await
     }
 
