@@ -98,9 +98,9 @@ impl Ui {
         }
     }
 
-    /// What a workspace made and does not name any more.
-    pub fn orphans(&self, orphans: &Result<Vec<Owned>, Error>) {
-        if let Err(error) = orphans {
+    /// What a workspace made and does not name any more. That it could not be looked for goes without saying where the plan says why.
+    pub fn orphans(&self, plan: &Plan, orphans: &Result<Vec<Owned>, Error>) {
+        if let (Err(error), []) = (orphans, plan.failures()) {
             self.note(&format!("Cannot look for what this workspace made and does not name any more: {error}"));
         }
         for one in orphans.iter().flatten() {

@@ -39,7 +39,7 @@ impl Destroy {
         plan.announce(&events);
         drop(events);
         ui.plan(&plan);
-        ui.orphans(&orphans);
+        ui.orphans(&plan, &orphans);
         world.tell_trust(ui)?;
         world.save()?;
         plan.check_max_destroy(self.max_destroy)?;

@@ -66,7 +66,7 @@ impl Run {
         // A live display must not run over the plan or the question.
         drop(events);
         ui.plan(&plan);
-        ui.orphans(&orphans);
+        ui.orphans(&plan, &orphans);
         ui.restarts(&restarts);
         world.tell_trust(ui)?;
         world.save()?;
