@@ -99,17 +99,17 @@ impl<T: DeserializeOwned> Options<T> {
     }
 }
 
-/// `needs` is an option of every function; serde does not know it, and does not list it beside an unknown one.
+/// `needs` and `present` are options of every function; serde does not know them, and does not list them beside an unknown one.
 fn beside_needs(options: &Map, message: String) -> String {
     let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')).map(|(name, _)| name);
     if !unknown.is_some_and(|name| options.contains_key(name)) {
         return message;
     }
     match message.strip_suffix(", there are no fields") {
-        Some(head) => format!("{head}, expected `needs`"),
-        None if message.contains(", expected one of `") => format!("{message}, `needs`"),
+        Some(head) => format!("{head}, expected `needs` or `present`"),
+        None if message.contains(", expected one of `") => format!("{message}, `needs`, `present`"),
         None => match message.split_once(", expected ") {
-            Some((head, known)) => format!("{head}, expected one of {}, `needs`", known.replace(" or ", ", ")),
+            Some((head, known)) => format!("{head}, expected one of {}, `needs`, `present`", known.replace(" or ", ", ")),
             None => message,
         },
     }
@@ -197,10 +197,16 @@ mod tests {
     fn needs_is_listed_beside_the_options_of_a_function() {
         let options = Map::from_iter([("neds".into(), Dynamic::UNIT)]);
         for (serde, told) in [
-            ("unknown field `neds`, there are no fields", "unknown field `neds`, expected `needs`"),
-            ("unknown field `neds`, expected `mode`", "unknown field `neds`, expected one of `mode`, `needs`"),
-            ("unknown field `neds`, expected `mode` or `owner`", "unknown field `neds`, expected one of `mode`, `owner`, `needs`"),
-            ("unknown field `neds`, expected one of `a`, `b`, `c`", "unknown field `neds`, expected one of `a`, `b`, `c`, `needs`"),
+            ("unknown field `neds`, there are no fields", "unknown field `neds`, expected `needs` or `present`"),
+            ("unknown field `neds`, expected `mode`", "unknown field `neds`, expected one of `mode`, `needs`, `present`"),
+            (
+                "unknown field `neds`, expected `mode` or `owner`",
+                "unknown field `neds`, expected one of `mode`, `owner`, `needs`, `present`",
+            ),
+            (
+                "unknown field `neds`, expected one of `a`, `b`, `c`",
+                "unknown field `neds`, expected one of `a`, `b`, `c`, `needs`, `present`",
+            ),
             ("unknown field `inner`, expected `mode`", "unknown field `inner`, expected `mode`"),
             ("missing field `mode`", "missing field `mode`"),
         ] {

@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(
             error(r#"proxmox::template(cluster, "tpl", #{ vmid: 1, nodes: "a" });"#),
             "unknown field `nodes`, expected one of `vmid`, `node`, `image_url`, `sha256`, `file`, `images`, `storage`, `bridge`, `cpu_type`, \
-             `vlan`, `disk_gib`, `vendor_snippet`, `needs`"
+             `vlan`, `disk_gib`, `vendor_snippet`, `needs`, `present`"
         );
         let vm = r#"proxmox::vm(cluster, cluster.nodes[0], #{
             template: "tpl", storage: "s1", bridge: "b", cores: 1, memory_mib: 1024, disk_gib: 4, cpu_type: "host" });"#;
