@@ -140,7 +140,7 @@ mod tests {
             evaluate(&engine, &recipe, Dynamic::from(cluster)).unwrap_err().to_string()
         };
         expect_test::expect![[r#"
-            unknown field `contents`, expected one of `content`, `mode`, `owner`, `needs`
+            unknown field `contents`, expected one of `content`, `mode`, `owner`, `needs`, `present`
             `mode` is text in octal, such as "0644"
             `content` is text or a secret
             the path "etc/a" is not absolute
