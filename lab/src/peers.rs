@@ -11,7 +11,7 @@ use kthw_stdlib::{
     http::Trust,
     proxmox::{Client, Credentials, Endpoint, Settings},
     sops::Secrets,
-    ssh::{KeyLogin, KnownHosts},
+    ssh::{KeyLogin, KnownHosts, Starts},
     workspace::Workspace,
     world::KubernetesAccess,
 };
@@ -49,7 +49,8 @@ pub fn peers(world: &World, workspace: &Workspace, known_hosts: KnownHosts, secr
         .with(Client::over(Arc::new(world.http(workspace)), settings, clock))
         .with(access)
         .with(Artifacts::new(StandIns))
-        .with(secrets))
+        .with(secrets)
+        .with(Starts::default()))
 }
 
 /// The secret with the token that the lab's client uses; it opens nothing anywhere else.

@@ -7,7 +7,7 @@ use kthw_stdlib::{
     http::{HttpClient, Trust},
     kubernetes::{NodeAccess, Tunnel},
     proxmox::{Client, Settings},
-    ssh::{KeyLogin, KnownHosts, SshNodes},
+    ssh::{KeyLogin, KnownHosts, SshNodes, Starts},
     world::KubernetesAccess,
 };
 use std::sync::Arc;
@@ -28,5 +28,5 @@ pub fn open(workspace: &Loaded, store: &Store) -> Result<Peers> {
     let for_proxmox = secrets.clone();
     let proxmox = Client::new(move || Settings::find(&for_proxmox), clock.clone());
     let peers = Peers::new(nodes, clock).with(known_hosts).with(access).with(artifacts).with(proxmox);
-    Ok(peers.with(login).with(secrets))
+    Ok(peers.with(login).with(secrets).with(Starts::default()))
 }

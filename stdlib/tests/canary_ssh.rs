@@ -8,7 +8,7 @@ use kthw_peers::{SSH_KEYGEN, SSHD, ask, make_key, start_sshd};
 use kthw_stdlib::{
     Dynamic, script_engine,
     sops::Secrets,
-    ssh::{KnownHosts, SshNodes},
+    ssh::{KnownHosts, SshNodes, Starts},
     workspace::{Cluster, Ssh, Workspace},
 };
 use rhai::NativeCallContext;
@@ -99,7 +99,8 @@ impl World {
         known.learn_vouched(self.workspace.nodes[0].address.into(), self.workspace.ssh.port, &key).unwrap();
         let nodes = Arc::new(SshNodes::new(self.workspace.clone(), known));
         let values = secrets.iter().map(|(name, value)| (name.clone(), Secret::new(value)));
-        let peers = Peers::new(nodes, Arc::new(SystemClock::default())).with(Secrets::from_values("secrets", values));
+        let peers =
+            Peers::new(nodes, Arc::new(SystemClock::default())).with(Secrets::from_values("secrets", values)).with(Starts::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let plan = plan(&evaluated, &peers, &silent()).await.unwrap();

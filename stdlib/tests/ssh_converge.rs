@@ -4,7 +4,7 @@ use kthw_peers::{SSH_KEYGEN, SSHD, ask, make_key, start_sshd};
 use kthw_stdlib::{
     Dynamic, script_engine,
     sops::Secrets,
-    ssh::{KnownHosts, SshNodes},
+    ssh::{KnownHosts, SshNodes, Starts},
     workspace::{Cluster, Ssh, Workspace},
 };
 use std::{
@@ -66,7 +66,9 @@ impl World {
 
     fn peers_knowing(&self, known: KnownHosts) -> Peers {
         let secrets = Secrets::from_values("secrets", [("app.key", kthw_engine::Secret::new("s3cret\n"))]);
-        Peers::new(Arc::new(SshNodes::new(self.workspace.clone(), known)), Arc::new(SystemClock::default())).with(secrets)
+        Peers::new(Arc::new(SshNodes::new(self.workspace.clone(), known)), Arc::new(SystemClock::default()))
+            .with(secrets)
+            .with(Starts::default())
     }
 
     fn evaluated(&self, script: &str) -> Vec<Evaluated> {

@@ -14,7 +14,7 @@ use kthw_lab::{LabNodes, World};
 use kthw_stdlib::{
     Dynamic, script_engine,
     sops::Secrets,
-    ssh::KnownHosts,
+    ssh::{KnownHosts, Starts},
     workspace::{Cluster, Workspace},
 };
 use std::sync::{Arc, Mutex};
@@ -145,7 +145,10 @@ impl Lab {
         let nodes = Ears { inner, manner, heard: self.heard.clone(), known };
         let values = self.canaries.iter().cycle().skip(moved).map(|canary| Secret::new(&canary.value));
         let secrets = self.canaries.iter().map(|canary| canary.name.clone()).zip(values);
-        Peers::new(Arc::new(nodes), Arc::new(self.world.clock())).with(known_hosts).with(Secrets::from_values("secrets", secrets))
+        Peers::new(Arc::new(nodes), Arc::new(self.world.clock()))
+            .with(known_hosts)
+            .with(Secrets::from_values("secrets", secrets))
+            .with(Starts::default())
     }
 
     fn evaluated(&self, more: &str) -> Vec<Evaluated> {

@@ -83,6 +83,18 @@ impl Plan {
                 }
             }
         }
+        self.check_above(chosen)
+    }
+
+    /// Whether nothing that was chosen to go is taken from under something that is to go too and was left out.
+    fn check_above(&self, chosen: &[bool]) -> Result<()> {
+        let goes = |one: usize| self.planned[one].change == Change::Delete;
+        for above in (0..chosen.len()).filter(|above| !chosen[*above] && goes(*above)) {
+            if let Some(below) = self.order.items[above].needs.iter().copied().find(|below| chosen[*below] && goes(*below)) {
+                let (id, above) = (self.planned[below].id.clone(), self.planned[above].id.clone());
+                return Err(Error::usage(StandsOnIt { id, above }));
+            }
+        }
         Ok(())
     }
 
@@ -141,4 +153,12 @@ struct LeftOut {
     id: Id,
     need: Id,
     lacks: &'static str,
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("{id} is to be removed, and {above}, which stands on it, is left out")]
+#[diagnostic(code(kthw::plan::stands_on_it), help("add `--only {above}`, or run without `--only`"))]
+struct StandsOnIt {
+    id: Id,
+    above: Id,
 }

@@ -1,6 +1,6 @@
 //! A smaller world is declared too: what is absent, in which order it goes, and what goes with what.
 use crate::tiny::{TWO_MACHINES, World, engine, evaluated, peers, phases, plan, run, told};
-use kthw_engine::{Evaluated, RunOptions, Source, all_absent, silent};
+use kthw_engine::{Choice, Evaluated, RunOptions, Source, all_absent, silent};
 use std::sync::{Arc, atomic::Ordering};
 
 async fn made(text: &str) -> Arc<World> {
@@ -204,4 +204,22 @@ async fn what_cannot_be_removed_by_itself_is_neither_removed_nor_made() {
         let gone = plan(&all_absent(phases(&[("one", r#"tiny::step("step", #{});"#)])), &peers(&world)).await;
         assert_eq!((gone.changes(), gone.planned().iter().filter(|one| one.chosen).count()), (0, 0), "{gone}");
     }
+}
+
+#[tokio::test]
+async fn of_two_that_go_the_one_below_is_not_chosen_without_the_one_above() {
+    let there = r#"let a = tiny::machine("a", 2); let zero = tiny::file("a", "/zero", #{ content: "0\n", needs: [a] });
+        tiny::file("a", "/two", #{ content: "2\n", needs: [zero] });"#;
+    let world = Arc::new(World::default());
+    run(plan(&phases(&[("one", there)]), &peers(&world)).await, &peers(&world)).await;
+    let body = r#"let a = tiny::machine("a", 2); let zero = tiny::file("a", "/zero", #{ content: "0\n", needs: [a], present: false });
+        tiny::file("a", "/two", #{ content: "2\n", needs: [zero], present: false });"#;
+    let (peers, declared) = (peers(&world), phases(&[("one", body)]));
+    let only = |words: &[&str]| Choice { only: words.iter().map(|word| (*word).to_owned()).collect(), nodes: Vec::new() };
+    let error = plan(&declared, &peers).await.only(&only(&["tiny.file/a/zero"])).unwrap_err();
+    assert_eq!(error.to_string(), "tiny.file/a/zero is to be removed, and tiny.file/a/two, which stands on it, is left out");
+    let both = plan(&declared, &peers).await.only(&only(&["tiny.file/a/zero", "tiny.file/a/two"])).unwrap();
+    assert_eq!(both.deletes(), 2);
+    let above = plan(&declared, &peers).await.only(&only(&["tiny.file/a/two"])).unwrap();
+    assert_eq!(above.deletes(), 1);
 }

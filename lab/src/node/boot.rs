@@ -1,6 +1,6 @@
 //! Power: a VM that starts becomes a machine; cloud-init gives it its name, address and user.
 use super::{machine::Machine, ubuntu};
-use crate::state::State;
+use crate::state::{State, fingerprint};
 
 /// What a machine is told by its cloud-init drive.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +81,7 @@ pub(crate) fn finish_first_starts(state: &mut State) {
     }
 }
 
+const INSTANCE_ID: &str = "/var/lib/cloud/data/instance-id";
 const FINISHED: &str = "/run/cloud-init/result.json";
 const FINISHED_WELL: &str = "{\n \"v1\": {\n  \"datasource\": \"DataSourceNoCloud [seed=/dev/sr0]\",\n  \"errors\": []\n }\n}\n";
 
@@ -90,6 +91,14 @@ fn seed_machine(machine: &mut Machine, serial: u64, seed: &Seed, now_s: u64) {
     if machine.files.names("/").is_empty() {
         ubuntu::install(machine, serial, now_s);
     }
+    // Proxmox VE derives the instance id from the data; cloud-init takes another id for another machine and makes its host keys anew.
+    let Seed { name, domain, user, keys, address, gateway, dns, upgrade, .. } = seed;
+    let instance = fingerprint(format!("{name} {domain} {user} {keys} {address} {gateway} {dns} {upgrade}"));
+    let known = machine.files.text(INSTANCE_ID);
+    if !known.is_empty() && known != instance {
+        ubuntu::make_host_key(machine, serial, now_s);
+    }
+    machine.files.put(INSTANCE_ID, &instance, 0o644, now_s);
     let fqdn = match (seed.name.contains('.'), seed.domain.is_empty()) {
         (false, false) => format!("{short}.{}", seed.domain),
         _ => seed.name.clone(),

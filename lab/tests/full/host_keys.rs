@@ -2,11 +2,14 @@
 use crate::{Lab, changes, failures};
 use kthw_lab::{Fault, World};
 use kthw_stdlib::ssh::{FirstUse, KnownHosts};
+use std::time::Duration;
 
 /// A lab whose machines run, and whose pinned keys were lost.
 async fn without_pins(name: &str) -> Lab {
     let lab = Lab::new(name);
     assert_eq!(failures(&lab.apply("phases/system").await), "");
+    // What was started a moment ago may only be booting.
+    lab.peers.clock().sleep(Duration::from_secs(3600)).await;
     lab.elsewhere(&format!("{name}-again"))
 }
 

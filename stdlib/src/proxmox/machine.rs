@@ -44,10 +44,27 @@ pub struct Found {
     pub config: Config,
     /// Whether it runs.
     pub running: bool,
+    /// How long it has run.
+    pub up_for: Duration,
     /// What its next start will change.
     pub waiting: Vec<String>,
     /// The resource pool that it is in.
     pub pool: Option<String>,
+}
+
+/// `GET /nodes/{node}/qemu/{vmid}/status/current`, as far as we need it.
+#[derive(Deserialize)]
+struct Status {
+    status: String,
+    /// Seconds since its start; a restart from within does not count.
+    #[serde(default)]
+    uptime: u64,
+}
+
+impl Status {
+    fn is_running(&self) -> bool {
+        self.status == "running"
+    }
 }
 
 impl Found {
@@ -86,9 +103,11 @@ pub async fn find(client: &Client, peers: &Peers, vmid: u32) -> Result<Option<Fo
         let (machine, pool) = (Machine { vmid, host: guest.node }, guest.pool);
         let config = until_made(&machine, client, peers);
         if let Some(config) = config.await? {
-            let (running, pending) = futures::future::try_join(machine.is_running(client), machine.pending(client)).await?;
+            let (status, pending) = futures::future::try_join(machine.status(client), machine.pending(client)).await?;
             let config = config.with(&pending);
-            return Ok(Some(Found { machine, config, running, waiting: pending.into_iter().filter_map(Pending::name).collect(), pool }));
+            let (running, up_for) = (status.is_running(), Duration::from_secs(status.uptime));
+            let waiting = pending.into_iter().filter_map(Pending::name).collect();
+            return Ok(Some(Found { machine, config, running, up_for, waiting, pool }));
         }
         // It is not where it was last seen.
         guests::all(client).await?;
@@ -147,18 +166,13 @@ impl Machine {
         Ok(client.get(&Call::get(self.path(&self.vmid.to_string(), "pending"))).await?)
     }
 
-    /// Whether it runs, asked of its host: the cluster's list lags behind by seconds.
+    /// Whether it runs and since when, asked of its host: the cluster's list lags behind by seconds.
     ///
     /// # Errors
     /// When Proxmox does not answer or refuses.
-    pub async fn is_running(&self, client: &Client) -> Result<bool> {
-        #[derive(Deserialize)]
-        struct Current {
-            status: String,
-        }
+    async fn status(&self, client: &Client) -> Result<Status> {
         let vmid = self.vmid.to_string();
-        let current: Current = client.get(&Call::get(["nodes", &self.host, "qemu", &vmid, "status", "current"])).await?;
-        Ok(current.status == "running")
+        Ok(client.get(&Call::get(["nodes", &self.host, "qemu", &vmid, "status", "current"])).await?)
     }
 
     /// Clones `self`, a template, with these parameters.
@@ -272,7 +286,7 @@ impl Machine {
             .await
         });
         match started.await {
-            Err(error) if error.kind() != Kind::Stopped && self.is_running(client).await? => {
+            Err(error) if error.kind() != Kind::Stopped && self.status(client).await?.is_running() => {
                 progress(format!("{what}: it runs, although Proxmox said: {error}"));
                 Ok(())
             }
@@ -418,6 +432,7 @@ mod tests {
             machine: Machine { vmid: 401, host: "homelab".into() },
             config: [("name", "web"), ("description", description)].into_iter().collect(),
             running: true,
+            up_for: Duration::ZERO,
             waiting: Vec::new(),
             pool: None,
         };

@@ -2,9 +2,9 @@
 use super::{
     call::{Call, Write},
     client::Client,
-    device::Nic,
+    device::{GIB, Nic},
     guests,
-    machine::{self, Found, Machine, NotOurs, finish},
+    machine::{self, Found, NotOurs, finish},
     names::{Bridge, CpuType, ImageFile, PveNode, Snippet, StorageId, TemplateName},
     ownership::Mark,
     task::retry_locked,
@@ -197,7 +197,7 @@ impl Template {
         permit.effect(Intent::on("proxmox", &what), work).await
     }
 
-    async fn create(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<Machine> {
+    async fn create(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<Found> {
         self.fetch_image(client, peers, permit).await?;
         let mark = Mark::new(&self.workspace, &self.mark_name());
         let what = format!("the import of {} as {}", self.spec.file, self.machine_name());
@@ -211,7 +211,6 @@ impl Template {
             .await
         };
         permit.effect(Intent::on("proxmox", &what).told_by(mark.to_string()), work).await?;
-        let machine = Machine { vmid: self.spec.vmid, host: self.spec.node.to_string() };
         guests::remember(client, self.spec.vmid, &self.spec.node, &self.machine_name()).await;
         let Some(found) = self.read_ours(client, peers).await? else {
             return Err(Error::peer(Vanished { name: self.machine_name(), vmid: self.spec.vmid }));
@@ -220,10 +219,13 @@ impl Template {
             // Somebody else made the same template at the same moment, and goes on with it.
             return Err(Error::refused(NotOurs::new(&found, format!("the template {} of this run", self.name))));
         }
-        if let Some(gib) = self.spec.disk_gib {
-            machine.grow("scsi0", gib, client, peers, permit).await?;
-        }
-        Ok(machine)
+        Ok(found)
+    }
+
+    /// The size that its disk still has to get, in GiB. Once it is a template, its disk stays as it is.
+    fn growth(&self, live: &Found) -> Option<u32> {
+        let drive = live.config.drive("scsi0")?;
+        self.spec.disk_gib.filter(|gib| drive.size_bytes.is_none_or(|bytes| bytes < u64::from(*gib) * GIB))
     }
 
     async fn read_ours(&self, client: &Client, peers: &Peers) -> Result<Option<Found>> {
@@ -280,7 +282,7 @@ impl Resource for Template {
 
     async fn apply(&self, live: Option<Found>, peers: &Peers, permit: &Permit) -> Result<()> {
         let client = peers.get::<Client>()?;
-        let machine = match &live {
+        let found = match live {
             None => self.create(client, peers, permit).await?,
             Some(live) => {
                 let values = |config: &_| {
@@ -288,13 +290,17 @@ impl Resource for Template {
                     self.settings(&now).into_iter().map(|(key, value, _)| (key, value)).collect()
                 };
                 live.machine.configure(client, peers, permit, values).await?;
-                live.machine.clone()
+                live
             }
         };
-        if live.is_some_and(|live| live.config.flag("template", false)) {
+        if found.config.flag("template", false) {
             return Ok(());
         }
-        machine.convert(client, peers, permit).await
+        // A run may have ended between any two of these.
+        if let Some(gib) = self.growth(&found) {
+            found.machine.grow("scsi0", gib, client, peers, permit).await?;
+        }
+        found.machine.convert(client, peers, permit).await
     }
 
     /// Another workspace may use the same template; it goes with the workspace that made it.

@@ -101,6 +101,8 @@ pub struct Live {
     pub(super) keys: Vec<String>,
     /// What its guest agent says of its addresses; asked only when its configuration has another one than the workspace.
     pub(super) addresses: Vec<Ipv4Addr>,
+    /// It was started a moment ago, no host key of it is known, and its guest agent does not answer yet: who it is cannot be told.
+    pub(super) starting: bool,
 }
 
 /// One key of the configuration that has to change, and how a plan shows it.
@@ -270,8 +272,13 @@ impl Resource for Vm {
 
     fn diff(&self, live: Option<&Live>) -> Change {
         let Some(live) = live else { return Change::Create(self.create_fields()) };
-        let Live { found, keys, .. } = live;
-        let status = field("status", if found.running { "running" } else { "stopped" }, "running");
+        let Live { found, keys, starting, .. } = live;
+        let now = match found.running {
+            true if *starting => "starting",
+            true => "running",
+            false => "stopped",
+        };
+        let status = field("status", now, "running");
         let drive = found.config.boot_disk().map(|(_, drive)| drive);
         let settings = self.settings(&found.config, found.running, keys).into_iter().map(|setting| Some(setting.field));
         let vmid = field("vmid", found.machine.vmid, self.vmid).map(|field| field.at(Cost::Replacement));
@@ -283,8 +290,8 @@ impl Resource for Vm {
     fn hides_dependents(&self, change: &Change) -> bool {
         // A machine that has to be started cannot be looked into before, and at another address there is another one or none.
         let refused_at = |name| matches!(change, Change::Refused(_)) && change.fields().iter().any(|field| field.name == name);
-        refused_at("address")
-            || matches!(change, Change::Create(_)) || change.fields().iter().any(|field| field.name == "status")
+        let is_stopped = |field: &Field| field.name == "status" && field.live.as_deref() == Some("stopped");
+        refused_at("address") || matches!(change, Change::Create(_)) || change.fields().iter().any(is_stopped)
     }
 
     async fn apply(&self, live: Option<Live>, peers: &Peers, permit: &Permit) -> Result<()> {

@@ -44,6 +44,7 @@ mod service;
 mod shell;
 #[cfg(test)]
 mod sshd_tests;
+mod starts;
 mod stream;
 mod swap;
 mod symlink;
@@ -63,6 +64,7 @@ pub use nodes::SshNodes;
 pub use package::DPKG_FORMAT;
 pub use service::PROPERTIES as SERVICE_PROPERTIES;
 pub(crate) use service::started_s;
+pub use starts::Starts;
 
 use rhai::{Module, plugin::*};
 

@@ -1,5 +1,8 @@
 //! `ssh.node`: a machine that answers, has finished its first start, and bears its name.
-use super::declare::{NeedsOnly, PackageManager, declare, path_at, run_at};
+use super::{
+    declare::{NeedsOnly, PackageManager, declare, path_at, run_at},
+    starts::Starts,
+};
 use crate::workspace::Node;
 use kthw_engine::{
     Change, Error, Field, Id, Intent, Limit, NodeResource, Peers, Permit, Poll, Result, Rhai, Work, field,
@@ -27,7 +30,6 @@ const RESULT: &str = "/run/cloud-init/result.json";
 const RESTART_ASKED: &str = "/run/reboot-required";
 /// Where Debian and Ubuntu point at the newest kernel that is installed.
 const KERNEL_LINKS: [&str; 2] = ["/boot/vmlinuz", "/vmlinuz"];
-const REACHABLE: Limit = Limit::minutes(10);
 const FIRST_START: Limit = Limit::minutes(20);
 const LOCK: Limit = Limit::minutes(15);
 /// While cloud-init has not made the user yet, sshd refuses it; after this long it is a refusal.
@@ -113,7 +115,8 @@ impl OpenNode {
         let what = format!("{} to answer over SSH", self.node);
         let help = "look at the machine's console; check its address and network, and that `ssh.user` and the key fit";
         let begun = peers.clock().now();
-        wait(peers, REACHABLE, &what, help, || async {
+        let limit = Limit { at_most: peers.get::<Starts>()?.patience(&self.node, begun), ..Limit::seconds(0) };
+        wait(peers, limit, &what, help, || async {
             match self.look(peers).await {
                 Ok(live) => Ok(Poll::Ready(live)),
                 Err(error) => {

@@ -14,7 +14,7 @@ use kthw_stdlib::{
     proxmox::{Client, Credentials, Endpoint, Settings, settings_from},
     script_engine,
     sops::Secrets,
-    ssh::KnownHosts,
+    ssh::{KnownHosts, Starts},
     workspace::{Cluster, Workspace},
     world::Http,
 };
@@ -84,7 +84,7 @@ impl FakePve {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let secret = move |name: &str| Ok(secrets.get(name).and_then(Value::as_str).map(Secret::new));
         let client = Client::new(move || settings_from(&secret, |_| None), clock.clone());
-        Peers::new(Arc::new(NoNodes), clock).with(client).with(self.known.clone()).with(no_secrets())
+        Peers::new(Arc::new(NoNodes), clock).with(client).with(self.known.clone()).with(no_secrets()).with(Starts::default())
     }
 
     /// Peers that reach it through `wrap`, which may change requests and answers.
@@ -95,7 +95,7 @@ impl FakePve {
         let endpoints = vec![Endpoint::parse(&self.values["PVE_ENDPOINT"]).unwrap()];
         let credentials = Credentials::token(&Secret::new(&self.values["PVE_TOKEN"])).unwrap();
         let client = Client::over(http, Settings { endpoints, credentials, trust }, clock.clone());
-        Peers::new(Arc::new(NoNodes), clock).with(client).with(self.known.clone()).with(no_secrets())
+        Peers::new(Arc::new(NoNodes), clock).with(client).with(self.known.clone()).with(no_secrets()).with(Starts::default())
     }
 
     /// How many of the machines have a pinned host key.

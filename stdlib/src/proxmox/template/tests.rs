@@ -1,7 +1,8 @@
 //! What a plan shows for a template, and the calls that build it.
 use super::*;
-use crate::proxmox::config::Config;
+use crate::proxmox::{config::Config, machine::Machine};
 use expect_test::{Expect, expect};
+use std::time::Duration;
 
 const SHA256: &str = "6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733";
 
@@ -32,7 +33,7 @@ fn live(changes: &[(&str, &str)]) -> Found {
         ("cpu", "x86-64-v2-AES"),
     ];
     let config: Config = usual.into_iter().chain(changes.iter().copied()).collect();
-    Found { machine: Machine { vmid: 9420, host: "homelab".into() }, config, running: false, waiting: Vec::new(), pool: None }
+    Found { machine: Machine { vmid: 9420, host: "homelab".into() }, config, running: false, up_for: Duration::ZERO, waiting: Vec::new(), pool: None }
 }
 
 fn check(template: &Template, live: Option<&Found>, expected: Expect) {
@@ -80,6 +81,15 @@ fn the_name_follows_image_and_steps() {
     assert_ne!(bigger.machine_name(), name);
     let moved = Template::new("ubuntu", tpl(), TemplateSpec { bridge: "vmbr1".parse().expect("a bridge"), ..spec() }).expect("a template");
     assert_eq!(moved.machine_name(), name);
+}
+
+#[test]
+fn a_template_that_was_left_before_its_disk_grew_is_grown() {
+    let bigger = Template::new("ubuntu", tpl(), TemplateSpec { disk_gib: Some(8), ..spec() }).expect("a template");
+    let sized = |size: &str| live(&[("template", "0"), ("scsi0", &format!("local-lvm:vm-9420-disk-0,size={size}"))]);
+    assert_eq!(bigger.growth(&sized("3584M")), Some(8));
+    assert_eq!((bigger.growth(&sized("8G")), bigger.growth(&sized("9G"))), (None, None));
+    assert_eq!(template().growth(&sized("3584M")), None);
 }
 
 #[test]

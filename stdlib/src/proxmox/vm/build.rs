@@ -4,7 +4,7 @@ use crate::proxmox::{
     agent::{self, Agent, HostKeys, Silence},
     call::{Call, Write},
     client::Client,
-    config::Pending,
+    config::{Config, Pending},
     error::Failure,
     guests,
     machine::{self, Found, Machine, NotOurs},
@@ -12,7 +12,11 @@ use crate::proxmox::{
     task::retry_locked,
     template::Template,
 };
-use crate::{sops::Secrets, ssh::KnownHosts, workspace::CloneMode};
+use crate::{
+    sops::Secrets,
+    ssh::{KnownHosts, Starts},
+    workspace::CloneMode,
+};
 use kthw_engine::{Effect, Error, Intent, Limit, Peers, Permit, Result, progress};
 use miette::Diagnostic;
 use std::time::Duration;
@@ -36,16 +40,16 @@ impl Vm {
         };
         self.tell_move(&found);
         client.note_waiting(&self.node, if found.running { &found.waiting } else { &[] });
+        if found.running {
+            peers.get::<Starts>()?.note(&self.node, found.up_for, client.clock().now());
+        }
         // At another address there is another machine or none.
-        let addresses = match self.other_address(&found.config) {
-            Some(_) if found.running => agent::addresses(&found.machine, client).await,
-            Some(_) => Vec::new(),
-            None => {
-                self.learn_unknown(&found, client, peers).await?;
-                Vec::new()
-            }
+        let (addresses, starting) = match self.other_address(&found.config) {
+            Some(_) if found.running => (agent::addresses(&found.machine, client).await, false),
+            Some(_) => (Vec::new(), false),
+            None => (Vec::new(), self.learn_unknown(&found, client, peers).await?),
         };
-        Ok(Some(Live { found, keys: self.keys.read(peers.get::<Secrets>()?).await?, addresses }))
+        Ok(Some(Live { found, keys: self.keys.read(peers.get::<Secrets>()?).await?, addresses, starting }))
     }
 
     /// Removes the machine, and forgets its host keys when it was seen to be gone.
@@ -81,8 +85,15 @@ impl Vm {
         if keys.is_empty() && live.is_none() {
             return Err(Error::usage(NoPublicKey { node: self.node.clone() }));
         }
+        let starting = live.as_ref().is_some_and(|live| live.starting);
         let Found { machine, running, pool, .. } = match live {
-            Some(live) => live.found,
+            Some(live) => {
+                if !live.found.running && self.makes_new_host_keys(&live.found.config, &keys) {
+                    // Before the start, so that a run that ends between the two leaves no keys of a former life.
+                    self.forget_keys(peers, permit).await?;
+                }
+                live.found
+            }
             None => {
                 let found = self.clone_template(client, peers, permit).await?;
                 // Whoever had this address before is not this machine.
@@ -101,10 +112,18 @@ impl Vm {
             if !waiting.is_empty() {
                 progress(format!("{} goes on with its old {} until it is restarted", self.node, waiting.join(", ")));
             }
-            return Ok(());
+            return if starting { self.meet(&machine, client, peers, permit).await } else { Ok(()) };
         }
         machine.start(client, peers, permit).await?;
+        peers.get::<Starts>()?.note(&self.node, Duration::ZERO, client.clock().now());
         self.meet(&machine, client, peers, permit).await
+    }
+
+    /// Whether what its next start tells cloud-init differs from what it was told: cloud-init takes that for another machine, and such a
+    /// machine makes its host keys anew.
+    fn makes_new_host_keys(&self, config: &Config, keys: &[String]) -> bool {
+        const TOLD: [&str; 7] = ["name", "ipconfig0", "nameserver", "searchdomain", "ciuser", "sshkeys", "ciupgrade"];
+        self.settings(config, false, keys).iter().any(|setting| TOLD.contains(&setting.key))
     }
 
     /// Grows the boot disk if it is smaller than wanted. After the configuration: a pending change would put the old size back.
@@ -121,8 +140,7 @@ impl Vm {
 
     /// Waits until a machine that was just started is up, and pins its host keys.
     async fn meet(&self, machine: &Machine, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
-        let silent_for = Duration::from_secs(self.spec.agent_timeout_s.into());
-        match agent::wait_for(machine, self.address, silent_for, client, peers).await? {
+        match agent::wait_for(machine, self.address, self.agent_timeout(), client, peers).await? {
             Agent::Ready => {
                 let found = agent::wait_for_host_keys(machine, client, peers).await?;
                 if found.keys.is_empty() {
@@ -140,12 +158,25 @@ impl Vm {
     }
 
     /// Believes the host keys of a machine that runs, when none are known here: another computer made it, or the cache was lost. Keeping
-    /// them is for the node's own resource.
-    async fn learn_unknown(&self, found: &Found, client: &Client, peers: &Peers) -> Result<()> {
-        if !found.running || peers.get::<KnownHosts>()?.is_known(self.address.into(), self.port) {
-            return Ok(());
+    /// them is for the node's own resource. Returns whether the machine was started so lately that its agent may still come.
+    async fn learn_unknown(&self, found: &Found, client: &Client, peers: &Peers) -> Result<bool> {
+        let known = peers.get::<KnownHosts>()?;
+        if !found.running || known.is_known(self.address.into(), self.port) {
+            return Ok(false);
         }
-        self.believe(&agent::host_keys(&found.machine, client).await?, peers)
+        let said = agent::host_keys(&found.machine, client).await?;
+        let starting = found.up_for < self.agent_timeout() && found.config.agent_enabled();
+        if said.keys.is_empty() && starting && matches!(said.silence, None | Some(Silence::Absent(_))) {
+            let seconds = found.up_for.as_secs();
+            let why = format!("its machine was started {seconds} s ago, and its guest agent does not tell its host keys yet");
+            known.cannot_vouch(self.address.into(), self.port, &why);
+            return Ok(true);
+        }
+        self.believe(&said, peers).map(|()| false)
+    }
+
+    fn agent_timeout(&self) -> Duration {
+        Duration::from_secs(self.spec.agent_timeout_s.into())
     }
 
     /// Believes what the agent says. Only where Proxmox says that there is no agent may the first key that comes be taken: whoever could make

@@ -2,7 +2,7 @@
 use super::*;
 use crate::{proxmox::machine::Machine, workspace::Cluster};
 use expect_test::{Expect, expect};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 const WORKSPACE: &str = r#"{
     "name": "ubuntu", "domain": "bevz.net", "release_letter": "u", "distribution": "ubuntu",
@@ -57,8 +57,8 @@ fn live(running: bool, changes: &[(&str, &str)]) -> Live {
         ("ide2", "local-lvm:vm-401-cloudinit,media=cdrom"),
     ];
     let config: Config = usual.into_iter().chain(changes.iter().copied()).collect();
-    let found = Found { machine: Machine { vmid: 401, host: "homelab".into() }, config, running, waiting: Vec::new(), pool: None };
-    Live { found, keys: vec!["ssh-ed25519 AAAA me@home".into()], addresses: Vec::new() }
+    let found = Found { machine: Machine { vmid: 401, host: "homelab".into() }, config, running, up_for: Duration::from_secs(9000), waiting: Vec::new(), pool: None };
+    Live { found, keys: vec!["ssh-ed25519 AAAA me@home".into()], addresses: Vec::new(), starting: false }
 }
 
 fn check(vm: &Vm, live: Option<Live>, expected: Expect) {
