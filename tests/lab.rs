@@ -73,6 +73,36 @@ fn a_recipe_is_taken_back_after_its_workspace_was_named() {
 }
 
 #[test]
+fn in_production_a_cluster_goes_only_after_a_second_word_and_a_run_removes_nothing_unasked() {
+    let sandbox = Sandbox::new();
+    let production = "environment=production";
+    let kthw = |more: &[&str]| {
+        let workspace: &[&str] = if more.contains(&"-w") { &[] } else { &["-w", "ubuntu"] };
+        sandbox.kthw(&[more, workspace, &["--lab", "--set", production]].concat())
+    };
+    let (recipe, world) = ("recipes/phases/machines.rhai", sandbox.path().join("store/ubuntu/lab.json"));
+    kthw(&["run", recipe, "--yes"]).ended_with(0);
+    let before = writes(&world);
+    let once = kthw(&["destroy", recipe, "--confirm", "ubuntu"]).ended_with(2);
+    assert!(once.stderr.contains("--confirm production"), "{}", once.stderr);
+    let wrong = kthw(&["destroy", recipe, "--confirm", "ubuntu", "--confirm", "yes"]).ended_with(2);
+    assert!(wrong.stderr.contains("is not the word that production asks for"), "{}", wrong.stderr);
+    // A machine that nobody names any more.
+    let fewer = sandbox.path().join("fewer");
+    std::fs::create_dir_all(&fewer).unwrap();
+    let text = std::fs::read_to_string(root().join("workspaces/ubuntu/workspace.yaml")).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.contains("name: wu2,")).collect();
+    std::fs::write(fewer.join("workspace.yaml"), lines.join("\n")).unwrap();
+    let prune = |more: &[&str]| kthw(&[&["run", recipe, "--prune", "--yes", "-w", fewer.to_str().unwrap()], more].concat());
+    let refused = prune(&[]).ended_with(1);
+    assert!(refused.stderr.contains("1 resource would be removed, and at most 0 may be"), "{}", refused.stderr);
+    assert_eq!(writes(&world), before, "nothing was removed so far");
+    prune(&["--max-destroy", "1"]).ended_with(0);
+    kthw(&["destroy", recipe, "--confirm", "ubuntu", "--confirm", "production"]).ended_with(0);
+    assert_eq!(state(&world)["pve"]["vms"], serde_json::json!({}));
+}
+
+#[test]
 fn a_machine_that_is_no_longer_named_is_shown_in_every_plan_and_pruned_when_asked() {
     let sandbox = Sandbox::new();
     let folder = sandbox.path().join("fewer");

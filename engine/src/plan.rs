@@ -196,7 +196,7 @@ pub fn check(evaluated: &[Evaluated]) -> Result<Vec<Id>> {
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("{deletes} resources would be removed, and at most {at_most} may be")]
+#[error("{deletes} resource{} would be removed, and at most {at_most} may be", if *deletes == 1 { "" } else { "s" })]
 #[diagnostic(
     code(kthw::plan::max_destroy),
     help("nothing was changed; look at what the plan removes, and raise `--max-destroy` if that is meant")

@@ -3,6 +3,7 @@ use super::run::{code_of, exit_code, tell_begin, until_ended};
 use crate::{options::WorkspaceOptions, session, ui::Ui};
 use clap::Args;
 use kthw_engine::{Error, Result, RunOptions, RunStamp, all_absent};
+use kthw_stdlib::workspace::{Environment, Workspace};
 
 /// Remove what a recipe made
 #[derive(Debug, Args)]
@@ -14,9 +15,9 @@ pub struct Destroy {
     /// Only show what would be removed
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask: the name of the workspace, as one would type it
+    /// Do not ask: the name of the workspace, as one would type it; in production a second time with the word `production`
     #[arg(long, value_name = "WORKSPACE")]
-    confirm: Option<String>,
+    confirm: Vec<String>,
     /// Refuse to remove more resources than this
     #[arg(long, value_name = "COUNT")]
     max_destroy: Option<usize>,
@@ -31,7 +32,7 @@ impl Destroy {
         }
         let stamp = RunStamp::begin(world.peers().shared_clock());
         let events = ui.events(&stamp);
-        let name = prepared.workspace.name.clone();
+        let words = words_to_type(&prepared.workspace);
         tell_begin(&prepared, &world, &events, ui);
         let orphans = session::orphans(&prepared, &world).await;
         let gone = all_absent(prepared.evaluated);
@@ -46,7 +47,7 @@ impl Destroy {
         if self.dry_run || plan.work() == 0 {
             return Ok(code_of(&plan, false));
         }
-        if !self.is_confirmed(&name, ui)? {
+        if !self.is_confirmed(&words, ui)? {
             ui.note("Nothing was removed.");
             return Ok(0);
         }
@@ -60,36 +61,57 @@ impl Destroy {
         Ok(exit_code(&report))
     }
 
-    /// Whether a person typed the workspace's name. In the lab nothing real goes.
-    fn is_confirmed(&self, name: &str, ui: &Ui) -> Result<bool> {
-        match &self.confirm {
-            Some(given) if given == name => return Ok(true),
-            Some(given) => return Err(Error::usage(OtherName { given: given.clone(), name: name.into() })),
-            None if self.workspace.lab && self.workspace.speed.is_none() => return Ok(true),
-            None => {}
+    /// Whether a person typed what there is to type. In the lab nothing real goes.
+    fn is_confirmed(&self, words: &[String], ui: &Ui) -> Result<bool> {
+        let is_what = ["the name of this workspace", "the word that production asks for"];
+        if let Some(((given, word), what)) = self.confirm.iter().zip(words).zip(is_what).find(|((given, word), _)| given != word) {
+            return Err(Error::usage(OtherWord { given: given.clone(), what, word: word.clone() }));
         }
-        let question = format!("\nThis cannot be taken back. Type the name of the workspace, {name}, to remove all of it: ");
-        match ui.ask(&question) {
-            Some(answer) => Ok(answer == name),
-            None => Err(Error::usage(NotConfirmed { name: name.into() })),
+        if self.confirm.is_empty() && self.workspace.lab && self.workspace.speed.is_none() {
+            return Ok(true);
         }
+        for (number, word) in words.iter().enumerate().skip(self.confirm.len()) {
+            let question = match number {
+                0 => format!("\nThis cannot be taken back. Type the name of the workspace, {word}, to remove all of it: "),
+                _ => format!("{} is a cluster in {word}. Type {word} as well: ", words[0]),
+            };
+            match ui.ask(&question) {
+                Some(answer) if answer == *word => {}
+                Some(_) => return Ok(false),
+                None => return Err(Error::usage(NotConfirmed::new(words))),
+            }
+        }
+        Ok(true)
     }
+}
+
+/// What a person has to type: the workspace's name, and that it is in production if it is.
+fn words_to_type(workspace: &Workspace) -> Vec<String> {
+    let production = (workspace.environment == Environment::Production).then(|| "production".to_owned());
+    [workspace.name.clone()].into_iter().chain(production).collect()
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("there is something to remove and nobody to ask")]
 #[diagnostic(
     code(kthw::destroy::not_confirmed),
-    help("standard input is not a terminal; look at the plan above and call again with `--confirm {name}`, or with `--dry-run`")
+    help("standard input is not a terminal; look at the plan above and call again with `{call}`, or with `--dry-run`")
 )]
 struct NotConfirmed {
-    name: String,
+    call: String,
+}
+
+impl NotConfirmed {
+    fn new(words: &[String]) -> Self {
+        Self { call: words.iter().map(|word| format!("--confirm {word}")).collect::<Vec<_>>().join(" ") }
+    }
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("`--confirm {given}` is not the name of this workspace, which is `{name}`")]
+#[error("`--confirm {given}` is not {what}, which is `{word}`")]
 #[diagnostic(code(kthw::destroy::other_name), help("nothing was removed; is it the workspace that you mean?"))]
-struct OtherName {
+struct OtherWord {
     given: String,
-    name: String,
+    what: &'static str,
+    word: String,
 }

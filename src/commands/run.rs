@@ -2,7 +2,7 @@
 use crate::{options::WorkspaceOptions, session, ui::Ui};
 use clap::Args;
 use kthw_engine::{Choice, Error, Event, Kind, Plan, Report, Result, RunOptions, RunStamp, SCHEMA, Stop};
-use kthw_stdlib::restart::Restarts;
+use kthw_stdlib::{restart::Restarts, workspace::Environment};
 
 /// Exit code of a dry run that found changes, when `--exit-code` asks for it.
 const CHANGES: u8 = 10;
@@ -32,7 +32,7 @@ pub struct Run {
     /// Also remove machines that this workspace made and does not name any more
     #[arg(long)]
     prune: bool,
-    /// Refuse to remove more resources than this
+    /// Refuse to remove more resources than this; 0 in production unless it is given
     #[arg(long, value_name = "COUNT")]
     max_destroy: Option<usize>,
 }
@@ -44,6 +44,7 @@ impl Run {
         if self.dry_run {
             world.never_trust_at_first_sight()?;
         }
+        let in_production = prepared.workspace.environment == Environment::Production;
         let stamp = RunStamp::begin(world.peers().shared_clock());
         let events = ui.events(&stamp);
         tell_begin(&prepared, &world, &events, ui);
@@ -70,7 +71,7 @@ impl Run {
         ui.restarts(&restarts);
         world.tell_trust(ui)?;
         world.save()?;
-        plan.check_max_destroy(self.max_destroy)?;
+        plan.check_max_destroy(self.max_destroy.or(in_production.then_some(0)))?;
         if self.dry_run || plan.work() == 0 {
             return Ok(code_of(&plan, self.exit_code));
         }

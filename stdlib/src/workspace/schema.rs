@@ -20,6 +20,10 @@ pub struct Workspace {
     pub release_letter: char,
     /// The operating system of its nodes.
     pub distribution: Distribution,
+    /// What the cluster is for: `development` (the default), `staging` or `production`. In production `kthw destroy` asks twice, and a run
+    /// removes nothing unless `--max-destroy` says how much it may.
+    #[serde(default)]
+    pub environment: Environment,
     /// What is installed, by version.
     pub versions: Versions,
     /// Address ranges and name servers.
@@ -70,6 +74,17 @@ pub enum Distribution {
     Debian,
     Rocky,
     Suse,
+}
+
+/// What a cluster is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Environment {
+    #[default]
+    Development,
+    Staging,
+    Production,
 }
 
 /// What is installed. Full versions; a leading `v` may be written or left out.
