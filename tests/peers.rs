@@ -10,13 +10,14 @@ fn proxmox_template_and_machines() {
     let mut world = World::up("pve");
     world.learn(&["pve", "--no-hosts"]);
     let workspace = world.workspace("1.36.3", "containerd", &NODES, true);
-    let run = |more: &[&str]| {
+    let kthw = |verb: &str, more: &[&str]| {
         let mut command =
-            world.sandbox.command(&[&["run", "tests/recipes/virtual-machines.rhai", "-w", workspace.as_str()], more].concat());
+            world.sandbox.command(&[&[verb, "tests/recipes/virtual-machines.rhai", "-w", workspace.as_str()], more].concat());
         command.env("PROXMOX_VE_ENDPOINT", world.value("PVE_ENDPOINT")).env("PROXMOX_VE_API_TOKEN", world.value("PVE_TOKEN"));
         command.env("PROXMOX_VE_CA_FILE", world.value("PVE_CA_FILE"));
         crate::support::said(command.output().unwrap())
     };
+    let run = |more: &[&str]| kthw("run", more);
 
     let planned = run(&["--dry-run"]).ended_with(0);
     assert!(planned.stdout.contains("Plan: 4 to create, 0 unchanged."), "{}", planned.stdout);
@@ -42,6 +43,17 @@ fn proxmox_template_and_machines() {
     assert_eq!(differing.len(), 3, "{}", more_cores.stdout);
     assert!(differing.iter().all(|line| line.starts_with("cores: 2 -> 4")), "{differing:?}");
     assert_eq!(world.pve_writes(), writes, "neither a settled run nor a dry run writes");
+
+    // Taken back: all of ours, and nothing of others.
+    world.pve("pve.add_vm(499, 'payroll', config={'cores': 8}) and None");
+    let planned = kthw("destroy", &["--dry-run"]).ended_with(0);
+    assert!(planned.stdout.contains("4 to delete"), "{}", planned.stdout);
+    kthw("destroy", &[]).ended_with(2);
+    assert_eq!(world.pve_writes(), writes, "nothing goes in a dry run or before the workspace's name was typed");
+    kthw("destroy", &["--confirm", "peers"]).ended_with(0);
+    assert_eq!(world.pve("[vm.vmid for vm in pve.vms]"), serde_json::json!([499]));
+    let again = kthw("destroy", &[]).ended_with(0);
+    assert!(again.stdout.contains("Nothing to change"), "{}", again.stdout);
 }
 
 #[test]
