@@ -11,8 +11,7 @@ fn proxmox_template_and_machines() {
     world.learn(&["pve", "--no-hosts"]);
     let workspace = world.workspace("1.36.3", "containerd", &NODES, true);
     let kthw = |verb: &str, more: &[&str]| {
-        let mut command =
-            world.sandbox.command(&[&[verb, "tests/recipes/virtual-machines.rhai", "-w", workspace.as_str()], more].concat());
+        let mut command = world.sandbox.command(&[&[verb, "tests/recipes/virtual-machines.rhai", "-w", workspace.as_str()], more].concat());
         command.env("PROXMOX_VE_ENDPOINT", world.value("PVE_ENDPOINT")).env("PROXMOX_VE_API_TOKEN", world.value("PVE_TOKEN"));
         command.env("PROXMOX_VE_CA_FILE", world.value("PVE_CA_FILE"));
         crate::support::said(command.output().unwrap())

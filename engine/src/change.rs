@@ -42,7 +42,7 @@ impl Change {
         let fields: Vec<Field> = fields.into_iter().flatten().collect();
         match fields.iter().map(|field| field.cost).max() {
             None => Self::None,
-            Some(Cost::Replacement) => Self::Refused(Refusal {
+            Some(Cost::Replacement | Cost::Everything) => Self::Refused(Refusal {
                 why: "it would have to be replaced, which is never done on its own".into(),
                 next: "set the field back, or remove the old one yourself and run again".into(),
                 fields,

@@ -25,6 +25,8 @@ pub enum Cost {
     Reboot,
     /// Making the thing anew, which is never done on its own.
     Replacement,
+    /// Making everything anew: others were told this value too, so a run under another one begins nothing at all.
+    Everything,
 }
 
 /// Compares one field; `None` when it is as wanted.
@@ -60,6 +62,7 @@ impl fmt::Display for Field {
             Cost::Nothing => "",
             Cost::Reboot => "  (needs a reboot)",
             Cost::Replacement => "  (needs replacement)",
+            Cost::Everything => "  (stays for life)",
         };
         match &self.live {
             Some(live) if live.contains('\n') || self.want.contains('\n') => {

@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Result},
     evaluate::Evaluated,
     event::{Event, Events},
+    field::Cost,
     id::Id,
     node::Finding,
     node::Probe,
@@ -121,6 +122,15 @@ impl Plan {
             Some(at_most) if deletes > at_most => Err(Error::refused(TooMany { deletes, at_most })),
             _ => Ok(()),
         }
+    }
+
+    /// What differs in something that everything else was told too, such as the address of a control plane: a run under this plan begins
+    /// nothing, for it would tell one half of the world and not the other.
+    pub fn another_world(&self) -> Option<&Planned> {
+        let told_to_all = |one: &&Planned| {
+            matches!(one.change, Change::Refused(_)) && one.change.fields().iter().any(|field| field.cost == Cost::Everything)
+        };
+        self.planned.iter().find(told_to_all)
     }
 
     /// How many resources a run would work on: all that are not as declared, but for the refused.

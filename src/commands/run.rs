@@ -1,7 +1,7 @@
 //! `kthw run`: plan, ask, apply, report.
 use crate::{options::WorkspaceOptions, session, ui::Ui};
 use clap::Args;
-use kthw_engine::{Choice, Error, Event, Kind, Plan, Report, Result, RunOptions, RunStamp, SCHEMA, Stop};
+use kthw_engine::{Choice, Error, Event, Id, Kind, Plan, Report, Result, RunOptions, RunStamp, SCHEMA, Stop};
 use kthw_stdlib::{restart::Restarts, workspace::Environment};
 
 /// Exit code of a dry run that found changes, when `--exit-code` asks for it.
@@ -74,6 +74,9 @@ impl Run {
         plan.check_max_destroy(self.max_destroy.or(in_production.then_some(0)))?;
         if self.dry_run || plan.work() == 0 {
             return Ok(code_of(&plan, self.exit_code));
+        }
+        if let Some(one) = plan.another_world() {
+            return Err(Error::refused(AnotherWorld { id: one.id.clone() }));
         }
         // Nothing real changes in the lab, so there is nothing to ask for, unless somebody wants to see how it is.
         if !self.yes && (!self.workspace.lab || self.workspace.speed.is_some()) {
@@ -164,6 +167,18 @@ pub(super) fn exit_code(report: &Report) -> u8 {
         () if kinds.contains(&Kind::Refused) => 1,
         () => 2,
     }
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("nothing was changed: {id} differs in what everything else was told too")]
+#[diagnostic(
+    code(kthw::run::another_world),
+    help(
+        "the rest of the plan would bring that to one half of the cluster; set the field back as the plan says, or leave {id} out with `--only`"
+    )
+)]
+struct AnotherWorld {
+    id: Id,
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

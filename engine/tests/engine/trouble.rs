@@ -1,7 +1,7 @@
 //! What cannot be looked at, what is refused, and a world that moves between the plan and the run.
 use crate::tiny::TWO_MACHINES;
 use crate::tiny::{World, evaluated, peers, phases, plan, run, told};
-use kthw_engine::Kind;
+use kthw_engine::{Choice, Kind};
 use std::sync::{Arc, atomic::Ordering};
 
 fn two_machines() -> Arc<World> {
@@ -163,6 +163,28 @@ async fn below_something_that_is_not_ours_nothing_is_touched() {
     "#]]
     .assert_eq(&told(&report));
     assert!(!world.files.lock().unwrap().keys().any(|(node, _)| node == "a"));
+}
+
+#[tokio::test]
+async fn where_others_were_told_another_value_nothing_is_begun() {
+    let world = two_machines();
+    world.machines.lock().unwrap().insert("a".into(), 100);
+    let (peers, declared) = (peers(&world), evaluated(TWO_MACHINES));
+    let planned = plan(&declared, &peers).await;
+    assert!(planned.to_string().contains("cores: 100 -> 2  (stays for life)"), "{planned}");
+    assert_eq!(planned.another_world().map(|one| one.id.to_string()).as_deref(), Some("tiny.machine/a"));
+    let report = run(planned, &peers).await;
+    assert_eq!((report.changed(), report.refused(), report.skipped()), (0, 1, 4));
+    assert!(
+        told(&report).contains("tiny.file/b/one: Skipped { because: \"tiny.machine/a differs in what the others were told too\" }"),
+        "{}",
+        told(&report)
+    );
+    // Whoever leaves it out knows.
+    let choice = Choice { only: vec!["tiny.file/b/one".into()], nodes: Vec::new() };
+    let chosen = plan(&declared, &peers).await.only(&choice).unwrap();
+    assert!(chosen.another_world().is_none());
+    assert_eq!(run(chosen, &peers).await.changed(), 1);
 }
 
 #[tokio::test]

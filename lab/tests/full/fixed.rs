@@ -191,3 +191,22 @@ async fn what_takes_a_restart_stays_in_every_plan_until_it_is_done() {
     assert_eq!(failures(&done.apply(FULL).await), "");
     assert_eq!(restarts(&done, &done.plan(FULL).await), "");
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_a_control_plane_is_was_told_to_everybody_and_is_not_told_anew_to_half_of_them() {
+    let lab = built("moved").await;
+    let moved = under(&lab, "moved-away", &["nodes.cu1.address=10.10.10.99"]);
+    let plan = moved.plan(FULL).await;
+    let (refused, _) = refused_and_changed(&plan);
+    assert!(refused.contains(&"proxmox.vm/cu1".to_owned()), "{plan}");
+    assert_eq!(plan.another_world().map(|one| one.id.to_string()).as_deref(), Some("proxmox.vm/cu1"));
+    let writes = lab.world.writes();
+    let report = moved.apply(FULL).await;
+    assert_eq!((report.changed(), lab.world.writes()), (0, writes), "{}", failures(&report));
+    assert!(report.skipped() > 0 && report.refused() > 0);
+    // A worker's address is its own affair: the others go on.
+    let worker = under(&lab, "moved-worker", &["nodes.wu1.address=10.10.10.98", "machine.cores=4"]);
+    let plan = worker.plan(FULL).await;
+    assert!(plan.another_world().is_none(), "{plan}");
+    assert_eq!(worker.apply(FULL).await.changed(), 2);
+}

@@ -1,7 +1,7 @@
 //! What a cluster is made with and keeps: version, registry, ranges, endpoint. Read from the files by which its control plane runs.
 use super::{config::ClusterSpec, packages, static_pod};
 use crate::workspace::{NodeSpec, Workspace};
-use kthw_engine::{Field, Refusal, field};
+use kthw_engine::{Cost, Field, Refusal, field};
 
 /// How a control plane was made, as far as its files tell. What they do not tell is not compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Made {
             let Some(live) = live else { continue };
             if let Some(differs) = field(name, live.clone(), want) {
                 ways.push(format!("`{key}` to {live}"));
-                fields.push(differs);
+                fields.push(differs.at(Cost::Everything));
             }
         }
         let names = fields.iter().map(|field| field.name.to_string()).collect::<Vec<_>>().join(", ");

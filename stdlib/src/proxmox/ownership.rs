@@ -48,6 +48,13 @@ pub fn noted<'c>(config: &'c Config, name: &str) -> Option<&'c str> {
     config.get("description")?.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(": "))
 }
 
+/// The same description with this note in place of an older one; a description without it stays as it is, for a former kthw made it.
+pub fn with_note(description: &str, name: &str, value: &str) -> String {
+    let is_it = |line: &str| line.trim().strip_prefix(name).is_some_and(|rest| rest.starts_with(": "));
+    let line = |line: &str| if is_it(line) { format!("{name}: {value}\n") } else { line.to_owned() };
+    description.split_inclusive('\n').map(line).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

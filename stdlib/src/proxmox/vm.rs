@@ -4,7 +4,7 @@ use super::{
     device::{Drive, GIB, Nic},
     machine::Found,
     names::{Bridge, CpuType, PoolId, PveNode, StorageId, Tag},
-    ownership::{Mark, noted},
+    ownership::{Mark, noted, with_note},
     template::Template,
 };
 use crate::workspace::{CloneMode, Node, Role};
@@ -18,6 +18,9 @@ mod keys;
 mod stays;
 
 use keys::Keys;
+
+/// The note in a machine's description that holds the tags which kthw gave it.
+const TAGS: &str = "tags";
 
 /// The options of `proxmox::vm`.
 #[derive(Clone, Debug, Deserialize)]
@@ -157,7 +160,8 @@ impl Vm {
 
     /// The description of a machine that is made now: its mark, and what it is made from.
     fn description(&self, mark: &Mark) -> String {
-        format!("{mark}\ntemplate: {}\nclone: {}\nnode: {}\n", self.spec.template, self.clone_mode(), self.host)
+        let tags = self.wanted_tags().join(" ");
+        format!("{mark}\ntemplate: {}\nclone: {}\nnode: {}\n{TAGS}: {tags}\n", self.spec.template, self.clone_mode(), self.host)
     }
 
     fn clone_mode(&self) -> &'static str {
@@ -174,9 +178,14 @@ impl Vm {
         let nic = config.net0().unwrap_or_else(|| Nic::new("", None));
         let nic_wanted = nic.clone().on(&spec.bridge, self.vlan);
         let cpu_flags = text("cpu").split_once(',').map(|(_, flags)| format!(",{flags}")).unwrap_or_default();
-        let all_tags = tags(config.tags().iter().chain(&self.wanted_tags()).map(String::as_str));
+        // People's own tags stay; those that kthw gave and the recipe no longer names go.
+        let given: Vec<&str> = noted(config, TAGS).unwrap_or_default().split(' ').collect();
+        let (wanted, live_tags) = (self.wanted_tags(), config.tags());
+        let theirs = live_tags.iter().filter(|tag| !given.contains(&tag.as_str()));
+        let all_tags = tags(theirs.chain(&wanted).map(String::as_str));
+        let note = with_note(&text("description"), TAGS, &wanted.join(" "));
         let dns = self.dns.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-        let nameserver = if dns.is_empty() { None } else { field("dns", text("nameserver"), dns.clone()) };
+        let nameserver = field("dns", text("nameserver"), dns.clone());
         let key_lines = keys.join("\n");
         let agent = if config.agent_enabled() { "enabled" } else { "disabled" };
         let upgrade = if config.flag("ciupgrade", true) { "on first boot" } else { "never" };
@@ -189,14 +198,19 @@ impl Vm {
             set("cpu", later, format!("{}{cpu_flags}", spec.cpu_type), field("cpu_type", config.cpu_type(), &spec.cpu_type)),
             set("net0", Cost::Nothing, nic_wanted.to_string(), field("network", Plugged(&nic), Plugged(&nic_wanted))),
             set("ipconfig0", later, self.ip_config(), field("address", sorted(&text("ipconfig0")), sorted(&self.ip_config()))),
-            set("nameserver", later, dns, nameserver),
+            // Without a name server of its own the machine gets its host's.
+            match dns.is_empty() {
+                true => set("delete", later, "nameserver".into(), nameserver.map(|field| Field { want: "its host's".into(), ..field })),
+                false => set("nameserver", later, dns, nameserver),
+            },
             set("searchdomain", later, self.domain.clone(), field("domain", text("searchdomain"), self.domain.clone())),
             set("ciuser", later, self.user.clone(), field("user", text("ciuser"), self.user.clone())),
             set("sshkeys", later, super::call::percent_encoded(&format!("{key_lines}\n")), self.keys_field(config, keys)),
             set("ciupgrade", later, "0".into(), field("package_upgrade", upgrade, "never")),
             set("agent", later, "enabled=1".into(), field("guest_agent", agent, "enabled")),
             set("onboot", Cost::Nothing, u8::from(spec.on_boot).to_string(), field("on_boot", config.flag("onboot", false), spec.on_boot)),
-            set("tags", Cost::Nothing, all_tags.join(";"), field("tags", config.tags().join(" "), all_tags.join(" "))),
+            set("tags", Cost::Nothing, all_tags.join(";"), field("tags", live_tags.join(" "), all_tags.join(" "))),
+            set("description", Cost::Nothing, note.clone(), field("description", text("description"), note)),
         ]
         .into_iter()
         .flatten()

@@ -349,7 +349,8 @@ pub struct Kubeadm {
     pub fail_swap_on: bool,
     /// Further arguments of the kubelet.
     pub kubelet_extra_args: BTreeMap<String, String>,
-    /// Phases of `kubeadm init` to leave out, such as `addon/kube-proxy`.
+    /// Phases of `kubeadm init` to leave out, such as `addon/kube-proxy`. What one of them made already stays, for somebody may have put their own in
+    /// its place.
     pub skip_phases: Vec<String>,
     /// Preflight errors of kubeadm to ignore, such as `NumCPU` or `Mem`; kthw's own checks of those sizes are left out too.
     pub ignore_preflight_errors: Vec<String>,

@@ -41,7 +41,13 @@ impl Resource for Machine {
     fn diff(&self, live: Option<&u32>) -> Change {
         let Some(live) = live else { return Change::create([]) };
         let cores = field("cores", *live, self.cores);
-        Change::between([if *live > self.cores { cores.map(|cores| cores.at(Cost::Replacement)) } else { cores }])
+        let cost = match *live {
+            // Everybody was told that it has a hundred.
+            100 => Cost::Everything,
+            more if more > self.cores => Cost::Replacement,
+            _ => Cost::Nothing,
+        };
+        Change::between([cores.map(|cores| cores.at(cost))])
     }
     fn hides_dependents(&self, change: &Change) -> bool {
         matches!(change, Change::Create(_)) || change.fields().iter().any(|field| field.live.as_deref() == Some("0"))

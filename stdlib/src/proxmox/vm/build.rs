@@ -122,7 +122,7 @@ impl Vm {
     /// Whether what its next start tells cloud-init differs from what it was told: cloud-init takes that for another machine, and such a
     /// machine makes its host keys anew.
     fn makes_new_host_keys(&self, config: &Config, keys: &[String]) -> bool {
-        const TOLD: [&str; 7] = ["name", "ipconfig0", "nameserver", "searchdomain", "ciuser", "sshkeys", "ciupgrade"];
+        const TOLD: [&str; 8] = ["name", "ipconfig0", "delete", "nameserver", "searchdomain", "ciuser", "sshkeys", "ciupgrade"];
         self.settings(config, false, keys).iter().any(|setting| TOLD.contains(&setting.key))
     }
 
@@ -383,6 +383,7 @@ mod tests {
             template: tpl
             clone: full
             node: homelab
+            tags: k8s kthw ubuntu
              full=1 storage=local-lvm"#]]
         .assert_eq(&shown(&a_vm("{}"), "homelab"));
         expect![[r#"
@@ -390,6 +391,7 @@ mod tests {
             template: tpl
             clone: linked
             node: homelab
+            tags: k8s kthw ubuntu
              full=0 pool=K8S target=homelab"#]]
         .assert_eq(&shown(&a_vm(r#"{"clone": "linked", "pool": "K8S"}"#), "pve2"));
     }

@@ -25,8 +25,8 @@ impl Vm {
         let rest = Refusal { why: String::new(), next: String::new(), fields: change.fields().to_vec() };
         let mut generic = if let Change::Refused(refusal) = change { refusal } else { rest };
         if let Some(address) = generic.fields.iter_mut().find(|field| field.name == "address") {
-            // No restart brings it.
-            address.cost = Cost::Nothing;
+            // No restart brings it. Everybody was told where a control plane is.
+            address.cost = if self.role == Role::ControlPlane { Cost::Everything } else { Cost::Nothing };
         }
         crate::refusals::refused(own.into_iter().chain([generic])).expect("there is one at least")
     }

@@ -79,7 +79,7 @@ fn another_address_is_refused_and_says_which_it_has() {
     let moved = [("ipconfig0", "ip=10.10.10.99/24,gw=10.10.10.1")];
     let mut seen = live(true, &moved);
     check_refused(&a_vm("{}"), seen.clone(), expect![[r#"
-        address: ip=10.10.10.99/24,gw=10.10.10.1 -> ip=10.10.10.116/24,gw=10.10.10.1
+        address: ip=10.10.10.99/24,gw=10.10.10.1 -> ip=10.10.10.116/24,gw=10.10.10.1  (stays for life)
         cu1 has the address 10.10.10.99 (ipconfig0 of VM 401), and a node keeps its address
         set `address` of cu1 back to 10.10.10.99; certificates, etcd and the other nodes know it by that address"#]]);
     seen.addresses = vec![[10, 10, 10, 98].into()];
@@ -91,7 +91,7 @@ fn another_address_is_refused_and_says_which_it_has() {
     seen.addresses = vec![[10, 10, 10, 99].into()];
     check_refused(&a_vm(r#"{"disk_gib": 10}"#), seen, expect![[r#"
         disk_gib: 20 -> 10  (needs replacement)
-        address: ip=10.10.10.99/24,gw=10.10.10.1 -> ip=10.10.10.116/24,gw=10.10.10.1
+        address: ip=10.10.10.99/24,gw=10.10.10.1 -> ip=10.10.10.116/24,gw=10.10.10.1  (stays for life)
         cu1 has the address 10.10.10.99 (ipconfig0 of VM 401, and its guest agent says the same), and a node keeps its address; it would have to be replaced, which is never done on its own
         set `address` of cu1 back to 10.10.10.99; certificates, etcd and the other nodes know it by that address; set the field back, or remove the old one yourself and run again"#]]);
     let vm = a_vm("{}");
@@ -191,6 +191,39 @@ fn a_machine_that_is_not_there_is_made() {
 fn a_machine_as_wanted_needs_nothing() {
     check(&a_vm("{}"), Some(live(true, &[])), expect!["= proxmox.vm/cu1"]);
     check(&a_vm("{}"), Some(live(true, &[("tags", "backup;k8s;kthw;ubuntu")])), expect!["= proxmox.vm/cu1"]);
+}
+
+#[test]
+fn a_tag_that_was_given_and_is_no_longer_named_goes_and_peoples_own_stay() {
+    let described = ("description", "notes of mine\nkthw:ubuntu:cu1:00ff\ntemplate: tpl\ntags: k8s kthw old ubuntu\n");
+    check(
+        &a_vm("{}"),
+        Some(live(true, &[described, ("tags", "backup;k8s;kthw;old;ubuntu")])),
+        expect![[r#"
+            ~ proxmox.vm/cu1
+                tags: backup k8s kthw old ubuntu -> backup k8s kthw ubuntu
+                description:
+                -tags: k8s kthw old ubuntu
+                +tags: k8s kthw ubuntu"#]],
+    );
+}
+
+#[test]
+fn name_servers_that_are_no_longer_named_go() {
+    let mut vm = a_vm("{}");
+    vm.dns.clear();
+    check(
+        &vm,
+        Some(live(false, &[])),
+        expect![[r#"
+            ~ proxmox.vm/cu1
+                status: stopped -> running
+                dns: 10.10.10.100 -> its host's"#]],
+    );
+    let config: Config = [("nameserver", "10.10.10.100")].into_iter().collect();
+    let settings = vm.settings(&config, false, &[]);
+    assert!(settings.iter().any(|setting| (setting.key, setting.value.as_str()) == ("delete", "nameserver")));
+    check(&vm, Some(live(true, &[("nameserver", "")])), expect!["= proxmox.vm/cu1"]);
 }
 
 #[test]
