@@ -111,6 +111,18 @@ async fn a_renewal_that_stops_between_key_and_certificate_is_finished() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_name_that_comes_while_a_renewal_is_half_done_is_in_the_end_result() {
+    let lab = Lab::new("half-and-more");
+    assert_eq!(failures(&lab.apply(PHASE).await), "");
+    let more = Lab::changed("half-and-more-1", lab.world.clone(), &["kubeadm.cert_sans=[api.example.com]"]);
+    lab.world.add_fault(Fault::dies("cu1", &["mv"], "apiserver.key"));
+    assert!(failures(&more.apply(PHASE).await).starts_with(CONTROL_PLANE));
+    let another = Lab::changed("half-and-more-2", lab.world.clone(), &["kubeadm.cert_sans=[api.example.com, api.example.org]"]);
+    assert_eq!(failures(&another.apply(PHASE).await), "");
+    assert_eq!(changes(&another.plan(PHASE).await), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_certificate_that_ends_soon_is_shown_with_its_date_and_renewed() {
     let lab = Lab::new("expiry");
     assert_eq!(failures(&lab.apply(PHASE).await), "");

@@ -107,12 +107,18 @@ impl ControlPlane {
     /// Makes the certificate anew. The API server takes up a new file by itself within a minute.
     pub(super) async fn renew_certificate(&self, live: &LiveCertificate, peers: &Peers, permit: &Permit) -> Result<()> {
         if live.half_moved {
-            self.check_new_certificate(KEY, peers).await?;
+            let new = self.check_pair(KEY, peers).await?;
             self.run(&["mv", "-f", "-t", PKI, NEW_CERTIFICATE], "put the new certificate in place", peers, permit).await?;
-            return Ok(());
+            // The workspace may have got another name since it was made.
+            if new.fields(&self.names()).is_empty() {
+                return Ok(());
+            }
         }
         self.make_new_certificate(peers, permit).await?;
-        self.check_new_certificate(NEW_KEY, peers).await?;
+        let new = self.check_pair(NEW_KEY, peers).await?;
+        if let Some(field) = new.fields(&self.names()).first() {
+            return Err(self.cannot_use(format!("kubeadm made it otherwise: {field}")));
+        }
         // One program and the key first, so that a machine that stops between the two is found out, above.
         self.run(&["mv", "-f", "-t", PKI, NEW_KEY, NEW_CERTIFICATE], "put the new certificate in place", peers, permit).await
     }
@@ -137,8 +143,12 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// That the new certificate is of the cluster's authority, for the key at `key`, holds every name and lasts.
-    async fn check_new_certificate(&self, key: &str, peers: &Peers) -> Result<()> {
+    fn cannot_use(&self, reason: String) -> Error {
+        Error::peer(Failed { node: self.node.name.to_string(), what: "use the new certificate of the API server".into(), reason })
+    }
+
+    /// That the new certificate is of the cluster's authority and for the key at `key`; what it says.
+    async fn check_pair(&self, key: &str, peers: &Peers) -> Result<LiveCertificate> {
         let (node, ca) = (&self.node.name, format!("{PKI}/ca.crt"));
         let probes = [
             show(NEW_CERTIFICATE),
@@ -150,17 +160,13 @@ impl ControlPlane {
         let [Finding::Run(shown), Finding::Run(verified), Finding::Run(certified), Finding::Run(public)] = findings.as_slice() else {
             return Err(Error::peer(crate::kubeadm::NoAnswer { node: node.to_string() }));
         };
-        let wrong = |reason: String| Error::peer(Failed { node: node.to_string(), what: "use the new certificate of the API server".into(), reason });
         if verified.status != 0 {
-            return Err(wrong(format!("the cluster's authority did not sign it: {}", told(verified))));
+            return Err(self.cannot_use(format!("the cluster's authority did not sign it: {}", told(verified))));
         }
         if certified.status != 0 || public.status != 0 || certified.stdout.trim() != public.stdout.trim() {
-            return Err(wrong("it does not belong to its key".into()));
+            return Err(self.cannot_use("it does not belong to its key".into()));
         }
-        match LiveCertificate::of(node, NEW_CERTIFICATE, shown)?.fields(&self.names()).first() {
-            Some(field) => Err(wrong(format!("kubeadm made it otherwise: {field}"))),
-            None => Ok(()),
-        }
+        LiveCertificate::of(node, NEW_CERTIFICATE, shown)
     }
 }
 
