@@ -3,7 +3,7 @@
 //! The first byte of an input chooses the format. Run it for ten minutes from the project's folder:
 //! `RUSTC_BOOTSTRAP=1 cargo fuzz run sops -- -max_total_time=600 -max_len=4096`
 #![no_main]
-use kthw_stdlib::sops::{DataKey, File, Format, MasterKey, Metadata, Opened, Recipient, Rules, encrypt};
+use kthw_sops::{DataKey, File, Format, MasterKey, Metadata, Opened, Recipient, Rules, encrypt};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

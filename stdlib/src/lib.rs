@@ -23,14 +23,13 @@ pub mod artifact;
 pub mod checked;
 mod engine;
 pub mod help;
-pub mod http;
 mod refusals;
 pub mod restart;
 pub mod rotation;
-mod turn;
 pub mod workspace;
 pub mod world;
-mod yaml;
 
 pub use engine::{Entry, script_engine};
+pub use kthw_http as http;
+use kthw_yaml as yaml;
 pub use rhai::Dynamic;

@@ -1,10 +1,10 @@
 //! A place with a workspace, an encrypted file of canaries and recipes, in which the real binary is called.
 use super::{scan::Scanner, values::Canary};
 use crate::support::{Said, Sandbox, root, said};
-use kthw_stdlib::sops::{Format, KeyServices, MasterKey, Metadata, Recipient, Rules, encrypt, new_data_key};
+use kthw_sops::{Format, KeyServices, MasterKey, Metadata, Recipient, Rules, encrypt, new_data_key};
 use std::path::PathBuf;
 
-const AGE_KEY: &str = include_str!("../../stdlib/src/sops/fixtures/age-key.txt");
+const AGE_KEY: &str = include_str!("../../sops/src/fixtures/age-key.txt");
 
 /// The sandbox, and who looks at what comes out of it.
 pub struct Home<'a> {

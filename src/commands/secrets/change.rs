@@ -2,7 +2,7 @@
 use super::target::{Target, Unlocked};
 use crate::ui::Ui;
 use kthw_engine::{Error, Result};
-use kthw_stdlib::sops::{self, DataKey, KeyServices, Metadata, Mode, Opened, SopsError};
+use kthw_sops::{DataKey, KeyServices, Metadata, Mode, Opened, SopsError};
 
 /// The key services over the environment; they ask for passphrases on the terminal.
 pub fn services(ui: &Ui) -> KeyServices {
@@ -21,7 +21,7 @@ pub fn seal_again(unlocked: &Unlocked, target: &Target, plain: &[u8]) -> Result<
 /// # Errors
 /// When the text is not of its format, or holds what cannot be encrypted.
 pub fn seal(target: &Target, plain: &[u8], metadata: &Metadata, key: &DataKey, before: Option<&Opened>) -> Result<String> {
-    sops::encrypt(&target.name, target.format, plain, metadata, key, before).map_err(|error| match error {
+    kthw_sops::encrypt(&target.name, target.format, plain, metadata, key, before).map_err(|error| match error {
         // It is a person's plain text that is wrong here, not a file of sops.
         SopsError::Malformed { reason, .. } => Error::usage(NotValid { file: target.name.clone(), reason }),
         error => Error::recipe(error),
@@ -30,7 +30,7 @@ pub fn seal(target: &Target, plain: &[u8], metadata: &Metadata, key: &DataKey, b
 
 /// Makes a data key and seals it to everybody in `metadata`.
 pub fn new_key(target: &Target, metadata: &mut Metadata, services: &KeyServices) -> Result<DataKey> {
-    let key = sops::new_data_key();
+    let key = kthw_sops::new_data_key();
     services.seal_to(&target.name, &mut metadata.groups, metadata.shamir_threshold, &key).map_err(Error::recipe)?;
     Ok(key)
 }

@@ -6,7 +6,7 @@ use super::{
 use crate::ui::Ui;
 use clap::Args;
 use kthw_engine::Result;
-use kthw_stdlib::sops::Mode;
+use kthw_sops::Mode;
 use std::path::PathBuf;
 
 /// Print the plain text

@@ -8,7 +8,7 @@ use super::{
 use crate::ui::Ui;
 use clap::Args;
 use kthw_engine::{Error, Result};
-use kthw_stdlib::sops::{DataKey, Format, Metadata, Mode};
+use kthw_sops::{DataKey, Format, Metadata, Mode};
 use std::{
     fs,
     panic::{AssertUnwindSafe, catch_unwind},

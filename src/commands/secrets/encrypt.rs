@@ -6,7 +6,7 @@ use super::{
 use crate::ui::Ui;
 use clap::Args;
 use kthw_engine::{Error, Result};
-use kthw_stdlib::sops::{self, Mode};
+use kthw_sops::Mode;
 use std::path::PathBuf;
 
 /// Encrypt a plain file
@@ -34,7 +34,7 @@ impl Encrypt {
             ui.raw(text.as_bytes());
             return Ok(0);
         }
-        sops::replace(&target.path, &target.name, Some(&plain), text.as_bytes(), Mode::Keep).map_err(Error::usage)?;
+        kthw_sops::replace(&target.path, &target.name, Some(&plain), text.as_bytes(), Mode::Keep).map_err(Error::usage)?;
         ui.note(&format!("Encrypted {}. If its plain text was ever committed or copied, change the secrets in it.", target.name));
         Ok(0)
     }

@@ -6,7 +6,7 @@ use super::{
 use crate::ui::Ui;
 use clap::Args;
 use kthw_engine::{Error, Result};
-use kthw_stdlib::sops::{Format, Import as Found, old_values};
+use kthw_sops::{Format, Import as Found, old_values};
 use std::path::PathBuf;
 
 /// Make a secrets file from that of the system before kthw

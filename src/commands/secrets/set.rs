@@ -6,7 +6,6 @@ use super::{
 use crate::ui::Ui;
 use clap::Args;
 use kthw_engine::{Error, Result};
-use kthw_stdlib::sops;
 use serde_json::Value;
 use std::{
     io::{IsTerminal, Read},
@@ -56,7 +55,7 @@ impl Set {
         } else {
             Value::String(text.to_string())
         };
-        let plain = sops::set(&target.name, target.format, unlocked.opened.plain(), &self.name, &value);
+        let plain = kthw_sops::set(&target.name, target.format, unlocked.opened.plain(), &self.name, &value);
         wipe(value);
         let plain = plain.map_err(Error::recipe)?;
         if *plain == unlocked.opened.plain() {

@@ -6,7 +6,7 @@ use super::{
 use crate::ui::Ui;
 use clap::Args;
 use kthw_engine::Result;
-use kthw_stdlib::sops::File;
+use kthw_sops::File;
 use serde_json::json;
 use std::path::PathBuf;
 

@@ -2,7 +2,7 @@
 use crate::session;
 use clap::Args;
 use kthw_engine::{Error, Result, nearest};
-use kthw_stdlib::sops::{self, DataKey, File, Format, KeyServices, Metadata, Mode, Opened, SopsError, creation_metadata};
+use kthw_sops::{DataKey, File, Format, KeyServices, Metadata, Mode, Opened, SopsError, creation_metadata};
 use sha2::{Digest, Sha256};
 use std::{
     fs,
@@ -143,7 +143,7 @@ impl Target {
 
     /// Writes a file that was not there before.
     pub fn create(&self, text: &str) -> Result<()> {
-        sops::replace(&self.path, &self.name, None, text.as_bytes(), Mode::Keep).map_err(Error::usage)
+        kthw_sops::replace(&self.path, &self.name, None, text.as_bytes(), Mode::Keep).map_err(Error::usage)
     }
 }
 
@@ -168,7 +168,7 @@ impl Encrypted {
     /// # Errors
     /// When somebody else changed the file meanwhile, or it cannot be written: it is as it was then.
     pub fn replace(&self, target: &Target, text: &[u8], mode: Mode) -> Result<()> {
-        sops::replace(&target.path, &target.name, Some(&self.bytes), text, mode).map_err(Error::usage)
+        kthw_sops::replace(&target.path, &target.name, Some(&self.bytes), text, mode).map_err(Error::usage)
     }
 }
 

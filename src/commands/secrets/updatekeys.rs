@@ -6,7 +6,7 @@ use super::{
 use crate::ui::Ui;
 use clap::Args;
 use kthw_engine::{Error, Result};
-use kthw_stdlib::sops::{Group, MasterKey, Metadata, Mode, Recipient};
+use kthw_sops::{Group, MasterKey, Metadata, Mode, Recipient};
 use std::path::PathBuf;
 
 /// Give the file the recipients of `.sops.yaml`

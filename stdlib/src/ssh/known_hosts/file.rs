@@ -3,7 +3,7 @@ use super::{
     KnownHostsError,
     line::{Entry, Line},
 };
-use crate::turn;
+use kthw_engine::lock_folder;
 use std::{
     collections::HashMap,
     fs::{File, OpenOptions},
@@ -139,7 +139,7 @@ impl PinFile {
     /// Keeps other processes of kthw from writing until the answer is dropped.
     fn turn(&self) -> Result<File, KnownHostsError> {
         let folder = folder(&self.path);
-        std::fs::create_dir_all(folder).and_then(|()| turn::take(folder)).map_err(|source| self.failed(source))
+        std::fs::create_dir_all(folder).and_then(|()| lock_folder(folder)).map_err(|source| self.failed(source))
     }
 
     fn failed(&self, source: io::Error) -> KnownHostsError {

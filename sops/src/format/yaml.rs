@@ -1,0 +1,189 @@
+//! YAML: values and comments with their places, aliases written out, the `sops` block at the end of every document.
+//!
+//! sops reads YAML into a tree without aliases and writes it anew; here the text stays, and only values and comments are replaced.
+use crate::{
+    error::SopsError,
+    plain::Plain,
+    text::{Edit, Empty, Layout, Leaf, Step, Text, What, block_of, dotted, edited, utf8},
+};
+use serde_json::Value;
+use std::ops::Range;
+use zeroize::Zeroizing;
+
+mod aliases;
+mod comments;
+mod reader;
+mod spelling;
+
+use reader::Reader;
+
+/// The key of the block.
+const BLOCK: &str = "sops";
+
+pub(super) struct Yaml;
+
+impl Layout for Yaml {
+    fn read(&self, file: &str, text: &str) -> Result<Text, SopsError> {
+        let mut read = Reader::read(text).map_err(|error| error.placed(file, text))?;
+        let all = std::mem::take(&mut read.leaves);
+        let comments = comments::place(text, &all, &mut read);
+        let (block, mut leaves): (Vec<Leaf>, Vec<Leaf>) = all.into_iter().partition(|leaf| is_block(&leaf.path));
+        leaves.extend(comments);
+        comments::sort(&mut leaves);
+        let first: Vec<&Leaf> = block.iter().filter(|leaf| leaf.document == 0).collect();
+        let empty = read.collections.into_iter().filter(|one| one.items == 0 && !one.path.is_empty() && !is_block(&one.path));
+        let empty = empty.map(|one| Empty { document: one.document, path: one.path, is_list: one.is_list }).collect();
+        Ok(Text { leaves, block: block_of(&first), block_spans: read.block_spans, empty })
+    }
+
+    fn read_plain(&self, file: &str, plain: &[u8]) -> Result<(Zeroizing<String>, Text), SopsError> {
+        let source = utf8(file, plain)?;
+        let source = aliases::written_out(source).map_err(|error| error.placed(file, source))?;
+        let source = headers_freed(&source).map_err(|error| error.placed(file, &source))?.unwrap_or(source);
+        let text = self.read(file, &source)?;
+        Ok((source, text))
+    }
+
+    fn spell(&self, leaf: &Leaf, value: &Plain) -> Result<Zeroizing<String>, &'static str> {
+        Ok(spelling::value(leaf.style, value))
+    }
+
+    fn spell_sealed(&self, leaf: &Leaf, sealed: &str) -> String {
+        match leaf.style.quote {
+            Some(quote) => format!("{quote}{sealed}{quote}"),
+            None if leaf.style.flow => format!("\"{sealed}\""),
+            None => sealed.to_owned(),
+        }
+    }
+
+    fn comment_item(&self, text: &str, leaf: &Leaf, comment: &str, alone: bool) -> Edit {
+        // `- ENC[…]` on a line of its own becomes `#…` there; the dash stands in the column of the list.
+        let line = text[..leaf.span.start].rfind('\n').map_or(0, |at| at + 1);
+        let dash = text[line..leaf.span.start].rfind('-').map_or(leaf.span.start, |at| line + at);
+        // A list of comments only is empty. The brackets stand deeper than the key, wherever the dash stood.
+        let brackets = if alone && matches!(leaf.path.last(), Some(Step::Index(0))) { "  [] " } else { "" };
+        (dash..leaf.span.end, Zeroizing::new(format!("{brackets}#{comment}")))
+    }
+
+    fn with_block(&self, text: &str, block: &Value) -> Result<String, SopsError> {
+        let read = Reader::read(text).map_err(|error| error.placed("the new text", text))?;
+        let written = spelling::block(BLOCK, block);
+        let edits = read.ends.iter().map(|end| match &end.flow_root {
+            // A root in braces takes the block in front of its last brace.
+            Some(root) => {
+                let comma = if root.empty { "" } else { ", " };
+                (root.brace..root.brace, Zeroizing::new(format!("{comma}\"{BLOCK}\": {block}")))
+            }
+            None => {
+                let newline = if end.offset == 0 || text[..end.offset].ends_with('\n') { "" } else { "\n" };
+                let indent = " ".repeat(end.column);
+                let lines: String = written.split_inclusive('\n').map(|line| format!("{indent}{line}")).collect();
+                (end.offset..end.offset, Zeroizing::new(format!("{newline}{lines}")))
+            }
+        });
+        Ok(edited(text, edits.collect()).to_string())
+    }
+
+    fn set(&self, file: &str, text: &str, path: &[Step], value: &Value) -> Result<Zeroizing<String>, SopsError> {
+        let read = Reader::read(text).map_err(|error| error.placed(file, text))?;
+        if let Some(leaf) = read.leaves.iter().find(|leaf| leaf.document == 0 && leaf.path == path) {
+            let spelled = spelling::json(leaf.style, value);
+            // Nothing at all stands right behind the colon.
+            let space = if leaf.span.is_empty() && text[..leaf.span.start].ends_with([':', '-']) { " " } else { "" };
+            return Ok(edited(text, vec![(leaf.span.clone(), Zeroizing::new(format!("{space}{}", *spelled)))]));
+        }
+        let refused = |reason: String| SopsError::CannotSet { file: file.into(), name: dotted(path), reason };
+        if read.collections.iter().any(|one| one.document == 0 && one.path == path) {
+            return Err(refused("it is a group; name one of its values, or use `kthw secrets edit`".into()));
+        }
+        if let Some(leaf) = read.leaves.iter().find(|leaf| leaf.document == 0 && path.starts_with(&leaf.path)) {
+            let rest = &path[leaf.path.len()..];
+            if leaf.what != What::Value(Plain::Null) {
+                return Err(refused(format!("`{}` is a value, and nothing can stand below it", dotted(&leaf.path))));
+            }
+            let spelled = match rest[0] {
+                Step::Key(_) if leaf.style.flow || leaf.style.tail => format!(" {{{}}}", spelling::flow_entry(rest, value)),
+                Step::Index(_) if leaf.style.flow || leaf.style.tail => format!(" [{}]", spelling::flow_entry(rest, value)),
+                _ => format!("\n{}", spelling::entry(leaf.style.indent + 2, rest, value).trim_end_matches('\n')),
+            };
+            return Ok(edited(text, vec![(leaf.span.clone(), Zeroizing::new(spelled))]));
+        }
+        let holder = (0..path.len()).rev().find_map(|depth| {
+            read.collections.iter().find(|one| one.document == 0 && one.path == path[..depth]).map(|holder| (depth, holder))
+        });
+        let Some((depth, holder)) = holder else {
+            return match path {
+                [Step::Key(_), ..] if text.trim().is_empty() => Ok(Zeroizing::new(spelling::entry(0, path, value))),
+                _ => Err(refused("there is nothing that it could stand in".into())),
+            };
+        };
+        let rest = &path[depth..];
+        match (&rest[0], holder.is_list, holder.items) {
+            (Step::Key(_), false, _) => {}
+            (Step::Index(index), true, items) if *index == items => {}
+            (Step::Index(index), true, items) => return Err(refused(format!("the list has {items} items; {index} is not the next"))),
+            (Step::Key(_), true, _) => return Err(refused("a list item is named by its position from 0".into())),
+            (Step::Index(_), false, _) => return Err(refused("only a list has positions".into())),
+        }
+        let (at, new) = match holder.brace {
+            Some(brace) => {
+                let comma = if holder.items == 0 { "" } else { ", " };
+                (brace, format!("{comma}{}", spelling::flow_entry(rest, value)))
+            }
+            // Behind the whole line: a comment beside the last value stays there.
+            None => (line_end(text, holder.end), format!("\n{}", spelling::entry(holder.column, rest, value).trim_end_matches('\n'))),
+        };
+        Ok(edited(text, vec![(at..at, Zeroizing::new(new))]))
+    }
+}
+
+/// The text with each comment that stands beside a `|` or `>` on a line of its own above, since the mark goes when its lines are
+/// encrypted; `None` when there is none.
+fn headers_freed(text: &str) -> Result<Option<Zeroizing<String>>, NotYaml> {
+    let may_have = |line: &str| line.rfind('#').is_some_and(|at| line[..at].contains(['|', '>']));
+    if !text.lines().any(may_have) {
+        return Ok(None);
+    }
+    let read = Reader::read(text)?;
+    let edits = read.headers.iter().flat_map(|header| {
+        let comment = &text[header.comment.clone()];
+        let indent = &text[header.line..][..text[header.line..].len() - text[header.line..].trim_start_matches(' ').len()];
+        let above = Zeroizing::new(format!("{indent}{}\n", comment.trim_start()));
+        [(header.line..header.line, above), (header.comment.clone(), Zeroizing::default())]
+    });
+    Ok(Some(edited(text, edits.collect())).filter(|_| !read.headers.is_empty()))
+}
+
+fn line_end(text: &str, offset: usize) -> usize {
+    text[offset..].find('\n').map_or(text.len(), |at| offset + at)
+}
+
+fn is_block(path: &[Step]) -> bool {
+    matches!(path.first(), Some(Step::Key(key)) if key == BLOCK)
+}
+
+/// A place in a text and what is wrong there.
+#[derive(Debug)]
+struct NotYaml {
+    reason: String,
+    offset: usize,
+}
+
+impl NotYaml {
+    fn new(reason: impl Into<String>, offset: usize) -> Self {
+        Self { reason: reason.into(), offset }
+    }
+
+    fn placed(self, file: &str, text: &str) -> SopsError {
+        let line = text.as_bytes().iter().take(self.offset).filter(|byte| **byte == b'\n').count() + 1;
+        SopsError::Malformed { file: file.into(), reason: format!("{} (line {line})", self.reason) }
+    }
+}
+
+/// The part of `text` that a value takes, without line ends behind it.
+fn trimmed(text: &str, span: Range<usize>) -> Range<usize> {
+    span.start..span.start + text[span.clone()].trim_end_matches(['\n', '\r', ' ', '\t']).len()
+}
+
+#[cfg(test)]
+mod tests;
