@@ -1,15 +1,28 @@
-//! The seams to everything but nodes: HTTP peers and the Kubernetes API. The lab implements the same traits.
+//! The seams to everything but nodes: HTTP peers and the Kubernetes API. The lab implements the same traits, and the limits stand above them.
 use bytes::Bytes;
 use http::{Request, Response};
 use kthw_engine::{BoxFuture, Result};
+use std::time::Duration;
 
-/// Sends one HTTP request to one peer. Implementations verify TLS; they do not retry.
+/// The longest time for a whole request. Proxmox ends its own synchronous requests after 30 s; what takes longer is a task there.
+const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+
+/// Sends one HTTP request to one peer. Implementations verify TLS; they do not retry. Call it through [`send`].
 pub trait Http: Send + Sync {
     /// Sends `request`, whose URI is absolute. A response of any status is `Ok`.
     ///
     /// # Errors
     /// [`Unreachable`] when no response came.
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, std::result::Result<Response<Bytes>, Unreachable>>;
+}
+
+/// Sends a request and waits for the whole answer, at most a minute.
+///
+/// # Errors
+/// [`Unreachable`] when no response came in that time.
+pub async fn send(http: &dyn Http, request: Request<Bytes>) -> std::result::Result<Response<Bytes>, Unreachable> {
+    let silent = |_| Unreachable { reason: format!("no answer within {} s", REQUEST_LIMIT.as_secs()), sent: true };
+    tokio::time::timeout(REQUEST_LIMIT, http.send(request)).await.unwrap_or_else(|over| Err(silent(over)))
 }
 
 /// No response came: name lookup, connection, TLS, or the connection broke.

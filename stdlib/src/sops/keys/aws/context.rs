@@ -1,6 +1,6 @@
 //! What reqsign sees of the world: the variables of one environment, files, programs for a limited time, and kthw's HTTP client.
 use super::super::{Variables, program};
-use crate::{http::HttpClient, world::Http};
+use crate::{http::HttpClient, world::send};
 use bytes::Bytes;
 use http::{Request, Response};
 use reqsign_core::{CommandExecute, CommandOutput, Context, Env, Error, FileRead, HttpSend, Result};
@@ -84,6 +84,6 @@ impl fmt::Debug for Client {
 
 impl HttpSend for Client {
     async fn http_send(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
-        self.0.send(request).await.map_err(|error| Error::unexpected(error.reason))
+        send(&*self.0, request).await.map_err(|error| Error::unexpected(error.reason))
     }
 }
