@@ -2,7 +2,9 @@
 use crate::{
     clock::Clock,
     error::{Error, Result},
+    limited::Limited,
     node::Nodes,
+    random::{Random, SystemRandom},
 };
 use std::{
     any::{Any, TypeId, type_name},
@@ -19,13 +21,20 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct Peers {
     nodes: Arc<dyn Nodes>,
     clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
     clients: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
 impl Peers {
-    /// Peers with these nodes and this clock, and no clients yet.
+    /// Peers with these nodes and this clock, the system's random numbers, and no clients yet. No node may be silent for ever.
     pub fn new(nodes: Arc<dyn Nodes>, clock: Arc<dyn Clock>) -> Self {
-        Self { nodes, clock, clients: HashMap::new() }
+        Self { nodes: Arc::new(Limited(nodes)), clock, random: Arc::new(SystemRandom), clients: HashMap::new() }
+    }
+
+    /// The same peers, where random numbers come from `random`.
+    #[must_use]
+    pub fn with_random(self, random: Arc<dyn Random>) -> Self {
+        Self { random, ..self }
     }
 
     /// The same peers and one client more; modules get it back by its type.
@@ -51,6 +60,11 @@ impl Peers {
     /// The clock that waits use.
     pub fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    /// Where random numbers that enter the world come from.
+    pub fn random(&self) -> &dyn Random {
+        &*self.random
     }
 
     /// The same clock, for what outlives a look at the peers.

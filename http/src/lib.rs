@@ -16,18 +16,28 @@ use std::{
 
 /// The longest time to wait for a TCP connection and its TLS handshake.
 const CONNECT: Duration = Duration::from_secs(10);
-/// The longest time for a whole request. Proxmox ends its own synchronous requests after 30 s; what takes longer is a task there.
-const TOTAL: Duration = Duration::from_secs(60);
 /// The largest answer that is taken. What a Proxmox cluster of 10,000 machines says of all of them has a fifth of it.
 pub const LARGEST: usize = 64 << 20;
 
-/// Sends one HTTP request to one peer. Implementations verify TLS; they do not retry.
+/// The longest time for a whole request. Proxmox ends its own synchronous requests after 30 s; what takes longer is a task there.
+const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+
+/// Sends one HTTP request to one peer. Implementations verify TLS; they do not retry. Call it through [`send`].
 pub trait Http: Send + Sync {
     /// Sends `request`, whose URI is absolute. A response of any status is `Ok`.
     ///
     /// # Errors
     /// [`Unreachable`] when no response came.
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, std::result::Result<Response<Bytes>, Unreachable>>;
+}
+
+/// Sends a request and waits for the whole answer, at most a minute.
+///
+/// # Errors
+/// [`Unreachable`] when no response came in that time.
+pub async fn send(http: &dyn Http, request: Request<Bytes>) -> std::result::Result<Response<Bytes>, Unreachable> {
+    let silent = |_| Unreachable { reason: format!("no answer within {} s", REQUEST_LIMIT.as_secs()), sent: true };
+    tokio::time::timeout(REQUEST_LIMIT, http.send(request)).await.unwrap_or_else(|over| Err(silent(over)))
 }
 
 /// No response came: name lookup, connection, TLS, or the connection broke.
@@ -63,7 +73,6 @@ impl HttpClient {
         }
         let builder = reqwest::Client::builder()
             .connect_timeout(CONNECT)
-            .timeout(TOTAL)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("kthw/", env!("CARGO_PKG_VERSION")));
         let builder = match &self.tls {
@@ -107,10 +116,9 @@ fn unreachable(error: reqwest::Error) -> Unreachable {
     let sent = !(error.is_connect() || error.is_builder());
     // A URL can carry values that are nobody's business.
     let error = error.without_url();
-    let reason = match (error.is_timeout(), sent) {
-        (true, false) => format!("no connection within {} s", CONNECT.as_secs()),
-        (true, true) => format!("no answer within {} s", TOTAL.as_secs()),
-        _ => causes(&error),
+    let reason = match error.is_timeout() {
+        true => format!("no connection within {} s", CONNECT.as_secs()),
+        false => causes(&error),
     };
     Unreachable { reason, sent }
 }

@@ -39,6 +39,13 @@ pub(crate) async fn sleep(world: World, span_ms: u64) {
     world.pass_to(due_ms);
 }
 
+/// Never says anything, while time passes.
+pub(crate) async fn silence<T>(world: World) -> T {
+    loop {
+        sleep(world.clone(), 1000).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

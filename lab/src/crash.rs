@@ -17,6 +17,17 @@ pub enum Moment {
     After,
 }
 
+impl Moment {
+    /// In words, before the effect's number.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Before => "before",
+            Self::Underway => "in the middle of",
+            Self::After => "after",
+        }
+    }
+}
+
 /// A ledger that ends the run at the effect with this number.
 #[derive(Debug)]
 pub struct EndsAt {

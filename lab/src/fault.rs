@@ -42,6 +42,11 @@ pub enum Trigger {
         /// The node's name.
         node: String,
     },
+    /// A batch of changes on a node.
+    Batch {
+        /// The node's name.
+        node: String,
+    },
     /// Writing the secrets file.
     Secrets,
     /// A request to the Kubernetes API: method, and a piece of its path.
@@ -67,6 +72,16 @@ pub enum Outcome {
     BrokenBefore,
     /// The connection breaks after the request was carried out.
     BrokenAfter,
+    /// No answer ever comes. Who asked has to give up by itself.
+    Hangs {
+        /// Whether the request was carried out.
+        carried_out: bool,
+    },
+    /// A batch stops after so many of its blocks, and the connection breaks.
+    StopsAfter {
+        /// How many blocks are carried out.
+        blocks: usize,
+    },
     /// A program is killed when it comes to this part of its work; what it did before stays.
     Dies {
         /// As the lab's program calls the part, such as `upload-config/kubeadm` of `kubeadm init`.
@@ -85,22 +100,19 @@ pub enum Outcome {
 }
 
 impl Fault {
-    fn once(on: Trigger, outcome: Outcome) -> Self {
+    /// `outcome` strikes `on` once, at the first chance.
+    pub fn once(on: Trigger, outcome: Outcome) -> Self {
         Self { on, outcome, after: 0, times: 1 }
     }
 
     /// Proxmox VE answers a request with `status` and `text`, once.
     pub fn http(method: &str, path_contains: &str, status: u16, text: &str) -> Self {
-        Self::once(
-            Trigger::Http { method: method.into(), path_contains: path_contains.into() },
-            Outcome::Refused { status, text: text.into() },
-        )
+        Self::once(Trigger::http(method, path_contains), Outcome::refused(status, text))
     }
 
     /// The connection to Proxmox VE breaks, before (`false`) or after (`true`) the request was carried out, once.
     pub fn http_broken(method: &str, path_contains: &str, carried_out: bool) -> Self {
-        let outcome = if carried_out { Outcome::BrokenAfter } else { Outcome::BrokenBefore };
-        Self::once(Trigger::Http { method: method.into(), path_contains: path_contains.into() }, outcome)
+        Self::once(Trigger::http(method, path_contains), Outcome::broken(carried_out))
     }
 
     /// A task of this type ends with `exit`, once.
@@ -115,10 +127,8 @@ impl Fault {
 
     /// A command on a node fails, once.
     pub fn command(node: &str, begins: &[&str], status: u16, stderr: &str) -> Self {
-        Self::once(
-            Trigger::Command { node: node.into(), begins: begins.iter().map(|word| (*word).to_owned()).collect() },
-            Outcome::Refused { status, text: stderr.into() },
-        )
+        let begins = begins.iter().map(|word| (*word).to_owned()).collect();
+        Self::once(Trigger::Command { node: node.into(), begins }, Outcome::refused(status, stderr))
     }
 
     /// A command on a node is killed when it comes to a part of its work, once.
@@ -128,46 +138,86 @@ impl Fault {
 
     /// The SSH connection to a node is reset, before (`false`) or after (`true`) the work was done, once.
     pub fn node_reset(node: &str, carried_out: bool) -> Self {
-        let outcome = if carried_out { Outcome::BrokenAfter } else { Outcome::BrokenBefore };
-        Self::once(Trigger::Node { node: node.into() }, outcome)
+        Self::once(Trigger::Node { node: node.into() }, Outcome::broken(carried_out))
     }
 
     /// The Kubernetes API answers a request with `status` and `text`, once.
     pub fn kubernetes(method: &str, path_contains: &str, status: u16, text: &str) -> Self {
-        Self::once(
-            Trigger::Kubernetes { method: method.into(), path_contains: path_contains.into() },
-            Outcome::Refused { status, text: text.into() },
-        )
+        Self::once(Trigger::kubernetes(method, path_contains), Outcome::refused(status, text))
     }
 
-    /// The same fault, `times` times.
+    /// The same fault, so many times.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
         Self { times, ..self }
     }
 
-    /// The same fault, but the first `after` matching requests pass.
+    /// The same fault, after so many matching requests that pass unharmed.
     #[must_use]
     pub fn after(self, after: u32) -> Self {
         Self { after, ..self }
     }
 }
 
+impl Trigger {
+    /// A request to Proxmox VE.
+    pub fn http(method: &str, path_contains: &str) -> Self {
+        Self::Http { method: method.into(), path_contains: path_contains.into() }
+    }
+
+    /// A request to the Kubernetes API.
+    pub fn kubernetes(method: &str, path_contains: &str) -> Self {
+        Self::Kubernetes { method: method.into(), path_contains: path_contains.into() }
+    }
+
+    /// Whether it is any round trip to this node.
+    pub(crate) fn is_node(&self, name: &str) -> bool {
+        matches!(self, Self::Node { node } if node == name)
+    }
+}
+
+impl Outcome {
+    /// An answer with this status and text; nothing was done.
+    pub fn refused(status: u16, text: &str) -> Self {
+        Self::Refused { status, text: text.into() }
+    }
+
+    fn broken(carried_out: bool) -> Self {
+        if carried_out { Self::BrokenAfter } else { Self::BrokenBefore }
+    }
+}
+
 impl State {
-    /// Takes the outcome of the first fault that `strikes`, if there is one, and counts it down.
+    /// Takes the outcome of the first fault whose turn it is among those that `strikes`, counts all of them down, and tells of it.
     pub(crate) fn strike(&mut self, strikes: impl Fn(&Trigger) -> bool) -> Option<Outcome> {
-        let index = self.faults.iter().position(|fault| strikes(&fault.on))?;
-        let fault = &mut self.faults[index];
-        if fault.after > 0 {
+        let mut index = None;
+        for (position, fault) in self.faults.iter_mut().enumerate().filter(|(_, fault)| strikes(&fault.on)) {
+            if fault.after == 0 {
+                index = Some(position);
+                break;
+            }
             fault.after -= 1;
-            return None;
         }
-        let outcome = fault.outcome.clone();
+        let index = index?;
+        let fault = &mut self.faults[index];
+        let (told, outcome) = (fault.to_string(), fault.outcome.clone());
         fault.times = fault.times.saturating_sub(1);
         if fault.times == 0 {
             self.faults.remove(index);
         }
+        self.journal.push(format!("fault {told}"));
+        self.listener.hear(&told);
         Some(outcome)
+    }
+
+    /// As [`strike`](Self::strike), where only some outcomes mean anything: another one is noted as not played, and does nothing.
+    pub(crate) fn strike_as<T>(&mut self, strikes: impl Fn(&Trigger) -> bool, means: impl Fn(&Outcome) -> Option<T>) -> Option<T> {
+        let outcome = self.strike(strikes)?;
+        let meant = means(&outcome);
+        if meant.is_none() {
+            self.cannot_play(format!("the fault that {outcome}, at this place"));
+        }
+        meant
     }
 }
 
@@ -175,10 +225,32 @@ impl State {
 mod tests {
     use super::*;
 
+    fn clones() -> impl Fn(&Trigger) -> bool {
+        |on| matches!(on, Trigger::Task { kind } if kind == "qmclone")
+    }
+
     #[test]
     fn a_fault_strikes_as_often_as_it_says_and_no_more() {
         let mut state = State { faults: vec![Fault::task("qmclone", "locked").times(2).after(1)], ..State::default() };
-        let mut strike = || state.strike(|on| matches!(on, Trigger::Task { kind } if kind == "qmclone")).is_some();
+        let mut strike = || state.strike(clones()).is_some();
         assert_eq!([strike(), strike(), strike(), strike()], [false, true, true, false]);
+    }
+
+    #[test]
+    fn a_fault_that_waits_does_not_hide_another_one() {
+        let faults = vec![Fault::task("qmclone", "late").after(2), Fault::task("qmclone", "soon").after(1)];
+        let mut state = State { faults, ..State::default() };
+        let mut strike = || match state.strike(clones()) {
+            Some(Outcome::TaskEnds { exit }) => exit,
+            _ => String::new(),
+        };
+        assert_eq!([strike(), strike(), strike(), strike()], ["", "soon", "late", ""]);
+    }
+
+    #[test]
+    fn a_fault_that_means_nothing_where_it_strikes_is_not_played() {
+        let mut state = State { faults: vec![Fault::once(Trigger::Secrets, Outcome::BrokenBefore)], ..State::default() };
+        assert_eq!(state.strike_as(|on| *on == Trigger::Secrets, |_| None::<()>), None);
+        assert_eq!(state.unknown, ["the fault that breaks the connection before anything is done, at this place"]);
     }
 }

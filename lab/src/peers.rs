@@ -50,7 +50,8 @@ pub fn peers(world: &World, workspace: &Workspace, known_hosts: KnownHosts, secr
         .with(access)
         .with(Artifacts::new(StandIns))
         .with(secrets)
-        .with(Starts::default()))
+        .with(Starts::default())
+        .with_random(Arc::new(world.random())))
 }
 
 /// The secret with the token that the lab's client uses; it opens nothing anywhere else.
@@ -80,7 +81,17 @@ fn lab_secrets(world: &World, workspace: &Workspace, given: &Secrets) -> Result<
     Ok(Secrets::kept_by("secrets.sops.yaml", now, move |values| {
         let is_new = |name: &str, value: &Secret| first.iter().all(|(known, old)| known != name || old.disclose() != value.disclose());
         world.with_state(|state| -> Result<()> {
-            if let Some(Outcome::Refused { text, .. }) = state.strike(|on| *on == Trigger::Secrets) {
+            // There is no connection that could hang: this process writes the file itself.
+            let fault = state.strike_as(
+                |on| *on == Trigger::Secrets,
+                |outcome| match outcome {
+                    Outcome::Refused { text, .. } => Some((text.clone(), false)),
+                    Outcome::BrokenBefore => Some(("the disk is gone".into(), false)),
+                    Outcome::BrokenAfter => Some(("the disk is gone, after it was written".into(), true)),
+                    _ => None,
+                },
+            );
+            if let Some((text, false)) = fault {
                 return Err(Error::usage(NotKept { text }));
             }
             // Only what was made up in the lab is new, so nothing of a person's comes into the lab's file.
@@ -90,7 +101,7 @@ fn lab_secrets(world: &World, workspace: &Workspace, given: &Secrets) -> Result<
                 .map(|(name, value)| (name.clone(), value.disclose().to_owned()))
                 .collect();
             state.writes += 1;
-            Ok(())
+            fault.map_or(Ok(()), |(text, _)| Err(Error::usage(NotKept { text })))
         })
     }))
 }

@@ -1,5 +1,5 @@
 //! Everything the lab knows, as one value that can be saved: time, Proxmox VE, machines, clusters, faults.
-use crate::{agenda::Agenda, fault::Fault, kubernetes::Cluster, node::Machine, proxmox::Pve};
+use crate::{agenda::Agenda, fault::Fault, kubernetes::Cluster, node::Machine, proxmox::Pve, told::Listener};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,6 +11,9 @@ pub struct State {
     pub format: u32,
     /// Virtual milliseconds since the world began.
     pub now_ms: u64,
+    /// What everything random comes from, together with the numbers given out.
+    #[serde(default)]
+    pub seed: u64,
     /// The last number given out; every made-up name (MAC, pid, uid, UPID) comes from it.
     pub serial: u64,
     /// The Proxmox VE cluster.
@@ -31,6 +34,9 @@ pub struct State {
     /// Requests and commands since the world was opened.
     #[serde(skip)]
     pub journal: Journal,
+    /// Who hears of faults when they strike.
+    #[serde(skip)]
+    pub(crate) listener: Listener,
     /// How much faster than real time it passes; 0 and 1 are real time, which may be a paused one.
     #[serde(skip)]
     pub(crate) speed: u32,
@@ -71,6 +77,7 @@ impl Default for State {
         Self {
             format: FORMAT,
             now_ms: 0,
+            seed: 0,
             serial: 0,
             pve: Pve::default(),
             machines: BTreeMap::new(),
@@ -80,6 +87,7 @@ impl Default for State {
             writes: 0,
             unknown: Vec::new(),
             journal: Journal::default(),
+            listener: Listener::default(),
             speed: 1,
             agenda: Agenda::default(),
         }
@@ -91,6 +99,23 @@ impl State {
     pub fn next_number(&mut self) -> u64 {
         self.serial += 1;
         self.serial
+    }
+
+    /// Hexadecimal digits for something made up, such as a key: the seed's, and each time others.
+    pub fn made_up(&mut self, what: &str) -> String {
+        let number = self.next_number();
+        self.identity(what, number)
+    }
+
+    /// A number for something made up.
+    pub fn made_up_number(&mut self, what: &str) -> u64 {
+        // Fewer digits than a u64 has, so that every JSON reader takes it.
+        u64::from_str_radix(&self.made_up(what)[..12], 16).unwrap_or_default()
+    }
+
+    /// Hexadecimal digits that depend on the seed, on `what`, and on which one it is.
+    pub fn identity(&self, what: &str, which: impl std::fmt::Display) -> String {
+        fingerprint(format!("{what} {which} of {}", self.seed))
     }
 
     /// Seconds since 1970 on the lab's clock.
@@ -110,7 +135,7 @@ impl State {
     }
 }
 
-/// Hexadecimal digits that depend on `what` alone; for digests, certificates and identities that only have to look right.
+/// Hexadecimal digits that depend on `what` alone; for digests that only have to look right.
 pub fn fingerprint(what: impl AsRef<[u8]>) -> String {
     use sha2::Digest;
     hex::encode(sha2::Sha256::digest(what.as_ref()))

@@ -6,7 +6,9 @@ use crate::{
     kubernetes::LabKubernetes,
     node::LabNodes,
     proxmox::LabHttp,
+    random::LabRandom,
     state::{FORMAT, State},
+    told::Listener,
 };
 use kthw_engine::{Error, Result};
 use kthw_stdlib::workspace::Workspace;
@@ -77,6 +79,18 @@ impl World {
         }
     }
 
+    /// An empty world in which everything made up comes from `seed`.
+    pub fn of_seed(seed: u64) -> Self {
+        let world = Self::default();
+        world.lock().seed = seed;
+        world
+    }
+
+    /// The seed that everything made up comes from.
+    pub fn seed(&self) -> u64 {
+        self.lock().seed
+    }
+
     /// The Proxmox VE API at [`ENDPOINT`](crate::ENDPOINT), and nothing else. It has the nodes, storages, bridge and pool that
     /// `workspace` names.
     pub fn http(&self, workspace: &Workspace) -> LabHttp {
@@ -107,6 +121,16 @@ impl World {
     /// Lets waits take this part of the time that they take in the lab: 10 for a tenth.
     pub fn at_speed(&self, speed: u32) {
         self.lock().speed = speed;
+    }
+
+    /// Random numbers that come from the seed of this world.
+    pub fn random(&self) -> LabRandom {
+        LabRandom(self.clone())
+    }
+
+    /// Lets somebody hear of faults, in words, when they strike.
+    pub fn tell_faults(&self, hears: impl Fn(&str) + Send + Sync + 'static) {
+        self.lock().listener = Listener::new(hears);
     }
 
     /// How many requests and commands that may change something have come since the world began.

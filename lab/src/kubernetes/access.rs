@@ -1,12 +1,19 @@
 //! The seam to the Kubernetes API: a client whose requests never leave the process.
-use super::service::{Request, WATCH_MS, answer, parse_query};
-use crate::{clock::sleep, node::LabNodes, world::World};
+use super::service::{Reply, Request, WATCH_MS, answer, parse_query, refused, strike};
+use crate::{
+    clock::{silence, sleep},
+    fault::Outcome,
+    node::LabNodes,
+    state::State,
+    world::World,
+};
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use kthw_engine::{BoxFuture, Error, Result};
 use kthw_stdlib::{kubernetes::Client, workspace::Workspace, world::KubernetesAccess};
 use kube::client::Body;
+use std::io;
 
 /// Opens the API of the cluster that a node belongs to.
 #[derive(Clone, Debug)]
@@ -56,17 +63,33 @@ pub(super) async fn send(
     if request.is_watch() {
         sleep(world.clone(), WATCH_MS).await;
     }
-    let (code, text) = {
-        let state = &mut *world.lock();
-        if !super::is_up(state, number) {
-            return Err(std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused").into());
-        }
-        answer(state, number, &request)
+    let reply = exchange(&mut world.lock(), number, &request);
+    let (code, text) = match reply {
+        Some(reply) => reply?,
+        None => silence(world.clone()).await,
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     Ok(response)
+}
+
+/// What comes of a request, with the fault that strikes it; `None` when nothing ever does.
+fn exchange(state: &mut State, number: usize, request: &Request) -> Option<io::Result<Reply>> {
+    if !super::is_up(state, number) {
+        return Some(Err(io::Error::new(io::ErrorKind::ConnectionRefused, "connection refused")));
+    }
+    let reset = || io::Error::new(io::ErrorKind::ConnectionReset, "connection reset by peer");
+    match strike(state, request) {
+        None => Some(Ok(answer(state, number, request))),
+        Some(Outcome::Refused { status, text }) => Some(Ok(refused(status, &text))),
+        Some(Outcome::BrokenBefore) => Some(Err(reset())),
+        Some(Outcome::Hangs { carried_out: false }) => None,
+        Some(outcome) => {
+            answer(state, number, request);
+            (outcome == Outcome::BrokenAfter).then(|| Err(reset()))
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

@@ -168,7 +168,7 @@ impl Cluster {
     pub(crate) fn insert(&mut self, group: &str, plural: &str, mut value: Value, unix_s: u64) {
         self.revision += 1;
         let metadata = &mut value["metadata"];
-        metadata["uid"] = json!(uid(self.revision));
+        metadata["uid"] = json!(uid(&self.ca_hash, self.revision));
         metadata["resourceVersion"] = json!(self.revision.to_string());
         metadata["creationTimestamp"] = json!(rfc3339(unix_s));
         metadata["generation"] = json!(1);
@@ -178,9 +178,9 @@ impl Cluster {
     }
 }
 
-/// The identity of the object that was made as number `revision`.
-pub(crate) fn uid(revision: u64) -> String {
-    let digits = fingerprint(format!("object {revision}"));
+/// The identity of the object that was made as number `revision` in the cluster with this authority.
+pub(crate) fn uid(ca_hash: &str, revision: u64) -> String {
+    let digits = fingerprint(format!("object {revision} of {ca_hash}"));
     format!("{}-{}-4{}-8{}-{}", &digits[0..8], &digits[8..12], &digits[13..16], &digits[17..20], &digits[20..32])
 }
 

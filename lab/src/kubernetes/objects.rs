@@ -231,7 +231,7 @@ fn store(
         .map(|name| json!({ "manager": name, "operation": "Apply", "apiVersion": target.api_version(), "fieldsType": "FieldsV1" }))
         .collect();
     let kept = |name: &str, new: Value| if before["metadata"][name].is_null() { new } else { before["metadata"][name].clone() };
-    let uid = kept("uid", json!(uid(cluster.revision + 1)));
+    let uid = kept("uid", json!(uid(&cluster.ca_hash, cluster.revision + 1)));
     let created = kept("creationTimestamp", json!(rfc3339(moment.unix_s)));
     let metadata = &mut value["metadata"];
     metadata["name"] = json!(target.name);

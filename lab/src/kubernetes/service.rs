@@ -44,7 +44,28 @@ pub(crate) type Reply = (u16, String);
 /// Reads `path` as kubectl does with `get --raw`.
 pub(crate) fn get(state: &mut State, number: usize, path: &str) -> Reply {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    answer(state, number, &Request { method: "GET".into(), path: path.into(), query: parse_query(query), ..Request::default() })
+    let request = Request { method: "GET".into(), path: path.into(), query: parse_query(query), ..Request::default() };
+    // kubectl says of a connection that breaks what it says of a server that is away.
+    match strike(state, &request) {
+        None => answer(state, number, &request),
+        Some(Outcome::Refused { status, text }) => refused(status, &text),
+        Some(_) => refused(503, "the server is currently unable to handle the request"),
+    }
+}
+
+/// The fault that strikes a request, if one does.
+pub(crate) fn strike(state: &mut State, request: &Request) -> Option<Outcome> {
+    let strikes = |on: &Trigger| matches!(on, Trigger::Kubernetes { method, path_contains } if *method == request.method && request.path.contains(path_contains.as_str()));
+    state.strike_as(strikes, |outcome| {
+        matches!(outcome, Outcome::Refused { .. } | Outcome::BrokenBefore | Outcome::BrokenAfter | Outcome::Hangs { .. })
+            .then(|| outcome.clone())
+    })
+}
+
+/// A refusal as it goes over the wire.
+pub(crate) fn refused(code: u16, text: &str) -> Reply {
+    let (code, body) = status(code, "InternalError", text);
+    (code, body.to_string())
 }
 
 /// The parameters behind the `?`.
@@ -55,11 +76,6 @@ pub(crate) fn parse_query(query: &str) -> BTreeMap<String, String> {
 /// Answers one request.
 pub(crate) fn answer(state: &mut State, number: usize, request: &Request) -> Reply {
     state.journal.push(format!("kubernetes {} {}", request.method, request.path));
-    let strikes = |on: &Trigger| matches!(on, Trigger::Kubernetes { method, path_contains } if *method == request.method && request.path.contains(path_contains.as_str()));
-    if let Some(Outcome::Refused { status: code, text }) = state.strike(strikes) {
-        let (code, body) = status(code, "InternalError", &text);
-        return (code, body.to_string());
-    }
     if request.method != "GET" && !request.is_dry() {
         state.writes += 1;
     }

@@ -31,10 +31,10 @@ pub(crate) fn vm_key(vmid: u32) -> String {
 
 /// Boots the machine behind a VM; a VM that never ran has a fresh one.
 pub(crate) fn boot(state: &mut State, vmid: u32, serial: u64, seed: &Seed) {
-    let (now_ms, now_s) = (state.now_ms, state.unix_s());
+    let (now_ms, now_s, identity) = (state.now_ms, state.unix_s(), state.identity("machine", serial));
     let machine = state.machines.entry(vm_key(vmid)).or_default();
     let first = machine.boots == 0;
-    seed_machine(machine, serial, seed, now_s);
+    seed_machine(machine, &identity, seed, now_s);
     power_on(machine, now_ms, now_s);
     let busy_ms = match (first, seed.upgrade) {
         (true, true) => 60_000,
@@ -54,10 +54,10 @@ pub(crate) fn provide(state: &mut State, key: &str, seed: &Seed) {
     if state.machines.contains_key(key) {
         return;
     }
-    let serial = state.next_number();
+    let identity = state.made_up("machine");
     let now_s = state.unix_s();
     let mut machine = Machine { booted_ms: state.now_ms, running: true, boots: 1, ..Machine::default() };
-    seed_machine(&mut machine, serial, seed, now_s);
+    seed_machine(&mut machine, &identity, seed, now_s);
     state.agenda.add_first_start(machine.cloud_init_until_ms, key);
     state.agenda.add_address(machine.ip(), key);
     state.machines.insert(key.to_owned(), machine);
@@ -85,18 +85,18 @@ const INSTANCE_ID: &str = "/var/lib/cloud/data/instance-id";
 const FINISHED: &str = "/run/cloud-init/result.json";
 const FINISHED_WELL: &str = "{\n \"v1\": {\n  \"datasource\": \"DataSourceNoCloud [seed=/dev/sr0]\",\n  \"errors\": []\n }\n}\n";
 
-fn seed_machine(machine: &mut Machine, serial: u64, seed: &Seed, now_s: u64) {
+fn seed_machine(machine: &mut Machine, identity: &str, seed: &Seed, now_s: u64) {
     let short = seed.name.split('.').next().unwrap_or_default().to_owned();
     machine.hostname = short.clone();
     if machine.files.names("/").is_empty() {
-        ubuntu::install(machine, serial, now_s);
+        ubuntu::install(machine, identity, now_s);
     }
     // Proxmox VE derives the instance id from the data; cloud-init takes another id for another machine and makes its host keys anew.
     let Seed { name, domain, user, keys, address, gateway, dns, upgrade, .. } = seed;
     let instance = fingerprint(format!("{name} {domain} {user} {keys} {address} {gateway} {dns} {upgrade}"));
     let known = machine.files.text(INSTANCE_ID);
     if !known.is_empty() && known != instance {
-        ubuntu::make_host_key(machine, serial, now_s);
+        ubuntu::make_host_key(machine, identity, now_s);
     }
     machine.files.put(INSTANCE_ID, &instance, 0o644, now_s);
     let fqdn = match (seed.name.contains('.'), seed.domain.is_empty()) {
@@ -132,6 +132,9 @@ fn power_on(machine: &mut Machine, now_ms: u64, now_s: u64) {
     machine.running = true;
     machine.boots += 1;
     machine.booted_ms = now_ms;
+    // What ran is gone, and /run with it.
+    machine.busy_until_ms = 0;
+    machine.last_run = 0;
     machine.files.remove_tree("/run/cloud-init");
     machine.files.remove_tree("/run/reboot-required");
     machine.agent_from_ms = now_ms + 6_000;

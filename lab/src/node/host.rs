@@ -2,7 +2,7 @@
 use super::{machine::Machine, programs};
 use crate::{
     fault::{Outcome, Trigger},
-    state::State,
+    state::{BEGIN_S, State},
 };
 use kthw_engine::node::Output;
 
@@ -47,17 +47,30 @@ impl<'s> Host<'s> {
         self.took_ms
     }
 
+    /// Virtual milliseconds at this point of the work.
+    pub fn now_ms(&self) -> u64 {
+        self.state.now_ms + self.took_ms
+    }
+
+    /// Seconds since 1970 at this point of the work.
+    pub fn now_s(&self) -> u64 {
+        BEGIN_S + self.now_ms() / 1000
+    }
+
     /// Runs a program.
     pub fn run(&mut self, argv: &[String], stdin: &[u8]) -> Output {
         self.state.journal.push(format!("{} $ {}", self.name, argv.join(" ")));
         let name = &self.name;
         let strikes = |on: &Trigger| matches!(on, Trigger::Command { node, begins } if node == name && argv.starts_with(begins));
-        match self.state.strike(strikes) {
-            Some(Outcome::Refused { status, text }) => {
-                return Output { status: i32::from(status), stdout: String::new(), stderr: format!("{text}\n") };
-            }
-            Some(Outcome::Dies { during }) => self.dies_during = Some(during),
-            _ => {}
+        let fault = self.state.strike_as(strikes, |outcome| match outcome {
+            Outcome::Refused { status, text } => Some(Err(failed(i32::from(*status), text.as_str()))),
+            Outcome::Dies { during } => Some(Ok(during.clone())),
+            _ => None,
+        });
+        match fault {
+            Some(Err(output)) => return output,
+            Some(Ok(during)) => self.dies_during = Some(during),
+            None => {}
         }
         stdin.clone_into(&mut self.stdin);
         self.took_ms += 10;

@@ -51,6 +51,9 @@ pub struct Machine {
     pub swaps: Vec<String>,
     /// How many shell texts that the lab does not understand were run on it.
     pub scripts: u32,
+    /// When the script that changes it ends, in virtual milliseconds.
+    #[serde(default)]
+    pub busy_until_ms: u64,
     /// The number of the last run that changed it.
     #[serde(default)]
     pub last_run: u64,

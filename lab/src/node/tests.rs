@@ -255,7 +255,7 @@ fn block(after: &[usize], actions: Vec<Action>) -> Block {
 }
 
 fn outcomes(state: &mut State, batch: &[Block]) -> String {
-    let outcomes = on(state, |host| work::change(host, batch, &|_| {}));
+    let outcomes = on(state, |host| work::change(host, batch, &|_| {}, None));
     let word = |outcome: &BlockOutcome| match outcome {
         BlockOutcome::Done(findings) => format!("done {findings:?}"),
         BlockOutcome::Failed { action, output } => format!("failed {action}: {}", output.stderr.trim()),

@@ -153,17 +153,16 @@ const FILES: &[(&str, &str)] = &[
     ("/usr/share/keyrings/ubuntu-archive-keyring.gpg", "keyring\n"),
 ];
 
-/// Gives a machine the host key that belongs to `serial`.
-pub(crate) fn make_host_key(machine: &mut Machine, serial: u64, now_s: u64) {
-    machine.files.put("/etc/ssh/ssh_host_ed25519_key.pub", &host_key(serial, &machine.hostname), 0o644, now_s);
+/// Gives a machine the host key that belongs to `identity`.
+pub(crate) fn make_host_key(machine: &mut Machine, identity: &str, now_s: u64) {
+    machine.files.put("/etc/ssh/ssh_host_ed25519_key.pub", &host_key(identity, &machine.hostname), 0o644, now_s);
 }
 
-/// Fills a fresh machine. `serial` makes its identities its own.
-pub(crate) fn install(machine: &mut Machine, serial: u64, now_s: u64) {
+/// Fills a fresh machine. The 64 digits of `identity` make its keys and numbers its own.
+pub(crate) fn install(machine: &mut Machine, identity: &str, now_s: u64) {
     machine.files = image().clone();
-    let machine_id = &fingerprint(format!("machine {serial}"))[..32];
-    machine.files.put("/etc/machine-id", &format!("{machine_id}\n"), 0o644, now_s);
-    make_host_key(machine, serial, now_s);
+    machine.files.put("/etc/machine-id", &format!("{}\n", &identity[..32]), 0o644, now_s);
+    make_host_key(machine, identity, now_s);
     machine.packages =
         PACKAGES.iter().map(|(name, version)| ((*name).to_owned(), Package { version: (*version).to_owned(), held: false })).collect();
     machine.units = UNITS.iter().map(|name| ((*name).to_owned(), Unit { enabled: true, started: true, ..Unit::default() })).collect();
@@ -183,9 +182,9 @@ pub(crate) fn install(machine: &mut Machine, serial: u64, now_s: u64) {
     .into();
 }
 
-/// A public host key that looks right: 32 bytes that depend on `serial` alone.
-fn host_key(serial: u64, hostname: &str) -> String {
+/// A public host key that looks right: 32 bytes that depend on `identity` alone.
+fn host_key(identity: &str, hostname: &str) -> String {
     let mut blob = Vec::from(*b"\0\0\0\x0bssh-ed25519\0\0\0\x20");
-    blob.extend(hex::decode(fingerprint(format!("host key {serial}"))).unwrap_or_default());
+    blob.extend(hex::decode(fingerprint(format!("host key {identity}"))).unwrap_or_default());
     format!("ssh-ed25519 {} root@{hostname}\n", STANDARD.encode(blob))
 }

@@ -42,8 +42,8 @@ fn same(seen: &Finding, now: &Finding) -> bool {
     timeless(seen) == timeless(now)
 }
 
-/// Guards, changes and reads again.
-pub(crate) fn change(host: &mut Host, batch: &[Block], started: &(dyn Fn(usize) + Sync)) -> Vec<BlockOutcome> {
+/// Guards, changes and reads again; stops after so many blocks, if it is told to.
+pub(crate) fn change(host: &mut Host, batch: &[Block], started: &(dyn Fn(usize) + Sync), stops_after: Option<usize>) -> Vec<BlockOutcome> {
     let holds = |host: &mut Host, (probe, seen): &(Probe, Finding)| {
         matches!(probe, Probe::Run { .. } | Probe::Check { .. }) || same(seen, &look(host, probe))
     };
@@ -53,7 +53,7 @@ pub(crate) fn change(host: &mut Host, batch: &[Block], started: &(dyn Fn(usize) 
     let mut outcomes: Vec<BlockOutcome> = Vec::with_capacity(batch.len());
     for (position, block) in batch.iter().enumerate() {
         let may = block.after.iter().all(|earlier| matches!(outcomes.get(*earlier), Some(BlockOutcome::Done(_))));
-        if !may {
+        if !may || stops_after.is_some_and(|blocks| position >= blocks) {
             outcomes.push(BlockOutcome::Skipped);
             continue;
         }
@@ -79,7 +79,7 @@ fn reread(host: &mut Host, block: &Block) -> Vec<Finding> {
 
 /// Does one action.
 pub(crate) fn act(host: &mut Host, action: &Action) -> Output {
-    let now_s = host.state.unix_s();
+    let now_s = host.now_s();
     host.state.writes += 1;
     let files = &mut host.machine.files;
     let done = match action {

@@ -3,7 +3,7 @@ use super::{
     answer::{Answer, Refusal, refuse, wrong_parameters},
     request::Request,
 };
-use crate::state::{State, fingerprint};
+use crate::state::State;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -91,7 +91,7 @@ pub(crate) fn make_token(state: &mut State, request: &Request) -> Answer {
     if of_user(&state.pve.users, request)?.contains_key(id) {
         return Err(wrong_parameters(BTreeMap::from([("tokenid".into(), "Token already exists.".into())])));
     }
-    let digits = fingerprint(format!("token {}", state.next_number()));
+    let digits = state.made_up("token");
     let value = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..32]].join("-");
     let token = Token {
         value,

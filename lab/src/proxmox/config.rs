@@ -7,7 +7,7 @@ use super::{
     request::Request,
     task::{Work, begin},
 };
-use crate::state::{State, fingerprint};
+use crate::state::State;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -161,7 +161,7 @@ pub(crate) fn with_mac(state: &mut State, value: &str) -> String {
 
 /// A new address with Proxmox's own prefix.
 pub(crate) fn new_mac(state: &mut State) -> String {
-    let digits = fingerprint(format!("mac {}", state.next_number())).to_uppercase();
+    let digits = state.made_up("mac").to_uppercase();
     format!("BC:24:11:{}:{}:{}", &digits[0..2], &digits[2..4], &digits[4..6])
 }
 

@@ -10,6 +10,7 @@ use super::{
     task, vm,
 };
 use crate::{
+    clock::silence,
     fault::{Outcome, Trigger},
     state::State,
     world::World,
@@ -26,25 +27,37 @@ pub struct LabHttp(pub(crate) World);
 
 impl Http for LabHttp {
     fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Unreachable>> {
-        Box::pin(async move { send(&mut self.0.lock(), &request) })
+        Box::pin(async move {
+            let answer = send(&mut self.0.lock(), &request);
+            match answer {
+                Some(answer) => answer,
+                None => silence(self.0.clone()).await,
+            }
+        })
     }
 }
 
-fn send(state: &mut State, request: &http::Request<Bytes>) -> Result<Response<Bytes>, Unreachable> {
+/// The answer, unless there never is one.
+fn send(state: &mut State, request: &http::Request<Bytes>) -> Option<Result<Response<Bytes>, Unreachable>> {
     let uri = request.uri().to_string();
     let Some(path) = uri.strip_prefix(ENDPOINT) else {
         let host = request.uri().host().unwrap_or_default();
         state.cannot_play(format!("{} {}://{host}", request.method(), request.uri().scheme_str().unwrap_or_default()));
-        return Err(Unreachable { reason: format!("the lab has no host `{host}`; its Proxmox VE is at {ENDPOINT}"), sent: false });
+        let reason = format!("the lab has no host `{host}`; its Proxmox VE is at {ENDPOINT}");
+        return Some(Err(Unreachable { reason, sent: false }));
     };
     let path = path.split('?').next().unwrap_or_default();
     let method = request.method().as_str();
     state.journal.push(format!("pve {method} {path}"));
     let strikes = |on: &Trigger| matches!(on, Trigger::Http { method: wanted, path_contains } if wanted == method && path.contains(path_contains.as_str()));
-    let fault = state.strike(strikes);
+    let fault = state.strike_as(strikes, |outcome| {
+        matches!(outcome, Outcome::Refused { .. } | Outcome::BrokenBefore | Outcome::BrokenAfter | Outcome::Hangs { .. })
+            .then(|| outcome.clone())
+    });
     match fault {
-        Some(Outcome::BrokenBefore) => return Err(Unreachable { reason: "connection refused".into(), sent: false }),
-        Some(Outcome::Refused { status, text }) => return Ok(response(refuse(status, text))),
+        Some(Outcome::BrokenBefore) => return Some(Err(Unreachable { reason: "connection refused".into(), sent: false })),
+        Some(Outcome::Refused { status, text }) => return Some(Ok(response(refuse(status, text)))),
+        Some(Outcome::Hangs { carried_out: false }) => return None,
         _ => {}
     }
     if !matches!(method, "GET" | "HEAD") && path != "/access/ticket" {
@@ -52,8 +65,9 @@ fn send(state: &mut State, request: &http::Request<Bytes>) -> Result<Response<By
     }
     let answer = response(answer(state, request, method, path));
     match fault {
-        Some(Outcome::BrokenAfter) => Err(Unreachable { reason: "connection reset by peer".into(), sent: true }),
-        _ => Ok(answer),
+        Some(Outcome::BrokenAfter) => Some(Err(Unreachable { reason: "connection reset by peer".into(), sent: true })),
+        Some(Outcome::Hangs { .. }) => None,
+        _ => Some(Ok(answer)),
     }
 }
 
@@ -124,7 +138,10 @@ fn handle(state: &mut State, request: &Request) -> Answer {
         (_, "/nodes/{node}/qemu/{vmid}/status/current") => power::current(state, request),
         (_, path) if path.contains("/status/") => power::change(state, request, last),
         (_, path) if path.contains("/agent/") => agent::answer(state, request, last),
-        (method, path) => refuse(501, format!("Method '{method} {path}' not implemented")),
+        (method, path) => {
+            state.cannot_play(format!("pve {method} {path}"));
+            refuse(501, format!("Method '{method} {path}' not implemented"))
+        }
     }
 }
 

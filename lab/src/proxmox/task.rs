@@ -71,12 +71,18 @@ pub(crate) fn end_due_tasks(state: &mut State) {
         let Some(task) = state.pve.tasks.get(&upid).filter(|task| task.exit.is_none()).cloned() else { continue };
         // What a task does happens when it ends, even if nobody looked until later.
         let now_ms = std::mem::replace(&mut state.now_ms, task.ends_ms);
-        let exit = match state.strike(|on| matches!(on, Trigger::Task { kind } if *kind == task.kind)) {
-            Some(Outcome::TaskEnds { exit }) => {
+        let strikes = |on: &Trigger| matches!(on, Trigger::Task { kind } if *kind == task.kind);
+        let fault = state.strike_as(strikes, |outcome| match outcome {
+            Outcome::TaskEnds { exit } => Some((exit.clone(), true)),
+            Outcome::TaskStops { exit } => Some((exit.clone(), false)),
+            _ => None,
+        });
+        let exit = match fault {
+            Some((exit, true)) => {
                 undo(state, &task.work);
                 exit
             }
-            Some(Outcome::TaskStops { exit }) => exit,
+            Some((exit, false)) => exit,
             _ => carry_out(state, &task).map_or_else(|text| text, |()| "OK".into()),
         };
         state.now_ms = now_ms;

@@ -8,7 +8,7 @@ use super::{
     request::Request,
     task::{Work, begin},
 };
-use crate::state::{State, fingerprint};
+use crate::state::State;
 use std::collections::BTreeMap;
 
 /// `POST /nodes/{node}/qemu`.
@@ -201,7 +201,7 @@ fn replace_mac(value: &str, mac: &str) -> String {
 }
 
 fn uuid(state: &mut State) -> String {
-    let digits = fingerprint(format!("uuid {}", state.next_number()));
+    let digits = state.made_up("uuid");
     format!("{}-{}-4{}-8{}-{}", &digits[0..8], &digits[8..12], &digits[13..16], &digits[17..20], &digits[20..32])
 }
 

@@ -1,6 +1,6 @@
 //! Artifacts from a content-addressed cache, else a mirror, else upstream. The digest is checked wherever they come from.
 use super::{Artifact, ArtifactSource};
-use crate::world::Http;
+use crate::world::{Http, send};
 use bytes::Bytes;
 use kthw_engine::{BoxFuture, Error, Result};
 use miette::Diagnostic;
@@ -61,7 +61,7 @@ impl PinnedSource {
     async fn download(&self, url: String) -> Result<(String, Bytes)> {
         let failed = |reason: String| Error::peer(FetchArtifact { place: url.clone(), reason });
         let request = http::Request::get(&url).body(Bytes::new()).map_err(|error| failed(error.to_string()))?;
-        let response = self.http.send(request).await.map_err(|error| failed(error.to_string()))?;
+        let response = send(&*self.http, request).await.map_err(|error| failed(error.to_string()))?;
         if !response.status().is_success() {
             return Err(failed(format!("the server answered {}", response.status())));
         }

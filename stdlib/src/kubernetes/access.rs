@@ -2,6 +2,7 @@
 use super::{
     admin_conf::{AdminConf, NotAdminConf},
     client::Client,
+    starting::REQUEST_LIMIT,
 };
 use crate::{http::LARGEST, world::KubernetesAccess};
 use bytes::Bytes;
@@ -29,7 +30,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -42,9 +42,6 @@ const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 
 /// The port on which kubeadm binds the API server.
 const API_PORT: u16 = 6443;
-
-/// The longest time for one request, with its answer.
-const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 
 /// A two-way byte stream.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -150,11 +147,8 @@ fn through(config: Config, node: String, tunnel: Arc<dyn Tunnel>) -> kube::Resul
     let bounded = tower::service_fn(move |request: http::Request<Body>| {
         let http = http.clone();
         async move {
-            let exchange = async {
-                let (parts, body) = http.request(request).await?.into_parts();
-                Ok::<_, tower::BoxError>(http::Response::from_parts(parts, Full::new(whole(body).await?)))
-            };
-            tokio::time::timeout(REQUEST_LIMIT, exchange).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+            let (parts, body) = http.request(request).await?.into_parts();
+            Ok::<_, tower::BoxError>(http::Response::from_parts(parts, Full::new(whole(body).await?)))
         }
     });
     let service = tower::ServiceBuilder::new().layer(config.base_uri_layer()).option_layer(config.auth_layer()?).service(bounded);

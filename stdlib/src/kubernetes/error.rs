@@ -42,6 +42,14 @@ pub fn is_passing(error: &Error) -> bool {
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{node} has not shown the way to its Kubernetes API for {seconds} s")]
+#[diagnostic(code(kthw::kubernetes::no_way), help("look at the machine's load and its logs (`journalctl -b`), then run it again"))]
+pub(crate) struct NoWay {
+    pub node: String,
+    pub seconds: u64,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("cannot read {what}: {reason}")]
 #[diagnostic(code(kthw::kubernetes::read), help("see that the API server answers: `kubectl get --raw=/readyz` on the control plane"))]
 pub(crate) struct ReadObject {

@@ -3,7 +3,7 @@ use super::{
     client::{At, Client},
     compare::{APPLIED, compare},
     document::{Document, Tier},
-    error::{ApplyObject, RemoveObject, NoSuchKind, ReadObject, in_words, is_not_found, is_passing},
+    error::{ApplyObject, RemoveObject, NoSuchKind, NoWay, ReadObject, in_words, is_not_found, is_passing},
 };
 use crate::world::KubernetesAccess;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -13,10 +13,14 @@ use serde_json::{Value, json};
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 /// How many requests of one resource are under way at once.
 const SIDE_BY_SIDE: usize = 8;
+
+/// The longest time for finding the way to an API: a node is asked for it.
+const OPEN_LIMIT: Duration = Duration::from_secs(300);
 
 /// What reading found of a set of declared objects.
 #[derive(Debug)]
@@ -70,7 +74,9 @@ pub fn create<'a>(documents: impl IntoIterator<Item = &'a Document>) -> Change {
 /// # Errors
 /// When the API cannot be reached.
 pub async fn client(peers: &Peers, node: &str) -> Result<Client> {
-    let client = peers.get::<Arc<dyn KubernetesAccess>>()?.open(node).await?;
+    let open = peers.get::<Arc<dyn KubernetesAccess>>()?.open(node);
+    let silent = |_| Error::peer(NoWay { node: node.to_owned(), seconds: OPEN_LIMIT.as_secs() });
+    let client = tokio::time::timeout(OPEN_LIMIT, open).await.map_err(silent)??;
     Ok(client.patient(peers.shared_clock()))
 }
 

@@ -1,10 +1,14 @@
-//! Refusals of an API server that is still starting: it opens its port before it knows anybody's rights, so 401 and 403 mean nothing
-//! until `/readyz` says yes. They are waited for, with a limit and in words; from a server that is ready they are final.
+//! What every request to an API server gets: a limit, and patience with a server that is still starting. It opens its port before it knows
+//! anybody's rights, so 401 and 403 mean nothing until `/readyz` says yes. They are waited for, in words; from a server that is ready they
+//! are final.
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, request::Parts};
 use kthw_engine::{Clock, progress};
 use kube::client::Body;
 use std::{sync::Arc, time::Duration};
+
+/// The longest time for one request, with its answer.
+pub(super) const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a server that is not ready may refuse.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -68,7 +72,7 @@ where
     let body = body.collect_bytes().await?;
     let (begun, mut was_ready) = (clock.now(), false);
     loop {
-        let response = send(again(&parts, &body)).await?;
+        let response = in_time(send(again(&parts, &body))).await??;
         let readyz = match is_refusal(response.status()) && !was_ready {
             true => ask_readiness(&send).await,
             false => Readiness::Ready,
@@ -84,6 +88,12 @@ where
     }
 }
 
+/// What a server says in time.
+async fn in_time<T>(exchange: impl Future<Output = T>) -> Result<T, tower::BoxError> {
+    let silent = |_| format!("no answer within {} s", REQUEST_LIMIT.as_secs()).into();
+    tokio::time::timeout(REQUEST_LIMIT, exchange).await.map_err(silent)
+}
+
 /// The request once more; its body was read into memory.
 fn again(parts: &Parts, body: &Bytes) -> Request<Body> {
     Request::from_parts(parts.clone(), Body::from(body.to_vec()))
@@ -95,10 +105,11 @@ where
     Fut: Future<Output = kube::Result<Response<Body>>>,
 {
     let request = Request::get("/readyz").body(Body::empty()).expect("a path alone is a request");
-    match send(request).await {
-        Ok(response) if response.status().is_success() => Readiness::Ready,
-        Ok(response) => Readiness::NotYet(response.status().as_u16().to_string()),
-        Err(error) => Readiness::NotYet(super::in_words(&error)),
+    match in_time(send(request)).await {
+        Ok(Ok(response)) if response.status().is_success() => Readiness::Ready,
+        Ok(Ok(response)) => Readiness::NotYet(response.status().as_u16().to_string()),
+        Ok(Err(error)) => Readiness::NotYet(super::in_words(&error)),
+        Err(silent) => Readiness::NotYet(silent.to_string()),
     }
 }
 

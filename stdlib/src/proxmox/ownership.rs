@@ -1,5 +1,6 @@
 //! Whose machine it is: a line in its description that names the workspace, the node and a random number.
 use super::config::Config;
+use kthw_engine::Random;
 use std::fmt;
 
 /// The mark `kthw:<workspace>:<name>:<nonce>`. A template's name is `template/<name>`.
@@ -15,10 +16,10 @@ pub struct Mark {
 
 impl Mark {
     /// A mark that nobody has yet.
-    pub fn new(workspace: &str, name: &str) -> Self {
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).expect("the system has random numbers");
-        Self { workspace: workspace.into(), name: name.into(), nonce: hex::encode(random) }
+    pub fn new(workspace: &str, name: &str, random: &dyn Random) -> Self {
+        let mut nonce = [0; 8];
+        random.fill(&mut nonce);
+        Self { workspace: workspace.into(), name: name.into(), nonce: hex::encode(nonce) }
     }
 
     /// Finds the mark in a description, whatever else people wrote there.
@@ -67,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_mark_is_found_among_notes() {
-        let mark = Mark::new("ubuntu", "cu1");
+        let mark = Mark::new("ubuntu", "cu1", &kthw_engine::SystemRandom);
         assert_eq!(mark.nonce.len(), 16);
         assert_eq!(Mark::find(&format!("notes of mine\n\n{mark}\nmore\n")), Some(mark.clone()));
         assert!(mark.is_of("ubuntu", "cu1") && !mark.is_of("ubuntu", "cu2"));

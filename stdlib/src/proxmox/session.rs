@@ -5,7 +5,7 @@ use super::{
     error::{BadAnswer, Failure},
     settings::{Credentials, Endpoint},
 };
-use crate::world::Http;
+use crate::world::{Http, send};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use kthw_engine::{Clock, Secret};
@@ -49,7 +49,7 @@ impl Session {
                 let mut request = request(call, endpoint)?;
                 // Exposed: this header is how a token is used.
                 request.headers_mut().insert(header::AUTHORIZATION, hidden(format!("PVEAPIToken={id}={}", secret.expose()), call)?);
-                return http.send(request).await.map_err(SendError::Unreachable);
+                return send(http, request).await.map_err(SendError::Unreachable);
             }
             Credentials::Password { username, password } => (username, password),
         };
@@ -61,7 +61,7 @@ impl Session {
             if call.method() != Method::GET {
                 request.headers_mut().insert("CSRFPreventionToken", hidden(ticket.csrf.expose().to_owned(), call)?);
             }
-            let answer = http.send(request).await.map_err(SendError::Unreachable)?;
+            let answer = send(http, request).await.map_err(SendError::Unreachable)?;
             if answer.status() != StatusCode::UNAUTHORIZED || renewed {
                 return Ok(answer);
             }
@@ -88,7 +88,7 @@ impl Session {
             }
         }
         let call = Call::post(["access", "ticket"]).with("username", username).with_secret("password", password);
-        let answer = http.send(request(&call, endpoint)?).await.map_err(SendError::Unreachable)?;
+        let answer = send(http, request(&call, endpoint)?).await.map_err(SendError::Unreachable)?;
         if !answer.status().is_success() {
             return Err(failed(refusal(&call, endpoint, &answer)));
         }

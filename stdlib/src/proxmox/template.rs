@@ -199,7 +199,7 @@ impl Template {
 
     async fn create(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<Found> {
         self.fetch_image(client, peers, permit).await?;
-        let mark = Mark::new(&self.workspace, &self.mark_name());
+        let mark = Mark::new(&self.workspace, &self.mark_name(), peers.random());
         let what = format!("the import of {} as {}", self.spec.file, self.machine_name());
         let work = async |effect: &_| {
             retry_locked(peers, &what, async || match client.write(&self.create_call(&mark), effect).await {

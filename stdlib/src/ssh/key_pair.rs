@@ -1,5 +1,5 @@
 //! `ssh.key_pair`: a key pair whose private half is in the secrets file and whose public half is on every node, made anew in time.
-use super::known_hosts::fingerprint;
+use super::{error::SshError, known_hosts::fingerprint};
 use crate::{
     rotation::{Stamp, today, wanted_generation},
     sops::Secrets,
@@ -15,12 +15,15 @@ use miette::Diagnostic;
 use rhai::plugin::*;
 use russh::keys::ssh_key::authorized_keys::Entry;
 use serde::Deserialize;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 mod halves;
 
 use halves::{Authorized, Current, Keys, new_private_key};
 pub use halves::{private_key, public_half};
+
+/// The longest time for a login with a new key, jump hosts included.
+const LOGIN_LIMIT: Duration = Duration::from_secs(120);
 
 /// Logs in to nodes with a key that is not in use yet. The lab implements it too.
 pub trait KeyLogin: Send + Sync {
@@ -157,7 +160,7 @@ impl KeyPair {
             Some(replaced) => format!("{stamp} replaces {}", replaced.fingerprint),
             None => stamp.to_string(),
         };
-        let secret = new_private_key(&comment)?;
+        let secret = new_private_key(&comment, peers.random())?;
         let new = Current::of(name, &secret, |stamp| self.is_ours(stamp))?;
         for keys in &live.nodes {
             self.add(keys, &new, peers, permit).await?;
@@ -189,8 +192,9 @@ impl KeyPair {
     }
 
     async fn try_on(&self, node: &str, secret: &Secret, peers: &Peers) -> Result<()> {
-        let tried = peers.get::<Arc<dyn KeyLogin>>()?.try_key(node, secret).await;
-        tried.map_err(|error| Error::peer(NotAccepted { node: node.into(), why: error.to_string() }))
+        let tried = tokio::time::timeout(LOGIN_LIMIT, peers.get::<Arc<dyn KeyLogin>>()?.try_key(node, secret)).await;
+        let silent = |_| Err(Error::peer(SshError::Timeout { node: node.into(), during: "a login", seconds: LOGIN_LIMIT.as_secs() }));
+        tried.unwrap_or_else(silent).map_err(|error| Error::peer(NotAccepted { node: node.into(), why: error.to_string() }))
     }
 
     /// Takes unused keys from a node, in one step, if its file is still as it was read.

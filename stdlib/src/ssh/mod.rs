@@ -62,6 +62,7 @@ pub use node::{LOCK_HOLDERS, restart_reasons};
 pub use known_hosts::{FirstUse, KnownHosts, KnownHostsError, Verdict};
 pub use nodes::SshNodes;
 pub use package::DPKG_FORMAT;
+pub use shell::WAIT_S as TURN_LIMIT_S;
 pub use service::PROPERTIES as SERVICE_PROPERTIES;
 pub(crate) use service::started_s;
 pub use starts::Starts;

@@ -142,7 +142,7 @@ pub(super) fn configure(host: &mut Host) -> Output {
         stdout += &format!("Setting up {name} ({}) ...\n", host.machine.packages[&name].version);
         host.took_ms += 2000;
         if let Some((_, unit)) = BRINGS_UNIT.iter().find(|(package, _)| *package == name) {
-            let now_ms = host.state.now_ms + host.took_ms;
+            let now_ms = host.now_ms();
             let known = host.machine.units.entry((*unit).to_owned()).or_insert(Unit { enabled: true, ..Unit::default() });
             if !known.masked {
                 host.machine.start_unit(unit, now_ms);
@@ -150,12 +150,19 @@ pub(super) fn configure(host: &mut Host) -> Output {
         }
         lay_out(host, &name);
     }
-    if host.dies_during("configure") { killed() } else { printed(stdout) }
+    if host.dies_during("configure") {
+        return killed();
+    }
+    if !stdout.is_empty() {
+        // What waits for all packages, such as the index of manuals.
+        host.took_ms += 1500;
+    }
+    printed(stdout)
 }
 
 /// Directories that packages bring.
 fn lay_out(host: &mut Host, name: &str) {
-    let now_s = host.state.unix_s();
+    let now_s = host.now_s();
     let directories: &[&str] = match name {
         "containerd" | "containerd.io" => &["/etc/containerd", "/var/lib/containerd", "/run/containerd"],
         "kubelet" => &["/etc/kubernetes/manifests", "/var/lib/kubelet", "/usr/lib/systemd/system/kubelet.service.d"],

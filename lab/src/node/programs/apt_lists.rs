@@ -88,7 +88,7 @@ fn sources(machine: &Machine) -> Vec<(String, String, Option<String>)> {
 pub(crate) fn helper(host: &mut Host, arguments: &[&str]) -> Output {
     let ["download-file", url, path, ..] = arguments else { return failed(1, "E: Invalid operation") };
     host.took_ms += 800;
-    let (now_s, digest) = (host.state.unix_s(), arguments.get(3).and_then(|digest| digest.strip_prefix("SHA256:")));
+    let (now_s, digest) = (host.now_s(), arguments.get(3).and_then(|digest| digest.strip_prefix("SHA256:")));
     match host.machine.files.write(path, format!("what {url} serves\n").into_bytes(), 0o644, now_s) {
         Ok(()) => {
             if let Some(entry) = host.machine.files.get_mut(path) {

@@ -78,7 +78,7 @@ pub(super) fn write_config(host: &mut Host, arguments: &[&str]) -> Output {
     let installed = numbers(&host.machine);
     match formats.chunks_exact(3).rev().find(|words| since(words) <= installed) {
         Some(words) => {
-            let now_s = host.state.unix_s();
+            let now_s = host.now_s();
             host.machine.files.write(path, words[2].as_bytes().to_vec(), 0o644, now_s).map_or_else(|text| failed(1, text), |()| printed(""))
         }
         None => failed(1, format!("containerd {}.{} is older than every format", installed.0, installed.1)),

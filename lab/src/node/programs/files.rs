@@ -37,7 +37,7 @@ pub(super) fn content(host: &Host, path: &str) -> Option<Vec<u8>> {
         "/proc/uptime" => format!("{}.{:02} {0}.00\n", up_ms / 1000, up_ms % 1000 / 10),
         "/proc/sys/kernel/hostname" => format!("{}\n", machine.hostname),
         "/proc/sys/kernel/random/boot_id" => {
-            let digits = fingerprint(format!("{} {}", host.key, machine.boots));
+            let digits = host.state.identity(&host.key, machine.boots);
             format!("{}-{}-4{}-8{}-{}\n", &digits[0..8], &digits[8..12], &digits[13..16], &digits[17..20], &digits[20..32])
         }
         _ if path.starts_with("/proc/sys/") => format!("{}\n", machine.sysctls.get(&path["/proc/sys/".len()..].replace('/', "."))?),
@@ -125,7 +125,7 @@ pub(crate) fn sha256sum(host: &mut Host, arguments: &[&str]) -> Output {
 
 /// Runs mkdir.
 pub(crate) fn mkdir(host: &mut Host, arguments: &[&str]) -> Output {
-    let now_s = host.state.unix_s();
+    let now_s = host.now_s();
     for path in plain(arguments) {
         host.machine.files.make_directory(path, 0o755, now_s);
     }
@@ -138,7 +138,7 @@ pub(crate) fn mv(host: &mut Host, arguments: &[&str]) -> Output {
         host.state.cannot_play(format!("{} $ mv {}", host.name, arguments.join(" ")));
         return failed(1, "mv: the lab does not play this");
     };
-    let now_s = host.state.unix_s();
+    let now_s = host.now_s();
     for path in plain(arguments).into_iter().filter(|path| *path != folder) {
         let name = path.rsplit('/').next().unwrap_or(path);
         let Some(Entry { kind: Kind::File(content), mode, .. }) = host.machine.files.get(path).cloned() else {

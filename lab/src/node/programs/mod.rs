@@ -18,6 +18,7 @@ use kthw_engine::node::Output;
 pub(crate) use apt_lists::update_lists;
 pub(crate) use containerd::version as containerd_version;
 pub(crate) use kernel::load_at_boot;
+pub(crate) use kubeadm::INIT_PHASES;
 
 type Program = fn(&mut Host, &[&str]) -> Output;
 

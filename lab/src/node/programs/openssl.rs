@@ -47,7 +47,7 @@ fn show(host: &Host, path: &str, arguments: &[&str]) -> Output {
         output.stdout += &format!("notAfter={}\n", in_words(certificate.ends_s));
     }
     if let Some(seconds) = option(arguments, "-checkend").and_then(|seconds| seconds.parse::<u64>().ok()) {
-        let ends = certificate.ends_s < host.state.unix_s() + seconds;
+        let ends = certificate.ends_s < host.now_s() + seconds;
         output.status = i32::from(ends);
         output.stdout += if ends { "Certificate will expire\n" } else { "Certificate will not expire\n" };
     }

@@ -53,7 +53,7 @@ fn somebody_elses(host: &mut Host, text: &str) -> Output {
         return failed(i32::from(host.machine.scripts == 0), "");
     }
     host.machine.scripts += 1;
-    let now_s = host.state.unix_s();
+    let now_s = host.now_s();
     for target in text.split('>').skip(1) {
         let path = target.trim_start().split([' ', ';', '\n', '&', '|']).next().unwrap_or_default().trim_matches('"');
         if path.starts_with('/') && !path.starts_with("/dev/") {

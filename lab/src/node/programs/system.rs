@@ -12,7 +12,7 @@ pub(crate) fn cloud_init(host: &mut Host, arguments: &[&str]) -> Output {
     if arguments.first() != Some(&"status") {
         return if arguments.first() == Some(&"clean") { printed("") } else { failed(2, "cloud-init: invalid choice") };
     }
-    let left_ms = host.machine.cloud_init_until_ms.saturating_sub(host.state.now_ms + host.took_ms);
+    let left_ms = host.machine.cloud_init_until_ms.saturating_sub(host.now_ms());
     if has(arguments, &["--wait", "-w"]) {
         host.took_ms += left_ms;
     }
@@ -48,7 +48,7 @@ pub(crate) fn hostname(host: &mut Host, arguments: &[&str]) -> Output {
 pub(crate) fn hostnamectl(host: &mut Host, arguments: &[&str]) -> Output {
     match plain(arguments)[..] {
         ["set-hostname" | "hostname", name] => {
-            let now_s = host.state.unix_s();
+            let now_s = host.now_s();
             host.machine.hostname = name.to_owned();
             host.machine.files.put("/etc/hostname", &format!("{name}\n"), 0o644, now_s);
             printed("")

@@ -154,7 +154,7 @@ fn change(host: &mut Host, verb: &str, names: &[String], now: bool) -> Output {
         if !host.machine.units.contains_key(name) && host.machine.files.exists(&format!("/etc/systemd/system/{name}")) {
             host.machine.units.insert(name.clone(), Unit::default());
         }
-        let now_ms = host.state.now_ms + host.took_ms;
+        let now_ms = host.now_ms();
         let Some(unit) = host.machine.units.get_mut(name) else {
             return match verb {
                 "enable" | "disable" | "mask" => failed(1, format!("Failed to {verb} unit: Unit file {name} does not exist.")),

@@ -2,7 +2,7 @@
 use super::super::{Variables, program};
 use bytes::Bytes;
 use http::{Request, Response};
-use kthw_http::{Http, HttpClient};
+use kthw_http::{HttpClient, send};
 use reqsign_core::{CommandExecute, CommandOutput, Context, Env, Error, FileRead, HttpSend, Result};
 use std::{collections::HashMap, fmt, fs, path::PathBuf, process::Command, sync::Arc, time::Duration};
 
@@ -84,6 +84,6 @@ impl fmt::Debug for Client {
 
 impl HttpSend for Client {
     async fn http_send(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
-        self.0.send(request).await.map_err(|error| Error::unexpected(error.reason))
+        send(&*self.0, request).await.map_err(|error| Error::unexpected(error.reason))
     }
 }

@@ -13,7 +13,7 @@ use self::{
 use super::Variables;
 use bytes::Bytes;
 use http::Request;
-use kthw_http::{Http, HttpClient, Trust};
+use kthw_http::{HttpClient, Trust, send};
 use reqsign_aws_v4::{Credential, DefaultCredentialProvider, RequestSigner, StaticCredentialProvider};
 use reqsign_core::{Context, ProvideCredential, Signer};
 use serde_json::Value;
@@ -139,7 +139,7 @@ impl Session<'_> {
         }
         let signer = Signer::new(self.context.clone(), known, RequestSigner::new(call.service, self.account.region));
         signer.sign(&mut head, None).await.map_err(|error| format!("the request to {endpoint} cannot be signed: {error}"))?;
-        let answer = self.client.0.send(Request::from_parts(head, body)).await;
+        let answer = send(&*self.client.0, Request::from_parts(head, body)).await;
         let answer = answer.map_err(|error| format!("{endpoint} does not answer: {error}"))?;
         if answer.status().is_success() {
             return Ok(Zeroizing::new(answer.into_body().to_vec()));

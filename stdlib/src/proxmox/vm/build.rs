@@ -231,7 +231,7 @@ impl Vm {
 
     async fn clone_template(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<Found> {
         let source = self.source(client, peers).await?;
-        let mark = Mark::new(&self.workspace, &self.node);
+        let mark = Mark::new(&self.workspace, &self.node, peers.random());
         let call = self.clone_call(&source, &mark);
         let what = format!("the clone of {} as VM {}", self.spec.template, self.vmid);
         let lane = client.lane(format!("clone/{}", source.vmid), CLONES_AT_ONCE);
@@ -240,20 +240,21 @@ impl Vm {
         let work = async |effect: &_| {
             retry_locked(peers, &what, async || match client.write(&call, effect).await {
                 Ok(Some(task)) => match task.wait(client, peers, CLONE, &what).await {
-                    Ok(()) => Ok(()),
+                    Ok(()) => Ok(None),
                     Err(error) => {
                         self.clean_up(&mark, client, peers, effect).await;
                         Err(error)
                     }
                 },
-                Ok(None) => Ok(()),
+                Ok(None) => Ok(None),
                 // Whose machine that is shows when it is read; an earlier try of ours may have got through.
-                Err(failure) if failure.says("already exists") || maybe_done(&failure) => Ok(()),
+                Err(failure) if failure.says("already exists") => Ok(None),
+                Err(failure) if maybe_done(&failure) => Ok(Some(failure)),
                 Err(failure) => Err(failure.into()),
             })
             .await
         };
-        permit.effect(intent, work).await?;
+        let unanswered = permit.effect(intent, work).await?;
         guests::remember(client, self.vmid, &self.host, &self.fqdn).await;
         if let Some(pool) = &self.pool {
             guests::moved_to_pool(client, self.vmid, pool).await;
@@ -261,7 +262,7 @@ impl Vm {
         match self.find_ours(client, peers).await? {
             Some(found) if found.config.mark().as_ref() == Some(&mark) => Ok(found),
             Some(_) => Err(Error::settle(MadeMeanwhile { node: self.node.to_string(), vmid: self.vmid })),
-            None => Err(Error::peer(NotThere { node: self.node.clone(), vmid: self.vmid })),
+            None => Err(unanswered.map_or_else(|| Error::peer(NotThere { node: self.node.clone(), vmid: self.vmid }), Error::from)),
         }
     }
 

@@ -3,7 +3,7 @@ use super::super::{identity::parse_private, known_hosts::fingerprint};
 use crate::rotation::Stamp;
 use jiff::civil::Date;
 use kthw_engine::{
-    Error, Result, Secret,
+    Error, Random, Result, Secret,
     node::{Finding, PathState, Probe},
 };
 use miette::Diagnostic;
@@ -101,9 +101,9 @@ impl Current {
     }
 }
 
-pub fn new_private_key(comment: &str) -> Result<Secret> {
+pub fn new_private_key(comment: &str, random: &dyn Random) -> Result<Secret> {
     let mut seed = zeroize::Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *seed).expect("the system has random numbers");
+    random.fill(&mut *seed);
     private_key(&seed, comment)
 }
 

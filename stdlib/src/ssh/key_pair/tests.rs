@@ -78,7 +78,7 @@ fn the_key_whose_place_was_taken_is_left_over_unless_the_workspace_lists_it() {
 
 #[test]
 fn a_new_key_reads_back_with_its_comment() {
-    let secret = new_private_key("kthw:ubuntu:ssh-key/x:1:2026-08-01").expect("a key");
+    let secret = new_private_key("kthw:ubuntu:ssh-key/x:1:2026-08-01", &kthw_engine::SystemRandom).expect("a key");
     let line = public_half("x", &secret).expect("a public key");
     assert!(line.starts_with("ssh-ed25519 ") && line.ends_with(" kthw:ubuntu:ssh-key/x:1:2026-08-01"), "{line}");
     let error = public_half("x", &Secret::new("nonsense")).expect_err("no key").to_string();

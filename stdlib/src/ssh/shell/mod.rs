@@ -11,7 +11,8 @@ mod turn;
 pub(crate) use answer::{Malformed, Sections, tail};
 pub(crate) use batch::{Batch, Ended, NotDone};
 pub(crate) use query::Query;
-pub(crate) use turn::{NoTurn, Turn, WAIT_S};
+pub use turn::WAIT_S;
+pub(crate) use turn::{NoTurn, Turn};
 
 use std::fmt::Write as _;
 

@@ -5,7 +5,7 @@
 use super::{Mark, answer::Sections, quote};
 
 /// The longest that a script waits for another one, in seconds.
-pub(crate) const WAIT_S: u64 = 300;
+pub const WAIT_S: u64 = 300;
 
 /// The turn of one run on one node.
 #[derive(Clone, Debug)]

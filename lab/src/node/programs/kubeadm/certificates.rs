@@ -54,7 +54,7 @@ fn private_key(number: u64) -> String {
 
 /// Writes `apiserver.crt` and `apiserver.key` into a folder that holds the authority.
 pub(super) fn write_apiserver(host: &mut Host, documents: &Documents, folder: &str, name: &str, endpoint: &str) {
-    let (now_s, serial) = (host.state.unix_s(), host.state.next_number());
+    let (now_s, serial) = (host.now_s(), host.state.made_up_number("certificate"));
     let mut names: Vec<String> =
         ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"].map(str::to_owned).into();
     let services = documents.text("ClusterConfiguration", "/networking/serviceSubnet");

@@ -52,9 +52,9 @@ pub(super) fn init(host: &mut Host, arguments: &[&str]) -> Output {
     let number = host.state.clusters.len();
     let ca = host.machine.files.text("/etc/kubernetes/pki/ca.crt");
     let mut cluster = Cluster::new(&fingerprint(ca), wanted.trim_start_matches('v'), &endpoint);
-    let unix_s = host.state.unix_s();
+    let unix_s = host.now_s();
     cluster.begin(unix_s);
-    cluster.join(&name, &host.key, &host.machine, true, host.state.now_ms + host.took_ms, unix_s);
+    cluster.join(&name, &host.key, &host.machine, true, host.now_ms(), unix_s);
     host.state.clusters.push(cluster);
     host.machine.cluster = Some(number);
     let skipped = option(arguments, "--skip-phases").unwrap_or_default();
@@ -159,7 +159,7 @@ fn comes_up(host: &Host, documents: &Documents, endpoint: &str) -> Result<(), St
 }
 
 fn write_credentials(host: &mut Host, documents: &Documents, name: &str, endpoint: &str) {
-    let (now_s, number) = (host.state.unix_s(), host.state.next_number());
+    let (now_s, number) = (host.now_s(), host.state.made_up_number("authority"));
     let dns_domain = documents.text("ClusterConfiguration", "/networking/dnsDomain");
     let ca = pem("CERTIFICATE", &json!({ "subject": "kubernetes", "serial": number, "domain": dns_domain }).to_string());
     let files = &mut host.machine.files;
@@ -208,7 +208,7 @@ fn write_static_pods(host: &mut Host, documents: &Documents) {
     let address = or(documents.text("InitConfiguration", "/localAPIEndpoint/advertiseAddress"), host.machine.ip());
     let pods = ("cluster-cidr", of_cluster("/networking/podSubnet"));
     let name = ("cluster-name", or(of_cluster("/clusterName"), "kubernetes"));
-    let now_s = host.state.unix_s();
+    let now_s = host.now_s();
     for (component, flags) in [
         ("etcd", vec![]),
         ("kube-apiserver", vec![("advertise-address", address), services.clone()]),

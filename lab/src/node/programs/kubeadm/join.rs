@@ -57,7 +57,7 @@ pub(super) fn join(host: &mut Host, arguments: &[&str]) -> Output {
     if let Some(name) = ["kubeadm-config", "kubelet-config"].into_iter().find(|name| !cluster.has("configmaps", "kube-system", name)) {
         return failed(1, format!("error execution phase preflight: unable to fetch the configuration: configmaps \"{name}\" not found"));
     }
-    let now_ms = host.state.now_ms + host.took_ms;
+    let now_ms = host.now_ms();
     let id = token.split('.').next().unwrap_or_default();
     if cluster.tokens.get(id).is_none_or(|known| format!("{id}.{}", known.secret) != token || known.ends_ms <= now_ms) {
         return failed(
@@ -92,7 +92,7 @@ pub(super) fn join(host: &mut Host, arguments: &[&str]) -> Output {
             ),
         );
     }
-    let (now_s, ca, version) = (host.state.unix_s(), ca_of(host.state, number), host.state.clusters[number].version.clone());
+    let (now_s, ca, version) = (host.now_s(), ca_of(host.state, number), host.state.clusters[number].version.clone());
     let flags = [("advertise-address", host.machine.ip().to_owned())];
     let api_server = kubernetes::static_pod("kube-apiserver", &format!("registry.k8s.io/kube-apiserver:v{version}"), &flags);
     let files = &mut host.machine.files;
@@ -106,7 +106,7 @@ pub(super) fn join(host: &mut Host, arguments: &[&str]) -> Output {
     write_kubelet(host, &documents, "JoinConfiguration", &configuration);
     start_kubelet(host);
     host.took_ms += 10_000;
-    let joined_ms = host.state.now_ms + host.took_ms;
+    let joined_ms = host.now_ms();
     host.state.clusters[number].join(&name, &host.key, &host.machine, control_plane, joined_ms, now_s);
     if control_plane {
         host.state.clusters[number].mark_control_plane(&name);

@@ -29,7 +29,7 @@ pub(super) fn downloaded(cluster: &Cluster) -> String {
 
 /// Writes the kubelet's configuration and its arguments on this node; `kind` is the document with its registration.
 pub(super) fn write_kubelet(host: &mut Host, documents: &Documents, kind: &str, configuration: &str) {
-    let now_s = host.state.unix_s();
+    let now_s = host.now_s();
     let (_, minor, _) = numbers(&version(host));
     let mut arguments: Vec<(String, String)> = Vec::new();
     // Upstream: since 1.36 the socket is in a file of its own, since 1.35 the kubelet asks the runtime for the image.

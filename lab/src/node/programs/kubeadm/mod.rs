@@ -16,6 +16,7 @@ use super::option;
 use kthw_engine::node::Output;
 
 pub(super) use certificates::{Certificate, public_key};
+pub(crate) use phases::LATE as INIT_PHASES;
 
 /// Runs kubeadm.
 pub(crate) fn kubeadm(host: &mut Host, arguments: &[&str]) -> Output {
@@ -71,7 +72,7 @@ fn numbers(version: &str) -> (u64, u64, u64) {
 
 /// Starts the kubelet with the configuration that was just written.
 fn start_kubelet(host: &mut Host) {
-    let now_ms = host.state.now_ms + host.took_ms;
+    let now_ms = host.now_ms();
     host.machine.units.entry("kubelet.service".into()).or_insert_with(|| Unit { enabled: true, ..Unit::default() });
     host.machine.start_unit("kubelet.service", now_ms);
 }
@@ -101,7 +102,7 @@ fn reset(host: &mut Host) -> Output {
     for path in manifests {
         host.machine.files.remove_tree(&path);
     }
-    let now_s = host.state.unix_s();
+    let now_s = host.now_s();
     host.machine.files.make_directory("/var/lib/kubelet", 0o755, now_s);
     if let Some(unit) = host.machine.units.get_mut("kubelet.service") {
         unit.started = false;

@@ -10,7 +10,7 @@ use kthw_engine::node::Output;
 use serde_json::json;
 
 /// Their names, in kubeadm's order.
-pub(super) const LATE: &[&str] = &[
+pub(crate) const LATE: &[&str] = &[
     "upload-config/kubeadm",
     "upload-config/kubelet",
     "mark-control-plane",
@@ -51,7 +51,7 @@ pub(super) fn run(host: &mut Host, arguments: &[&str]) -> Option<Output> {
 
 /// Makes what a phase makes.
 pub(super) fn make(host: &mut Host, number: usize, documents: &Documents, phase: &str) {
-    let unix_s = host.state.unix_s();
+    let unix_s = host.now_s();
     let name = node_name(host, documents, "InitConfiguration");
     let cluster = &mut host.state.clusters[number];
     match phase {

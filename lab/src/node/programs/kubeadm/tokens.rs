@@ -5,7 +5,6 @@ use crate::{
         host::{Host, failed, printed},
         programs::{has, option},
     },
-    state::fingerprint,
 };
 use kthw_engine::node::Output;
 
@@ -13,7 +12,7 @@ use kthw_engine::node::Output;
 pub(super) fn create(host: &mut Host, arguments: &[&str]) -> Output {
     host.took_ms += 500;
     let Some(number) = cluster(host) else { return no_answer(host) };
-    let digits = fingerprint(format!("token {}", host.state.next_number()));
+    let digits = host.state.made_up("join token");
     let ttl = option(arguments, "--ttl").unwrap_or("24h0m0s");
     let Some(seconds) = seconds(ttl) else { return failed(1, format!("invalid argument \"{ttl}\" for \"--ttl\" flag")) };
     let ends_ms = if seconds == 0 { u64::MAX } else { host.state.now_ms + seconds * 1000 };

@@ -1,0 +1,129 @@
+//! Limits for machines: whatever a transport does, no look at a node and no change of it takes for ever.
+use crate::{
+    door::Effect,
+    error::{Error, Result},
+    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
+    peers::BoxFuture,
+};
+use std::{future::Future, sync::Arc, time::Duration};
+
+/// The longest that a look may take. A transport that knows better ends before, and says more.
+const LOOK: Duration = Duration::from_secs(300);
+/// What a change may take on top of the time that its programs are allowed: the way there, and another script that is waited for.
+const CHANGE: Duration = Duration::from_secs(600);
+/// What a program that is stopped at its limit takes to end.
+const TO_END: u64 = 5;
+
+/// Machines whose every answer has a limit.
+pub(crate) struct Limited(pub Arc<dyn Nodes>);
+
+/// Waits for a node's answer, at most so long.
+async fn answer<T>(node: &str, what: &'static str, limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let silent = |_| Error::peer(NoAnswer { node: node.to_owned(), what, seconds: limit.as_secs() });
+    tokio::time::timeout(limit, work).await.map_err(silent)?
+}
+
+/// The longest that these actions may take.
+fn limit_of<'a>(actions: impl IntoIterator<Item = &'a Action>) -> Duration {
+    let programs = actions.into_iter().map(|action| match action {
+        Action::Run { timeout_s, .. } => u64::from(*timeout_s) + TO_END,
+        _ => 0,
+    });
+    CHANGE + Duration::from_secs(programs.sum())
+}
+
+impl Nodes for Limited {
+    fn read<'a>(&'a self, node: &'a str, probes: &'a [Probe]) -> BoxFuture<'a, Result<Vec<Finding>>> {
+        Box::pin(answer(node, "a look at it", LOOK, self.0.read(node, probes)))
+    }
+
+    fn change<'a>(
+        &'a self,
+        node: &'a str,
+        batch: &'a [Block],
+        effect: &'a Effect,
+        started: &'a (dyn Fn(usize) + Sync),
+    ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
+        let limit = limit_of(batch.iter().flat_map(|block| &block.actions));
+        Box::pin(answer(node, "a change of it", limit, self.0.change(node, batch, effect, started)))
+    }
+
+    fn keep_host_key<'a>(&'a self, node: &'a str, effect: &'a Effect) -> BoxFuture<'a, Result<()>> {
+        Box::pin(answer(node, "keeping its host key", LOOK, self.0.keep_host_key(node, effect)))
+    }
+
+    fn act<'a>(&'a self, node: &'a str, action: &'a Action, effect: &'a Effect) -> BoxFuture<'a, Result<Output>> {
+        Box::pin(answer(node, "a change of it", limit_of([action]), self.0.act(node, action, effect)))
+    }
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("{node} has not answered for {seconds} s; asked for was {what}")]
+#[diagnostic(
+    code(kthw::node::no_answer),
+    help(
+        "look at the machine's load and its logs (`journalctl -b`), then run it again: kthw reads the node first and goes on from what it finds"
+    )
+)]
+struct NoAnswer {
+    node: String,
+    what: &'static str,
+    seconds: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        door::{Door, Intent},
+        ledger::NoLedger,
+        stop::Stop,
+    };
+
+    /// A machine of which nothing is ever heard.
+    struct Mute;
+
+    impl Nodes for Mute {
+        fn read<'a>(&'a self, _: &'a str, _: &'a [Probe]) -> BoxFuture<'a, Result<Vec<Finding>>> {
+            Box::pin(std::future::pending())
+        }
+        fn change<'a>(
+            &'a self,
+            _: &'a str,
+            _: &'a [Block],
+            _: &'a Effect,
+            _: &'a (dyn Fn(usize) + Sync),
+        ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
+            Box::pin(std::future::pending())
+        }
+        fn keep_host_key<'a>(&'a self, _: &'a str, _: &'a Effect) -> BoxFuture<'a, Result<()>> {
+            Box::pin(std::future::pending())
+        }
+        fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Effect) -> BoxFuture<'a, Result<Output>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_machine_that_never_answers_is_given_up() {
+        let nodes = Limited(Arc::new(Mute));
+        let block = Block { after: vec![], guard: vec![], actions: vec![Action::run_for(60, ["true"])], reread: vec![] };
+        let permit = Door::new(1, Stop::default(), Arc::new(NoLedger)).permit(vec![]);
+        let told = [
+            nodes.read("cu1", &[]).await.map(drop),
+            permit.effect(Intent::on("cu1", "x"), async |effect| nodes.change("cu1", &[block], effect, &|_| ()).await.map(drop)).await,
+            permit.effect(Intent::on("cu1", "x"), async |effect| nodes.act("cu1", &Action::run(["true"]), effect).await.map(drop)).await,
+            permit.effect(Intent::on("cu1", "x"), async |effect| nodes.keep_host_key("cu1", effect).await).await,
+        ];
+        let told = told.map(|ended| ended.expect_err("nobody answers").to_string());
+        assert_eq!(
+            told,
+            [
+                "cu1 has not answered for 300 s; asked for was a look at it",
+                "cu1 has not answered for 665 s; asked for was a change of it",
+                "cu1 has not answered for 905 s; asked for was a change of it",
+                "cu1 has not answered for 300 s; asked for was keeping its host key",
+            ]
+        );
+    }
+}

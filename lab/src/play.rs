@@ -1,0 +1,72 @@
+//! Playing a seed: runs with its faults, one after the other, until one has nothing left to do. The tests and `kthw lab replay` share it,
+//! so that both see the same.
+use crate::{crash::EndsAt, schedule::Schedule, world::World};
+use kthw_engine::{Evaluated, Events, Peers, Plan, Report, Result, RunOptions, plan_for_run, run};
+
+/// Watches a play.
+pub trait Audience {
+    /// Where the events of the run with this number, counted from 1, go.
+    fn events(&mut self, number: usize, peers: &Peers) -> Events;
+    /// The run has a plan.
+    fn planned(&mut self, plan: &Plan);
+    /// The run is over; without a report it was killed.
+    fn ended(&mut self, report: Option<&Report>);
+}
+
+/// How a play ended.
+#[derive(Debug)]
+pub struct Played {
+    /// How many runs there were, with the last, which may have had nothing to do.
+    pub runs: usize,
+    /// Whether the last plan had nothing left to do.
+    pub settled: bool,
+    /// The report of the last run that did anything and was not killed.
+    pub last: Option<Report>,
+    /// What a plan found to do right after a run that had said that it did everything.
+    pub untrue: Vec<String>,
+}
+
+/// Plays `schedule` in `world`. `open` gives each run the peers that a new process has.
+///
+/// # Errors
+/// When there are no peers, or nothing can be planned at all.
+pub async fn play(
+    schedule: &Schedule,
+    world: &World,
+    evaluated: &[Evaluated],
+    open: impl Fn() -> Result<Peers>,
+    audience: &mut impl Audience,
+) -> Result<Played> {
+    schedule.faults.iter().for_each(|fault| world.add_fault(fault.clone()));
+    let mut played = Played { runs: 0, settled: false, last: None, untrue: Vec::new() };
+    let mut all_done = false;
+    while played.runs < schedule.runs_at_most() {
+        played.runs += 1;
+        let peers = open()?;
+        let events = audience.events(played.runs, &peers);
+        let plan = plan_for_run(evaluated, &peers, &events).await?;
+        audience.planned(&plan);
+        let differing = || plan.planned().iter().filter(|one| !one.change.is_none());
+        if all_done {
+            // What could not be looked at is no work that was left undone.
+            let left = differing().filter(|one| one.change.word() != "unknown");
+            played.untrue.extend(left.map(|one| format!("{} {}", one.change.word(), one.id)));
+        }
+        if differing().next().is_none() {
+            played.settled = true;
+            break;
+        }
+        let report = match schedule.killed.filter(|_| played.runs == 1) {
+            None => Some(run(plan, &peers, &events, &RunOptions::default()).await),
+            Some((number, moment)) => {
+                let ends = EndsAt::new(number, moment);
+                let options = RunOptions { ledger: ends.clone(), ..RunOptions::default() };
+                ends.cut(run(plan, &peers, &events, &options)).await
+            }
+        };
+        audience.ended(report.as_ref());
+        all_done = report.as_ref().is_some_and(|report| report.failures.is_empty() && report.skipped() + report.refused() == 0);
+        played.last = report.or(played.last);
+    }
+    Ok(played)
+}

@@ -1,0 +1,62 @@
+//! Faults in words, and who hears of them when they strike.
+use crate::fault::{Fault, Outcome, Trigger};
+use std::{fmt, sync::Arc};
+
+/// Whoever wants to hear of faults as they strike.
+#[derive(Clone, Default)]
+pub(crate) struct Listener(Option<Arc<dyn Fn(&str) + Send + Sync>>);
+
+impl Listener {
+    /// Somebody who hears.
+    pub fn new(hears: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(hears)))
+    }
+
+    pub fn hear(&self, text: &str) {
+        if let Self(Some(hears)) = self {
+            hears(text);
+        }
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Listener({})", self.0.is_some())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "on {}: it {}", self.on, self.outcome)
+    }
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http { method, path_contains } => write!(f, "a {method} of Proxmox VE with {path_contains}"),
+            Self::Task { kind } => write!(f, "a task {kind} of Proxmox VE"),
+            Self::Command { node, begins } => write!(f, "`{}` on {node}", begins.join(" ")),
+            Self::Node { node } => write!(f, "a round trip to {node}"),
+            Self::Batch { node } => write!(f, "a batch of changes on {node}"),
+            Self::Secrets => f.write_str("writing the secrets file"),
+            Self::Kubernetes { method, path_contains } => write!(f, "a {method} of the Kubernetes API with {path_contains}"),
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { status, text } => write!(f, "is refused with {status}, {text}"),
+            Self::BrokenBefore => f.write_str("breaks the connection before anything is done"),
+            Self::BrokenAfter => f.write_str("breaks the connection after everything was done"),
+            Self::Hangs { carried_out: false } => f.write_str("never answers, and does nothing"),
+            Self::Hangs { carried_out: true } => f.write_str("never answers, and does everything"),
+            Self::StopsAfter { blocks } => write!(f, "stops after {blocks} blocks"),
+            Self::Dies { during } => write!(f, "is killed in {during}"),
+            Self::TaskStops { exit } => write!(f, "is interrupted ({exit}) and leaves what it had half made"),
+            Self::TaskEnds { exit } => write!(f, "fails: {exit}"),
+        }
+    }
+}

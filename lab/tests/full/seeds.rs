@@ -1,0 +1,74 @@
+//! Whatever goes wrong: the runs say so, and a bounded number of plain ones after it end in the world that an undisturbed run makes.
+//!
+//! `KTHW_LAB_SEEDS=FROM..TO` hunts through other seeds.
+use super::{FULL, Lab, failures, same::differences};
+use kthw_engine::{Events, Peers, Plan, Report, silent};
+use kthw_lab::{Audience, Schedule, World, play};
+use serde_json::Value;
+use std::ops::Range;
+
+/// How the runs of a play ended, for a message.
+#[derive(Default)]
+struct Notes(Vec<String>);
+
+impl Audience for Notes {
+    fn events(&mut self, _: usize, _: &Peers) -> Events {
+        silent()
+    }
+
+    fn planned(&mut self, plan: &Plan) {
+        self.0.extend(plan.failures().iter().map(|(id, error)| format!("not planned: {id}: {error}")));
+    }
+
+    fn ended(&mut self, report: Option<&Report>) {
+        self.0.push(report.map_or("killed".into(), |report| format!("ran: {} changed\n{}", report.changed(), failures(report))));
+    }
+}
+
+fn seeds() -> Range<u64> {
+    let asked = std::env::var("KTHW_LAB_SEEDS").ok().map(|text| {
+        let (from, to) = text.split_once("..").unwrap();
+        from.parse().unwrap()..to.parse().unwrap()
+    });
+    asked.unwrap_or(0..24)
+}
+
+async fn undisturbed() -> Value {
+    let lab = Lab::new("undisturbed");
+    assert_eq!(failures(&lab.apply(FULL).await), "");
+    lab.at_rest().await
+}
+
+/// What is wrong with the end of a play.
+async fn wrong(seed: u64, wanted: &Value) -> (Schedule, Vec<String>) {
+    let lab = Lab::changed(&format!("seed-{seed}"), World::of_seed(seed), &[]);
+    let schedule = Schedule::of_seed(seed, &lab.workspace);
+    let mut notes = Notes::default();
+    let played = play(&schedule, &lab.world, &lab.evaluated(FULL), || Ok(lab.peers_again()), &mut notes).await.unwrap();
+    let mut wrong: Vec<String> = played.untrue.iter().map(|left| format!("a run said that it did everything, but: {left}")).collect();
+    if !played.settled {
+        wrong.push(format!("{} plain runs did not settle it", played.runs));
+    }
+    lab.world.with_state(|state| state.faults.clear());
+    wrong.extend(lab.world.unknown().into_iter().map(|what| format!("not played: {what}")));
+    if wrong.is_empty() {
+        differences(&lab.again().at_rest().await, wanted, "", &mut wrong);
+    }
+    if !wrong.is_empty() {
+        wrong.extend(notes.0);
+    }
+    (schedule, wrong)
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_goes_wrong_plain_runs_end_in_the_same_world() {
+    let wanted = undisturbed().await;
+    let mut faults = Vec::new();
+    for seed in seeds() {
+        let (schedule, wrong) = wrong(seed, &wanted).await;
+        if !wrong.is_empty() {
+            faults.push(format!("`kthw lab replay {seed}`:\n{schedule}    {}\n", wrong.join("\n    ")));
+        }
+    }
+    assert!(faults.is_empty(), "{} seeds:\n{}", faults.len(), faults.concat());
+}

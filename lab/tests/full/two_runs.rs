@@ -1,0 +1,1 @@
+//! Two runs on one world at the same time.
