@@ -68,9 +68,9 @@ fn every_writing_method_takes_an_effect() {
         ("stdlib/src/proxmox/client.rs", "pub async fn make("),
         ("stdlib/src/kubernetes/client.rs", "pub async fn apply("),
         ("sops/src/secrets.rs", "pub fn set("),
-        ("stdlib/src/ssh/known_hosts.rs", "pub fn pin("),
-        ("stdlib/src/ssh/known_hosts.rs", "pub fn pin_learnt("),
-        ("stdlib/src/ssh/known_hosts.rs", "pub fn forget("),
+        ("stdlib/src/ssh/transport/known_hosts.rs", "pub fn pin("),
+        ("stdlib/src/ssh/transport/known_hosts.rs", "pub fn pin_learnt("),
+        ("stdlib/src/ssh/transport/known_hosts.rs", "pub fn forget("),
     ];
     for (file, signature) in writers {
         let text = std::fs::read_to_string(root().join(file)).unwrap();

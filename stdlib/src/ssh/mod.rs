@@ -1,4 +1,4 @@
-//! Nodes over SSH: the transport, the shell that queries and changes compile to, and the resources of a node.
+//! Nodes over SSH: the way to them (`transport/`), and what recipes declare on them (`resources/`).
 //!
 //! The resources speak the language of [`kthw_engine::node`]: besides paths and lines, these programs are run, and no others (what a
 //! recipe gives to `ssh::command` and `ssh::script` comes on top). Whoever stands in for a node has to answer them.
@@ -21,149 +21,14 @@
 //! `sh -c` [`APT_UPDATE`] `kthw-update -o Dir::Etc::SourceList=FILE …`, `/usr/lib/apt/apt-helper download-file URL PATH SHA256:DIGEST`,
 //! `systemctl daemon-reload`, `systemctl enable|disable|unmask|reset-failed|start|stop|restart|try-restart -- NAME`.
 
-mod apt;
-mod command;
-mod connection;
-mod declare;
-mod directory;
-mod error;
-mod file;
-mod identity;
-mod in_use;
-mod key_pair;
-mod kernel_module;
-mod known_hosts;
-mod line;
-mod node;
-mod nodes;
-mod package;
-mod repository;
-mod script;
-mod secret_file;
-mod service;
-mod shell;
-#[cfg(test)]
-mod sshd_tests;
-mod starts;
-mod stream;
-mod swap;
-mod symlink;
-mod sysctl;
-#[cfg(test)]
-pub(crate) mod testing;
-
-pub use apt::{APT_INSTALL, APT_UPDATE};
-pub use error::SshError;
-pub(crate) use file::kind_field;
-pub use in_use::InUse;
-pub use key_pair::{KeyLogin, private_key, public_half};
-pub use kernel_module::MODULES_QUERY;
-pub use node::{LOCK_HOLDERS, restart_reasons};
-pub use known_hosts::{FirstUse, KnownHosts, KnownHostsError, Verdict};
-pub use nodes::SshNodes;
-pub use package::DPKG_FORMAT;
-pub use shell::WAIT_S as TURN_LIMIT_S;
-pub use service::PROPERTIES as SERVICE_PROPERTIES;
-pub(crate) use service::started_s;
-pub use starts::Starts;
-
-use rhai::{Module, plugin::*};
-
-/// The `ssh` module, for scripts.
-pub fn module() -> Module {
-    let mut module = Module::new();
-    module
-        .combine(exported_module!(node::api))
-        .combine(exported_module!(file::api))
-        .combine(exported_module!(directory::api))
-        .combine(exported_module!(symlink::api))
-        .combine(exported_module!(line::api))
-        .combine(exported_module!(repository::api))
-        .combine(exported_module!(package::api))
-        .combine(exported_module!(service::api))
-        .combine(exported_module!(kernel_module::api))
-        .combine(exported_module!(sysctl::api))
-        .combine(exported_module!(swap::api))
-        .combine(exported_module!(command::api))
-        .combine(exported_module!(script::api))
-        .combine(exported_module!(key_pair::api));
-    module
-}
+mod resources;
+mod transport;
 
 #[cfg(test)]
-mod tests {
-    use crate::{help, script_engine, workspace::Cluster};
-    use kthw_engine::{Recipe, Source, evaluate};
-    use rhai::Dynamic;
-    use std::sync::Arc;
-
-    #[test]
-    fn every_function_has_an_example_that_declares() {
-        let engine = script_engine();
-        for function in help::functions().into_iter().filter(|function| function.module == "ssh") {
-            let examples = function.examples();
-            assert!(!examples.is_empty(), "{} has no example", function.signature());
-            for example in examples {
-                let text = format!("const VERSION = \"1.0.0\";\nfn declare(cluster) {{\n{example}}}\n");
-                let source = Source { name: "example".into(), path: "example.rhai".into(), text };
-                let recipe = Recipe::parse(&engine, source).unwrap_or_else(|error| panic!("{}: {error}", function.signature()));
-                let cluster = Cluster::new(Arc::new(super::testing::workspace())).unwrap();
-                let declared =
-                    evaluate(&engine, &recipe, Dynamic::from(cluster)).unwrap_or_else(|error| panic!("{}: {error}", function.signature()));
-                assert!(!declared.declared.is_empty(), "{}", function.signature());
-            }
-        }
-    }
-
-    #[test]
-    fn large_files_without_end_are_too_much() {
-        let engine = script_engine();
-        let told = |call: &str| {
-            let text = format!(
-                "const VERSION = \"1.0.0\";\nfn declare(cluster) {{\n  let half = \"x\"; for n in 0..19 {{ half += half; }}\n  \
-                 for n in 0..600 {{ {call}; }}\n}}\n"
-            );
-            let recipe = Recipe::parse(&engine, Source { name: "large".into(), path: "large.rhai".into(), text }).unwrap();
-            let cluster = Cluster::new(Arc::new(super::testing::workspace())).unwrap();
-            evaluate(&engine, &recipe, Dynamic::from(cluster)).unwrap_err().to_string()
-        };
-        for call in ["ssh::file(cluster.nodes[0], `/srv/${n}`, #{ content: half })", "ssh::line(cluster.nodes[0], `/srv/${n}`, half)"] {
-            assert_eq!(told(call), "this recipe declares more than 256 MiB of text", "{call}");
-        }
-    }
-
-    #[test]
-    fn wrong_options_are_told_with_the_nearest_name() {
-        let engine = script_engine();
-        let told = |call: &str| {
-            let text = format!("const VERSION = \"1.0.0\";\nfn declare(cluster) {{ for node in cluster.nodes {{ {call}; }} }}\n");
-            let source = Source { name: "wrong".into(), path: "wrong.rhai".into(), text };
-            let recipe = Recipe::parse(&engine, source).unwrap();
-            let cluster = Cluster::new(Arc::new(super::testing::workspace())).unwrap();
-            evaluate(&engine, &recipe, Dynamic::from(cluster)).unwrap_err().to_string()
-        };
-        expect_test::expect![[r#"
-            unknown field `contents`, expected one of `content`, `mode`, `owner`, `needs`, `present`
-            `mode` is text in octal, such as "0644"
-            `content` is text or a secret
-            the path "etc/a" is not absolute
-            give either `creates` or `unless`, so that a second run has nothing to do
-            "a b" is not the name of a package: letters, digits and `+-.` only
-            `restarted_by` takes a list of identities that other functions returned
-            `enabled: true` is not supported; kthw only keeps swap off"#]]
-        .assert_eq(
-            &[
-                r#"ssh::file(node, "/etc/a", #{ contents: "x" })"#,
-                r#"ssh::file(node, "/etc/a", #{ content: "x", mode: 644 })"#,
-                r#"ssh::file(node, "/etc/a", #{ content: 5 })"#,
-                r#"ssh::directory(node, "etc/a")"#,
-                r#"ssh::command(node, "a", #{ run: ["true"] })"#,
-                r#"ssh::package(node, "a b")"#,
-                r#"ssh::service(node, "a", #{ restarted_by: ["containerd"] })"#,
-                r#"ssh::swap(node, #{ enabled: true })"#,
-            ]
-            .map(told)
-            .join("\n"),
-        );
-    }
-}
+pub(crate) use resources::testing;
+pub use resources::{
+    APT_INSTALL, APT_UPDATE, DPKG_FORMAT, InUse, KeyLogin, LOCK_HOLDERS, MODULES_QUERY, SERVICE_PROPERTIES, module, private_key, public_half,
+    restart_reasons,
+};
+pub(crate) use resources::{kind_field, started_s};
+pub use transport::{FirstUse, KnownHosts, KnownHostsError, SshError, SshNodes, Starts, TURN_LIMIT_S, Verdict};

@@ -1,8 +1,8 @@
 //! `ssh.key_pair`: a key pair whose private half is in the secrets file and whose public half is on every node, made anew in time.
-use super::{error::SshError, known_hosts::fingerprint};
 use crate::{
     rotation::{Stamp, today, wanted_generation},
     sops::Secrets,
+    ssh::transport::{SshError, fingerprint},
     workspace::{Cluster, Rotation},
 };
 use jiff::civil::Date;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// The workspace of the shipped example.
 pub fn workspace() -> Workspace {
-    serde_saphyr::from_str(include_str!("../../../workspaces/ubuntu/workspace.yaml")).unwrap()
+    serde_saphyr::from_str(include_str!("../../../../workspaces/ubuntu/workspace.yaml")).unwrap()
 }
 
 /// Its first node, `cu1`.

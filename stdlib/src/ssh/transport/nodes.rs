@@ -3,11 +3,10 @@ use super::{
     connection::{Answer, Connection, Target},
     error::SshError,
     identity::Identity,
-    key_pair::KeyLogin,
     known_hosts::{KnownHosts, fingerprint},
     shell::{Batch, Ended, Malformed, NoTurn, NotDone, Turn, WAIT_S, Mark, Privilege, Query, Sections},
 };
-use crate::{sops::Secrets, workspace::Workspace};
+use crate::{sops::Secrets, ssh::KeyLogin, workspace::Workspace};
 use kthw_engine::{
     BoxFuture, Effect, Error, Result, Secret,
     node::{Action, Block, BlockOutcome, Finding, HostKey, KeyTrust, Nodes, Output, Probe},

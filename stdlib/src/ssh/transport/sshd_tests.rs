@@ -105,7 +105,7 @@ fn run_sshd(program: &Path, folder: &tempfile::TempDir, address: IpAddr, port: u
 }
 
 fn workspace() -> Workspace {
-    let text = include_str!("../../../workspaces/ubuntu/workspace.yaml");
+    let text = include_str!("../../../../workspaces/ubuntu/workspace.yaml");
     let mut workspace: Workspace = serde_saphyr::from_str(text).unwrap();
     workspace.nodes.retain(|node| node.role == Role::ControlPlane);
     workspace

@@ -1,9 +1,6 @@
 //! `ssh.node`: a machine that answers, has finished its first start, and bears its name.
-use super::{
-    declare::{NeedsOnly, PackageManager, declare, path_at, run_at},
-    starts::Starts,
-};
-use crate::workspace::Node;
+use super::declare::{NeedsOnly, PackageManager, declare, path_at, run_at};
+use crate::{ssh::Starts, workspace::Node};
 use kthw_engine::{
     Change, Error, Field, Id, Intent, Limit, NodeResource, Peers, Permit, Poll, Result, Rhai, Work, field,
     node::{Action, Content, Finding, HostKey, KeyTrust, PathKind, Probe},

@@ -1,5 +1,5 @@
 //! The halves of a key pair: a private key in the secrets file, its public line, and the lines of a node's `authorized_keys`.
-use super::super::{identity::parse_private, known_hosts::fingerprint};
+use crate::ssh::transport::{fingerprint, parse_private};
 use crate::rotation::Stamp;
 use jiff::civil::Date;
 use kthw_engine::{

@@ -1,0 +1,20 @@
+//! The way to nodes: connections, who logs in, host keys, and the shell that queries and changes compile to.
+
+mod connection;
+mod error;
+mod identity;
+mod known_hosts;
+mod nodes;
+mod shell;
+#[cfg(test)]
+mod sshd_tests;
+mod starts;
+mod stream;
+
+pub use error::SshError;
+pub use known_hosts::{FirstUse, KnownHosts, KnownHostsError, Verdict};
+pub(super) use identity::parse_private;
+pub(super) use known_hosts::fingerprint;
+pub use nodes::SshNodes;
+pub use shell::WAIT_S as TURN_LIMIT_S;
+pub use starts::Starts;
