@@ -143,14 +143,14 @@ pub fn secrets_of(workspace: &Loaded) -> Result<Secrets> {
 }
 
 /// The peers of a run, real or simulated.
-pub enum World {
+pub enum Target {
     /// Real machines.
     Real(Peers),
     /// The lab.
-    Lab(lab::LabWorld),
+    Lab(lab::LabTarget),
 }
 
-impl World {
+impl Target {
     /// The peers.
     pub fn peers(&self) -> &Peers {
         match self {
@@ -206,7 +206,7 @@ impl World {
 ///
 /// # Errors
 /// Missing settings; nobody is reached yet.
-pub fn connect(prepared: &Prepared, options: &WorkspaceOptions) -> Result<World> {
+pub fn connect(prepared: &Prepared, options: &WorkspaceOptions) -> Result<Target> {
     connect_workspace(&prepared.workspace, options)
 }
 
@@ -214,12 +214,12 @@ pub fn connect(prepared: &Prepared, options: &WorkspaceOptions) -> Result<World>
 ///
 /// # Errors
 /// When Proxmox cannot be asked.
-pub async fn orphans(prepared: &Prepared, world: &World) -> Result<Vec<Owned>> {
+pub async fn orphans(prepared: &Prepared, target: &Target) -> Result<Vec<Owned>> {
     let about_machines = prepared.evaluated.iter().flat_map(|one| &one.declared).any(|declared| declared.id().kind() == "proxmox.vm");
     if !about_machines {
         return Ok(Vec::new());
     }
-    let owned = Orphans(prepared.workspace.workspace.clone()).owned(world.peers()).await?;
+    let owned = Orphans(prepared.workspace.workspace.clone()).owned(target.peers()).await?;
     Ok(kthw_engine::orphans(owned, &prepared.evaluated))
 }
 
@@ -244,7 +244,7 @@ pub fn without_orphans(orphans: Vec<Owned>) -> Result<Option<Evaluated>> {
 ///
 /// # Errors
 /// Missing settings; nobody is reached yet.
-pub fn connect_workspace(workspace: &Loaded, options: &WorkspaceOptions) -> Result<World> {
+pub fn connect_workspace(workspace: &Loaded, options: &WorkspaceOptions) -> Result<Target> {
     if !options.lab && workspace.folder.is_none() {
         return Err(Error::usage(OnlyAnExample { name: workspace.name.clone() }));
     }
@@ -254,7 +254,11 @@ pub fn connect_workspace(workspace: &Loaded, options: &WorkspaceOptions) -> Resu
         return Err(Error::usage(StillAnExample { name: workspace.name.clone(), domain: workspace.domain.clone(), example }));
     }
     let store = store_of(workspace, options)?;
-    if options.lab { Ok(World::Lab(lab::open(workspace, &store, options.speed)?)) } else { Ok(World::Real(real::open(workspace, &store)?)) }
+    if options.lab {
+        Ok(Target::Lab(lab::open(workspace, &store, options.speed)?))
+    } else {
+        Ok(Target::Real(real::open(workspace, &store)?))
+    }
 }
 
 /// The embedded workspace whose domain and addresses this one still has, wherever its file lies: they belong to somebody else.

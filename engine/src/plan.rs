@@ -126,7 +126,7 @@ impl Plan {
 
     /// What differs in something that everything else was told too, such as the address of a control plane: a run under this plan begins
     /// nothing, for it would tell one half of the world and not the other.
-    pub fn another_world(&self) -> Option<&Planned> {
+    pub fn blocker(&self) -> Option<&Planned> {
         let told_to_all = |one: &&Planned| {
             matches!(one.change, Change::Refused(_)) && one.change.fields().iter().any(|field| field.cost == Cost::Everything)
         };

@@ -86,11 +86,11 @@ impl Report {
 pub async fn run(plan: Plan, peers: &Peers, events: &Events, options: &RunOptions) -> Report {
     let door = open(peers, options);
     let begun = peers.clock().now();
-    let another_world = plan.another_world().map(|one| format!("{} differs in what the others were told too", one.id));
+    let blocker = plan.blocker().map(|one| format!("{} differs in what the others were told too", one.id));
     let Plan { mut order, planned, seen, .. } = plan;
     order.reach_through(|one| planned[one].change.is_none());
     let mut schedule = Schedule::new(&order, planned, seen, events, peers.clock());
-    if let Some(because) = another_world {
+    if let Some(because) = blocker {
         schedule.skip_the_rest(&because);
     }
     let mut working = FuturesUnordered::new();

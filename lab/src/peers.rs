@@ -9,11 +9,11 @@ use kthw_engine::{BoxFuture, Clock, Error, Peers, Result, Secret};
 use kthw_stdlib::{
     artifact::{Artifact, ArtifactSource, Artifacts},
     http::Trust,
-    proxmox::{Client, Credentials, Endpoint, Settings},
+    proxmox::{Access, Client, Credentials, Endpoint},
+    seams::KubernetesAccess,
     sops::Secrets,
     ssh::{KeyLogin, KnownHosts, Starts},
     workspace::Workspace,
-    world::KubernetesAccess,
 };
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub fn stand_in_secrets(names: impl IntoIterator<Item = String>) -> Secrets {
 pub fn peers(world: &World, workspace: &Workspace, known_hosts: KnownHosts, secrets: Secrets) -> Result<Peers> {
     let clock: Arc<dyn Clock> = Arc::new(world.clock());
     let secrets = lab_secrets(world, workspace, &secrets)?;
-    let settings = Settings {
+    let access_to_proxmox = Access {
         endpoints: vec![Endpoint::parse(ENDPOINT).map_err(Error::usage)?],
         credentials: Credentials::token(&secrets.get(TOKEN_NAME)?).map_err(Error::usage)?,
         trust: Trust::System,
@@ -46,7 +46,7 @@ pub fn peers(world: &World, workspace: &Workspace, known_hosts: KnownHosts, secr
     Ok(Peers::new(Arc::new(nodes), clock.clone())
         .with(login)
         .with(known_hosts)
-        .with(Client::over(Arc::new(world.http(workspace)), settings, clock))
+        .with(Client::over(Arc::new(world.http(workspace)), access_to_proxmox, clock))
         .with(access)
         .with(Artifacts::new(StandIns))
         .with(secrets)

@@ -26,23 +26,23 @@ pub struct Destroy {
 impl Destroy {
     pub async fn run(self, ui: &Ui) -> Result<u8> {
         let prepared = session::prepare(&self.recipe, &self.workspace)?;
-        let world = session::connect(&prepared, &self.workspace)?;
+        let target = session::connect(&prepared, &self.workspace)?;
         if self.dry_run {
-            world.never_trust_at_first_sight()?;
+            target.never_trust_at_first_sight()?;
         }
-        let stamp = RunStamp::begin(world.peers().shared_clock());
+        let stamp = RunStamp::begin(target.peers().shared_clock());
         let events = ui.events(&stamp);
         let words = words_to_type(&prepared.workspace);
-        tell_begin(&prepared, &world, &events, ui);
-        let orphans = session::orphans(&prepared, &world).await;
+        tell_begin(&prepared, &target, &events, ui);
+        let orphans = session::orphans(&prepared, &target).await;
         let gone = all_absent(prepared.evaluated);
-        let plan = kthw_engine::plan(&gone, world.peers(), &events).await?;
+        let plan = kthw_engine::plan(&gone, target.peers(), &events).await?;
         plan.announce(&events);
         drop(events);
         ui.plan(&plan);
         ui.orphans(&plan, &orphans);
-        world.tell_trust(ui)?;
-        world.save()?;
+        target.tell_trust(ui)?;
+        target.save()?;
         plan.check_max_destroy(self.max_destroy)?;
         if self.dry_run || plan.work() == 0 {
             return Ok(code_of(&plan, false));
@@ -54,10 +54,10 @@ impl Destroy {
         // What follows may stand on what failed: nothing more is removed then.
         let options = RunOptions { number: Some(stamp.number()), ends_at_failure: true, ..RunOptions::default() };
         let events = ui.events(&stamp);
-        let report = until_ended(kthw_engine::run(plan, world.peers(), &events, &options), &options.stop, ui).await;
-        world.tell_trust(ui)?;
+        let report = until_ended(kthw_engine::run(plan, target.peers(), &events, &options), &options.stop, ui).await;
+        target.tell_trust(ui)?;
         ui.report(&report);
-        world.save()?;
+        target.save()?;
         Ok(exit_code(&report))
     }
 

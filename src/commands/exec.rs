@@ -24,12 +24,12 @@ impl Exec {
     pub async fn run(self, ui: &Ui) -> Result<u8> {
         let workspace = session::workspace_of(&self.workspace)?;
         let nodes = select(&workspace, &self.selector)?;
-        let world = session::connect_workspace(&workspace, &self.workspace)?;
+        let target = session::connect_workspace(&workspace, &self.workspace)?;
         let action = Action::run_for(self.timeout, self.command);
         let options = RunOptions::default();
-        let outputs = join_all(nodes.iter().map(|node| kthw_engine::execute(node, &action, world.peers(), &options))).await;
-        world.save()?;
-        world.tell_trust(ui)?;
+        let outputs = join_all(nodes.iter().map(|node| kthw_engine::execute(node, &action, target.peers(), &options))).await;
+        target.save()?;
+        target.tell_trust(ui)?;
         let mut code = 0;
         for (node, output) in nodes.iter().zip(outputs) {
             let output = match output {

@@ -28,9 +28,9 @@ pub struct Kubeconfig {
 impl Kubeconfig {
     pub async fn run(self, ui: &Ui) -> Result<u8> {
         let workspace = session::workspace_of(&self.workspace)?;
-        let world = session::connect_workspace(&workspace, &self.workspace)?;
-        let own = kubeconfig::fetch(&workspace, world.peers()).await?;
-        world.tell_trust(ui)?;
+        let target = session::connect_workspace(&workspace, &self.workspace)?;
+        let own = kubeconfig::fetch(&workspace, target.peers()).await?;
+        target.tell_trust(ui)?;
         let file = match self.output {
             Some(file) => file,
             None => {

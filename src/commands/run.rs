@@ -40,43 +40,43 @@ pub struct Run {
 impl Run {
     pub async fn run(self, ui: &Ui) -> Result<u8> {
         let prepared = session::prepare(&self.recipe, &self.workspace)?;
-        let world = session::connect(&prepared, &self.workspace)?;
+        let target = session::connect(&prepared, &self.workspace)?;
         if self.dry_run {
-            world.never_trust_at_first_sight()?;
+            target.never_trust_at_first_sight()?;
         }
         let in_production = prepared.workspace.environment == Environment::Production;
-        let stamp = RunStamp::begin(world.peers().shared_clock());
+        let stamp = RunStamp::begin(target.peers().shared_clock());
         let events = ui.events(&stamp);
-        tell_begin(&prepared, &world, &events, ui);
-        let mut orphans = session::orphans(&prepared, &world).await;
+        tell_begin(&prepared, &target, &events, ui);
+        let mut orphans = session::orphans(&prepared, &target).await;
         let mut declared = prepared.evaluated;
         if self.prune {
             declared.extend(session::without_orphans(std::mem::replace(&mut orphans, Ok(Vec::new()))?)?);
         }
         let mut plan = match self.dry_run {
-            true => kthw_engine::plan(&declared, world.peers(), &events).await?,
-            false => kthw_engine::plan_for_run(&declared, world.peers(), &events).await?,
+            true => kthw_engine::plan(&declared, target.peers(), &events).await?,
+            false => kthw_engine::plan_for_run(&declared, target.peers(), &events).await?,
         };
         let choice = Choice { only: self.only, nodes: self.node };
         if !choice.is_everything() {
             plan = plan.only(&choice)?;
         }
         plan.announce(&events);
-        let restarts = Restarts::seen_by(&plan, world.peers());
+        let restarts = Restarts::seen_by(&plan, target.peers());
         tell_restarts(&restarts, &events);
         // A live display must not run over the plan or the question.
         drop(events);
         ui.plan(&plan);
         ui.orphans(&plan, &orphans);
         ui.restarts(&restarts);
-        world.tell_trust(ui)?;
-        world.save()?;
+        target.tell_trust(ui)?;
+        target.save()?;
         plan.check_max_destroy(self.max_destroy.or(in_production.then_some(0)))?;
         if self.dry_run || plan.work() == 0 {
             return Ok(code_of(&plan, self.exit_code));
         }
-        if let Some(one) = plan.another_world() {
-            return Err(Error::refused(AnotherWorld { id: one.id.clone() }));
+        if let Some(one) = plan.blocker() {
+            return Err(Error::refused(Blocked { id: one.id.clone() }));
         }
         // Nothing real changes in the lab, so there is nothing to ask for, unless somebody wants to see how it is.
         if !self.yes && (!self.workspace.lab || self.workspace.speed.is_some()) {
@@ -89,13 +89,13 @@ impl Run {
                 None => return Err(Error::usage(NotAsked)),
             }
         }
-        let report = apply(plan, &world, &stamp, ui).await;
+        let report = apply(plan, &target, &stamp, ui).await;
         ui.report(&report);
-        let restarts = restarts.after_run(world.peers());
+        let restarts = restarts.after_run(target.peers());
         tell_restarts(&restarts, &ui.events(&stamp));
         ui.restarts(&restarts);
-        world.tell_trust(ui)?;
-        world.save()?;
+        target.tell_trust(ui)?;
+        target.save()?;
         Ok(exit_code(&report))
     }
 }
@@ -107,8 +107,8 @@ fn tell_restarts(restarts: &Restarts, events: &kthw_engine::Events) {
 }
 
 /// Tells what a plan or a run is about, and whether its world is the lab.
-pub(super) fn tell_begin(prepared: &session::Prepared, world: &session::World, events: &kthw_engine::Events, ui: &Ui) {
-    let lab = matches!(world, session::World::Lab(_));
+pub(super) fn tell_begin(prepared: &session::Prepared, target: &session::Target, events: &kthw_engine::Events, ui: &Ui) {
+    let lab = matches!(target, session::Target::Lab(_));
     events(Event::Begun {
         schema: SCHEMA,
         recipe: prepared.graph.root().source.name.clone(),
@@ -116,17 +116,17 @@ pub(super) fn tell_begin(prepared: &session::Prepared, world: &session::World, e
         lab,
     });
     if lab && !ui.is_json() {
-        ui.note(&format!("This is the lab: a simulated world, kept in {}. Nothing real is read or changed.", world.place()));
+        ui.note(&format!("This is the lab: a simulated world, kept in {}. Nothing real is read or changed.", target.place()));
     }
 }
 
 /// Applies the plan.
-async fn apply(plan: Plan, world: &session::World, stamp: &RunStamp, ui: &Ui) -> Report {
+async fn apply(plan: Plan, target: &session::Target, stamp: &RunStamp, ui: &Ui) -> Report {
     let stop = Stop::default();
     let asked = stop.clone();
     let options = RunOptions { stop, number: Some(stamp.number()), ..RunOptions::default() };
     let events = ui.events(stamp);
-    until_ended(kthw_engine::run(plan, world.peers(), &events, &options), &asked, ui).await
+    until_ended(kthw_engine::run(plan, target.peers(), &events, &options), &asked, ui).await
 }
 
 /// Waits for a run to end; Ctrl-C once asks it to stop, twice ends at once.
@@ -172,12 +172,12 @@ pub(super) fn exit_code(report: &Report) -> u8 {
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("nothing was changed: {id} differs in what everything else was told too")]
 #[diagnostic(
-    code(kthw::run::another_world),
+    code(kthw::run::blocker),
     help(
         "the rest of the plan would bring that to one half of the cluster; set the field back as the plan says, or leave {id} out with `--only`"
     )
 )]
-struct AnotherWorld {
+struct Blocked {
     id: Id,
 }
 

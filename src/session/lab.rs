@@ -10,7 +10,7 @@ use std::path::PathBuf;
 pub const LAB_FILES: [&str; 3] = ["lab.json", "lab-known_hosts", "lab-kubeconfig"];
 
 /// A lab and its peers.
-pub struct LabWorld {
+pub struct LabTarget {
     world: World,
     peers: Peers,
     file: PathBuf,
@@ -20,7 +20,7 @@ pub struct LabWorld {
 ///
 /// # Errors
 /// When its file cannot be read or is another version's.
-pub fn open(workspace: &Loaded, store: &Store, speed: Option<u32>) -> Result<LabWorld> {
+pub fn open(workspace: &Loaded, store: &Store, speed: Option<u32>) -> Result<LabTarget> {
     let file = store.file(LAB_FILES[0]);
     let world = World::open(&file)?;
     match speed {
@@ -31,10 +31,10 @@ pub fn open(workspace: &Loaded, store: &Store, speed: Option<u32>) -> Result<Lab
     // Names only: nothing is decrypted for the lab.
     let secrets = kthw_lab::stand_in_secrets(super::secrets_of(workspace)?.names());
     let peers = kthw_lab::peers(&world, &workspace.workspace, known_hosts, secrets)?;
-    Ok(LabWorld { world, peers, file })
+    Ok(LabTarget { world, peers, file })
 }
 
-impl LabWorld {
+impl LabTarget {
     /// The simulated peers.
     pub fn peers(&self) -> &Peers {
         &self.peers

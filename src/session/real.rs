@@ -6,13 +6,13 @@ use kthw_stdlib::{
     artifact::{Artifacts, PinnedSource},
     http::{HttpClient, Trust},
     kubernetes::{NodeAccess, Tunnel},
-    proxmox::{Client, Settings},
+    proxmox::{Access, Client},
+    seams::KubernetesAccess,
     ssh::{KeyLogin, KnownHosts, SshNodes, Starts},
-    world::KubernetesAccess,
 };
 use std::sync::Arc;
 
-/// Makes the clients. Nobody is reached before the first question, and missing settings are missed only then.
+/// Makes the clients. Nobody is reached before the first question, and a missing setting is an error only then.
 ///
 /// # Errors
 /// Files that are there and cannot be read.
@@ -26,7 +26,7 @@ pub fn open(workspace: &Loaded, store: &Store) -> Result<Peers> {
     let http = Arc::new(HttpClient::new(&Trust::System).map_err(Error::usage)?);
     let artifacts = Artifacts::new(PinnedSource::new(store.file("artifacts"), workspace.artifacts.mirror.clone(), http));
     let for_proxmox = secrets.clone();
-    let proxmox = Client::new(move || Settings::find(&for_proxmox), clock.clone());
+    let proxmox = Client::new(move || Access::find(&for_proxmox), clock.clone());
     let peers = Peers::new(nodes, clock).with(known_hosts).with(access).with(artifacts).with(proxmox);
     Ok(peers.with(login).with(secrets).with(Starts::default()))
 }

@@ -21,15 +21,15 @@ modules! {
 
 pub mod artifact;
 pub mod checked;
-mod engine;
 pub mod help;
 mod refusals;
 pub mod restart;
 pub mod rotation;
+mod script_engine;
+pub mod seams;
 pub mod workspace;
-pub mod world;
 
-pub use engine::{Entry, script_engine};
 pub use kthw_http as http;
 use kthw_yaml as yaml;
 pub use rhai::Dynamic;
+pub use script_engine::{Entry, script_engine};

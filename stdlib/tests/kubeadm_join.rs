@@ -5,7 +5,7 @@ use kthw_engine::{
     BoxFuture, Effect, Peers, Report, Result, SystemClock,
     node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
 };
-use kthw_stdlib::{kubernetes::Client, world::KubernetesAccess};
+use kthw_stdlib::{kubernetes::Client, seams::KubernetesAccess};
 use std::sync::{Arc, Mutex};
 use support::{a_file, ran, running_control_plane};
 

@@ -6,7 +6,7 @@ use kthw_peers::{ApiServer, TEST_DATA, ask};
 use kthw_stdlib::{
     artifact::{Artifacts, PinnedSource},
     kubernetes::{Duplex, FileAccess, NodeAccess, Tunnel},
-    world::{Http, KubernetesAccess, Unreachable},
+    seams::{Http, KubernetesAccess, Unreachable},
 };
 use std::{path::Path, sync::Arc};
 use support::{OneNode, planned, ran, shown};

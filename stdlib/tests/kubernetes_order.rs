@@ -2,7 +2,7 @@
 mod support;
 
 use kthw_engine::{BoxFuture, Peers, Result, SystemClock};
-use kthw_stdlib::{kubernetes::Client, world::KubernetesAccess};
+use kthw_stdlib::{kubernetes::Client, seams::KubernetesAccess};
 use kube::client::Body;
 use serde_json::{Value, json};
 use std::{

@@ -9,7 +9,7 @@ use http::{Request, Response};
 use kthw_engine::BoxFuture;
 use kthw_stdlib::{
     http::HttpClient,
-    world::{Http, Unreachable},
+    seams::{Http, Unreachable},
 };
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};

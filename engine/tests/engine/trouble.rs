@@ -172,7 +172,7 @@ async fn where_others_were_told_another_value_nothing_is_begun() {
     let (peers, declared) = (peers(&world), evaluated(TWO_MACHINES));
     let planned = plan(&declared, &peers).await;
     assert!(planned.to_string().contains("cores: 100 -> 2  (stays for life)"), "{planned}");
-    assert_eq!(planned.another_world().map(|one| one.id.to_string()).as_deref(), Some("tiny.machine/a"));
+    assert_eq!(planned.blocker().map(|one| one.id.to_string()).as_deref(), Some("tiny.machine/a"));
     let report = run(planned, &peers).await;
     assert_eq!((report.changed(), report.refused(), report.skipped()), (0, 1, 4));
     assert!(
@@ -183,7 +183,7 @@ async fn where_others_were_told_another_value_nothing_is_begun() {
     // Whoever leaves it out knows.
     let choice = Choice { only: vec!["tiny.file/b/one".into()], nodes: Vec::new() };
     let chosen = plan(&declared, &peers).await.only(&choice).unwrap();
-    assert!(chosen.another_world().is_none());
+    assert!(chosen.blocker().is_none());
     assert_eq!(run(chosen, &peers).await.changed(), 1);
 }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use kthw_engine::{BoxFuture, Error, Result};
-use kthw_stdlib::{kubernetes::Client, workspace::Workspace, world::KubernetesAccess};
+use kthw_stdlib::{kubernetes::Client, seams::KubernetesAccess, workspace::Workspace};
 use kube::client::Body;
 use std::io;
 

@@ -18,7 +18,7 @@ use crate::{
 use bytes::Bytes;
 use http::{Response, header};
 use kthw_engine::BoxFuture;
-use kthw_stdlib::world::{Http, Unreachable};
+use kthw_stdlib::seams::{Http, Unreachable};
 use serde_json::Value;
 
 /// The seam for HTTP; it reaches [`ENDPOINT`] and nothing else.

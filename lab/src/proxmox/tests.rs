@@ -2,7 +2,7 @@
 use super::ENDPOINT;
 use crate::{fault::Fault, world::World};
 use bytes::Bytes;
-use kthw_stdlib::world::Http;
+use kthw_stdlib::seams::Http;
 use serde_json::{Value, json};
 
 /// Sends one request as a token's owner; status and body.

@@ -199,7 +199,7 @@ async fn where_a_control_plane_is_was_told_to_everybody_and_is_not_told_anew_to_
     let plan = moved.plan(FULL).await;
     let (refused, _) = refused_and_changed(&plan);
     assert!(refused.contains(&"proxmox.vm/cu1".to_owned()), "{plan}");
-    assert_eq!(plan.another_world().map(|one| one.id.to_string()).as_deref(), Some("proxmox.vm/cu1"));
+    assert_eq!(plan.blocker().map(|one| one.id.to_string()).as_deref(), Some("proxmox.vm/cu1"));
     let writes = lab.world.writes();
     let report = moved.apply(FULL).await;
     assert_eq!((report.changed(), lab.world.writes()), (0, writes), "{}", failures(&report));
@@ -207,6 +207,6 @@ async fn where_a_control_plane_is_was_told_to_everybody_and_is_not_told_anew_to_
     // A worker's address is its own affair: the others go on.
     let worker = under(&lab, "moved-worker", &["nodes.wu1.address=10.10.10.98", "machine.cores=4"]);
     let plan = worker.plan(FULL).await;
-    assert!(plan.another_world().is_none(), "{plan}");
+    assert!(plan.blocker().is_none(), "{plan}");
     assert_eq!(worker.apply(FULL).await.changed(), 2);
 }

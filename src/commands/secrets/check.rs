@@ -7,7 +7,7 @@ use crate::{
 };
 use clap::Args;
 use kthw_engine::{Error, Result, nearest};
-use kthw_stdlib::proxmox::SETTINGS;
+use kthw_stdlib::proxmox::SECRETS;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -98,10 +98,10 @@ fn compare(file: &str, names: &[String], uses: Uses, in_environment: impl Fn(&st
     let mut by = uses.by;
     let of_setting = |name: &str| names.iter().filter(|known| *known == name || known.starts_with(&format!("{name}."))).collect::<Vec<_>>();
     let there = |name: &str| {
-        let variable = SETTINGS.iter().find(|setting| setting.0 == name).map_or("", |setting| setting.1);
+        let variable = SECRETS.iter().find(|setting| setting.0 == name).map_or("", |setting| setting.1);
         !of_setting(name).is_empty() || in_environment(variable)
     };
-    for known in SETTINGS.iter().flat_map(|(name, _)| of_setting(name)) {
+    for known in SECRETS.iter().flat_map(|(name, _)| of_setting(name)) {
         by.entry(known.clone()).or_default().push(PROXMOX.into());
     }
     if uses.proxmox {
@@ -125,7 +125,7 @@ fn compare(file: &str, names: &[String], uses: Uses, in_environment: impl Fn(&st
 
 fn advice(file: &str, name: &str, names: &[String]) -> String {
     let below: Vec<&str> = names.iter().map(String::as_str).filter(|known| known.starts_with(&format!("{name}."))).collect();
-    let variable = SETTINGS.iter().find(|setting| setting.0 == name);
+    let variable = SECRETS.iter().find(|setting| setting.0 == name);
     if !below.is_empty() {
         return format!("it is a group; name one of its secrets: {}", below.join(", "));
     }

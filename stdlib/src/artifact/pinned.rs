@@ -1,6 +1,6 @@
 //! Artifacts from a content-addressed cache, else a mirror, else upstream. The digest is checked wherever they come from.
 use super::{Artifact, ArtifactSource};
-use crate::world::{Http, send};
+use crate::seams::{Http, send};
 use bytes::Bytes;
 use kthw_engine::{BoxFuture, Error, Result};
 use miette::Diagnostic;
@@ -126,7 +126,7 @@ struct KeepArtifact {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::Unreachable;
+    use crate::seams::Unreachable;
     use http::{Request, Response};
     use std::sync::atomic::{AtomicUsize, Ordering};
 

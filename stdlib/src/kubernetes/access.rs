@@ -4,7 +4,7 @@ use super::{
     client::Client,
     starting::REQUEST_LIMIT,
 };
-use crate::{http::LARGEST, world::KubernetesAccess};
+use crate::{http::LARGEST, seams::KubernetesAccess};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::{

@@ -2,7 +2,7 @@
 use super::*;
 use crate::{
     kubernetes::{Duplex, NodeAccess, Tunnel},
-    world::KubernetesAccess,
+    seams::KubernetesAccess,
 };
 use kthw_engine::{
     BoxFuture, Effect, Result as Answer,

@@ -5,7 +5,7 @@ use super::{
     document::{Document, Tier},
     error::{ApplyObject, RemoveObject, NoSuchKind, NoWay, ReadObject, in_words, is_not_found, is_passing},
 };
-use crate::world::KubernetesAccess;
+use crate::seams::KubernetesAccess;
 use futures::{StreamExt, TryStreamExt, stream};
 use kthw_engine::{Change, Effect, Error, Field, Intent, Limit, Peers, Permit, Poll, Result, progress, wait};
 use kube::{api::ApiResource, core::GroupVersion};

@@ -1,5 +1,5 @@
 //! The guest agent: whether the machine is up at its address, and its SSH host keys, over a way that Proxmox vouches for.
-use super::{call::Call, client::Client, error::Failure, machine::Machine};
+use super::{call::Call, client::Client, error::Failure, guest::Guest};
 use kthw_engine::{Limit, Peers, Poll, Result, progress, wait};
 use serde::Deserialize;
 use std::{fmt, net::Ipv4Addr, time::Duration};
@@ -86,18 +86,18 @@ struct Address {
 ///
 /// # Errors
 /// When the agent answers but the machine does not get its address, or when it stopped.
-pub async fn wait_for(machine: &Machine, address: Ipv4Addr, silent_for: Duration, client: &Client, peers: &Peers) -> Result<Agent> {
+pub async fn wait_for(guest: &Guest, address: Ipv4Addr, silent_for: Duration, client: &Client, peers: &Peers) -> Result<Agent> {
     let begun = client.clock().now();
     let limit = Limit { at_most: ADDRESS.max(silent_for + Duration::from_secs(10)), pause: Duration::from_secs(2) };
-    let what = format!("VM {} to come up at {address}", machine.vmid);
+    let what = format!("VM {} to come up at {address}", guest.vmid);
     let help = "look at the machine's console in Proxmox; `cloud-init status --long` in it says what became of its network settings";
     wait(peers, limit, &what, help, async || {
-        let seen = look(machine, address, client).await?;
+        let seen = look(guest, address, client).await?;
         let patient = client.clock().now().saturating_sub(begun) < silent_for;
         Ok(match seen {
             Seen::Ready => Poll::Ready(Agent::Ready),
             Seen::NotAllowed(reason) => {
-                progress(format!("VM {} goes on without the guest agent's word about its address: {reason}", machine.vmid));
+                progress(format!("VM {} goes on without the guest agent's word about its address: {reason}", guest.vmid));
                 Poll::Ready(Agent::Ready)
             }
             Seen::Silent(silence) if patient && silence.may_pass() => Poll::Pending(silence.to_string()),
@@ -113,15 +113,15 @@ pub async fn wait_for(machine: &Machine, address: Ipv4Addr, silent_for: Duration
 }
 
 /// The addresses that the agent tells; none when it does not answer or may not say.
-pub async fn addresses(machine: &Machine, client: &Client) -> Vec<Ipv4Addr> {
-    let vmid = machine.vmid.to_string();
-    let call = Call::get(["nodes", &machine.host, "qemu", &vmid, "agent", "network-get-interfaces"]);
+pub async fn addresses(guest: &Guest, client: &Client) -> Vec<Ipv4Addr> {
+    let vmid = guest.vmid.to_string();
+    let call = Call::get(["nodes", &guest.host, "qemu", &vmid, "agent", "network-get-interfaces"]);
     client.get::<Interfaces>(&call).await.ok().and_then(|interfaces| usable(&interfaces).ok()).unwrap_or_default()
 }
 
-async fn look(machine: &Machine, address: Ipv4Addr, client: &Client) -> Result<Seen> {
-    let vmid = machine.vmid.to_string();
-    let call = Call::get(["nodes", &machine.host, "qemu", &vmid, "agent", "network-get-interfaces"]);
+async fn look(guest: &Guest, address: Ipv4Addr, client: &Client) -> Result<Seen> {
+    let vmid = guest.vmid.to_string();
+    let call = Call::get(["nodes", &guest.host, "qemu", &vmid, "agent", "network-get-interfaces"]);
     match client.get::<Interfaces>(&call).await {
         Ok(interfaces) => Ok(judge(&interfaces, address)),
         Err(failure) if failure.says("is not running") && !failure.says("agent is not running") => Ok(Seen::NotRunning),
@@ -200,16 +200,16 @@ pub struct HostKeys {
 ///
 /// # Errors
 /// When nobody could go on after what Proxmox answers.
-pub async fn host_keys(machine: &Machine, client: &Client) -> Result<HostKeys> {
+pub async fn host_keys(guest: &Guest, client: &Client) -> Result<HostKeys> {
     #[derive(Deserialize)]
     struct File {
         #[serde(default)]
         content: String,
     }
-    let vmid = machine.vmid.to_string();
+    let vmid = guest.vmid.to_string();
     let mut keys = Vec::new();
     for kind in ["ed25519", "ecdsa", "rsa"] {
-        let call = Call::get(["nodes", &machine.host, "qemu", &vmid, "agent", "file-read"])
+        let call = Call::get(["nodes", &guest.host, "qemu", &vmid, "agent", "file-read"])
             .with("file", format!("/etc/ssh/ssh_host_{kind}_key.pub"));
         match client.get(&call).await {
             Ok(File { content }) => {
@@ -232,11 +232,11 @@ fn is_no_such_file(failure: &Failure) -> bool {
 ///
 /// # Errors
 /// As [`host_keys`].
-pub async fn wait_for_host_keys(machine: &Machine, client: &Client, peers: &Peers) -> Result<HostKeys> {
+pub async fn wait_for_host_keys(guest: &Guest, client: &Client, peers: &Peers) -> Result<HostKeys> {
     let begun = client.clock().now();
     let limit = Limit { at_most: KEYS + Duration::from_secs(30), pause: Duration::from_secs(2) };
-    wait(peers, limit, &format!("the SSH host keys of VM {}", machine.vmid), "is an SSH server installed in it?", async || {
-        let found = host_keys(machine, client).await?;
+    wait(peers, limit, &format!("the SSH host keys of VM {}", guest.vmid), "is an SSH server installed in it?", async || {
+        let found = host_keys(guest, client).await?;
         let over = client.clock().now().saturating_sub(begun) >= KEYS;
         let may_come = found.silence.as_ref().is_none_or(Silence::may_pass);
         if !found.keys.is_empty() || over || !may_come {

@@ -2,14 +2,14 @@
 use super::{
     call::{Call, Write},
     error::{BadAnswer, Failure, NoAnswer, Refused, is_proxy_status},
-    guests::Guests,
+    inventory::Inventory,
     session::Session,
-    settings::{Credentials, Endpoint, Settings, SettingsError},
+    access::{Credentials, Endpoint, Access, AccessError},
     task::Task,
 };
 use crate::{
     http::{HttpClient, Trust},
-    world::{Http, Unreachable},
+    seams::{Http, Unreachable},
 };
 use bytes::Bytes;
 use http::Response;
@@ -34,10 +34,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// A client of one Proxmox VE cluster.
 pub struct Client {
     open: OnceCell<Open>,
-    find: Box<dyn Fn() -> Result<Settings> + Send + Sync>,
+    find: Box<dyn Fn() -> Result<Access> + Send + Sync>,
     clock: Arc<dyn Clock>,
     lanes: Mutex<HashMap<String, Arc<Semaphore>>>,
-    guests: Guests,
+    inventory: Inventory,
     /// What the next start of a node's machine will change, of those that were looked at.
     waiting: Mutex<BTreeMap<String, Vec<String>>>,
 }
@@ -58,13 +58,13 @@ impl std::fmt::Debug for Client {
 
 impl Client {
     /// A client over the network. Its settings are looked for at the first call, so a run that needs no Proxmox never opens its secrets.
-    pub fn new(find: impl Fn() -> Result<Settings> + Send + Sync + 'static, clock: Arc<dyn Clock>) -> Self {
-        Self { open: OnceCell::new(), find: Box::new(find), clock, lanes: Mutex::default(), guests: Guests::default(), waiting: Mutex::default() }
+    pub fn new(find: impl Fn() -> Result<Access> + Send + Sync + 'static, clock: Arc<dyn Clock>) -> Self {
+        Self { open: OnceCell::new(), find: Box::new(find), clock, lanes: Mutex::default(), inventory: Inventory::default(), waiting: Mutex::default() }
     }
 
     /// A client that sends through `http`, whatever `settings` say whom to trust.
-    pub fn over(http: Arc<dyn Http>, settings: Settings, clock: Arc<dyn Clock>) -> Self {
-        Self { open: OnceCell::new_with(Some(Open::new(http, settings))), ..Self::new(|| Err(SettingsError::NoEndpoint.into()), clock) }
+    pub fn over(http: Arc<dyn Http>, access: Access, clock: Arc<dyn Clock>) -> Self {
+        Self { open: OnceCell::new_with(Some(Open::new(http, access))), ..Self::new(|| Err(AccessError::NoEndpoint.into()), clock) }
     }
 
     /// Reads what `call` names.
@@ -106,7 +106,7 @@ impl Client {
     /// # Errors
     /// When nobody answers or Proxmox refuses.
     pub async fn make(&self, call: &Call<Write>, _effect: &Effect) -> std::result::Result<Value, Failure> {
-        self.guests.wrote();
+        self.inventory.wrote();
         self.open().await?.try_all(call, false, &*self.clock).await
     }
 
@@ -116,8 +116,8 @@ impl Client {
     /// When the settings are missing or wrong.
     pub(super) async fn as_other(&self, credentials: Credentials) -> std::result::Result<Self, Failure> {
         let open = self.open().await?;
-        let settings = Settings { endpoints: open.endpoints.clone(), credentials, trust: Trust::System };
-        Ok(Self::over(open.http.clone(), settings, self.clock.clone()))
+        let access = Access { endpoints: open.endpoints.clone(), credentials, trust: Trust::System };
+        Ok(Self::over(open.http.clone(), access, self.clock.clone()))
     }
 
     /// Signs in with other credentials from the next call on.
@@ -144,8 +144,8 @@ impl Client {
     }
 
     /// What is known of the cluster's guests.
-    pub(super) fn guests(&self) -> &Guests {
-        &self.guests
+    pub(super) fn inventory(&self) -> &Inventory {
+        &self.inventory
     }
 
     /// The clock of this run.
@@ -177,9 +177,9 @@ impl Client {
 
     async fn open(&self) -> std::result::Result<&Open, Failure> {
         let connect = async || {
-            let settings = (self.find)()?;
-            let http = HttpClient::new(&settings.trust).map_err(SettingsError::from)?;
-            Ok(Open::new(Arc::new(http), settings))
+            let access = (self.find)()?;
+            let http = HttpClient::new(&access.trust).map_err(AccessError::from)?;
+            Ok(Open::new(Arc::new(http), access))
         };
         self.open.get_or_try_init(connect).await.map_err(Failure::Ours)
     }
@@ -191,8 +191,8 @@ fn failure_is_final(failure: &Failure) -> bool {
 }
 
 impl Open {
-    fn new(http: Arc<dyn Http>, settings: Settings) -> Self {
-        let Settings { endpoints, credentials, trust: _ } = settings;
+    fn new(http: Arc<dyn Http>, access: Access) -> Self {
+        let Access { endpoints, credentials, trust: _ } = access;
         Self { http, endpoints, current: AtomicUsize::new(0), session: RwLock::new(Arc::new(Session::new(credentials))) }
     }
 

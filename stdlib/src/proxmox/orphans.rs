@@ -1,8 +1,8 @@
 //! Machines with the mark of a workspace that the workspace does not name any more.
 use super::{
     client::Client,
-    guests::{self, Guest},
-    machine::{self, Found, Machine},
+    inventory::{self, Entry},
+    guest::{self, Found, Guest},
     vm::known_address,
 };
 use crate::{ssh::KnownHosts, workspace::Workspace};
@@ -23,27 +23,27 @@ pub struct Orphans(pub Arc<Workspace>);
 
 impl Orphans {
     /// The guests that may be orphans, as far as the list tells: machines in our domain, tagged as ours, that the workspace does not name.
-    fn candidates(&self, list: &BTreeMap<u32, Guest>) -> Vec<Guest> {
+    fn candidates(&self, list: &BTreeMap<u32, Entry>) -> Vec<Entry> {
         let named: HashSet<String> = self.0.nodes.iter().map(|node| self.0.fqdn(node)).collect();
         let domain = format!(".{}", self.0.domain);
-        let may_be = |guest: &&Guest| {
-            let name = guest.name.as_deref().unwrap_or_default();
-            guest.kind == "qemu" && guest.template != Some(1) && guest.is_of_kthw() && name.ends_with(&domain) && !named.contains(name)
+        let may_be = |entry: &&Entry| {
+            let name = entry.name.as_deref().unwrap_or_default();
+            entry.kind == "qemu" && entry.template != Some(1) && entry.is_of_kthw() && name.ends_with(&domain) && !named.contains(name)
         };
         list.values().filter(may_be).cloned().collect()
     }
 
     /// The orphan behind a guest, if its mark says that it is one. Whoever copied one of our machines copied its mark too, but not its name.
-    async fn orphan(&self, guest: &Guest, client: &Client) -> Result<Option<Orphan>> {
-        let machine = Machine { vmid: guest.vmid, host: guest.node.clone() };
-        let Some(mark) = machine.config(client).await?.and_then(|config| config.mark()) else { return Ok(None) };
-        let called_so = guest.name.as_deref() == Some(&format!("{}.{}", mark.name, self.0.domain));
+    async fn orphan(&self, entry: &Entry, client: &Client) -> Result<Option<Orphan>> {
+        let guest = Guest { vmid: entry.vmid, host: entry.node.clone() };
+        let Some(mark) = guest.config(client).await?.and_then(|config| config.mark()) else { return Ok(None) };
+        let called_so = entry.name.as_deref() == Some(&format!("{}.{}", mark.name, self.0.domain));
         let named = self.0.nodes.iter().any(|node| node.name.as_str() == mark.name);
         if mark.workspace != self.0.name || named || !called_so {
             return Ok(None);
         }
         let taken: HashSet<Ipv4Addr> = self.0.nodes.iter().map(|node| node.address).collect();
-        Ok(Some(Orphan { id: Id::new("proxmox.vm", &mark.name), vmid: guest.vmid, mark: mark.to_string(), port: self.0.ssh.port, taken }))
+        Ok(Some(Orphan { id: Id::new("proxmox.vm", &mark.name), vmid: entry.vmid, mark: mark.to_string(), port: self.0.ssh.port, taken }))
     }
 }
 
@@ -51,10 +51,10 @@ impl Owner for Orphans {
     fn owned<'a>(&'a self, peers: &'a Peers) -> BoxFuture<'a, Result<Vec<Owned>>> {
         Box::pin(async move {
             let client = peers.get::<Client>()?;
-            let list = guests::all(client).await?;
-            let look = |guest: Guest| async move {
-                let orphan = self.orphan(&guest, client).await?;
-                Ok::<_, Error>(orphan.map(|orphan| Owned::new(orphan, format!("VM {} on {}", guest.vmid, guest.node))))
+            let list = inventory::all(client).await?;
+            let look = |entry: Entry| async move {
+                let orphan = self.orphan(&entry, client).await?;
+                Ok::<_, Error>(orphan.map(|orphan| Owned::new(orphan, format!("VM {} on {}", entry.vmid, entry.node))))
             };
             let found: Vec<Option<Owned>> = stream::iter(self.candidates(&list)).map(look).buffered(SIDE_BY_SIDE).try_collect().await?;
             let mut seen = HashSet::new();
@@ -85,7 +85,7 @@ impl Resource for Orphan {
     }
 
     async fn read(&self, peers: &Peers) -> Result<Option<Found>> {
-        let found = machine::find(peers.get::<Client>()?, peers, self.vmid).await?;
+        let found = guest::find(peers.get::<Client>()?, peers, self.vmid).await?;
         Ok(found.filter(|found| found.config.mark().is_some_and(|mark| mark.to_string() == self.mark)))
     }
 

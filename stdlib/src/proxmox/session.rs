@@ -3,9 +3,9 @@ use super::{
     call::Call,
     client::{SendError, data, refusal},
     error::{BadAnswer, Failure},
-    settings::{Credentials, Endpoint},
+    access::{Credentials, Endpoint},
 };
-use crate::world::{Http, send};
+use crate::seams::{Http, send};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use kthw_engine::{Clock, Secret};

@@ -3,8 +3,8 @@ use super::{
     call::{Call, Write},
     client::Client,
     device::{GIB, Nic},
-    guests,
-    machine::{self, Found, NotOurs, finish},
+    inventory,
+    guest::{self, Found, NotOurs, finish},
     names::{Bridge, CpuType, ImageFile, PveNode, Snippet, StorageId, TemplateName},
     ownership::Mark,
     task::retry_locked,
@@ -153,7 +153,7 @@ impl Template {
     }
 
     /// What a template that is there can get without being made anew.
-    fn settings(&self, live: &Found) -> Vec<(&'static str, String, Field)> {
+    fn differences(&self, live: &Found) -> Vec<(&'static str, String, Field)> {
         let TemplateSpec { bridge, cpu_type, vlan, .. } = &self.spec;
         let nic = live.config.net0().unwrap_or_else(|| Nic::new(bridge, *vlan));
         let cpu = field("cpu_type", live.config.cpu_type(), cpu_type.as_str()).map(|field| ("cpu", cpu_type.to_string(), field));
@@ -175,7 +175,7 @@ impl Template {
 
     /// Removes the image that the template was imported from, unless another workspace's template may have come from it too.
     async fn remove_image(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
-        let others = guests::all(client).await?.values().any(|guest| guest.vmid != self.spec.vmid && guest.is_template_of_kthw());
+        let others = inventory::all(client).await?.values().any(|entry| entry.vmid != self.spec.vmid && entry.is_template_of_kthw());
         if others || !self.has_image(client).await? {
             return Ok(());
         }
@@ -211,7 +211,7 @@ impl Template {
             .await
         };
         permit.effect(Intent::on("proxmox", &what).told_by(mark.to_string()), work).await?;
-        guests::remember(client, self.spec.vmid, &self.spec.node, &self.machine_name()).await;
+        inventory::remember(client, self.spec.vmid, &self.spec.node, &self.machine_name()).await;
         let Some(found) = self.read_ours(client, peers).await? else {
             return Err(Error::peer(Vanished { name: self.machine_name(), vmid: self.spec.vmid }));
         };
@@ -229,7 +229,7 @@ impl Template {
     }
 
     async fn read_ours(&self, client: &Client, peers: &Peers) -> Result<Option<Found>> {
-        let Some(found) = machine::find(client, peers, self.spec.vmid).await? else { return Ok(None) };
+        let Some(found) = guest::find(client, peers, self.spec.vmid).await? else { return Ok(None) };
         if found.config.mark().is_some_and(|mark| mark.name == self.mark_name()) {
             return Ok(Some(found));
         }
@@ -275,9 +275,9 @@ impl Resource for Template {
         let drive = live.config.drive("scsi0");
         let lies_on = drive.as_ref().map_or("nowhere", |drive| drive.storage.as_str());
         let storage = field("storage", lies_on, storage).map(|field| field.at(Cost::Replacement));
-        let node = field("node", live.machine.host.as_str(), node.as_str()).map(|field| field.at(Cost::Replacement));
+        let node = field("node", live.guest.host.as_str(), node.as_str()).map(|field| field.at(Cost::Replacement));
         let converted = field("template", if live.config.flag("template", false) { "yes" } else { "no" }, "yes");
-        Change::between([other, node, storage, converted].into_iter().chain(self.settings(live).into_iter().map(|(.., field)| Some(field))))
+        Change::between([other, node, storage, converted].into_iter().chain(self.differences(live).into_iter().map(|(.., field)| Some(field))))
     }
 
     async fn apply(&self, live: Option<Found>, peers: &Peers, permit: &Permit) -> Result<()> {
@@ -287,9 +287,9 @@ impl Resource for Template {
             Some(live) => {
                 let values = |config: &_| {
                     let now = Found { config: Clone::clone(config), ..live.clone() };
-                    self.settings(&now).into_iter().map(|(key, value, _)| (key, value)).collect()
+                    self.differences(&now).into_iter().map(|(key, value, _)| (key, value)).collect()
                 };
-                live.machine.configure(client, peers, permit, values).await?;
+                live.guest.configure(client, peers, permit, values).await?;
                 live
             }
         };
@@ -298,9 +298,9 @@ impl Resource for Template {
         }
         // A run may have ended between any two of these.
         if let Some(gib) = self.growth(&found) {
-            found.machine.grow("scsi0", gib, client, peers, permit).await?;
+            found.guest.grow("scsi0", gib, client, peers, permit).await?;
         }
-        found.machine.convert(client, peers, permit).await
+        found.guest.convert(client, peers, permit).await
     }
 
     /// Another workspace may use the same template; it goes with the workspace that made it.
@@ -316,7 +316,7 @@ impl Resource for Template {
     async fn remove(&self, live: Found, peers: &Peers, permit: &Permit) -> Result<()> {
         let client = peers.get::<Client>()?;
         self.remove_image(client, peers, permit).await?;
-        live.machine.remove(client, peers, permit).await
+        live.guest.remove(client, peers, permit).await
     }
 }
 

@@ -1,12 +1,12 @@
 //! The client and its tasks against answers on a script, in virtual time: hosts that are down, lost polls, locks, tickets.
 use super::{
-    Client, Credentials, Endpoint, Settings,
+    Client, Credentials, Endpoint, Access,
     call::Call,
     task::{Task, retry_locked},
 };
 use crate::{
     http::Trust,
-    world::{Http, Unreachable},
+    seams::{Http, Unreachable},
 };
 use bytes::Bytes;
 use expect_test::expect;
@@ -101,8 +101,8 @@ fn world(hosts: &[&str], credentials: Credentials, answers: &[Answer]) -> World 
     let script = Script { answers: Mutex::new(answers.to_vec()), asked: Arc::clone(&asked) };
     let endpoints = hosts.iter().map(|host| Endpoint::parse(host).expect("a host")).collect();
     let clock = Arc::new(Virtual::default());
-    let settings = Settings { endpoints, credentials, trust: Trust::System };
-    let client = Client::over(Arc::new(script), settings, clock.clone());
+    let access = Access { endpoints, credentials, trust: Trust::System };
+    let client = Client::over(Arc::new(script), access, clock.clone());
     World { peers: Peers::new(Arc::new(NoNodes), clock.clone()), client, asked, clock }
 }
 
@@ -234,7 +234,7 @@ async fn a_second_factor_is_named() {
 #[tokio::test]
 async fn missing_settings_are_said_at_the_first_call() {
     let clock = Arc::new(Virtual::default());
-    let client = Client::new(|| super::settings_from(|_| Ok(None), |_| None), clock);
+    let client = Client::new(|| super::access_from(|_| Ok(None), |_| None), clock);
     let failure = client.get::<String>(&Call::get(["version"])).await.expect_err("no endpoint");
     let error = Error::from(failure);
     assert_eq!((error.to_string().as_str(), error.exit_code()), ("no Proxmox endpoint is set", 2));
@@ -242,7 +242,7 @@ async fn missing_settings_are_said_at_the_first_call() {
 }
 
 /// A list of so many machines.
-fn guests(many: u32) -> Answer {
+fn inventory(many: u32) -> Answer {
     let one = |vmid: u32| format!(r#"{{"vmid":{vmid},"node":"pve1","type":"qemu","name":"n{vmid}"}}"#);
     Data(format!("[{}]", (1000..1000 + many).map(one).collect::<Vec<_>>().join(",")).leak())
 }
@@ -250,9 +250,9 @@ fn guests(many: u32) -> Answer {
 #[tokio::test]
 async fn a_name_costs_the_same_however_many_guests_there_are() {
     for (many, lists) in [(4, 40), (400, 1), (40_000, 1)] {
-        let world = world(&["pve1"], token(), &[guests(many)]);
+        let world = world(&["pve1"], token(), &[inventory(many)]);
         for _ in 0..40 {
-            assert_eq!(super::guests::called(&world.client, "n1003").await.map_err(|failure| failure.to_string()), Ok(vec![1003]));
+            assert_eq!(super::inventory::called(&world.client, "n1003").await.map_err(|failure| failure.to_string()), Ok(vec![1003]));
             world.clock.sleep(Duration::from_secs(61)).await;
         }
         assert_eq!(world.asked().lines().count(), lists, "{many} guests");
@@ -261,10 +261,10 @@ async fn a_name_costs_the_same_however_many_guests_there_are() {
 
 #[tokio::test]
 async fn what_was_made_here_is_in_the_list() {
-    let world = world(&["pve1"], token(), &[guests(3)]);
-    let alike = async || super::guests::alike(&world.client, "n100", |name| name.len() == 5).await.map_err(|failure| failure.to_string());
+    let world = world(&["pve1"], token(), &[inventory(3)]);
+    let alike = async || super::inventory::alike(&world.client, "n100", |name| name.len() == 5).await.map_err(|failure| failure.to_string());
     assert_eq!(alike().await, Ok(vec![1000, 1001, 1002]));
-    super::guests::remember(&world.client, 77, "pve1", "n1009").await;
-    super::guests::remember(&world.client, 78, "pve1", "n2009").await;
+    super::inventory::remember(&world.client, 77, "pve1", "n1009").await;
+    super::inventory::remember(&world.client, 78, "pve1", "n2009").await;
     assert_eq!(alike().await, Ok(vec![1000, 1001, 1002, 77]));
 }

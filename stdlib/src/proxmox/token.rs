@@ -1,5 +1,5 @@
 //! An API token that is made anew in time: the new one works and is in the secrets file before the old one goes.
-use super::{call::Call, client::Client, settings::Credentials};
+use super::{call::Call, client::Client, access::Credentials};
 use crate::{
     rotation::{Stamp, today, wanted_generation},
     sops::Secrets,

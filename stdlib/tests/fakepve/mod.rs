@@ -11,12 +11,12 @@ use kthw_peers::{FAKEPVE, ask};
 use kthw_stdlib::{
     Dynamic,
     http::{HttpClient, Trust},
-    proxmox::{Client, Credentials, Endpoint, Settings, settings_from},
+    proxmox::{Access, Client, Credentials, Endpoint, access_from},
     script_engine,
+    seams::Http,
     sops::Secrets,
     ssh::{KnownHosts, Starts},
     workspace::{Cluster, Workspace},
-    world::Http,
 };
 use serde_json::{Value, json};
 use std::{
@@ -83,7 +83,7 @@ impl FakePve {
         secrets.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let secret = move |name: &str| Ok(secrets.get(name).and_then(Value::as_str).map(Secret::new));
-        let client = Client::new(move || settings_from(&secret, |_| None), clock.clone());
+        let client = Client::new(move || access_from(&secret, |_| None), clock.clone());
         Peers::new(Arc::new(NoNodes), clock).with(client).with(self.known.clone()).with(no_secrets()).with(Starts::default())
     }
 
@@ -94,7 +94,7 @@ impl FakePve {
         let http = Arc::new(wrap(HttpClient::new(&trust).unwrap()));
         let endpoints = vec![Endpoint::parse(&self.values["PVE_ENDPOINT"]).unwrap()];
         let credentials = Credentials::token(&Secret::new(&self.values["PVE_TOKEN"])).unwrap();
-        let client = Client::over(http, Settings { endpoints, credentials, trust }, clock.clone());
+        let client = Client::over(http, Access { endpoints, credentials, trust }, clock.clone());
         Peers::new(Arc::new(NoNodes), clock).with(client).with(self.known.clone()).with(no_secrets()).with(Starts::default())
     }
 

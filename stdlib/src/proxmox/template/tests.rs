@@ -1,6 +1,6 @@
 //! What a plan shows for a template, and the calls that build it.
 use super::*;
-use crate::proxmox::{config::Config, machine::Machine};
+use crate::proxmox::{config::Config, guest::Guest};
 use expect_test::{Expect, expect};
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn live(changes: &[(&str, &str)]) -> Found {
         ("cpu", "x86-64-v2-AES"),
     ];
     let config: Config = usual.into_iter().chain(changes.iter().copied()).collect();
-    Found { machine: Machine { vmid: 9420, host: "homelab".into() }, config, running: false, up_for: Duration::ZERO, waiting: Vec::new(), pool: None }
+    Found { guest: Guest { vmid: 9420, host: "homelab".into() }, config, running: false, up_for: Duration::ZERO, waiting: Vec::new(), pool: None }
 }
 
 fn check(template: &Template, live: Option<&Found>, expected: Expect) {

@@ -5,7 +5,7 @@ use crate::{
         call::Call,
         client::Client,
         error::{BadAnswer, Failure},
-        settings::Credentials,
+        access::Credentials,
     },
     rotation::Stamp,
     sops::Secrets,

@@ -1,7 +1,7 @@
 //! What a machine keeps: its address and its host. Told from what Proxmox knows of it, and refused when the workspace says otherwise.
 use super::{Live, Vm};
 use crate::{
-    proxmox::{config::Config, machine::Found, ownership::noted},
+    proxmox::{config::Config, guest::Found, ownership::noted},
     workspace::Role,
 };
 use kthw_engine::{Change, Cost, Field, Refusal, field, progress};
@@ -32,7 +32,7 @@ impl Vm {
     }
 
     fn refuse_address(&self, live: &Live) -> Option<Refusal> {
-        let (node, vmid, old) = (&self.node, live.found.machine.vmid, self.other_address(&live.found.config)?);
+        let (node, vmid, old) = (&self.node, live.found.guest.vmid, self.other_address(&live.found.config)?);
         let told = match live.addresses.as_slice() {
             [] => String::new(),
             found if found.contains(&old) => ", and its guest agent says the same".into(),
@@ -54,7 +54,7 @@ impl Vm {
 
     /// The workspace asks for another host than the machine was made on. Where somebody else moved it is fine.
     fn refuse_move(&self, found: &Found) -> Option<Refusal> {
-        let (vmid, host) = (found.machine.vmid, &found.machine.host);
+        let (vmid, host) = (found.guest.vmid, &found.guest.host);
         let node = field("node", host.as_str(), self.host.as_str()).filter(|_| noted(&found.config, "node") != Some(self.host.as_str()))?;
         Some(Refusal {
             why: format!("VM {vmid} lies on {host}; kthw moves no machine from host to host"),
@@ -65,8 +65,8 @@ impl Vm {
 
     /// Says where a machine is that somebody moved.
     pub(super) fn tell_move(&self, found: &Found) {
-        if self.host != found.machine.host && self.refuse_move(found).is_none() {
-            progress(format!("VM {} was made on {} and lies on {} now", found.machine.vmid, self.host, found.machine.host));
+        if self.host != found.guest.host && self.refuse_move(found).is_none() {
+            progress(format!("VM {} was made on {} and lies on {} now", found.guest.vmid, self.host, found.guest.host));
         }
     }
 

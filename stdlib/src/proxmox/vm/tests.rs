@@ -1,6 +1,9 @@
 //! What a plan shows for a machine, case by case.
 use super::*;
-use crate::{proxmox::machine::Machine, workspace::Cluster};
+use crate::{
+    proxmox::guest::Guest,
+    workspace::{Cluster, Node},
+};
 use expect_test::{Expect, expect};
 use std::{sync::Arc, time::Duration};
 
@@ -57,7 +60,7 @@ fn live(running: bool, changes: &[(&str, &str)]) -> Live {
         ("ide2", "local-lvm:vm-401-cloudinit,media=cdrom"),
     ];
     let config: Config = usual.into_iter().chain(changes.iter().copied()).collect();
-    let found = Found { machine: Machine { vmid: 401, host: "homelab".into() }, config, running, up_for: Duration::from_secs(9000), waiting: Vec::new(), pool: None };
+    let found = Found { guest: Guest { vmid: 401, host: "homelab".into() }, config, running, up_for: Duration::from_secs(9000), waiting: Vec::new(), pool: None };
     Live { found, keys: vec!["ssh-ed25519 AAAA me@home".into()], addresses: Vec::new(), starting: false }
 }
 
@@ -96,7 +99,7 @@ fn another_address_is_refused_and_says_which_it_has() {
         set `address` of cu1 back to 10.10.10.99; certificates, etcd and the other nodes know it by that address; set the field back, or remove the old one yourself and run again"#]]);
     let vm = a_vm("{}");
     assert!(vm.hides_dependents(&vm.diff(Some(&live(true, &moved)))));
-    // Another gateway of the same address is only a setting.
+    // Another gateway of the same address is only a one.
     check(&a_vm("{}"), Some(live(true, &[("ipconfig0", "ip=10.10.10.116/24,gw=10.10.10.254")])), expect![[r#"
         ~ proxmox.vm/cu1
             address: ip=10.10.10.116/24,gw=10.10.10.254 -> ip=10.10.10.116/24,gw=10.10.10.1  (needs a reboot)"#]]);
@@ -108,7 +111,7 @@ fn a_machine_is_not_moved_but_may_have_been() {
     let on = |host: &str, made_on: Option<&str>| {
         let text = made_on.map(description);
         let mut live = live(true, &text.as_ref().map(|text| ("description", text.as_str())).into_iter().collect::<Vec<_>>());
-        live.found.machine.host = host.into();
+        live.found.guest.host = host.into();
         live
     };
     check(&a_vm("{}"), Some(on("pve2", Some("homelab"))), expect!["= proxmox.vm/cu1"]);
@@ -221,8 +224,8 @@ fn name_servers_that_are_no_longer_named_go() {
                 dns: 10.10.10.100 -> its host's"#]],
     );
     let config: Config = [("nameserver", "10.10.10.100")].into_iter().collect();
-    let settings = vm.settings(&config, false, &[]);
-    assert!(settings.iter().any(|setting| (setting.key, setting.value.as_str()) == ("delete", "nameserver")));
+    let differences = vm.differences(&config, false, &[]);
+    assert!(differences.iter().any(|one| (one.key, one.value.as_str()) == ("delete", "nameserver")));
     check(&vm, Some(live(true, &[("nameserver", "")])), expect!["= proxmox.vm/cu1"]);
 }
 
@@ -300,8 +303,8 @@ fn what_needs_another_machine_is_told_apart() {
 #[test]
 fn a_network_card_keeps_its_address() {
     let vm = a_vm(r#"{"bridge": "vmbr1"}"#);
-    let settings = vm.settings(&live(true, &[]).found.config, true, &["ssh-ed25519 AAAA me@home".into()]);
-    let values: Vec<_> = settings.iter().map(|setting| (setting.key, setting.value.as_str())).collect();
+    let differences = vm.differences(&live(true, &[]).found.config, true, &["ssh-ed25519 AAAA me@home".into()]);
+    let values: Vec<_> = differences.iter().map(|one| (one.key, one.value.as_str())).collect();
     assert_eq!(values, [("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr1")]);
 }
 

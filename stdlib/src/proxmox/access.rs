@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// How to reach a Proxmox VE cluster.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct Access {
     /// Base URLs of hosts of one cluster, such as `https://pve1:8006`; the next one is tried when one does not answer.
     pub endpoints: Vec<Endpoint>,
     /// Who we are.
@@ -43,7 +43,7 @@ pub enum Credentials {
 
 /// The settings for Proxmox are missing or wrong.
 #[derive(Debug, thiserror::Error, Diagnostic)]
-pub enum SettingsError {
+pub enum AccessError {
     /// Nothing says where Proxmox is.
     #[error("no Proxmox endpoint is set")]
     #[diagnostic(
@@ -92,24 +92,24 @@ pub enum SettingsError {
     Trust(#[from] TrustError),
 }
 
-impl From<SettingsError> for Error {
-    fn from(error: SettingsError) -> Self {
+impl From<AccessError> for Error {
+    fn from(error: AccessError) -> Self {
         Self::usage(error)
     }
 }
 
-impl Settings {
+impl Access {
     /// The settings in a workspace's secrets and the process's environment; see [`settings_from`].
     ///
     /// # Errors
     /// As [`settings_from`].
     pub fn find(secrets: &Secrets) -> Result<Self> {
-        settings_from(|name| secrets.get_opt(name), |variable| std::env::var(variable).ok())
+        access_from(|name| secrets.get_opt(name), |variable| std::env::var(variable).ok())
     }
 }
 
 /// Every setting: its name in the secrets file, and the variable that may stand in for it.
-pub const SETTINGS: [(&str, &str); 6] = [
+pub const SECRETS: [(&str, &str); 6] = [
     ("proxmox.endpoint", "PROXMOX_VE_ENDPOINT"),
     ("proxmox.token", "PROXMOX_VE_API_TOKEN"),
     ("proxmox.username", "PROXMOX_VE_USERNAME"),
@@ -130,10 +130,10 @@ pub const SETTINGS: [(&str, &str); 6] = [
 ///
 /// # Errors
 /// [`SettingsError::NoEndpoint`] when nothing names an endpoint; other variants for what is wrong with the values; what `secret` fails with.
-pub fn settings_from(
+pub fn access_from(
     secret: impl Fn(&str) -> Result<Option<Secret>>,
     environment: impl Fn(&str) -> Option<String>,
-) -> Result<Settings> {
+) -> Result<Access> {
     let find = |name: &str, variable: &str| -> Result<Option<Secret>> {
         Ok(secret(name)?.or_else(|| environment(variable).map(Secret::new)).filter(|value| !value.is_blank()))
     };
@@ -145,19 +145,19 @@ pub fn settings_from(
         None => {
             let username = text("proxmox.username", "PROXMOX_VE_USERNAME")?;
             let password = find("proxmox.password", "PROXMOX_VE_PASSWORD")?;
-            let (Some(username), Some(password)) = (username, password) else { return Err(SettingsError::NoCredentials.into()) };
+            let (Some(username), Some(password)) = (username, password) else { return Err(AccessError::NoCredentials.into()) };
             Credentials::password(username, password)?
         }
     };
     let ca_file = text("proxmox.ca_file", "PROXMOX_VE_CA_FILE")?;
     if ca_file.as_ref().is_some_and(|path| !Path::new(path).is_file()) {
-        return Err(SettingsError::NoCaFile.into());
+        return Err(AccessError::NoCaFile.into());
     }
     let trust = match text("proxmox.fingerprint", "PROXMOX_VE_FINGERPRINT")? {
-        Some(fingerprint) => Trust::Fingerprint(fingerprint.parse::<Fingerprint>().map_err(SettingsError::from)?),
+        Some(fingerprint) => Trust::Fingerprint(fingerprint.parse::<Fingerprint>().map_err(AccessError::from)?),
         None => ca_file.map_or(Trust::System, |path| Trust::CaFile(path.into())),
     };
-    Ok(Settings { endpoints, credentials, trust })
+    Ok(Access { endpoints, credentials, trust })
 }
 
 /// A list in the secrets file is `proxmox.endpoint.0` and so on; a text may hold several with commas between.
@@ -174,7 +174,7 @@ fn endpoints(
     }
     let given = given.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|text| !text.is_empty());
     let endpoints: Vec<Endpoint> = given.map(Endpoint::parse).collect::<std::result::Result<_, _>>()?;
-    if endpoints.is_empty() { Err(SettingsError::NoEndpoint.into()) } else { Ok(endpoints) }
+    if endpoints.is_empty() { Err(AccessError::NoEndpoint.into()) } else { Ok(endpoints) }
 }
 
 impl Endpoint {
@@ -182,8 +182,8 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`SettingsError::BadEndpoint`] for another scheme, a user or a path of one's own.
-    pub fn parse(text: &str) -> std::result::Result<Self, SettingsError> {
-        let bad = |reason: &str| SettingsError::BadEndpoint { reason: reason.into() };
+    pub fn parse(text: &str) -> std::result::Result<Self, AccessError> {
+        let bad = |reason: &str| AccessError::BadEndpoint { reason: reason.into() };
         let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
         if scheme != "https" {
             return Err(bad("it must be https"));
@@ -216,7 +216,7 @@ impl Credentials {
     ///
     /// # Errors
     /// [`SettingsError::BadToken`] when it is not of the form `user@realm!id=uuid`.
-    pub fn token(token: &Secret) -> std::result::Result<Self, SettingsError> {
+    pub fn token(token: &Secret) -> std::result::Result<Self, AccessError> {
         // Only taken apart here; it is exposed where it is sent.
         let text = token.disclose().trim().trim_start_matches("PVEAPIToken=");
         let parts = text.split_once('!').and_then(|(user, rest)| Some((user, rest.split_once('=')?)));
@@ -224,7 +224,7 @@ impl Credentials {
             Some((user, (id, secret))) if user.contains('@') && !id.is_empty() && !secret.is_empty() => {
                 Ok(Self::Token { id: format!("{user}!{id}"), secret: Secret::new(secret) })
             }
-            _ => Err(SettingsError::BadToken),
+            _ => Err(AccessError::BadToken),
         }
     }
 
@@ -232,9 +232,9 @@ impl Credentials {
     ///
     /// # Errors
     /// [`SettingsError::NoRealm`] when the user has no realm: guessing one signs in as somebody else.
-    pub fn password(username: String, password: Secret) -> std::result::Result<Self, SettingsError> {
+    pub fn password(username: String, password: Secret) -> std::result::Result<Self, AccessError> {
         if !username.contains('@') {
-            return Err(SettingsError::NoRealm);
+            return Err(AccessError::NoRealm);
         }
         Ok(Self::Password { username, password })
     }
@@ -246,13 +246,13 @@ mod tests {
 
     const TOKEN: &str = "kthw@pve!ci=11111111-2222-3333-4444-555555555555";
 
-    fn from(secrets: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Settings> {
+    fn from(secrets: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Access> {
         let find = |list: &[(&str, &str)], name: &str| list.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        settings_from(|name| Ok(find(secrets, name).map(Secret::new)), |name| find(variables, name))
+        access_from(|name| Ok(find(secrets, name).map(Secret::new)), |name| find(variables, name))
     }
 
-    fn hosts(settings: Result<Settings>) -> Vec<String> {
-        settings.expect("settings").endpoints.iter().map(|one| one.host().to_owned()).collect()
+    fn hosts(access: Result<Access>) -> Vec<String> {
+        access.expect("settings").endpoints.iter().map(|one| one.host().to_owned()).collect()
     }
 
     #[test]
@@ -274,10 +274,10 @@ mod tests {
         assert_eq!(hosts(from(&list, &[("PROXMOX_VE_ENDPOINT", "c")])), ["a:8006", "b:8006"]);
         assert_eq!(hosts(from(&[("proxmox.endpoint", "a")], &[("PROXMOX_VE_API_TOKEN", TOKEN)])), ["a:8006"]);
         let variables = [("PROXMOX_VE_ENDPOINT", "c, d"), ("PROXMOX_VE_USERNAME", "root@pam"), ("PROXMOX_VE_PASSWORD", "quiet")];
-        let settings = from(&[], &variables).expect("settings");
-        assert!(matches!(settings.credentials, Credentials::Password { .. }));
-        assert!(!format!("{settings:?}").contains("quiet"));
-        assert_eq!(hosts(Ok(settings)), ["c:8006", "d:8006"]);
+        let access = from(&[], &variables).expect("settings");
+        assert!(matches!(access.credentials, Credentials::Password { .. }));
+        assert!(!format!("{access:?}").contains("quiet"));
+        assert_eq!(hosts(Ok(access)), ["c:8006", "d:8006"]);
     }
 
     #[test]

@@ -22,7 +22,7 @@ const FRESH: Duration = Duration::from_secs(10);
 
 /// One line of the cluster's list of guests.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Guest {
+pub struct Entry {
     /// Unique in the cluster.
     pub vmid: u32,
     /// The Proxmox node that it is on.
@@ -44,7 +44,7 @@ pub struct Guest {
     pub tags: Option<String>,
 }
 
-impl Guest {
+impl Entry {
     /// Whether kthw made it, for whatever workspace.
     pub fn is_of_kthw(&self) -> bool {
         self.tags.as_deref().is_some_and(|tags| tags.split([';', ',', ' ']).any(|tag| tag == "kthw"))
@@ -58,14 +58,14 @@ impl Guest {
 
 /// What is known of the guests of one cluster.
 #[derive(Default)]
-pub(super) struct Guests {
+pub(super) struct Inventory {
     listed: Mutex<Option<Listed>>,
     /// How many writing requests were sent.
     writes: AtomicU64,
 }
 
 struct Listed {
-    guests: Arc<BTreeMap<u32, Guest>>,
+    entries: Arc<BTreeMap<u32, Entry>>,
     /// VM ids by name; a name may be used twice.
     names: BTreeMap<String, Vec<u32>>,
     /// How often names were asked for.
@@ -74,7 +74,7 @@ struct Listed {
     writes: u64,
 }
 
-impl Guests {
+impl Inventory {
     /// Something may have been made or removed.
     pub fn wrote(&self) {
         self.writes.fetch_add(1, Ordering::Relaxed);
@@ -89,8 +89,8 @@ impl Guests {
 ///
 /// # Errors
 /// When Proxmox does not answer or refuses.
-pub(super) async fn all(client: &Client) -> Result<Arc<BTreeMap<u32, Guest>>, Failure> {
-    read(client, &mut *client.guests().listed.lock().await).await
+pub(super) async fn all(client: &Client) -> Result<Arc<BTreeMap<u32, Entry>>, Failure> {
+    read(client, &mut *client.inventory().listed.lock().await).await
 }
 
 /// The VM ids of machines whose name begins so and fits, in the list as it was last read.
@@ -98,7 +98,7 @@ pub(super) async fn all(client: &Client) -> Result<Arc<BTreeMap<u32, Guest>>, Fa
 /// # Errors
 /// When Proxmox does not answer or refuses.
 pub(super) async fn alike(client: &Client, begins: &str, fits: impl Fn(&str) -> bool) -> Result<Vec<u32>, Failure> {
-    let mut listed = client.guests().listed.lock().await;
+    let mut listed = client.inventory().listed.lock().await;
     if listed.is_none() {
         read(client, &mut listed).await?;
     }
@@ -111,18 +111,18 @@ pub(super) async fn alike(client: &Client, begins: &str, fits: impl Fn(&str) -> 
 ///
 /// # Errors
 /// When Proxmox does not answer or refuses.
-pub(super) async fn one(client: &Client, vmid: u32) -> Result<Option<Guest>, Failure> {
-    let guests = client.guests();
+pub(super) async fn one(client: &Client, vmid: u32) -> Result<Option<Entry>, Failure> {
+    let entries = client.inventory();
     // Whoever comes while the list is being read waits for it.
-    let mut listed = guests.listed.lock().await;
+    let mut listed = entries.listed.lock().await;
     let known = match &*listed {
-        Some(known) => known.guests.clone(),
+        Some(known) => known.entries.clone(),
         None => read(client, &mut listed).await?,
     };
-    if let Some(guest) = known.get(&vmid) {
-        return Ok(Some(guest.clone()));
+    if let Some(entry) = known.get(&vmid) {
+        return Ok(Some(entry.clone()));
     }
-    if listed.as_ref().is_some_and(|listed| guests.is_fresh(listed, client.clock())) || is_free(client, vmid).await? {
+    if listed.as_ref().is_some_and(|listed| entries.is_fresh(listed, client.clock())) || is_free(client, vmid).await? {
         return Ok(None);
     }
     Ok(read(client, &mut listed).await?.get(&vmid).cloned())
@@ -133,9 +133,9 @@ pub(super) async fn one(client: &Client, vmid: u32) -> Result<Option<Guest>, Fai
 /// # Errors
 /// When Proxmox does not answer or refuses.
 pub(super) async fn called(client: &Client, name: &str) -> Result<Vec<u32>, Failure> {
-    let mut listed = client.guests().listed.lock().await;
+    let mut listed = client.inventory().listed.lock().await;
     let lasts = |listed: &Listed| {
-        client.clock().now().saturating_sub(listed.at) < LASTING || listed.asked < listed.guests.len() / PART
+        client.clock().now().saturating_sub(listed.at) < LASTING || listed.asked < listed.entries.len() / PART
     };
     if !listed.as_ref().is_some_and(lasts) {
         read(client, &mut listed).await?;
@@ -147,9 +147,9 @@ pub(super) async fn called(client: &Client, name: &str) -> Result<Vec<u32>, Fail
 
 /// A machine was made here.
 pub(super) async fn remember(client: &Client, vmid: u32, node: &str, name: &str) {
-    if let Some(listed) = &mut *client.guests().listed.lock().await {
-        let guest = Guest { vmid, node: node.to_owned(), kind: "qemu".into(), name: Some(name.to_owned()), pool: None, template: None, tags: None };
-        if Arc::make_mut(&mut listed.guests).insert(vmid, guest).is_none() {
+    if let Some(listed) = &mut *client.inventory().listed.lock().await {
+        let entry = Entry { vmid, node: node.to_owned(), kind: "qemu".into(), name: Some(name.to_owned()), pool: None, template: None, tags: None };
+        if Arc::make_mut(&mut listed.entries).insert(vmid, entry).is_none() {
             listed.names.entry(name.to_owned()).or_default().push(vmid);
         }
     }
@@ -157,10 +157,10 @@ pub(super) async fn remember(client: &Client, vmid: u32, node: &str, name: &str)
 
 /// A machine was put into a pool.
 pub(super) async fn moved_to_pool(client: &Client, vmid: u32, pool: &str) {
-    if let Some(listed) = &mut *client.guests().listed.lock().await
-        && let Some(guest) = Arc::make_mut(&mut listed.guests).get_mut(&vmid)
+    if let Some(listed) = &mut *client.inventory().listed.lock().await
+        && let Some(entry) = Arc::make_mut(&mut listed.entries).get_mut(&vmid)
     {
-        guest.pool = Some(pool.to_owned());
+        entry.pool = Some(pool.to_owned());
     }
 }
 
@@ -173,14 +173,14 @@ async fn is_free(client: &Client, vmid: u32) -> Result<bool, Failure> {
     }
 }
 
-async fn read(client: &Client, listed: &mut Option<Listed>) -> Result<Arc<BTreeMap<u32, Guest>>, Failure> {
-    let (at, writes) = (client.clock().now(), client.guests().writes.load(Ordering::Relaxed));
-    let found: Vec<Guest> = client.get(&Call::get(["cluster", "resources"]).with("type", "vm")).await?;
-    let guests = Arc::new(found.into_iter().map(|guest| (guest.vmid, guest)).collect::<BTreeMap<_, _>>());
+async fn read(client: &Client, listed: &mut Option<Listed>) -> Result<Arc<BTreeMap<u32, Entry>>, Failure> {
+    let (at, writes) = (client.clock().now(), client.inventory().writes.load(Ordering::Relaxed));
+    let found: Vec<Entry> = client.get(&Call::get(["cluster", "resources"]).with("type", "vm")).await?;
+    let entries = Arc::new(found.into_iter().map(|entry| (entry.vmid, entry)).collect::<BTreeMap<_, _>>());
     let mut names: BTreeMap<String, Vec<u32>> = BTreeMap::new();
-    for (vmid, guest) in guests.iter().filter(|(_, guest)| guest.kind == "qemu") {
-        names.entry(guest.name.clone().unwrap_or_default()).or_default().push(*vmid);
+    for (vmid, entry) in entries.iter().filter(|(_, entry)| entry.kind == "qemu") {
+        names.entry(entry.name.clone().unwrap_or_default()).or_default().push(*vmid);
     }
-    *listed = Some(Listed { guests: guests.clone(), names, asked: 0, at, writes });
-    Ok(guests)
+    *listed = Some(Listed { entries: entries.clone(), names, asked: 0, at, writes });
+    Ok(entries)
 }

@@ -5,9 +5,10 @@ use crate::proxmox::{
     call::{Call, Write},
     client::Client,
     config::{Config, Pending},
+    device::GIB,
     error::Failure,
-    guests,
-    machine::{self, Found, Machine, NotOurs},
+    inventory,
+    guest::{self, Found, Guest, NotOurs},
     ownership::Mark,
     task::retry_locked,
     template::Template,
@@ -45,7 +46,7 @@ impl Vm {
         }
         // At another address there is another machine or none.
         let (addresses, starting) = match self.other_address(&found.config) {
-            Some(_) if found.running => (agent::addresses(&found.machine, client).await, false),
+            Some(_) if found.running => (agent::addresses(&found.guest, client).await, false),
             Some(_) => (Vec::new(), false),
             None => (Vec::new(), self.learn_unknown(&found, client, peers).await?),
         };
@@ -60,7 +61,7 @@ impl Vm {
     }
 
     async fn find_ours(&self, client: &Client, peers: &Peers) -> Result<Option<Found>> {
-        match machine::find(client, peers, self.vmid).await? {
+        match guest::find(client, peers, self.vmid).await? {
             Some(found) if !found.config.mark().is_some_and(|mark| mark.is_of(&self.workspace, &self.node)) => {
                 Err(Error::refused(NotOurs::new(&found, &self.node)))
             }
@@ -70,8 +71,8 @@ impl Vm {
 
     /// The machine of this node under another VM id than the one that is declared.
     async fn find_elsewhere(&self, client: &Client, peers: &Peers) -> Result<Option<Found>> {
-        for vmid in guests::called(client, &self.fqdn).await? {
-            match machine::find(client, peers, vmid).await? {
+        for vmid in inventory::called(client, &self.fqdn).await? {
+            match guest::find(client, peers, vmid).await? {
                 Some(found) if found.config.mark().is_some_and(|mark| mark.is_of(&self.workspace, &self.node)) => return Ok(Some(found)),
                 _ => {}
             }
@@ -86,7 +87,7 @@ impl Vm {
             return Err(Error::usage(NoPublicKey { node: self.node.clone() }));
         }
         let starting = live.as_ref().is_some_and(|live| live.starting);
-        let Found { machine, running, pool, .. } = match live {
+        let Found { guest, running, pool, .. } = match live {
             Some(live) => {
                 if !live.found.running && self.makes_new_host_keys(&live.found.config, &keys) {
                     // Before the start, so that a run that ends between the two leaves no keys of a former life.
@@ -101,48 +102,48 @@ impl Vm {
                 found
             }
         };
-        let values = |config: &_| self.settings(config, running, &keys).into_iter().map(|setting| (setting.key, setting.value)).collect();
-        machine.configure(client, peers, permit, values).await?;
-        self.grow(&machine, client, peers, permit).await?;
+        let values = |config: &_| self.differences(config, running, &keys).into_iter().map(|one| (one.key, one.value)).collect();
+        guest.configure(client, peers, permit, values).await?;
+        self.grow(&guest, client, peers, permit).await?;
         if let Some(wanted) = self.pool.as_deref().filter(|wanted| pool.as_deref() != Some(wanted)) {
-            machine.put_in_pool(wanted, pool.as_deref(), client, peers, permit).await?;
+            guest.put_in_pool(wanted, pool.as_deref(), client, peers, permit).await?;
         }
         if running {
-            let waiting: Vec<String> = machine.pending(client).await?.into_iter().filter_map(Pending::name).collect();
+            let waiting: Vec<String> = guest.pending(client).await?.into_iter().filter_map(Pending::name).collect();
             if !waiting.is_empty() {
                 progress(format!("{} goes on with its old {} until it is restarted", self.node, waiting.join(", ")));
             }
-            return if starting { self.meet(&machine, client, peers, permit).await } else { Ok(()) };
+            return if starting { self.meet(&guest, client, peers, permit).await } else { Ok(()) };
         }
-        machine.start(client, peers, permit).await?;
+        guest.start(client, peers, permit).await?;
         peers.get::<Starts>()?.note(&self.node, Duration::ZERO, client.clock().now());
-        self.meet(&machine, client, peers, permit).await
+        self.meet(&guest, client, peers, permit).await
     }
 
     /// Whether what its next start tells cloud-init differs from what it was told: cloud-init takes that for another machine, and such a
     /// machine makes its host keys anew.
     fn makes_new_host_keys(&self, config: &Config, keys: &[String]) -> bool {
         const TOLD: [&str; 8] = ["name", "ipconfig0", "delete", "nameserver", "searchdomain", "ciuser", "sshkeys", "ciupgrade"];
-        self.settings(config, false, keys).iter().any(|setting| TOLD.contains(&setting.key))
+        self.differences(config, false, keys).iter().any(|one| TOLD.contains(&one.key))
     }
 
     /// Grows the boot disk if it is smaller than wanted. After the configuration: a pending change would put the old size back.
-    async fn grow(&self, machine: &Machine, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
-        let Some(config) = machine.config(client).await? else { return Ok(()) };
-        let wanted = u64::from(self.spec.disk_gib) * super::GIB;
+    async fn grow(&self, guest: &Guest, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        let Some(config) = guest.config(client).await? else { return Ok(()) };
+        let wanted = u64::from(self.spec.disk_gib) * GIB;
         match config.boot_disk() {
             Some((disk, drive)) if drive.size_bytes.is_some_and(|bytes| bytes < wanted) => {
-                machine.grow(disk, self.spec.disk_gib, client, peers, permit).await
+                guest.grow(disk, self.spec.disk_gib, client, peers, permit).await
             }
             _ => Ok(()),
         }
     }
 
     /// Waits until a machine that was just started is up, and pins its host keys.
-    async fn meet(&self, machine: &Machine, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
-        match agent::wait_for(machine, self.address, self.agent_timeout(), client, peers).await? {
+    async fn meet(&self, guest: &Guest, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        match agent::wait_for(guest, self.address, self.agent_timeout(), client, peers).await? {
             Agent::Ready => {
-                let found = agent::wait_for_host_keys(machine, client, peers).await?;
+                let found = agent::wait_for_host_keys(guest, client, peers).await?;
                 if found.keys.is_empty() {
                     return self.believe(&found, peers);
                 }
@@ -164,7 +165,7 @@ impl Vm {
         if !found.running || known.is_known(self.address.into(), self.port) {
             return Ok(false);
         }
-        let said = agent::host_keys(&found.machine, client).await?;
+        let said = agent::host_keys(&found.guest, client).await?;
         let starting = found.up_for < self.agent_timeout() && found.config.agent_enabled();
         if said.keys.is_empty() && starting && matches!(said.silence, None | Some(Silence::Absent(_))) {
             let seconds = found.up_for.as_secs();
@@ -215,7 +216,7 @@ impl Vm {
         permit.effect(intent, async |effect| known.forget(self.address.into(), self.port, effect).map_err(Error::peer)).await
     }
 
-    fn clone_call(&self, source: &Machine, mark: &Mark) -> Call<Write> {
+    fn clone_call(&self, source: &Guest, mark: &Mark) -> Call<Write> {
         let full = self.spec.clone == CloneMode::Full;
         source
             .clone_call()
@@ -255,9 +256,9 @@ impl Vm {
             .await
         };
         let unanswered = permit.effect(intent, work).await?;
-        guests::remember(client, self.vmid, &self.host, &self.fqdn).await;
+        inventory::remember(client, self.vmid, &self.host, &self.fqdn).await;
         if let Some(pool) = &self.pool {
-            guests::moved_to_pool(client, self.vmid, pool).await;
+            inventory::moved_to_pool(client, self.vmid, pool).await;
         }
         match self.find_ours(client, peers).await? {
             Some(found) if found.config.mark().as_ref() == Some(&mark) => Ok(found),
@@ -271,11 +272,11 @@ impl Vm {
     /// Only what carries the mark of this very clone is ours for certain: somebody else may have taken the VM id meanwhile.
     async fn clean_up(&self, mark: &Mark, client: &Client, peers: &Peers, effect: &Effect) {
         // Proxmox makes a clone beside its template and moves it to its own host at the end, so only the list tells where it is.
-        let Ok(all) = guests::all(client).await else { return };
-        let Some(guest) = all.get(&self.vmid).filter(|guest| guest.kind == "qemu") else { return };
-        let machine = Machine { vmid: self.vmid, host: guest.node.clone() };
-        let Ok(Some(config)) = machine.config(client).await else { return };
-        let place = format!("VM {} on {}", machine.vmid, machine.host);
+        let Ok(all) = inventory::all(client).await else { return };
+        let Some(entry) = all.get(&self.vmid).filter(|entry| entry.kind == "qemu") else { return };
+        let guest = Guest { vmid: self.vmid, host: entry.node.clone() };
+        let Ok(Some(config)) = guest.config(client).await else { return };
+        let place = format!("VM {} on {}", guest.vmid, guest.host);
         if let Some(lock) = config.get("lock") {
             return progress(format!("{place} is left locked ({lock}) and is not touched; `qm unlock {}` there takes a stale lock away", self.vmid));
         }
@@ -283,19 +284,19 @@ impl Vm {
             return progress(format!("{place} does not carry the mark of the clone that failed, and is not touched"));
         }
         progress(format!("removing what the failed clone left: {place}"));
-        if let Err(error) = machine.destroy(client, peers, effect).await {
+        if let Err(error) = guest.destroy(client, peers, effect).await {
             progress(format!("it could not be removed: {error}"));
         }
     }
 
     /// The template to clone: at the VM id that the workspace names, or by its name.
-    async fn source(&self, client: &Client, peers: &Peers) -> Result<Machine> {
+    async fn source(&self, client: &Client, peers: &Peers) -> Result<Guest> {
         let mut templates = match self.template_vmid {
             Some(vmid) => self.templates(&[vmid], client, peers).await?,
             None => self.templates(&self.called_so(client).await?, client, peers).await?,
         };
         if templates.is_empty() && self.template_vmid.is_none() {
-            guests::all(client).await?;
+            inventory::all(client).await?;
             templates = self.templates(&self.called_so(client).await?, client, peers).await?;
         }
         match templates.as_slice() {
@@ -310,17 +311,17 @@ impl Vm {
 
     /// The VM ids of machines that are called as our template is.
     async fn called_so(&self, client: &Client) -> Result<Vec<u32>> {
-        Ok(guests::alike(client, &self.spec.template, |name| Template::is_called(name, &self.spec.template)).await?)
+        Ok(inventory::alike(client, &self.spec.template, |name| Template::is_called(name, &self.spec.template)).await?)
     }
 
     /// Those of the candidates that really are our template.
-    async fn templates(&self, candidates: &[u32], client: &Client, peers: &Peers) -> Result<Vec<Machine>> {
+    async fn templates(&self, candidates: &[u32], client: &Client, peers: &Peers) -> Result<Vec<Guest>> {
         let mut templates = Vec::new();
         for vmid in candidates {
-            let Some(found) = machine::find(client, peers, *vmid).await? else { continue };
+            let Some(found) = guest::find(client, peers, *vmid).await? else { continue };
             let name = found.config.get("name").unwrap_or_default();
             if found.config.flag("template", false) && Template::is_called(name, &self.spec.template) {
-                templates.push(found.machine);
+                templates.push(found.guest);
             }
         }
         Ok(templates)
@@ -377,7 +378,7 @@ mod tests {
     #[test]
     fn clone_calls() {
         let mark = Mark { workspace: "ubuntu".into(), name: "cu1".into(), nonce: "00ff".into() };
-        let source = |host: &str| Machine { vmid: 9420, host: host.into() };
+        let source = |host: &str| Guest { vmid: 9420, host: host.into() };
         let shown = |vm: &Vm, host| vm.clone_call(&source(host), &mark).to_string();
         expect![[r#"
             POST /nodes/homelab/qemu/9420/clone newid=401 name=cu1.bevz.net description=kthw:ubuntu:cu1:00ff

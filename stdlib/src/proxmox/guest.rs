@@ -4,7 +4,7 @@ use super::{
     client::Client,
     config::{Config, Pending},
     error::Failure,
-    guests,
+    inventory,
     ownership::Mark,
     task::{self, Task, retry_locked},
 };
@@ -28,7 +28,7 @@ const PROTECTED: &str = "protected";
 
 /// A machine: its VM id, and the Proxmox node that it is on at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Machine {
+pub struct Guest {
     /// Unique in the cluster.
     pub vmid: u32,
     /// The Proxmox node that it was last seen on.
@@ -39,7 +39,7 @@ pub struct Machine {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// Which one, and where.
-    pub machine: Machine,
+    pub guest: Guest,
     /// Its configuration, with pending changes applied.
     pub config: Config,
     /// Whether it runs.
@@ -74,18 +74,18 @@ impl Found {
     /// As [`Machine::stop`] and [`Machine::remove`].
     pub async fn remove(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
         if self.running {
-            self.machine.stop(client, peers, permit).await?;
+            self.guest.stop(client, peers, permit).await?;
         }
-        self.machine.remove(client, peers, permit).await
+        self.guest.remove(client, peers, permit).await
     }
 
     /// Why it is not to be removed: Proxmox's own protection, or the tag `protected`.
     pub fn protection(&self) -> Option<String> {
         if self.config.flag("protection", false) {
-            return Some(format!("VM {} has protection mode enabled in Proxmox", self.machine.vmid));
+            return Some(format!("VM {} has protection mode enabled in Proxmox", self.guest.vmid));
         }
         let tagged = self.config.tags().iter().any(|tag| tag == PROTECTED);
-        tagged.then(|| format!("VM {} has the tag `{PROTECTED}`", self.machine.vmid))
+        tagged.then(|| format!("VM {} has the tag `{PROTECTED}`", self.guest.vmid))
     }
 }
 
@@ -96,33 +96,33 @@ impl Found {
 pub async fn find(client: &Client, peers: &Peers, vmid: u32) -> Result<Option<Found>> {
     // A machine may be migrated between two calls; three looks are plenty.
     for _ in 0..3 {
-        let Some(guest) = guests::one(client, vmid).await? else { return Ok(None) };
-        if guest.kind != "qemu" {
-            return Err(Error::refused(NotAMachine { vmid, name: guest.name.unwrap_or_default(), host: guest.node }));
+        let Some(entry) = inventory::one(client, vmid).await? else { return Ok(None) };
+        if entry.kind != "qemu" {
+            return Err(Error::refused(NotAMachine { vmid, name: entry.name.unwrap_or_default(), host: entry.node }));
         }
-        let (machine, pool) = (Machine { vmid, host: guest.node }, guest.pool);
-        let config = until_made(&machine, client, peers);
+        let (guest, pool) = (Guest { vmid, host: entry.node }, entry.pool);
+        let config = until_made(&guest, client, peers);
         if let Some(config) = config.await? {
-            let (status, pending) = futures::future::try_join(machine.status(client), machine.pending(client)).await?;
+            let (status, pending) = futures::future::try_join(guest.status(client), guest.pending(client)).await?;
             let config = config.with(&pending);
             let (running, up_for) = (status.is_running(), Duration::from_secs(status.uptime));
             let waiting = pending.into_iter().filter_map(Pending::name).collect();
-            return Ok(Some(Found { machine, config, running, up_for, waiting, pool }));
+            return Ok(Some(Found { guest, config, running, up_for, waiting, pool }));
         }
         // It is not where it was last seen.
-        guests::all(client).await?;
+        inventory::all(client).await?;
     }
     Ok(None)
 }
 
 /// The configuration of a machine, once nothing makes it any more; `None` when it is not on its host any more.
-async fn until_made(machine: &Machine, client: &Client, peers: &Peers) -> Result<Option<Config>> {
-    let Machine { vmid, host } = machine;
+async fn until_made(guest: &Guest, client: &Client, peers: &Peers) -> Result<Option<Config>> {
+    let Guest { vmid, host } = guest;
     let idle_since: Mutex<Option<Duration>> = Mutex::new(None);
     let idle_since = || idle_since.lock().unwrap_or_else(PoisonError::into_inner);
     let help = format!("something else makes this machine; run again when it has ended, or take a lock that was left away: `qm unlock {vmid}` on {host}");
     wait(peers, MAKING, &format!("VM {vmid} to be made"), &help, async || {
-        let config = machine.config(client).await?;
+        let config = guest.config(client).await?;
         let lock = config.as_ref().and_then(|config| config.get("lock")).filter(|lock| matches!(*lock, "clone" | "create"));
         let Some(lock) = lock else { return Ok(Poll::Ready(config)) };
         let seen = match task::active(client, host).await {
@@ -145,7 +145,7 @@ async fn until_made(machine: &Machine, client: &Client, peers: &Peers) -> Result
     .await
 }
 
-impl Machine {
+impl Guest {
     fn path<'a>(&'a self, vmid: &'a str, last: &'a str) -> [&'a str; 5] {
         ["nodes", &self.host, "qemu", vmid, last]
     }
@@ -238,7 +238,7 @@ impl Machine {
     pub async fn put_in_pool(&self, pool: &str, from: Option<&str>, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
         let call = Call::put(["pools", pool]).with("vms", self.vmid).maybe("allow-move", from.map(|_| 1));
         self.change(&format!("VM {} into pool {pool}", self.vmid), &call, client, peers, permit).await?;
-        guests::moved_to_pool(client, self.vmid, pool).await;
+        inventory::moved_to_pool(client, self.vmid, pool).await;
         Ok(())
     }
 
@@ -367,8 +367,8 @@ impl NotOurs {
     /// `found` has the VM id of `wanted`.
     pub fn new(found: &Found, wanted: impl Into<String>) -> Self {
         Self {
-            vmid: found.machine.vmid,
-            host: found.machine.host.clone(),
+            vmid: found.guest.vmid,
+            host: found.guest.host.clone(),
             name: found.config.get("name").unwrap_or_default().into(),
             wanted: wanted.into(),
             whose: match found.config.mark() {
@@ -417,11 +417,11 @@ mod tests {
 
     #[test]
     fn calls() {
-        let machine = Machine { vmid: 401, host: "homelab".into() };
-        assert_eq!(machine.resize_call("scsi0", 20).to_string(), "PUT /nodes/homelab/qemu/401/resize disk=scsi0 size=20G");
-        assert_eq!(machine.clone_call().with("newid", 1).to_string(), "POST /nodes/homelab/qemu/401/clone newid=1");
+        let guest = Guest { vmid: 401, host: "homelab".into() };
+        assert_eq!(guest.resize_call("scsi0", 20).to_string(), "PUT /nodes/homelab/qemu/401/resize disk=scsi0 size=20G");
+        assert_eq!(guest.clone_call().with("newid", 1).to_string(), "POST /nodes/homelab/qemu/401/clone newid=1");
         assert_eq!(
-            machine.configure_call(Some("d1"), &[("cores", "4".into())]).to_string(),
+            guest.configure_call(Some("d1"), &[("cores", "4".into())]).to_string(),
             "PUT /nodes/homelab/qemu/401/config digest=d1 cores=4"
         );
     }
@@ -429,7 +429,7 @@ mod tests {
     #[test]
     fn a_refusal_says_whose_it_is() {
         let found = |description: &str| Found {
-            machine: Machine { vmid: 401, host: "homelab".into() },
+            guest: Guest { vmid: 401, host: "homelab".into() },
             config: [("name", "web"), ("description", description)].into_iter().collect(),
             running: true,
             up_for: Duration::ZERO,
