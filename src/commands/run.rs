@@ -48,6 +48,8 @@ impl Run {
         let events = ui.events(&stamp);
         tell_begin(&prepared, &world, &events, ui);
         let mut orphans = session::orphans(&prepared, &world).await;
+        let header = prepared.graph.root().header.workspace.clone();
+        let asked = self.workspace.workspace.clone().or(header).unwrap_or_else(|| prepared.workspace.name.clone());
         let mut declared = prepared.evaluated;
         if self.prune {
             declared.extend(session::without_orphans(std::mem::replace(&mut orphans, Ok(Vec::new()))?)?);
@@ -67,7 +69,7 @@ impl Run {
         drop(events);
         ui.plan(&plan);
         ui.orphans(&plan, &orphans);
-        ui.restarts(&restarts);
+        ui.restarts(&restarts, &asked);
         world.tell_trust(ui)?;
         world.save()?;
         plan.check_max_destroy(self.max_destroy)?;
@@ -87,9 +89,9 @@ impl Run {
         }
         let report = apply(plan, &world, &stamp, ui).await;
         ui.report(&report);
-        let restarts = restarts.after_run(world.peers());
+        let restarts = restarts.after_run(&report, world.peers());
         tell_restarts(&restarts, &ui.events(&stamp));
-        ui.restarts(&restarts);
+        ui.restarts(&restarts, &asked);
         world.tell_trust(ui)?;
         world.save()?;
         Ok(exit_code(&report))

@@ -55,7 +55,7 @@ const PASSING: &[&str] = &[
     "ca_hash",
     "providerID",
     "machineID",
-    "last_run",
+    "bootID",
     "last_run",
 ];
 const RANDOM: &[&str] = &[
