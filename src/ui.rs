@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 use indicatif::{ProgressBar, ProgressStyle};
 use kthw_engine::{Error, Event, Events, Outcome, Owned, Plan, Report, RunStamp, Secret, presentable};
-use kthw_stdlib::restart::Restarts;
+use kthw_stdlib::restart::{RECIPE, Restarts};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use std::{
     collections::BTreeMap,
@@ -137,10 +137,14 @@ impl Ui {
         self.unplanned(plan);
     }
 
-    /// The machines that go on without something until they are restarted.
-    pub fn restarts(&self, restarts: &Restarts) {
-        if !self.json && !restarts.is_empty() {
-            self.line(&presentable(&restarts.to_string()));
+    /// The machines that go on without something until they are restarted, and how that is done in this workspace.
+    pub fn restarts(&self, restarts: &Restarts, workspace: &str) {
+        if self.json || restarts.is_empty() {
+            return;
+        }
+        self.line(&presentable(&restarts.to_string()));
+        if restarts.needs_recipe() {
+            self.line(&format!("  `kthw run {RECIPE} -w {workspace}` restarts them, one after the other."));
         }
     }
 

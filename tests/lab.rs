@@ -25,6 +25,11 @@ fn every_recipe_plans_without_writing_applies_and_settles() {
         let operation = recipe.starts_with("recipes/operations/");
         if operation {
             sandbox.kthw(&["run", "recipes/ubuntu/full.rhai", "-w", workspace, "--lab", "--yes"]).ended_with(0);
+            // Something that takes a restart to take effect.
+            let more = ["run", "recipes/phases/machines.rhai", "-w", workspace, "--lab", "--yes", "--set", "machine.cores=4"];
+            let said = sandbox.kthw(&more).ended_with(0);
+            let told = "Restart needed: cu1 (cores), wu1 (cores), wu2 (cores)\n  `kthw run recipes/operations/restart.rhai -w ubuntu` restarts them";
+            assert!(said.stdout.contains(told), "{}", said.stdout);
         }
         let before = if operation { writes(&world) } else { 0 };
         let planned = kthw(&["--dry-run"]).ended_with(0);

@@ -149,12 +149,17 @@ pub trait NodeResource: fmt::Debug + Send + Sync + 'static {
     }
 
     /// What removes it; only asked of what is [removable](Self::REMOVABLE).
-    fn removal(&self, _live: &Self::Live) -> Vec<Action> {
-        Vec::new()
+    fn removal(&self, _live: &Self::Live) -> Work {
+        Work::Actions(Vec::new())
     }
 
     /// Does the work of [`Work::JustInTime`].
     fn apply(&self, _live: Option<&Self::Live>, _peers: &Peers, _permit: &Permit) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Does the removal of [`Work::JustInTime`].
+    fn remove(&self, _live: &Self::Live, _peers: &Peers, _permit: &Permit) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
 }
@@ -164,7 +169,7 @@ pub trait NodeResource: fmt::Debug + Send + Sync + 'static {
 pub enum Work {
     /// By these actions, together with others of the same node.
     Actions(Vec<Action>),
-    /// By [`NodeResource::apply`], alone, because it needs something of another peer just before (a join token).
+    /// By [`NodeResource::apply`] or [`NodeResource::remove`], alone, because another peer has a part in it (a join token, a drain).
     JustInTime,
 }
 
@@ -321,10 +326,10 @@ impl<R: NodeResource> Step for OnNode<R> {
         self.0.keeps(cast(live))
     }
     fn removal(&self, live: &Live) -> Work {
-        Work::Actions(self.0.removal(cast(live)))
+        self.0.removal(cast(live))
     }
-    fn remove<'a>(&'a self, _: Live, _: &'a Peers, _: &'a Permit) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async { Ok(()) })
+    fn remove<'a>(&'a self, live: Live, peers: &'a Peers, permit: &'a Permit) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { self.0.remove(cast(&live), peers, permit).await })
     }
     fn query(&self) -> Vec<Probe> {
         self.0.query()

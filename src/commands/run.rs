@@ -49,6 +49,8 @@ impl Run {
         let events = ui.events(&stamp);
         tell_begin(&prepared, &target, &events, ui);
         let mut orphans = session::orphans(&prepared, &target).await;
+        let header = prepared.graph.root().header.workspace.clone();
+        let asked = self.workspace.workspace.clone().or(header).unwrap_or_else(|| prepared.workspace.name.clone());
         let mut declared = prepared.evaluated;
         if self.prune {
             declared.extend(session::without_orphans(std::mem::replace(&mut orphans, Ok(Vec::new()))?)?);
@@ -68,7 +70,7 @@ impl Run {
         drop(events);
         ui.plan(&plan);
         ui.orphans(&plan, &orphans);
-        ui.restarts(&restarts);
+        ui.restarts(&restarts, &asked);
         target.tell_trust(ui)?;
         target.save()?;
         plan.check_max_destroy(self.max_destroy.or(in_production.then_some(0)))?;
@@ -91,9 +93,9 @@ impl Run {
         }
         let report = apply(plan, &target, &stamp, ui).await;
         ui.report(&report);
-        let restarts = restarts.after_run(target.peers());
+        let restarts = restarts.after_run(&report, target.peers());
         tell_restarts(&restarts, &ui.events(&stamp));
-        ui.restarts(&restarts);
+        ui.restarts(&restarts, &asked);
         target.tell_trust(ui)?;
         target.save()?;
         Ok(exit_code(&report))

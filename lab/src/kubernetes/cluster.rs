@@ -47,6 +47,9 @@ pub struct Object {
     pub applied: BTreeMap<String, Value>,
     /// When it was made, in virtual milliseconds.
     pub made_ms: u64,
+    /// When its end began, of a pod that ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<u64>,
 }
 
 /// The key of an object: group, plural, namespace (empty for cluster-wide ones), name.
@@ -95,6 +98,8 @@ impl Cluster {
             json!({ "apiVersion": "apps/v1", "kind": kind, "metadata": { "name": name, "namespace": "kube-system" }, "spec": spec });
         if name == "coredns" {
             object["spec"]["replicas"] = json!(2);
+            object["spec"]["template"]["spec"]["tolerations"] =
+                json!([{ "key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule" }]);
         } else {
             object["spec"]["template"]["spec"]["hostNetwork"] = json!(true);
         }
@@ -174,7 +179,7 @@ impl Cluster {
         metadata["generation"] = json!(1);
         let text = |name: &str| metadata[name].as_str().unwrap_or_default().to_owned();
         let key = key(group, plural, &text("namespace"), &text("name"));
-        self.objects.insert(key, Object { value, applied: BTreeMap::new(), made_ms: 0 });
+        self.objects.insert(key, Object { value, applied: BTreeMap::new(), made_ms: 0, ended_ms: None });
     }
 }
 

@@ -1,7 +1,10 @@
 //! What a cluster's controllers, operators and kubelets would do: conditions become true as virtual time passes.
-use super::cluster::{Cluster, Object, has_condition, key};
+use super::{
+    cluster::{Cluster, Object, has_condition, key},
+    pods,
+};
 use crate::{
-    node::Machine,
+    node::{Machine, boot_id},
     state::{State, rfc3339},
 };
 use serde_json::{Value, json};
@@ -10,7 +13,7 @@ use std::collections::BTreeMap;
 /// A definition is established after so long.
 const ESTABLISH_MS: u64 = 500;
 /// Images are pulled and containers started in so long.
-const START_MS: u64 = 8_000;
+pub(super) const START_MS: u64 = 8_000;
 /// A kubelet reports for the first time after so long.
 const REPORT_MS: u64 = 5_000;
 /// The pod network is up on a node so long after it is wanted.
@@ -18,7 +21,7 @@ const NETWORK_MS: u64 = 20_000;
 /// A kubelet that was not seen for so long is taken for lost.
 const LOST_MS: u64 = 40_000;
 /// How the keys of nodes begin.
-const NODES: &str = "|nodes||";
+pub(super) const NODES: &str = "|nodes||";
 
 /// What a request looks at, and what therefore has to be up to date. A cluster of thousands of nodes is asked for one of them most of the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,15 +30,20 @@ pub(crate) enum View<'r> {
     Node(&'r str),
     /// All nodes, or what depends on how many of them are Ready.
     Nodes,
+    /// Pods, and all that decides where they are.
+    Pods,
     /// Nothing that depends on nodes.
     Rest,
 }
 
 impl<'r> View<'r> {
-    /// What a request to this path looks at.
-    pub fn of(path: &'r str) -> Self {
+    /// What a request looks at. Whoever changes a node meets the pods that are on it.
+    pub fn of(method: &str, path: &'r str) -> Self {
         let mut segments = path.trim_matches('/').split('/');
         match [(); 4].map(|()| segments.next()) {
+            [Some("api"), Some("v1"), Some("nodes"), Some(_)] if method != "GET" => Self::Pods,
+            [Some("api"), Some("v1"), Some("pods"), _] | [Some("apis"), Some("policy"), ..] => Self::Pods,
+            [Some("api"), Some("v1"), Some("namespaces"), Some(_)] if path.contains("/pods") => Self::Pods,
             [Some("api"), Some("v1"), Some("nodes"), Some(name)] => Self::Node(name),
             [Some("api"), Some("v1"), Some("nodes"), None] | [Some("apis"), Some("apps"), ..] => Self::Nodes,
             _ => Self::Rest,
@@ -56,13 +64,16 @@ pub(crate) fn run(state: &mut State, number: usize, view: View) {
     cluster.tokens.retain(|_, token| token.ends_ms > now_ms);
     definitions(cluster, now_ms, &stamp);
     network(cluster, now_ms, unix_s, &stamp);
-    if view == View::Nodes {
+    if matches!(view, View::Nodes | View::Pods) {
         let names: Vec<String> = cluster.beginning(NODES).map(|(key, _)| key[NODES.len()..].to_owned()).collect();
         for name in names {
             let own_network = hear(cluster, machines, number, &name, now_ms);
             node(cluster, now_ms, &stamp, &name, own_network);
         }
         workloads(cluster, now_ms, &stamp);
+    }
+    if view == View::Pods {
+        pods::run(cluster, now_ms, unix_s);
     }
 }
 
@@ -81,17 +92,19 @@ pub(crate) fn run_node(state: &mut State, number: usize, name: &str) {
 
 /// Lets the kubelet of a member report; returns whether the member has a network of its own.
 fn hear(cluster: &mut Cluster, machines: &BTreeMap<String, Machine>, number: usize, name: &str, now_ms: u64) -> bool {
-    let Some(member) = cluster.members.get(name) else { return false };
+    let Some(member) = cluster.members.get(name).cloned() else { return false };
     let alive = |machine: &&Machine| {
         machine.running && machine.cluster == Some(number) && now_ms >= machine.ssh_from_ms && machine.runs("kubelet.service")
     };
     let Some(machine) = machines.get(&member.machine).filter(alive) else { return false };
     cluster.members.seen(name, now_ms);
+    let boot_id = boot_id(&member.machine, machine);
+    set_status(cluster, &key("", "nodes", "", name), |node| node["status"]["nodeInfo"]["bootID"] = json!(boot_id));
     !machine.files.names("/etc/cni/net.d").is_empty()
 }
 
 /// Sets fields of an object's status; its revision moves only if that changed something.
-fn set_status(cluster: &mut Cluster, key: &str, change: impl FnOnce(&mut Value)) {
+pub(super) fn set_status(cluster: &mut Cluster, key: &str, change: impl FnOnce(&mut Value)) {
     let Some(object) = cluster.objects.get_mut(key) else { return };
     let before = object.value.clone();
     change(&mut object.value);
@@ -102,7 +115,7 @@ fn set_status(cluster: &mut Cluster, key: &str, change: impl FnOnce(&mut Value))
 }
 
 /// Sets a condition; its time moves only when its status does.
-fn set_condition(value: &mut Value, name: &str, status: &str, reason: &str, message: &str, stamp: &str) {
+pub(super) fn set_condition(value: &mut Value, name: &str, status: &str, reason: &str, message: &str, stamp: &str) {
     if !value["status"]["conditions"].is_array() {
         value["status"]["conditions"] = json!([]);
     }
@@ -159,7 +172,7 @@ fn workloads(cluster: &mut Cluster, now_ms: u64, stamp: &str) {
 }
 
 /// Whether its pods need no pod network.
-fn on_host_network(workload: &Value) -> bool {
+pub(super) fn on_host_network(workload: &Value) -> bool {
     workload.pointer("/spec/template/spec/hostNetwork") == Some(&json!(true))
 }
 

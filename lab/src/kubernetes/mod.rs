@@ -3,9 +3,11 @@ mod access;
 mod cluster;
 mod controllers;
 mod discovery;
+mod eviction;
 mod members;
 mod merge;
 mod objects;
+mod pods;
 mod service;
 #[cfg(test)]
 mod tests;

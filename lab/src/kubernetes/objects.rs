@@ -110,16 +110,8 @@ pub(crate) fn create(cluster: &mut Cluster, target: &mut Target, body: Value, mo
 /// `PUT`.
 pub(crate) fn replace(cluster: &mut Cluster, target: &Target, body: Value, moment: &Moment) -> Answer {
     let Some(old) = cluster.objects.get(&target.key()).cloned() else { return target.not_found() };
-    let given = &body["metadata"]["resourceVersion"];
-    if !given.is_null() && *given != old.value["metadata"]["resourceVersion"] {
-        return status(
-            409,
-            "Conflict",
-            &format!(
-                "Operation cannot be fulfilled on {} \"{}\": the object has been modified; please apply your changes to the latest version and try again",
-                target.resource.plural, target.name
-            ),
-        );
+    if let Err(answer) = is_newest(target, &old, &body) {
+        return answer;
     }
     let applied = old.applied.clone();
     (200, store(cluster, target, Some(old), body, applied, moment))
@@ -158,10 +150,29 @@ pub(crate) fn apply(cluster: &mut Cluster, target: &Target, body: &Value, moment
 /// `PATCH` with a merge patch, strategic or not.
 pub(crate) fn patch(cluster: &mut Cluster, target: &Target, body: &Value, moment: &Moment) -> Answer {
     let Some(old) = cluster.objects.get(&target.key()).cloned() else { return target.not_found() };
+    if let Err(answer) = is_newest(target, &old, body) {
+        return answer;
+    }
     let mut value = old.value.clone();
     merge_patch(&mut value, body);
     let applied = old.applied.clone();
     (200, store(cluster, target, Some(old), value, applied, moment))
+}
+
+/// Whoever names a version changes that one and no later one.
+fn is_newest(target: &Target, old: &Object, body: &Value) -> Result<(), Answer> {
+    let given = &body["metadata"]["resourceVersion"];
+    if given.is_null() || *given == old.value["metadata"]["resourceVersion"] {
+        return Ok(());
+    }
+    Err(status(
+        409,
+        "Conflict",
+        &format!(
+            "Operation cannot be fulfilled on {} \"{}\": the object has been modified; please apply your changes to the latest version and try again",
+            target.resource.plural, target.name
+        ),
+    ))
 }
 
 /// `DELETE`.
@@ -251,8 +262,8 @@ fn store(
     }
     if !moment.dry_run {
         cluster.revision += u64::from(!unchanged);
-        let made_ms = old.map_or(moment.now_ms, |old| old.made_ms);
-        cluster.objects.insert(target.key(), Object { value: value.clone(), applied, made_ms });
+        let (made_ms, ended_ms) = old.map_or((moment.now_ms, None), |old| (old.made_ms, old.ended_ms));
+        cluster.objects.insert(target.key(), Object { value: value.clone(), applied, made_ms, ended_ms });
     }
     value
 }

@@ -1,6 +1,7 @@
 //! Requests to the Kubernetes API: paths, methods and what answers them.
 use super::{
     controllers, discovery,
+    eviction::evict,
     objects::{Answer, Moment, Target, apply, create, delete, matching, patch, read, replace, status},
 };
 use crate::{
@@ -82,7 +83,7 @@ pub(crate) fn answer(state: &mut State, number: usize, request: &Request) -> Rep
     if matches!(request.path.as_str(), "/readyz" | "/livez" | "/healthz") {
         return (200, "ok".into());
     }
-    controllers::run(state, number, controllers::View::of(&request.path));
+    controllers::run(state, number, controllers::View::of(&request.method, &request.path));
     if request.is_watch() {
         return (200, watch(state, number, request));
     }
@@ -124,9 +125,9 @@ fn handle(state: &mut State, number: usize, request: &Request) -> Answer {
     match request.method.as_str() {
         "GET" => read(cluster, &target, request.query("labelSelector"), request.query("fieldSelector")),
         "DELETE" => delete(cluster, &target),
-        "POST" if target.part == "eviction" => delete(cluster, &target),
         method => match (method, body()) {
             (_, Err(error)) => status(400, "BadRequest", &format!("the body cannot be read: {error}")),
+            ("POST", Ok(body)) if target.part == "eviction" => evict(cluster, &target, &body, &moment),
             ("POST", Ok(body)) => create(cluster, &mut target, body, &moment),
             ("PUT", Ok(body)) => replace(cluster, &target, body, &moment),
             ("PATCH", Ok(body)) if request.content_type.starts_with("application/apply-patch") => apply(cluster, &target, &body, &moment),

@@ -1,5 +1,5 @@
 //! Power: a VM that starts becomes a machine; cloud-init gives it its name, address and user.
-use super::{machine::Machine, ubuntu};
+use super::{host::Host, machine::Machine, ubuntu};
 use crate::state::{State, fingerprint};
 
 /// What a machine is told by its cloud-init drive.
@@ -24,6 +24,9 @@ pub(crate) struct Seed {
     pub upgrade: bool,
 }
 
+/// What cloud-init takes when it has run before.
+const AGAIN_MS: u64 = 10_000;
+
 /// The key of the machine behind a VM.
 pub(crate) fn vm_key(vmid: u32) -> String {
     format!("vm/{vmid}")
@@ -39,7 +42,7 @@ pub(crate) fn boot(state: &mut State, vmid: u32, serial: u64, seed: &Seed) {
     let busy_ms = match (first, seed.upgrade) {
         (true, true) => 60_000,
         (true, false) => 20_000,
-        (false, _) => 10_000,
+        (false, _) => AGAIN_MS,
     };
     machine.cloud_init_until_ms = machine.ssh_from_ms + busy_ms;
     state.agenda.add_first_start(machine.cloud_init_until_ms, &vm_key(vmid));
@@ -47,6 +50,14 @@ pub(crate) fn boot(state: &mut State, vmid: u32, serial: u64, seed: &Seed) {
     if first && seed.upgrade {
         super::programs::update_lists(machine, None);
     }
+}
+
+/// Restarts a machine from within: its hardware stays as it was.
+pub(crate) fn reboot(host: &mut Host) {
+    let (now_ms, now_s) = (host.state.now_ms + host.took_ms, host.state.unix_s());
+    power_on(&mut host.machine, now_ms, now_s);
+    host.machine.cloud_init_until_ms = host.machine.ssh_from_ms + AGAIN_MS;
+    host.state.agenda.add_first_start(host.machine.cloud_init_until_ms, &host.key);
 }
 
 /// Makes a machine that was always there, for workspaces that make no machines.
@@ -82,6 +93,8 @@ pub(crate) fn finish_first_starts(state: &mut State) {
 }
 
 const INSTANCE_ID: &str = "/var/lib/cloud/data/instance-id";
+/// What cloud-init makes /etc/hosts of, behind its first line, when somebody wrote one; the lab plays no variables in it.
+const HOSTS_TEMPLATE: &str = "/etc/cloud/templates/hosts.debian.tmpl";
 const FINISHED: &str = "/run/cloud-init/result.json";
 const FINISHED_WELL: &str = "{\n \"v1\": {\n  \"datasource\": \"DataSourceNoCloud [seed=/dev/sr0]\",\n  \"errors\": []\n }\n}\n";
 
@@ -112,12 +125,11 @@ fn seed_machine(machine: &mut Machine, identity: &str, seed: &Seed, now_s: u64) 
     let names = if fqdn == short { short.clone() } else { format!("{fqdn} {short}") };
     let home = if seed.user == "root" { "/root".to_owned() } else { format!("/home/{}", seed.user) };
     // Proxmox VE writes `manage_etc_hosts: true` into its user data, so cloud-init renders /etc/hosts anew on every boot.
-    machine.files.put(
-        "/etc/hosts",
-        &format!("127.0.1.1 {names}\n127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"),
-        0o644,
-        now_s,
-    );
+    let hosts = match machine.files.text(HOSTS_TEMPLATE).split_once('\n') {
+        Some((_, own)) => own.to_owned(),
+        None => format!("127.0.1.1 {names}\n127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"),
+    };
+    machine.files.put("/etc/hosts", &hosts, 0o644, now_s);
     machine.files.put("/etc/hostname", &format!("{short}\n"), 0o644, now_s);
     machine.files.put(&format!("{home}/.ssh/authorized_keys"), &seed.keys, 0o600, now_s);
     let servers: Vec<&str> = seed.dns.split_whitespace().collect();

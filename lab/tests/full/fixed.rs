@@ -169,8 +169,9 @@ async fn what_takes_a_restart_stays_in_every_plan_until_it_is_done() {
     let plan = more.plan(FULL).await;
     let before = Restarts::seen_by(&plan, &more.peers);
     assert!(before.is_empty(), "it is not changed yet");
-    assert_eq!(failures(&more.apply(FULL).await), "");
-    assert_eq!(before.after_run(&more.peers).to_string(), "Restart needed: wu1 (cores)");
+    let report = more.apply(FULL).await;
+    assert_eq!(failures(&report), "");
+    assert_eq!(before.after_run(&report, &more.peers).to_string(), "Restart needed: wu1 (cores)");
     lab.world.with_state(|state| {
         state.machines.get_mut("vm/422").unwrap().files.put("/run/reboot-required", "*** System restart required ***\n", 0o644, 0)
     });

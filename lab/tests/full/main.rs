@@ -16,6 +16,7 @@ mod crash;
 mod fixed;
 mod host_keys;
 mod removal;
+mod restart;
 mod same;
 mod seeds;
 mod silence;

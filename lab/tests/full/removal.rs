@@ -1,8 +1,8 @@
 //! A smaller world: what `kthw destroy` takes away, and what it leaves to others.
 use super::{FULL, Lab, changes, failures, root};
-use kthw_engine::{Owner, Plan, Report, RunOptions, Source, all_absent, plan, run, silent};
-use kthw_lab::{World, peers};
-use kthw_stdlib::{proxmox::Orphans, script_engine, ssh::KnownHosts};
+use kthw_engine::{MemoryLedger, Owner, Plan, Recipe, Report, RunOptions, Source, all_absent, evaluate, plan, run, silent};
+use kthw_lab::{EndsAt, Moment, World, peers};
+use kthw_stdlib::{Dynamic, proxmox::Orphans, script_engine, ssh::KnownHosts, workspace::Cluster};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -188,4 +188,99 @@ async fn what_a_workspace_no_longer_names_is_listed_and_pruned() {
     assert_eq!(fewer.world.with_state(|state| state.pve.vms.keys().copied().collect::<Vec<_>>()), [401, 421, 900, 9420, 9900]);
     assert!(!fewer.pins().contains("10.10.10.120 ") && fewer.pins().contains("10.10.10.121 "));
     assert!(owned(&fewer).await.is_empty());
+}
+
+/// The names of the nodes that the cluster knows.
+fn nodes(world: &World) -> Vec<String> {
+    world.with_state(|state| state.clusters[0].objects.keys().filter_map(|key| key.strip_prefix("|nodes||")).map(str::to_owned).collect())
+}
+
+/// Takes `wu2` out of the cluster.
+const LEAVES: &str = "for node in cluster.nodes { ssh::node(node); }
+    kubeadm::control_plane(cluster, #{ version: cluster.versions.kubernetes, endpoint: cluster.endpoint,
+        pod_subnet: cluster.network.pods, service_subnet: cluster.network.services });
+    kubeadm::worker(cluster, cluster.workers[1], #{ present: false, delete_emptydir_data: true });";
+
+impl Lab {
+    /// What a recipe with this text in its `declare` would do.
+    async fn plan_text(&self, declare: &str) -> Plan {
+        let text = format!("const VERSION = \"1.0.0\";\nfn declare(cluster) {{\n{declare}\n}}\n");
+        let engine = script_engine();
+        let recipe = Recipe::parse(&engine, Source { name: "own".into(), path: "own.rhai".into(), text }).unwrap();
+        let cluster = Cluster::new(self.workspace.clone()).unwrap();
+        let evaluated = evaluate(&engine, &recipe, Dynamic::from(cluster)).unwrap();
+        plan(&[evaluated], &self.peers, &silent()).await.unwrap()
+    }
+
+    async fn apply_text(&self, declare: &str) -> Report {
+        run(self.plan_text(declare).await, &self.peers, &silent(), &RunOptions::default()).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_leaves_is_drained_and_leaves_no_node_behind() {
+    let lab = Lab::new("worker-leaves");
+    assert_eq!(failures(&lab.apply(FULL).await), "");
+    let from = lab.world.journal().len();
+    let plan = lab.plan_text(LEAVES).await;
+    assert_eq!(changes(&plan), ["delete kubeadm.worker/wu2 "]);
+    assert_eq!(failures(&run(plan, &lab.peers, &silent(), &RunOptions::default()).await), "");
+    assert_eq!(nodes(&lab.world), ["cu1", "wu1"]);
+    let did: Vec<String> = lab.world.journal().into_iter().skip(from).filter(|line| !line.contains(" GET ")).collect();
+    let at = |piece: &str| did.iter().position(|line| line.contains(piece)).unwrap_or_else(|| panic!("no {piece} in {did:#?}"));
+    let steps =
+        [at("PATCH /api/v1/nodes/wu2"), at("/eviction"), at("systemctl stop kubelet"), at("DELETE /api/v1/nodes/wu2"), at("kubeadm reset")];
+    assert!(steps.is_sorted(), "{steps:?}");
+    assert_eq!(changes(&lab.plan_text(LEAVES).await), Vec::<String>::new());
+    // And it can join again.
+    assert_eq!(failures(&lab.apply(FULL).await), "");
+    assert_eq!(nodes(&lab.world), ["cu1", "wu1", "wu2"]);
+    assert_eq!(lab.world.unknown(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_died_anywhere_is_gone_on_with() {
+    let lab = Lab::new("leaves-crash");
+    assert_eq!(failures(&lab.apply(FULL).await), "");
+    let kept = lab.folder.join("lab.json");
+    lab.world.save(&kept).unwrap();
+    let again = |name: &str| Lab::changed(name, World::open(&kept).unwrap(), &[]);
+    let ledger = Arc::new(MemoryLedger::default());
+    let options = RunOptions { ledger: ledger.clone(), ..RunOptions::default() };
+    let whole = again("leaves-crash-none");
+    assert_eq!(failures(&run(whole.plan_text(LEAVES).await, &whole.peers, &silent(), &options).await), "");
+    let effects = ledger.effects();
+    assert!(effects.len() >= 5, "{effects:?}");
+    for effect in effects {
+        for moment in [Moment::Before, Moment::After] {
+            let name = format!("{moment:?} {}", effect.entry.intent.what);
+            let lab = again(&format!("leaves-crash-{}-{moment:?}", effect.entry.number));
+            let ends = EndsAt::new(effect.entry.number, moment);
+            let options = RunOptions { ledger: ends.clone(), ..RunOptions::default() };
+            assert!(ends.cut(run(lab.plan_text(LEAVES).await, &lab.peers, &silent(), &options)).await.is_none(), "{name}");
+            assert_eq!(failures(&lab.again().apply_text(LEAVES).await), "", "{name}");
+            assert_eq!(nodes(&lab.world), ["cu1", "wu1"], "{name}");
+            assert_eq!(changes(&lab.again().plan_text(LEAVES).await), Vec::<String>::new(), "{name}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_nobody_would_start_again_keep_a_worker_in_its_cluster() {
+    let lab = Lab::new("leaves-refused");
+    assert_eq!(failures(&lab.apply(FULL).await), "");
+    unmanaged_pod(&lab, "wu2");
+    let report = lab.apply_text(LEAVES).await;
+    let failed = failures(&report);
+    assert_eq!(failed, "kubeadm.worker/wu2: wu2 cannot be drained: nothing would start default/debug again\n");
+    assert_eq!(nodes(&lab.world), ["cu1", "wu1", "wu2"]);
+    assert!(!lab.world.journal().iter().any(|line| line.contains("PATCH /api/v1/nodes/wu2")), "it is not even cordoned");
+}
+
+/// A pod that no controller would start again.
+fn unmanaged_pod(lab: &Lab, node: &str) {
+    let metadata = serde_json::json!({ "name": "debug", "namespace": "default", "uid": "d" });
+    let pod = serde_json::json!({ "kind": "Pod", "metadata": metadata, "spec": { "nodeName": node } });
+    let object = serde_json::from_value(serde_json::json!({ "value": pod, "applied": {}, "made_ms": 0 })).unwrap();
+    lab.world.with_state(|state| state.clusters[0].objects.insert("|pods|default|debug".into(), object));
 }

@@ -54,6 +54,7 @@ const PASSING: &[&str] = &[
     "ca_hash",
     "providerID",
     "machineID",
+    "bootID",
     "last_run",
     "faults",
     "unknown",

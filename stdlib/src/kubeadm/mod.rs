@@ -52,7 +52,7 @@ struct NoAnswer {
 mod api {
     use super::{ClusterSpec, ContainerdConfig, ControlPlane, Worker, mirror, outside::Outside, packages};
     use crate::{
-        kubernetes::Place,
+        kubernetes::{DrainOptions, Place},
         workspace::{ApiEndpoint, Cluster, Node},
     };
     use kthw_engine::{Id, Options, Rhai, declare_on_node, throw};
@@ -115,7 +115,9 @@ mod api {
 
     /// Keeps a worker in the cluster: `kubeadm join` with a token of its own, minted just before and revoked right after.
     ///
-    /// The options map can be left out; it takes `needs` only.
+    /// The options map can be left out. With `present: false` the machine leaves the cluster: it is drained, its Node object removed, and
+    /// `kubeadm reset` takes its credentials. What may be done to its pods then is said as to kubectl drain: `delete_emptydir_data` and
+    /// `force` (pods that no controller starts again), both `false` by default, and `timeout_s`, how long the pods may take to leave (600).
     ///
     /// ```rhai
     /// for node in cluster.workers {
@@ -123,12 +125,18 @@ mod api {
     ///     kubeadm::worker(cluster, node, #{ needs: [label] });
     /// }
     /// ```
+    ///
+    /// ```rhai
+    /// let leaving = cluster.workers[cluster.workers.len() - 1];
+    /// kubeadm::worker(cluster, leaving, #{ present: false, delete_emptydir_data: true });
+    /// ```
     #[rhai_fn(return_raw, volatile, name = "worker")]
     pub fn worker_with(cx: NativeCallContext, cluster: Cluster, node: Node, options: Map) -> Rhai<Id> {
-        let options = Options::<NoSpec>::parse(&cx, "kubeadm::worker", options)?;
+        let options = Options::<DrainOptions>::parse(&cx, "kubeadm::worker", options)?;
         match Place::of(cluster.workspace()) {
             Ok(place) => {
-                let worker = Worker { workspace: cluster.workspace().clone(), place, node: node.spec().clone() };
+                let (workspace, node) = (cluster.workspace().clone(), node.spec().clone());
+                let worker = Worker { workspace, place, node, drain: options.spec };
                 declare_on_node(&cx, worker, options.common)
             }
             Err(error) => throw(&cx, error),

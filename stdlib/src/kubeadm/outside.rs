@@ -48,8 +48,8 @@ impl NodeResource for Outside {
         Change::Refused(Refusal {
             why: format!("{node} is still a node of a cluster; kthw does not take it out yet"),
             next: format!(
-                "set its role back; or take it out (`kubectl drain {node} --ignore-daemonsets`, `kubectl delete node {node}`, then \
-                 `kubeadm reset -f` on it) and run again"
+                "set its role back; or let a recipe take it out, `kubeadm::worker(cluster, node, #{{ present: false }})`, while it is a worker; \
+                 or do so by hand (`kubectl drain {node} --ignore-daemonsets`, `kubectl delete node {node}`, then `kubeadm reset -f` on it)"
             ),
             fields: vec![Field { live: Some("in the cluster".into()), ..Field::new("role", "other") }],
         })

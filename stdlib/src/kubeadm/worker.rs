@@ -7,11 +7,14 @@ use super::{
     token::Invitation,
 };
 use crate::{
-    kubernetes::{Place, in_words, is_passing, look, objects},
+    kubernetes::{
+        DrainOptions, Place,
+        drain, in_words, is_passing, look, objects,
+    },
     workspace::{NodeSpec, Workspace},
 };
 use kthw_engine::{
-    Change, Error, Field, Id, Limit, NodeResource, Peers, Permit, Poll, Refusal, Result, Secret, Work, field,
+    Change, Error, Field, Id, Limit, NodeResource, Peers, Permit, Poll, Refusal, Removable, Result, Secret, Work, field,
     node::{Action, Content, Finding, Output, Probe},
     wait,
 };
@@ -32,6 +35,8 @@ pub struct Worker {
     pub place: Place,
     /// The machine.
     pub node: NodeSpec,
+    /// What may be done to its pods when it leaves the cluster.
+    pub drain: DrainOptions,
 }
 
 /// How far a machine has come. Whether the cluster still knows it is for `kubernetes::node_ready` to find out.
@@ -54,6 +59,7 @@ pub enum LiveWorker {
 
 impl NodeResource for Worker {
     type Live = LiveWorker;
+    const REMOVABLE: Removable = Removable::Declared;
 
     fn id(&self) -> Id {
         Id::new("kubeadm.worker", &self.node.name)
@@ -115,6 +121,29 @@ impl NodeResource for Worker {
                 Work::Actions(actions)
             }
             _ => Work::JustInTime,
+        }
+    }
+
+    fn keeps(&self, live: &LiveWorker) -> Option<String> {
+        (*live == LiveWorker::ControlPlane).then(|| self.refuse_control_plane().why)
+    }
+
+    fn removal(&self, _: &LiveWorker) -> Work {
+        Work::JustInTime
+    }
+
+    /// Drains the node and takes it out of the cluster. Its credentials go last: as long as they are there, it counts as a worker, so a
+    /// removal that was interrupted is gone on with.
+    async fn remove(&self, _: &LiveWorker, peers: &Peers, permit: &Permit) -> Result<()> {
+        let (node, client) = (&self.node.name, objects::client(peers, &self.place.node).await?);
+        drain::empty(peers, &client, node, &self.drain, permit).await?;
+        // A kubelet that runs would make its Node object anew.
+        self.act(&Action::run(["systemctl", "stop", "kubelet"]), peers, permit).await?;
+        drain::remove(peers, &client, node, permit).await?;
+        let output = permit.act(peers, node, &Action::run_for(300, ["kubeadm", "reset", "--force"])).await?;
+        match output.status {
+            0 => Ok(()),
+            _ => Err(Error::peer(ResetWorker { node: node.to_string(), reason: Self::telling(&output) })),
         }
     }
 
@@ -224,11 +253,16 @@ impl Worker {
     }
 
     fn failed(&self, output: &Output) -> Error {
+        Error::peer(JoinWorker { node: self.node.name.to_string(), reason: Self::telling(output) })
+    }
+
+    /// How a program ended, and what of its output says why.
+    fn telling(output: &Output) -> String {
         let lines: Vec<&str> = output.stderr.lines().chain(output.stdout.lines()).map(str::trim).filter(|line| !line.is_empty()).collect();
         let telling =
             lines.iter().filter(|line| line.contains("[ERROR") || line.starts_with("error")).copied().collect::<Vec<_>>().join("; ");
         let reason = if telling.is_empty() { lines.last().copied().unwrap_or("it said nothing").to_owned() } else { telling };
-        Error::peer(JoinWorker { node: self.node.name.to_string(), reason: format!("exit status {}: {reason}", output.status) })
+        format!("exit status {}: {reason}", output.status)
     }
 }
 
@@ -241,6 +275,14 @@ impl Worker {
     )
 )]
 struct JoinWorker {
+    node: String,
+    reason: String,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{node} left the cluster, and cannot be reset: {reason}")]
+#[diagnostic(code(kthw::kubeadm::reset), help("run it again, or `kubeadm reset --force` on {node}, to see what keeps it"))]
+struct ResetWorker {
     node: String,
     reason: String,
 }
@@ -263,7 +305,7 @@ mod tests {
     fn worker() -> Worker {
         let workspace = Arc::new(workspace("1.31.9", ""));
         let place = Place::of(&workspace).expect("a control plane");
-        Worker { node: workspace.nodes[1].clone(), place, workspace }
+        Worker { node: workspace.nodes[1].clone(), place, workspace, drain: DrainOptions::default() }
     }
 
     #[test]

@@ -6,10 +6,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList;
 use kthw_engine::{Clock, Effect};
 use kube::{
     Api, Config, Result,
-    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams},
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
     client::Body,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use tower::{BoxError, Service};
 
@@ -81,6 +81,15 @@ impl Client {
         self.api(at).get_opt(name).await
     }
 
+    /// The objects of a kind that `fields` selects, such as `spec.nodeName=wu1`; all of them when it is empty.
+    ///
+    /// # Errors
+    /// A server that cannot be reached or refuses.
+    pub async fn list(&self, at: &At, fields: &str) -> Result<Vec<DynamicObject>> {
+        let parameters = if fields.is_empty() { ListParams::default() } else { ListParams::default().fields(fields) };
+        Ok(self.api(at).list(&parameters).await?.items)
+    }
+
     /// Makes an object as `body` says, by server-side apply. It can be repeated.
     ///
     /// # Errors
@@ -88,6 +97,31 @@ impl Client {
     pub async fn apply(&self, at: &At, name: &str, body: &Value, _effect: &Effect) -> Result<()> {
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         self.api(at).patch(name, &parameters, &Patch::Apply(body)).await.map(drop)
+    }
+
+    /// Changes what `body` names in an object, by a merge patch; a `null` in it takes something out. With `metadata.resourceVersion` in it
+    /// the server refuses when somebody else was faster.
+    ///
+    /// # Errors
+    /// A server that cannot be reached or refuses.
+    pub async fn patch(&self, at: &At, name: &str, body: &Value, _effect: &Effect) -> Result<()> {
+        self.api(at).patch(name, &PatchParams::default(), &Patch::Merge(body)).await.map(drop)
+    }
+
+    /// Asks the server to evict the pod with this `uid`, within its disruption budgets: 429 when one of them does not allow it now.
+    ///
+    /// # Errors
+    /// A server that cannot be reached or refuses.
+    pub async fn evict(&self, namespace: &str, name: &str, uid: &str, _effect: &Effect) -> Result<()> {
+        let body = json!({
+            "apiVersion": "policy/v1", "kind": "Eviction", "metadata": { "name": name, "namespace": namespace },
+            "deleteOptions": { "preconditions": { "uid": uid } },
+        });
+        let request = Request::post(format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction"))
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(serde_json::to_vec(&body).map_err(kube::Error::SerdeError)?)
+            .map_err(kube::Error::HttpError)?;
+        self.0.request::<Value>(request).await.map(drop)
     }
 
     /// Removes an object; what depends on it goes with it, in the background. That it is gone already is fine.

@@ -28,6 +28,11 @@ pub fn is_not_found(error: &Error) -> bool {
     matches!(error, Error::Api(status) if status.code == 404)
 }
 
+/// Whether somebody else changed the same thing meanwhile.
+pub fn is_conflict(error: &Error) -> bool {
+    matches!(error, Error::Api(status) if status.code == 409)
+}
+
 /// Whether the same request may succeed in a moment: the server is busy or restarting, or the connection broke.
 pub fn is_passing(error: &Error) -> bool {
     match error {

@@ -5,10 +5,12 @@ mod admin_conf;
 mod client;
 mod compare;
 mod document;
+pub(crate) mod drain;
 mod error;
 pub mod kubeconfig;
 mod manifest;
 mod node_ready;
+mod node_restarted;
 pub(crate) mod objects;
 mod place;
 mod starting;
@@ -18,9 +20,11 @@ pub use admin_conf::{AdminConf, NotAdminConf};
 pub use client::{At, Client, FIELD_MANAGER};
 pub use compare::APPLIED;
 pub use document::{BadManifest, Document};
+pub use drain::{CORDONED, DrainOptions};
 pub use manifest::{Fixed, Manifest};
 pub(crate) use node_ready::look;
 pub use node_ready::{LiveNode, NodeReady};
+pub use node_restarted::{LiveRestart, NodeRestarted};
 pub use place::{NoControlPlane, Place};
 
 pub(crate) use error::{in_words, is_passing};
@@ -34,7 +38,7 @@ pub fn module() -> Module {
 
 #[export_module]
 mod api {
-    use super::{BadManifest, Document, Manifest, NodeReady, Place};
+    use super::{BadManifest, Document, DrainOptions, Manifest, NodeReady, NodeRestarted, Place};
     use crate::workspace::{Cluster, Node};
     use kthw_engine::{Id, Options, Rhai, declare, throw};
     use rhai::Map;
@@ -114,5 +118,40 @@ mod api {
             Ok(place) => declare(&cx, NodeReady { place, node: node.name().to_owned() }, options.common),
             Err(error) => throw(&cx, error),
         }
+    }
+
+    /// Keeps a node from needing a restart: where one is needed, it is drained, restarted, and takes pods again when it is Ready.
+    ///
+    /// One node of the cluster at a time, and none after the first failure. A restart is needed when hardware waits for it in Proxmox, when
+    /// the system asks for it, or when a newer kernel is installed. The options map can be left out; see the other form.
+    ///
+    /// ```rhai
+    /// for node in cluster.workers {
+    ///     kubernetes::node_restarted(cluster, node);
+    /// }
+    /// ```
+    #[rhai_fn(return_raw, volatile, name = "node_restarted")]
+    pub fn node_restarted(cx: NativeCallContext, cluster: Cluster, node: Node) -> Rhai<Id> {
+        node_restarted_with(cx, cluster, node, Map::new())
+    }
+
+    /// Keeps a node from needing a restart: where one is needed, it is drained, restarted, and takes pods again when it is Ready.
+    ///
+    /// It is cordoned under a mark of kthw's own, and only what carries that mark is uncordoned. Its pods are evicted, so that disruption
+    /// budgets hold; pods of DaemonSets and those that the node runs by itself stay. What kubectl drain refuses is refused in the plan. A node
+    /// that is in no cluster is restarted without that. Options, named as those of kubectl drain: `delete_emptydir_data` and `force` (pods that
+    /// no controller starts again), both `false` by default; `timeout_s`, how long the pods may take to leave (600).
+    ///
+    /// ```rhai
+    /// for node in cluster.workers {
+    ///     kubernetes::node_restarted(cluster, node, #{ delete_emptydir_data: true, timeout_s: 900 });
+    /// }
+    /// ```
+    #[rhai_fn(return_raw, volatile, name = "node_restarted")]
+    pub fn node_restarted_with(cx: NativeCallContext, cluster: Cluster, node: Node, options: Map) -> Rhai<Id> {
+        let options = Options::<DrainOptions>::parse(&cx, "kubernetes::node_restarted", options)?;
+        let workspace = cluster.workspace().clone();
+        let place = Place::of(&workspace).ok();
+        declare(&cx, NodeRestarted { workspace, place, node: node.spec().clone(), options: options.spec }, options.common)
     }
 }

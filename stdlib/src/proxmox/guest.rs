@@ -23,6 +23,9 @@ const IDLE: Duration = Duration::from_secs(5);
 /// How long changes of a machine may take.
 const CHANGING: Limit = Limit::minutes(10);
 
+/// How long a system may take to shut down for a restart.
+const SHUT_DOWN_S: u32 = 300;
+
 /// The tag by which people keep a machine from being removed.
 const PROTECTED: &str = "protected";
 
@@ -302,6 +305,16 @@ impl Guest {
         let vmid = self.vmid.to_string();
         let call = Call::post(["nodes", &self.host, "qemu", &vmid, "status", "stop"]);
         self.change(&format!("the stop of VM {vmid}"), &call, client, peers, permit).await
+    }
+
+    /// Shuts it down and starts it again, as one task: what waits for that takes effect (`qm reboot`).
+    ///
+    /// # Errors
+    /// When Proxmox refuses, a lock stays, or its system does not shut down.
+    pub async fn reboot(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        let vmid = self.vmid.to_string();
+        let call = Call::post(["nodes", &self.host, "qemu", &vmid, "status", "reboot"]).with("timeout", SHUT_DOWN_S);
+        self.change(&format!("the restart of VM {vmid}"), &call, client, peers, permit).await
     }
 
     /// Removes it with its disks, and sees that it is gone.

@@ -27,6 +27,7 @@ mod guest;
 pub mod names;
 mod orphans;
 mod ownership;
+pub(crate) mod restart;
 mod script;
 mod session;
 mod access;

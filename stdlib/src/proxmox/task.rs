@@ -132,6 +132,11 @@ impl Active {
     pub fn may_make(&self, vmid: u32) -> bool {
         self.kind == "qmclone" || self.id.as_deref() == Some(vmid.to_string().as_str())
     }
+
+    /// Whether it restarts this machine.
+    pub fn restarts(&self, vmid: u32) -> bool {
+        self.kind == "qmreboot" && self.id.as_deref() == Some(vmid.to_string().as_str())
+    }
 }
 
 /// The tasks that are at work on a host. Proxmox keeps those that ended a moment ago in the same list. Who has no `Sys.Audit` there is
@@ -190,6 +195,7 @@ mod tests {
         assert!(of(r#"{"type": "qmcreate", "id": "401"}"#).may_make(401));
         assert!(!of(r#"{"type": "qmcreate", "id": "402"}"#).may_make(401));
         assert!(!of(r#"{"type": "vncshell"}"#).may_make(401));
+        assert!(of(r#"{"type": "qmreboot", "id": "401"}"#).restarts(401) && !of(r#"{"type": "qmreboot", "id": "402"}"#).restarts(401));
     }
 
     #[test]

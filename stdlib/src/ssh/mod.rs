@@ -7,7 +7,7 @@
 //!
 //! | program | asked by | answer |
 //! |---|---|---|
-//! | `hostname` | node | the host name |
+//! | `uname -nr` | node | the host name and the running kernel |
 //! | `cat /run/cloud-init/result.json` | node | `{"v1": {"errors": []}}` when cloud-init has finished; status 1 before |
 //! | `sh -c` [`LOCK_HOLDERS`] | node, while it waits | `PID NAME FILE` for each holder of a package lock |
 //! | `sh -c` [`MODULES_QUERY`] | kernel_module | lines of `modules.builtin`, then of `/proc/modules` |
@@ -19,7 +19,7 @@
 //! To change: `hostnamectl set-hostname NAME` (`hostname NAME` where that fails), `modprobe -- NAME`, `sysctl -w KEY=VALUE`,
 //! `swapoff -a`, `sh -c` [`APT_INSTALL`] `kthw-install NAME[=VERSION]`, `apt-mark hold|unhold NAME`,
 //! `sh -c` [`APT_UPDATE`] `kthw-update -o Dir::Etc::SourceList=FILE …`, `/usr/lib/apt/apt-helper download-file URL PATH SHA256:DIGEST`,
-//! `systemctl daemon-reload`, `systemctl enable|disable|unmask|reset-failed|start|stop|restart|try-restart -- NAME`.
+//! `systemctl reboot` (for `kubernetes::node_restarted`), `systemctl daemon-reload`, `systemctl enable|disable|unmask|reset-failed|start|stop|restart|try-restart -- NAME`.
 
 mod resources;
 mod transport;
@@ -30,5 +30,5 @@ pub use resources::{
     APT_INSTALL, APT_UPDATE, DPKG_FORMAT, InUse, KeyLogin, LOCK_HOLDERS, MODULES_QUERY, SERVICE_PROPERTIES, module, private_key, public_half,
     restart_reasons,
 };
-pub(crate) use resources::{kind_field, started_s};
+pub(crate) use resources::{has_started, kind_field, restart_query, started_s};
 pub use transport::{FirstUse, KnownHosts, KnownHostsError, SshError, SshNodes, Starts, TURN_LIMIT_S, Verdict};

@@ -118,8 +118,8 @@ impl NodeResource for File {
         let content = String::from_utf8_lossy(live.content.as_deref().unwrap_or_default()).into_owned();
         Change::between([field("content", content, self.spec.content.clone()), field("mode", live.mode, 0o644)])
     }
-    fn removal(&self, _: &PathState) -> Vec<Action> {
-        vec![Action::Remove { path: self.path.clone() }]
+    fn removal(&self, _: &PathState) -> Work {
+        Work::Actions(vec![Action::Remove { path: self.path.clone() }])
     }
     fn work(&self, _: Option<&PathState>, _: bool) -> Work {
         let content = Content::plain(&self.spec.content);

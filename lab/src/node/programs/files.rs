@@ -2,6 +2,7 @@
 use super::super::{
     files::{Entry, Kind},
     host::{Host, failed, killed, printed},
+    machine::Machine,
 };
 use super::{has, option, plain};
 use crate::state::fingerprint;
@@ -36,14 +37,17 @@ pub(super) fn content(host: &Host, path: &str) -> Option<Vec<u8>> {
         "/proc/meminfo" => format!("MemTotal:       {:>8} kB\n", u64::from(machine.memory_mib) * 1024),
         "/proc/uptime" => format!("{}.{:02} {0}.00\n", up_ms / 1000, up_ms % 1000 / 10),
         "/proc/sys/kernel/hostname" => format!("{}\n", machine.hostname),
-        "/proc/sys/kernel/random/boot_id" => {
-            let digits = host.state.identity(&host.key, machine.boots);
-            format!("{}-{}-4{}-8{}-{}\n", &digits[0..8], &digits[8..12], &digits[13..16], &digits[17..20], &digits[20..32])
-        }
+        "/proc/sys/kernel/random/boot_id" => format!("{}\n", boot_id(&host.key, machine)),
         _ if path.starts_with("/proc/sys/") => format!("{}\n", machine.sysctls.get(&path["/proc/sys/".len()..].replace('/', "."))?),
         _ => return machine.files.content(path).map(<[u8]>::to_vec),
     };
     Some(text.into_bytes())
+}
+
+/// What tells one start of a machine from the next.
+pub(crate) fn boot_id(key: &str, machine: &Machine) -> String {
+    let digits = fingerprint(format!("{key} {} {}", machine.files.text("/etc/machine-id"), machine.boots));
+    format!("{}-{}-4{}-8{}-{}", &digits[0..8], &digits[8..12], &digits[13..16], &digits[17..20], &digits[20..32])
 }
 
 /// Runs grep with a text that is no pattern, on one file, as far as `-m1` for the first line goes.

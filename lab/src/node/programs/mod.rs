@@ -17,6 +17,7 @@ use kthw_engine::node::Output;
 
 pub(crate) use apt_lists::update_lists;
 pub(crate) use containerd::version as containerd_version;
+pub(crate) use files::boot_id;
 pub(crate) use kernel::load_at_boot;
 pub(crate) use kubeadm::INIT_PHASES;
 
@@ -53,6 +54,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("nproc", system::nproc),
     ("openssl", openssl::openssl),
     ("readlink", files::readlink),
+    ("reboot", systemctl::reboot),
     ("rm", files::rm),
     ("sh", shell::sh),
     ("sha256sum", files::sha256sum),

@@ -1,5 +1,6 @@
 //! systemctl: states of units, and changing them.
 use super::super::{
+    boot,
     host::{Host, failed, printed},
     machine::Unit,
 };
@@ -22,6 +23,7 @@ pub(crate) fn systemctl(host: &mut Host, arguments: &[&str]) -> Output {
     match *verb {
         "daemon-reload" | "daemon-reexec" | "reset-failed" => printed(""),
         "is-system-running" => printed("running\n"),
+        "reboot" => reboot(host, &[]),
         "show" => show(host, &names, arguments),
         "is-active" => {
             each(host, &names, arguments, 3, |host, name| active_state(host, name).0 == "active", |host, name| active_state(host, name).0)
@@ -36,6 +38,12 @@ pub(crate) fn systemctl(host: &mut Host, arguments: &[&str]) -> Output {
             failed(1, format!("Unknown command verb '{verb}'."))
         }
     }
+}
+
+/// Restarts the machine: it answers no more from now on, until it is up again.
+pub(crate) fn reboot(host: &mut Host, _: &[&str]) -> Output {
+    boot::reboot(host);
+    printed("")
 }
 
 /// The arguments without options and without the values of `-p`.

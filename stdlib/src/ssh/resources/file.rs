@@ -129,8 +129,8 @@ impl NodeResource for File {
         (live.kind == PathKind::Directory).then(|| format!("{} is a directory", self.path))
     }
 
-    fn removal(&self, _: &PathState) -> Vec<Action> {
-        vec![Action::Remove { path: self.path.clone() }]
+    fn removal(&self, _: &PathState) -> Work {
+        Work::Actions(vec![Action::Remove { path: self.path.clone() }])
     }
 
     fn work(&self, _: Option<&PathState>, _: bool) -> Work {

@@ -26,6 +26,7 @@ pub(crate) use file::kind_field;
 pub use in_use::InUse;
 pub use kernel_module::MODULES_QUERY;
 pub use key_pair::{KeyLogin, private_key, public_half};
+pub(crate) use open_node::{has_started, restart_query};
 pub use open_node::{LOCK_HOLDERS, restart_reasons};
 pub use package::DPKG_FORMAT;
 pub use service::PROPERTIES as SERVICE_PROPERTIES;

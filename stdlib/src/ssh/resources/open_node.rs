@@ -199,28 +199,12 @@ impl NodeResource for OpenNode {
     }
 
     fn query(&self) -> Vec<Probe> {
-        vec![
-            // The host name and the running kernel.
-            Probe::run(["uname", "-nr"]),
-            Probe::path("/run/cloud-init"),
-            Probe::path("/run/cloud-init/disabled"),
-            // It is a link to a file that outlives a restart, so only the link tells of this start.
-            Probe::run(["cat", RESULT]),
-            Probe::path(RESTART_ASKED),
-            Probe::path(KERNEL_LINKS[0]),
-            Probe::path(KERNEL_LINKS[1]),
-            Probe::HostKey,
-        ]
+        restart_query().into_iter().chain([Probe::HostKey]).collect()
     }
 
     fn live(&self, findings: &[Finding]) -> Result<Option<Live>> {
         let hostname = run_at(findings, 0)?.stdout.split_whitespace().next().unwrap_or_default().to_owned();
-        let result = run_at(findings, 3)?;
-        let first_start = match (path_at(findings, 1), path_at(findings, 2)) {
-            (None, _) | (_, Some(_)) => FirstStart::Over,
-            (Some(_), None) if result.status == 0 => finished(&result.stdout),
-            (Some(_), None) => FirstStart::Running,
-        };
+        let first_start = first_start(findings)?;
         let new_key = findings.iter().find_map(|finding| match finding {
             Finding::HostKey(key) if key.trust != KeyTrust::Pinned => Some(key.clone()),
             _ => None,
@@ -270,7 +254,39 @@ impl NodeResource for OpenNode {
     }
 }
 
-/// Why a node needs a restart, from the answers to [`OpenNode`]'s query.
+/// What tells whether a node needs a restart, and whether it has started.
+pub fn restart_query() -> Vec<Probe> {
+    vec![
+        // The host name and the running kernel.
+        Probe::run(["uname", "-nr"]),
+        Probe::path("/run/cloud-init"),
+        Probe::path("/run/cloud-init/disabled"),
+        // It is a link to a file that outlives a restart, so only the link tells of this start.
+        Probe::run(["cat", RESULT]),
+        Probe::path(RESTART_ASKED),
+        Probe::path(KERNEL_LINKS[0]),
+        Probe::path(KERNEL_LINKS[1]),
+    ]
+}
+
+/// Whether a node has finished its start, from the answers to [`restart_query`]. One that failed has.
+///
+/// # Errors
+/// When they are no such answers.
+pub fn has_started(findings: &[Finding]) -> Result<bool> {
+    Ok(first_start(findings)? != FirstStart::Running)
+}
+
+fn first_start(findings: &[Finding]) -> Result<FirstStart> {
+    let result = run_at(findings, 3)?;
+    Ok(match (path_at(findings, 1), path_at(findings, 2)) {
+        (None, _) | (_, Some(_)) => FirstStart::Over,
+        (Some(_), None) if result.status == 0 => finished(&result.stdout),
+        (Some(_), None) => FirstStart::Running,
+    })
+}
+
+/// Why a node needs a restart, from the answers to [`restart_query`].
 pub fn restart_reasons(findings: &[Finding]) -> Vec<String> {
     let running = run_at(findings, 0).ok().and_then(|said| said.stdout.split_whitespace().nth(1)).unwrap_or_default();
     let installed = [5, 6].iter().find_map(|position| match &path_at(findings, *position)?.kind {

@@ -90,8 +90,8 @@ impl NodeResource for Symlink {
         (!matches!(live, PathKind::Symlink { .. })).then(|| format!("{} is no symbolic link", self.path))
     }
 
-    fn removal(&self, _: &PathKind) -> Vec<Action> {
-        vec![Action::Remove { path: self.path.clone() }]
+    fn removal(&self, _: &PathKind) -> Work {
+        Work::Actions(vec![Action::Remove { path: self.path.clone() }])
     }
 
     fn work(&self, _: Option<&PathKind>, _: bool) -> Work {

@@ -1,0 +1,69 @@
+//! The machine of a node, for whoever restarts it: what its next start will change, and the host keys that it has afterwards.
+use super::{
+    agent,
+    client::Client,
+    guest::{self, Found},
+    task,
+};
+use crate::{
+    ssh::KnownHosts,
+    workspace::{NodeSpec, Workspace},
+};
+use kthw_engine::{Error, Intent, Limit, Peers, Permit, Poll, Result, progress, wait};
+use std::net::IpAddr;
+
+/// The machine of a node. `None` where kthw makes no machines, or where somebody else's has the node's VM id.
+///
+/// # Errors
+/// When Proxmox does not answer or refuses.
+pub async fn machine_of(node: &NodeSpec, workspace: &Workspace, peers: &Peers) -> Result<Option<Found>> {
+    let (Some(vmid), Some(_)) = (node.vmid, &workspace.proxmox) else { return Ok(None) };
+    let client = peers.get::<Client>()?;
+    let is_ours = |found: &Found| found.config.mark().is_some_and(|mark| mark.is_of(&workspace.name, &node.name));
+    let found = guest::find(client, peers, vmid).await?.filter(is_ours);
+    let waiting = found.as_ref().filter(|found| found.running).map_or(&[][..], |found| &found.waiting);
+    client.note_waiting(&node.name, waiting);
+    Ok(found)
+}
+
+/// Restarts a machine so that what waits for that takes effect. A restart that is under way already, begun by a run that died, is waited for.
+///
+/// # Errors
+/// When Proxmox refuses or its system does not shut down.
+pub async fn restart(found: &Found, peers: &Peers, permit: &Permit) -> Result<()> {
+    let (client, guest) = (peers.get::<Client>()?, &found.guest);
+    let what = format!("the restart of VM {} that is under way", guest.vmid);
+    let under_way = |tasks: Vec<task::Active>| tasks.iter().any(|task| task.restarts(guest.vmid));
+    if !under_way(task::active(client, &guest.host).await?) {
+        return guest.reboot(client, peers, permit).await;
+    }
+    wait(peers, Limit::minutes(10), &what, "look at the machine's tasks in Proxmox", async || {
+        Ok(match under_way(task::active(client, &guest.host).await?) {
+            true => Poll::Pending("its task goes on".into()),
+            false => Poll::Ready(()),
+        })
+    })
+    .await
+}
+
+/// Pins the host keys that a machine made anew when it started: cloud-init does so when its settings have changed. The guest agent vouches for
+/// them. Says whether it did.
+///
+/// # Errors
+/// When nobody could go on after what Proxmox answers.
+pub async fn pin_anew(found: &Found, node: &NodeSpec, workspace: &Workspace, peers: &Peers, permit: &Permit) -> Result<bool> {
+    let keys = agent::host_keys(&found.guest, peers.get::<Client>()?).await?.keys;
+    if keys.is_empty() {
+        return Ok(false);
+    }
+    progress(format!("{} has new SSH host keys since it was restarted, as its guest agent says", node.name));
+    let (known, address, port) = (peers.get::<KnownHosts>()?, IpAddr::V4(node.address), node.port.unwrap_or(workspace.ssh.port));
+    let intent = Intent::on(known.path().display().to_string(), format!("the new host keys of {}", node.name)).closing();
+    permit
+        .effect(intent, async |effect| {
+            known.forget(address, port, effect).map_err(Error::peer)?;
+            keys.iter().try_for_each(|key| known.pin(&node.name, address, port, key, effect).map(drop)).map_err(Error::peer)
+        })
+        .await?;
+    Ok(true)
+}
