@@ -75,16 +75,11 @@ impl LabNodes {
 
     /// Does `work` on a node, in virtual time, with the faults that strike it.
     pub(crate) async fn on<T>(&self, node: &str, work: impl FnOnce(&mut Host) -> T + Send) -> Result<T> {
-        self.round_trip(node, Errand::Look, |host, _| Ok(work(host))).await
+        self.round_trip(node, Errand::Look, |host, _| work(host)).await
     }
 
     /// One round trip. `work` is told after how many blocks it stops, if it does.
-    async fn round_trip<T>(
-        &self,
-        node: &str,
-        errand: Errand,
-        work: impl FnOnce(&mut Host, Option<usize>) -> Result<T> + Send,
-    ) -> Result<T> {
+    async fn round_trip<T>(&self, node: &str, errand: Errand, work: impl FnOnce(&mut Host, Option<usize>) -> T + Send) -> Result<T> {
         if let Errand::Script { run, .. } = errand {
             self.wait_for_turn(node, run).await?;
         }
@@ -98,11 +93,17 @@ impl LabNodes {
                 Some(Outcome::Hangs { carried_out: false }) => (None, 0),
                 _ => {
                     let Some(mut host) = Host::take(state, &key, node) else { return Err(broken(node)) };
+                    if let Errand::Script { run, .. } = errand
+                        && let Err(overtaken) = in_turn(&mut host, run)
+                    {
+                        host.put_back();
+                        return Err(overtaken);
+                    }
                     let stops_after = if let Some(Outcome::StopsAfter { blocks }) = fault { Some(blocks) } else { None };
                     let answer = work(&mut host, stops_after);
                     let span_ms = finish(host, errand);
                     match fault {
-                        None => (Some(answer), span_ms),
+                        None => (Some(Ok(answer)), span_ms),
                         Some(Outcome::Hangs { .. }) => (None, span_ms),
                         Some(_) => (Some(Err(broken(node))), span_ms),
                     }
@@ -218,10 +219,7 @@ impl Nodes for LabNodes {
         started: &'a (dyn Fn(usize) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
         let errand = Errand::Script { run: effect.run(), batch: true };
-        Box::pin(self.round_trip(node, errand, move |host, stops_after| {
-            in_turn(host, effect)?;
-            Ok(work::change(host, batch, started, stops_after))
-        }))
+        Box::pin(self.round_trip(node, errand, move |host, stops_after| work::change(host, batch, started, stops_after)))
     }
 
     fn keep_host_key<'a>(&'a self, node: &'a str, effect: &'a Effect) -> BoxFuture<'a, Result<()>> {
@@ -233,10 +231,7 @@ impl Nodes for LabNodes {
 
     fn act<'a>(&'a self, node: &'a str, action: &'a Action, effect: &'a Effect) -> BoxFuture<'a, Result<Output>> {
         let errand = Errand::Script { run: effect.run(), batch: false };
-        Box::pin(self.round_trip(node, errand, move |host, _| {
-            in_turn(host, effect)?;
-            Ok(work::act(host, action))
-        }))
+        Box::pin(self.round_trip(node, errand, move |host, _| work::act(host, action)))
     }
 }
 
@@ -272,8 +267,8 @@ fn finish(mut host: Host, errand: Errand) -> u64 {
 }
 
 /// A run that was overtaken by a later one does nothing more; what a person asked for directly is no run.
-fn in_turn(host: &mut Host, effect: &Effect) -> Result<()> {
-    let (run, last) = (effect.run(), host.machine.last_run);
+fn in_turn(host: &mut Host, run: u64) -> Result<()> {
+    let last = host.machine.last_run;
     if run > 0 && run < last {
         return Err(Error::peer(SshError::Overtaken { node: host.name.clone(), by: last }));
     }
