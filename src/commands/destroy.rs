@@ -56,6 +56,7 @@ impl Destroy {
         let report = until_ended(kthw_engine::run(plan, world.peers(), &events, &options), &options.stop, ui).await;
         world.tell_trust(ui)?;
         ui.report(&report);
+        world.tell_unplayed(ui);
         world.save()?;
         Ok(exit_code(&report))
     }

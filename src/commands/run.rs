@@ -87,6 +87,7 @@ impl Run {
         }
         let report = apply(plan, &world, &stamp, ui).await;
         ui.report(&report);
+        world.tell_unplayed(ui);
         let restarts = restarts.after_run(world.peers());
         tell_restarts(&restarts, &ui.events(&stamp));
         ui.restarts(&restarts);

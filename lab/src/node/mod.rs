@@ -19,4 +19,4 @@ pub(crate) use programs::{INIT_PHASES, containerd_version};
 pub use seam::LabNodes;
 pub(crate) use seam::{key_of, run_by_agent};
 pub(crate) use shared::sharing;
-pub(crate) use ubuntu::KERNEL;
+pub(crate) use ubuntu::{KERNEL, is_of_image, unit_is_of_image};
