@@ -30,7 +30,7 @@ fn seeds() -> Range<u64> {
         let (from, to) = text.split_once("..").unwrap();
         from.parse().unwrap()..to.parse().unwrap()
     });
-    asked.unwrap_or(0..24)
+    asked.unwrap_or(0..36)
 }
 
 async fn undisturbed() -> Value {
@@ -70,6 +70,7 @@ async fn whatever_goes_wrong_plain_runs_end_in_the_same_world() {
         strikes.push(struck);
         if !wrong.is_empty() {
             faults.push(format!("`kthw lab replay {seed}`:\n{schedule}    {}\n", wrong.join("\n    ")));
+            println!("{}", faults[faults.len() - 1]);
         }
     }
     println!("faults that struck, seed by seed: {strikes:?}");
