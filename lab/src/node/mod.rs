@@ -10,6 +10,8 @@ mod shared;
 mod tests;
 mod text_or_base64;
 mod ubuntu;
+#[cfg(test)]
+mod unknown_tests;
 mod work;
 
 pub(crate) use boot::{Seed, boot, finish_first_starts, power_off, vm_key};
