@@ -3,7 +3,7 @@ use clap::Args;
 use std::path::PathBuf;
 
 /// Which workspace, with which changes, in which world.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct WorkspaceOptions {
     /// Workspace: a name below `workspaces/`, or a folder, or a file; the recipe's own when absent
     #[arg(short, long, value_name = "NAME|PATH")]
@@ -17,6 +17,9 @@ pub struct WorkspaceOptions {
     /// With `--lab`: let time pass, so many times as fast as real time, and ask as for real machines
     #[arg(long, requires = "lab", value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub speed: Option<u32>,
+    /// With `--lab`: what everything random in an empty world comes from, such as keys and addresses of network cards
+    #[arg(long, requires = "lab", value_name = "SEED")]
+    pub lab_seed: Option<u64>,
     /// Folder for what kthw remembers (known hosts, cache, lab); one folder per workspace is made in it
     #[arg(long, env = "KTHW_STORE", value_name = "FOLDER")]
     pub store: Option<PathBuf>,

@@ -193,6 +193,15 @@ impl Target {
         }
     }
 
+    /// Tells what the lab was asked for and does not play; each once.
+    pub fn tell_unplayed(&self, ui: &Ui) {
+        if let Self::Lab(lab) = self {
+            lab.take_unplayed()
+                .iter()
+                .for_each(|what| ui.note(&format!("warning: the lab does not play `{what}`; what it does is unknown")));
+        }
+    }
+
     /// Where the lab's world is kept.
     pub fn place(&self) -> String {
         match self {
@@ -254,11 +263,7 @@ pub fn connect_workspace(workspace: &Loaded, options: &WorkspaceOptions) -> Resu
         return Err(Error::usage(StillAnExample { name: workspace.name.clone(), domain: workspace.domain.clone(), example }));
     }
     let store = store_of(workspace, options)?;
-    if options.lab {
-        Ok(Target::Lab(lab::open(workspace, &store, options.speed)?))
-    } else {
-        Ok(Target::Real(real::open(workspace, &store)?))
-    }
+    if options.lab { Ok(Target::Lab(lab::open(workspace, &store, options)?)) } else { Ok(Target::Real(real::open(workspace, &store)?)) }
 }
 
 /// The embedded workspace whose domain and addresses this one still has, wherever its file lies: they belong to somebody else.

@@ -29,6 +29,11 @@ impl Ui {
         Self { json, colour, live, lost: Arc::default() }
     }
 
+    /// The same without a live display, for output that other lines go into.
+    pub fn in_lines(&self) -> Self {
+        Self { live: false, ..self.clone() }
+    }
+
     /// Whether events are printed instead of text.
     pub fn is_json(&self) -> bool {
         self.json

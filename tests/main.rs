@@ -6,6 +6,7 @@ mod canary;
 mod clusters;
 mod guide;
 mod lab;
+mod lab_worlds;
 mod peers;
 mod peers_support;
 mod secrets;

@@ -53,8 +53,10 @@ fn a_raw_client_that_could_write_stays_in_its_file() {
         let found: Vec<String> = files_with(piece).into_iter().filter(|file| !file.contains("test")).collect();
         assert!(found.iter().all(|file| file == "stdlib/src/kubernetes/client.rs"), "{piece} in {found:?}");
     }
-    let http: Vec<String> = files_with("http.send(").into_iter().filter(|file| file.starts_with("stdlib/src/proxmox")).collect();
-    assert_eq!(http, ["stdlib/src/proxmox/session.rs"]);
+    let of_proxmox = |piece: &str| files_with(piece).into_iter().filter(|file| file.starts_with("stdlib/src/proxmox")).collect::<Vec<_>>();
+    assert_eq!(of_proxmox("send(http, "), ["stdlib/src/proxmox/session.rs"]);
+    assert_eq!(of_proxmox("world::send"), Vec::<String>::new());
+    assert_eq!(files_with("http.send("), ["stdlib/src/world.rs"], "there every request gets its limit");
 }
 
 /// Everything that changes a peer takes an effect: a method that does not would be a second door.

@@ -180,4 +180,20 @@ mod tests {
         assert!(error.reason.contains("refused"), "{error}");
         assert!(!error.reason.contains("secret"), "{error}");
     }
+
+    /// A host of which nothing is ever heard.
+    struct Mute;
+
+    impl Http for Mute {
+        fn send(&self, _: Request<Bytes>) -> BoxFuture<'_, std::result::Result<Response<Bytes>, Unreachable>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_never_answers_is_given_up() {
+        let begun = tokio::time::Instant::now();
+        let error = send(&Mute, Request::new(Bytes::new())).await.expect_err("nobody answers");
+        assert_eq!((error.reason.as_str(), error.sent, begun.elapsed()), ("no answer within 60 s", true, REQUEST_LIMIT));
+    }
 }

@@ -42,7 +42,7 @@ pub(crate) async fn sleep(world: World, span_ms: u64) {
 /// Never says anything, while time passes.
 pub(crate) async fn silence<T>(world: World) -> T {
     loop {
-        sleep(world.clone(), 1000).await;
+        sleep(world.clone(), 5000).await;
     }
 }
 

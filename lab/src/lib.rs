@@ -14,6 +14,7 @@ mod play;
 mod proxmox;
 mod random;
 mod schedule;
+mod show;
 mod state;
 mod told;
 mod world;

@@ -38,11 +38,9 @@ impl Schedule {
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for fault in &self.faults {
-            write!(f, "  {fault}")?;
-            match (fault.after, fault.times) {
-                (0, 1) => writeln!(f)?,
-                (after, times) => writeln!(f, " ({times} times, after {after} others)")?,
-            }
+            let times = if fault.times > 1 { format!(", {} times", fault.times) } else { String::new() };
+            let after = if fault.after > 0 { format!(", after {} that pass", fault.after) } else { String::new() };
+            writeln!(f, "  {fault}{times}{after}")?;
         }
         match self.killed {
             Some((number, moment)) => writeln!(f, "  the first run is killed {} effect {number}", moment.word()),
@@ -109,8 +107,10 @@ fn on_proxmox(dice: &mut Dice) -> Fault {
         ("PUT", "/config"),
         ("PUT", "/resize"),
     ]);
-    let outcome = lost(
-        dice,
+    let is_read = *method == "GET";
+    let refusals: &[(u16, &str)] = if is_read {
+        &[(500, "Connection timed out"), (595, "No route to host"), (596, "Broken pipe"), (599, "Too many redirections")]
+    } else {
         &[
             (500, "can't lock file '/var/lock/qemu-server/lock-401.conf' - got timeout"),
             (500, "close (rename) atomic file '/etc/pve/nodes/homelab/qemu-server/401.conf' failed: File exists"),
@@ -118,9 +118,10 @@ fn on_proxmox(dice: &mut Dice) -> Fault {
             (595, "No route to host"),
             (596, "Broken pipe"),
             (599, "Too many redirections"),
-        ],
-    );
-    let times = if *method == "GET" { 1 + up_to(dice, 5) } else { 1 + up_to(dice, 2) };
+        ]
+    };
+    let outcome = lost(dice, refusals);
+    let times = if is_read { 1 + up_to(dice, 5) } else { 1 + up_to(dice, 2) };
     Fault::once(Trigger::http(method, path), outcome).after(up_to(dice, 12)).times(times)
 }
 

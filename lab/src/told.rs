@@ -4,7 +4,9 @@ use std::{fmt, sync::Arc};
 
 /// Whoever wants to hear of faults as they strike.
 #[derive(Clone, Default)]
-pub(crate) struct Listener(Option<Arc<dyn Fn(&str) + Send + Sync>>);
+pub(crate) struct Listener(Option<Arc<Hears>>);
+
+type Hears = dyn Fn(&str) + Send + Sync;
 
 impl Listener {
     /// Somebody who hears.

@@ -34,15 +34,26 @@ impl World {
     /// # Errors
     /// When the file cannot be read or was written by another version of the lab; `kthw lab reset` starts over.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_seeded(path, None)
+    }
+
+    /// As [`open`](Self::open); an empty world begins with `seed`, if there is one.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and when the world that is kept began with another seed.
+    pub fn open_seeded(path: &Path, seed: Option<u64>) -> Result<Self> {
         let text = match std::fs::read(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::of_seed(seed.unwrap_or_default())),
             Err(source) => return Err(Error::usage(KeepWorld { deed: "read", path: path.into(), source })),
         };
         let mut state: State = crate::node::sharing(|| serde_json::from_slice(&text))
             .map_err(|source| Error::usage(ReadWorld { path: path.into(), source }))?;
         if state.format != FORMAT {
             return Err(Error::usage(OtherFormat { path: path.into(), format: state.format }));
+        }
+        if let Some(asked) = seed.filter(|asked| *asked != state.seed) {
+            return Err(Error::usage(OtherSeed { path: path.into(), seed: state.seed, asked }));
         }
         state.agenda = Agenda::of(&state);
         let now_ms = Arc::new(AtomicU64::new(state.now_ms));
@@ -131,6 +142,11 @@ impl World {
     /// Lets somebody hear of faults, in words, when they strike.
     pub fn tell_faults(&self, hears: impl Fn(&str) + Send + Sync + 'static) {
         self.lock().listener = Listener::new(hears);
+    }
+
+    /// What is in the world, in lines for a person.
+    pub fn show(&self) -> String {
+        crate::show::show(&self.lock())
     }
 
     /// How many requests and commands that may change something have come since the world began.
@@ -224,6 +240,15 @@ struct ReadWorld {
 struct OtherFormat {
     path: PathBuf,
     format: u32,
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("the lab's world at {path} began with seed {seed}, not {asked}")]
+#[diagnostic(code(kthw::lab::other_seed), help("leave `--lab-seed` out to go on with it, or start over with `kthw lab reset`"))]
+struct OtherSeed {
+    path: PathBuf,
+    seed: u64,
+    asked: u64,
 }
 
 #[cfg(test)]

@@ -162,15 +162,11 @@ async fn both_credentials_are_new_and_the_old_ones_gone() {
 /// Whatever fails, in whichever step: what the secrets file holds works, and the next run finishes.
 #[tokio::test(start_paused = true)]
 async fn after_every_failure_the_secrets_file_works_and_the_next_run_finishes() {
-    let http = |method: &str, path: &str, outcome: Outcome| Fault {
-        on: Trigger::Http { method: method.into(), path_contains: path.into() },
-        outcome,
-        after: 0,
-        times: 1,
-    };
+    let http = |method: &str, path: &str, outcome: Outcome| Fault::once(Trigger::http(method, path), outcome);
     let refused = || Outcome::Refused { status: 500, text: "disk full".into() };
     let mut faults = Vec::new();
-    for outcome in [refused(), Outcome::BrokenBefore, Outcome::BrokenAfter] {
+    let mute = [false, true].map(|carried_out| Outcome::Hangs { carried_out });
+    for outcome in [refused(), Outcome::BrokenBefore, Outcome::BrokenAfter].iter().chain(&mute) {
         for (method, path) in [("POST", "/token/"), ("DELETE", "/token/"), ("PUT", "/access/acl")] {
             faults.push(http(method, path, outcome.clone()));
         }
@@ -179,14 +175,12 @@ async fn after_every_failure_the_secrets_file_works_and_the_next_run_finishes() 
             faults.push(Fault { after, times: 20, ..http("GET", "/access/", outcome.clone()) });
         }
     }
-    for after in 0..2 {
-        faults.push(Fault { on: Trigger::Secrets, outcome: refused(), after, times: 1 });
+    for outcome in [refused(), Outcome::BrokenBefore, Outcome::BrokenAfter] {
+        faults.extend((0..2).map(|after| Fault::once(Trigger::Secrets, outcome.clone()).after(after)));
     }
-    for node in ["cu1", "wu2"] {
-        for outcome in [Outcome::BrokenBefore, Outcome::BrokenAfter] {
-            for after in 0..9 {
-                faults.push(Fault { on: Trigger::Node { node: node.into() }, outcome: outcome.clone(), after, times: 1 });
-            }
+    for (node, silent) in ["cu1", "wu2"].iter().zip(mute) {
+        for outcome in [Outcome::BrokenBefore, Outcome::BrokenAfter, silent] {
+            faults.extend((0..9).map(|after| Fault::once(Trigger::Node { node: (*node).into() }, outcome.clone()).after(after)));
         }
     }
     let mut failed = 0;

@@ -57,6 +57,7 @@ impl Destroy {
         let report = until_ended(kthw_engine::run(plan, target.peers(), &events, &options), &options.stop, ui).await;
         target.tell_trust(ui)?;
         ui.report(&report);
+        target.tell_unplayed(ui);
         target.save()?;
         Ok(exit_code(&report))
     }

@@ -30,6 +30,7 @@ impl Exec {
         let outputs = join_all(nodes.iter().map(|node| kthw_engine::execute(node, &action, target.peers(), &options))).await;
         target.save()?;
         target.tell_trust(ui)?;
+        target.tell_unplayed(ui);
         let mut code = 0;
         for (node, output) in nodes.iter().zip(outputs) {
             let output = match output {

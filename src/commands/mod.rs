@@ -50,7 +50,7 @@ pub fn dispatch(command: Command, ui: &Ui) -> Result<u8> {
         Command::Kubeconfig(command) => blocking(command.run(ui)),
         Command::Exec(command) => blocking(command.run(ui)),
         Command::Secrets(command) => command.run(ui),
-        Command::Lab(command) => command.run(ui),
+        Command::Lab(command) => blocking(command.run(ui)),
     }
 }
 

@@ -93,6 +93,7 @@ impl Run {
         }
         let report = apply(plan, &target, &stamp, ui).await;
         ui.report(&report);
+        target.tell_unplayed(ui);
         let restarts = restarts.after_run(&report, target.peers());
         tell_restarts(&restarts, &ui.events(&stamp));
         ui.restarts(&restarts, &asked);

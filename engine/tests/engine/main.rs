@@ -4,6 +4,7 @@
 mod absent;
 mod converge;
 mod door;
+mod limits;
 mod openers;
 mod order;
 mod pace;

@@ -13,8 +13,8 @@ mod service;
 mod tests;
 
 pub use access::LabKubernetes;
-pub(crate) use cluster::key;
 pub use cluster::{Cluster, Object, Token};
+pub(crate) use cluster::{has_condition, key};
 pub(crate) use controllers::run_node as run_node_controllers;
 pub use members::{Member, Members};
 pub(crate) use service::get;

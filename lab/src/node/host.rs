@@ -80,6 +80,12 @@ impl<'s> Host<'s> {
         output
     }
 
+    /// What comes of a program that is asked for something that the lab does not play: it is remembered, and fails.
+    pub fn does_not_play(&mut self, program: &str, arguments: &[&str]) -> Output {
+        self.state.cannot_play(format!("{} $ {program} {}", self.name, arguments.join(" ")));
+        failed(1, format!("{program}: the lab does not play this"))
+    }
+
     /// Whether the running program comes to its end where it begins with this part of its work.
     pub fn dies_during(&self, part: &str) -> bool {
         self.dies_during.as_deref() == Some(part)

@@ -10,6 +10,8 @@ mod shared;
 mod tests;
 mod text_or_base64;
 mod ubuntu;
+#[cfg(test)]
+mod unknown_tests;
 mod work;
 
 pub(crate) use boot::{Seed, boot, finish_first_starts, power_off, vm_key};
@@ -19,4 +21,4 @@ pub(crate) use programs::{INIT_PHASES, boot_id, containerd_version};
 pub use seam::LabNodes;
 pub(crate) use seam::{key_of, run_by_agent};
 pub(crate) use shared::sharing;
-pub(crate) use ubuntu::KERNEL;
+pub(crate) use ubuntu::{KERNEL, is_of_image, unit_is_of_image};

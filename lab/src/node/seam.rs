@@ -1,27 +1,25 @@
-//! The seam to machines: finds the machine behind a node's name, and takes as much virtual time as the work would.
+//! The seam to machines: finds the machine behind a node's name, and answers for it.
 use super::{
     boot::{Seed, provide},
     host::Host,
     machine::Machine,
     work,
 };
-use crate::{
-    clock::{silence, sleep},
-    fault::{Outcome, Trigger},
-    state::State,
-    world::World,
-};
+use crate::{state::State, world::World};
 use kthw_engine::{
     BoxFuture, Effect, Error, Result, Secret,
     node::{Action, Block, BlockOutcome, Finding, HostKey, KeyTrust, Nodes, Output, Probe},
-    progress,
 };
 use kthw_stdlib::{
     sops::Secrets,
-    ssh::{KeyLogin, KnownHosts, SshError, TURN_LIMIT_S, Verdict, public_half},
+    ssh::{KeyLogin, KnownHosts, SshError, Verdict, public_half},
     workspace::Workspace,
 };
 use std::{collections::BTreeMap, io, sync::Arc};
+
+mod trip;
+
+use trip::Errand;
 
 /// The machines of a workspace.
 #[derive(Clone, Debug)]
@@ -71,69 +69,6 @@ impl LabNodes {
     #[must_use]
     pub fn with_known_hosts(self, known_hosts: KnownHosts) -> Self {
         Self { known_hosts: Some(known_hosts), ..self }
-    }
-
-    /// Does `work` on a node, in virtual time, with the faults that strike it.
-    pub(crate) async fn on<T>(&self, node: &str, work: impl FnOnce(&mut Host) -> T + Send) -> Result<T> {
-        self.round_trip(node, Errand::Look, |host, _| Ok(work(host))).await
-    }
-
-    /// One round trip. `work` is told after how many blocks it stops, if it does.
-    async fn round_trip<T>(
-        &self,
-        node: &str,
-        errand: Errand,
-        work: impl FnOnce(&mut Host, Option<usize>) -> Result<T> + Send,
-    ) -> Result<T> {
-        if let Errand::Script { run, .. } = errand {
-            self.wait_for_turn(node, run).await?;
-        }
-        let (answer, span_ms) = {
-            let state = &mut *self.world.lock();
-            let key = self.reach(state, node)?;
-            let fault = strike(state, node, errand);
-            match &fault {
-                Some(Outcome::BrokenBefore) => (Some(Err(broken(node))), 0),
-                Some(Outcome::Refused { text, .. }) => (Some(Err(unreachable(node, &self.addresses[node], text))), 0),
-                Some(Outcome::Hangs { carried_out: false }) => (None, 0),
-                _ => {
-                    let Some(mut host) = Host::take(state, &key, node) else { return Err(broken(node)) };
-                    let stops_after = if let Some(Outcome::StopsAfter { blocks }) = fault { Some(blocks) } else { None };
-                    let answer = work(&mut host, stops_after);
-                    let span_ms = finish(host, errand);
-                    match fault {
-                        None => (Some(answer), span_ms),
-                        Some(Outcome::Hangs { .. }) => (None, span_ms),
-                        Some(_) => (Some(Err(broken(node))), span_ms),
-                    }
-                }
-            }
-        };
-        sleep(self.world.clone(), span_ms).await;
-        match answer {
-            Some(answer) => answer,
-            None => silence(self.world.clone()).await,
-        }
-    }
-
-    /// Waits for the script that is at work on a node, as the lock on a real one makes scripts wait. What a person asked for directly
-    /// waits for nobody.
-    async fn wait_for_turn(&self, node: &str, run: u64) -> Result<()> {
-        let limit_ms = self.world.now_ms() + TURN_LIMIT_S * 1000;
-        loop {
-            let (now_ms, busy_until_ms) = {
-                let state = &*self.world.lock();
-                (state.now_ms, state.machines[&self.reach(state, node)?].busy_until_ms)
-            };
-            if run == 0 || busy_until_ms <= now_ms {
-                return Ok(());
-            }
-            progress(format!("waiting for another script of kthw on {node}, for at most {TURN_LIMIT_S} s"));
-            sleep(self.world.clone(), busy_until_ms.min(limit_ms) - now_ms).await;
-            if busy_until_ms > limit_ms {
-                return Err(Error::peer(SshError::Held { node: node.to_owned(), seconds: TURN_LIMIT_S }));
-            }
-        }
     }
 
     /// The key of the machine behind a node's name, if somebody could log in there.
@@ -218,10 +153,7 @@ impl Nodes for LabNodes {
         started: &'a (dyn Fn(usize) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
         let errand = Errand::Script { run: effect.run(), batch: true };
-        Box::pin(self.round_trip(node, errand, move |host, stops_after| {
-            in_turn(host, effect)?;
-            Ok(work::change(host, batch, started, stops_after))
-        }))
+        Box::pin(self.round_trip(node, errand, move |host, stops_after| work::change(host, batch, started, stops_after)))
     }
 
     fn keep_host_key<'a>(&'a self, node: &'a str, effect: &'a Effect) -> BoxFuture<'a, Result<()>> {
@@ -233,52 +165,8 @@ impl Nodes for LabNodes {
 
     fn act<'a>(&'a self, node: &'a str, action: &'a Action, effect: &'a Effect) -> BoxFuture<'a, Result<Output>> {
         let errand = Errand::Script { run: effect.run(), batch: false };
-        Box::pin(self.round_trip(node, errand, move |host, _| {
-            in_turn(host, effect)?;
-            Ok(work::act(host, action))
-        }))
+        Box::pin(self.round_trip(node, errand, move |host, _| work::act(host, action)))
     }
-}
-
-/// What a round trip is for.
-#[derive(Clone, Copy)]
-enum Errand {
-    /// To look, or to log in.
-    Look,
-    /// To change something, for the run with this number: a batch, or one action.
-    Script { run: u64, batch: bool },
-}
-
-/// The fault that strikes a round trip, if one does.
-fn strike(state: &mut State, node: &str, errand: Errand) -> Option<Outcome> {
-    let is_batch = matches!(errand, Errand::Script { batch: true, .. });
-    let strikes = |on: &Trigger| on.is_node(node) || is_batch && matches!(on, Trigger::Batch { node: wanted } if wanted == node);
-    state.strike_as(strikes, |outcome| match outcome {
-        Outcome::Refused { .. } | Outcome::BrokenBefore | Outcome::BrokenAfter | Outcome::Hangs { .. } => Some(outcome.clone()),
-        Outcome::StopsAfter { .. } => is_batch.then(|| outcome.clone()),
-        _ => None,
-    })
-}
-
-/// Puts a machine back, at work for as long as the work takes, and returns how long that is.
-fn finish(mut host: Host, errand: Errand) -> u64 {
-    // What a person asked for directly takes no turn.
-    if let Errand::Script { run: run @ 1.., .. } = errand {
-        let (begun_ms, name) = (host.state.now_ms, host.name.clone());
-        host.machine.busy_until_ms = begun_ms + host.took_ms;
-        host.state.journal.push(format!("{name} script of run {run} from {begun_ms} to {} ms", host.machine.busy_until_ms));
-    }
-    host.put_back()
-}
-
-/// A run that was overtaken by a later one does nothing more; what a person asked for directly is no run.
-fn in_turn(host: &mut Host, effect: &Effect) -> Result<()> {
-    let (run, last) = (effect.run(), host.machine.last_run);
-    if run > 0 && run < last {
-        return Err(Error::peer(SshError::Overtaken { node: host.name.clone(), by: last }));
-    }
-    host.machine.last_run = last.max(run);
-    Ok(())
 }
 
 impl KeyLogin for LabNodes {

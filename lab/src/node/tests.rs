@@ -11,7 +11,7 @@ use kthw_engine::node::{Action, Block, BlockOutcome, Content, Finding, Output, P
 const KEY: &str = "bare/10.0.0.5";
 
 /// A world with one Ubuntu machine.
-fn a_world() -> State {
+pub(super) fn a_world() -> State {
     let mut state = State::default();
     let seed = Seed {
         name: "cu1.bevz.net".into(),
@@ -40,7 +40,7 @@ fn state_after(host: Host) {
     host.put_back();
 }
 
-fn run(state: &mut State, command: &str) -> Output {
+pub(super) fn run(state: &mut State, command: &str) -> Output {
     let argv: Vec<String> = command.split(' ').map(str::to_owned).collect();
     on(state, |host| host.run(&argv, &[]))
 }
@@ -183,13 +183,6 @@ fn services() {
     run(&mut state, "systemctl start containerd");
     let shown = run(&mut state, "systemctl show --property=ExecMainStartTimestamp -- containerd").stdout;
     assert!(shown.starts_with("ExecMainStartTimestamp=Sat 2026-08-15 08:00:"), "{shown}");
-}
-
-#[test]
-fn an_unknown_program_is_remembered() {
-    let mut state = a_world();
-    assert_eq!(run(&mut state, "frobnicate --now").status, 127);
-    assert_eq!(state.unknown, ["cu1 $ frobnicate --now"]);
 }
 
 /// As much of a containerd configuration as kubeadm minds.

@@ -116,6 +116,16 @@ const UNITS: &[&str] = &[
     "unattended-upgrades.service",
 ];
 
+/// Whether a package is one of the image's.
+pub(crate) fn is_of_image(package: &str) -> bool {
+    PACKAGES.iter().any(|(name, _)| *name == package)
+}
+
+/// Whether a unit is one of the image's.
+pub(crate) fn unit_is_of_image(unit: &str) -> bool {
+    UNITS.contains(&unit)
+}
+
 /// The files of the image, which all machines made from it share.
 fn image() -> &'static Files {
     static IMAGE: OnceLock<Files> = OnceLock::new();

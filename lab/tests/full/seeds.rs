@@ -30,7 +30,7 @@ fn seeds() -> Range<u64> {
         let (from, to) = text.split_once("..").unwrap();
         from.parse().unwrap()..to.parse().unwrap()
     });
-    asked.unwrap_or(0..24)
+    asked.unwrap_or(0..36)
 }
 
 async fn undisturbed() -> Value {
@@ -39,8 +39,8 @@ async fn undisturbed() -> Value {
     lab.at_rest().await
 }
 
-/// What is wrong with the end of a play.
-async fn wrong(seed: u64, wanted: &Value) -> (Schedule, Vec<String>) {
+/// What is wrong with the end of a play, and how many faults struck in it.
+async fn wrong(seed: u64, wanted: &Value) -> (Schedule, Vec<String>, usize) {
     let lab = Lab::changed(&format!("seed-{seed}"), World::of_seed(seed), &[]);
     let schedule = Schedule::of_seed(seed, &lab.workspace);
     let mut notes = Notes::default();
@@ -50,6 +50,7 @@ async fn wrong(seed: u64, wanted: &Value) -> (Schedule, Vec<String>) {
         wrong.push(format!("{} plain runs did not settle it", played.runs));
     }
     lab.world.with_state(|state| state.faults.clear());
+    let struck = lab.world.journal().iter().filter(|line| line.starts_with("fault ")).count();
     wrong.extend(lab.world.unknown().into_iter().map(|what| format!("not played: {what}")));
     if wrong.is_empty() {
         differences(&lab.again().at_rest().await, wanted, "", &mut wrong);
@@ -57,18 +58,22 @@ async fn wrong(seed: u64, wanted: &Value) -> (Schedule, Vec<String>) {
     if !wrong.is_empty() {
         wrong.extend(notes.0);
     }
-    (schedule, wrong)
+    (schedule, wrong, struck)
 }
 
 #[tokio::test(start_paused = true)]
 async fn whatever_goes_wrong_plain_runs_end_in_the_same_world() {
     let wanted = undisturbed().await;
-    let mut faults = Vec::new();
+    let (mut faults, mut strikes) = (Vec::new(), Vec::new());
     for seed in seeds() {
-        let (schedule, wrong) = wrong(seed, &wanted).await;
+        let (schedule, wrong, struck) = wrong(seed, &wanted).await;
+        strikes.push(struck);
         if !wrong.is_empty() {
             faults.push(format!("`kthw lab replay {seed}`:\n{schedule}    {}\n", wrong.join("\n    ")));
+            println!("{}", faults[faults.len() - 1]);
         }
     }
+    println!("faults that struck, seed by seed: {strikes:?}");
+    assert!(strikes.iter().sum::<usize>() > 2 * strikes.len(), "too little went wrong to show anything: {strikes:?}");
     assert!(faults.is_empty(), "{} seeds:\n{}", faults.len(), faults.concat());
 }

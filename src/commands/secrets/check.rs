@@ -48,7 +48,7 @@ struct Compared {
 
 impl Check {
     pub fn run(self, ui: &Ui) -> Result<u8> {
-        let options = WorkspaceOptions { workspace: self.workspace, set: self.set, lab: false, store: None, speed: None };
+        let options = WorkspaceOptions { workspace: self.workspace, set: self.set, ..WorkspaceOptions::default() };
         let mut file: Option<(String, Vec<String>)> = None;
         let mut uses = Uses::default();
         for recipe in &self.recipes {

@@ -188,3 +188,13 @@ async fn other_answers_are_passed_on_at_once() {
     config_maps(&client).get("a").await.expect("an object");
     assert_eq!(told(&asked), "GET /api/v1/namespaces/default/configmaps/a 0 -> 200");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_never_answers_is_given_up_and_may_be_asked_again() {
+    let mute = kube::Client::new(tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, tower::BoxError>>()), "default");
+    let begun = tokio::time::Instant::now();
+    let error = config_maps(&patient(mute, Arc::new(Jumping::default()))).get("a").await.expect_err("nobody answers");
+    assert_eq!(super::super::in_words(&error), "no answer within 60 s");
+    assert!(super::super::is_passing(&error));
+    assert_eq!(begun.elapsed(), REQUEST_LIMIT);
+}

@@ -62,7 +62,7 @@ pub(crate) fn mark(host: &mut Host, arguments: &[&str]) -> Output {
             printed(stdout)
         }
         "auto" | "manual" => printed(""),
-        _ => failed(100, format!("E: Unknown operation {verb}")),
+        _ => host.does_not_play("apt-mark", arguments),
     }
 }
 
@@ -70,6 +70,9 @@ pub(crate) fn mark(host: &mut Host, arguments: &[&str]) -> Output {
 pub(crate) fn cache(host: &mut Host, arguments: &[&str]) -> Output {
     let words = plain(arguments);
     let Some((verb, names)) = words.split_first() else { return failed(100, "E: No operation") };
+    if !matches!(*verb, "madison" | "policy") {
+        return host.does_not_play("apt-cache", arguments);
+    }
     let mut stdout = String::new();
     for name in names {
         let versions = host.machine.catalog.get(*name).cloned().unwrap_or_default();
@@ -77,8 +80,7 @@ pub(crate) fn cache(host: &mut Host, arguments: &[&str]) -> Output {
         match *verb {
             "madison" => stdout.extend(versions.iter().rev().map(|version| format!(" {name} | {version} | lab Packages\n"))),
             "policy" if versions.is_empty() && installed == "(none)" => {}
-            "policy" => stdout += &format!("{name}:\n  Installed: {installed}\n  Candidate: {}\n", versions.last().unwrap_or(&installed)),
-            _ => return failed(100, format!("E: Invalid operation {verb}")),
+            _ => stdout += &format!("{name}:\n  Installed: {installed}\n  Candidate: {}\n", versions.last().unwrap_or(&installed)),
         }
     }
     printed(stdout)

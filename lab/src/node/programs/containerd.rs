@@ -64,7 +64,7 @@ pub(crate) fn containerd(host: &mut Host, arguments: &[&str]) -> Output {
             failed(1, format!("containerd: expected containerd config version equal to or less than `{newest}`, got `{found}`"))
         }
         ["config", "dump"] => printed(host.machine.files.text("/etc/containerd/config.toml")),
-        _ => failed(1, "containerd: the lab does not play this"),
+        _ => host.does_not_play("containerd", arguments),
     }
 }
 
@@ -90,11 +90,15 @@ pub(crate) fn crictl(host: &mut Host, arguments: &[&str]) -> Output {
     match (host.machine.runs("containerd.service"), arguments.last()) {
         (false, _) => failed(1, "validate service connection: connect: no such file or directory"),
         (true, Some(&"info")) => printed("{\"status\":{\"conditions\":[{\"type\":\"RuntimeReady\",\"status\":true}]}}\n"),
-        (true, _) => printed(""),
+        (true, _) => host.does_not_play("crictl", arguments),
     }
 }
 
-/// Runs ctr: answers while containerd runs.
-pub(crate) fn ctr(host: &mut Host, _: &[&str]) -> Output {
-    if host.machine.runs("containerd.service") { printed("") } else { failed(1, "ctr: failed to dial \"/run/containerd/containerd.sock\"") }
+/// Runs ctr: `version`, while containerd runs.
+pub(crate) fn ctr(host: &mut Host, arguments: &[&str]) -> Output {
+    match (host.machine.runs("containerd.service"), arguments) {
+        (false, _) => failed(1, "ctr: failed to dial \"/run/containerd/containerd.sock\""),
+        (true, ["version"]) => printed(format!("Server:\n  Version:  {}\n", version(&host.machine).unwrap_or_default())),
+        (true, _) => host.does_not_play("ctr", arguments),
+    }
 }

@@ -40,7 +40,7 @@ pub(crate) fn hostname(host: &mut Host, arguments: &[&str]) -> Output {
         [] | ["-s"] => printed(format!("{}\n", host.machine.hostname)),
         ["-f" | "--fqdn"] => printed(format!("{}\n", host.machine.fqdn())),
         ["-I"] => printed(format!("{} \n", host.machine.ip())),
-        _ => failed(1, "hostname: invalid option"),
+        _ => host.does_not_play("hostname", arguments),
     }
 }
 
@@ -55,10 +55,11 @@ pub(crate) fn hostnamectl(host: &mut Host, arguments: &[&str]) -> Output {
         }
         ["hostname"] => printed(format!("{}\n", host.machine.hostname)),
         _ if has(arguments, &["--static"]) => printed(format!("{}\n", host.machine.hostname)),
-        _ => printed(format!(
+        [] | ["status"] => printed(format!(
             " Static hostname: {}\nOperating System: Ubuntu 24.04.3 LTS\n          Kernel: Linux {KERNEL}\n    Architecture: x86-64\n",
             host.machine.hostname
         )),
+        _ => host.does_not_play("hostnamectl", arguments),
     }
 }
 
@@ -68,16 +69,18 @@ pub(crate) fn uname(host: &mut Host, arguments: &[&str]) -> Output {
         ["-nr"] => printed(format!("{} {KERNEL}\n", host.machine.hostname)),
         ["-r"] => printed(format!("{KERNEL}\n")),
         ["-m"] => printed("x86_64\n"),
-        _ => printed("Linux\n"),
+        [] | ["-s"] => printed("Linux\n"),
+        _ => host.does_not_play("uname", arguments),
     }
 }
 
 /// Runs id: everything runs as root.
-pub(crate) fn id(_: &mut Host, arguments: &[&str]) -> Output {
+pub(crate) fn id(host: &mut Host, arguments: &[&str]) -> Output {
     match arguments {
         ["-u"] | ["-g"] => printed("0\n"),
         ["-un"] | ["-gn"] => printed("root\n"),
-        _ => printed("uid=0(root) gid=0(root) groups=0(root)\n"),
+        [] => printed("uid=0(root) gid=0(root) groups=0(root)\n"),
+        _ => host.does_not_play("id", arguments),
     }
 }
 
@@ -93,7 +96,8 @@ pub(crate) fn getent(host: &mut Host, arguments: &[&str]) -> Output {
         }
         ["passwd", "root"] => printed("root:x:0:0:root:/root:/bin/bash\n"),
         ["passwd", name] if *name == host.machine.user => printed(format!("{name}:x:1000:1000::/home/{name}:/bin/bash\n")),
-        _ => failed(2, ""),
+        ["passwd", _] => failed(2, ""),
+        _ => host.does_not_play("getent", arguments),
     }
 }
 

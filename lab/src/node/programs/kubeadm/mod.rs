@@ -50,7 +50,7 @@ pub(crate) fn kubelet(host: &mut Host, arguments: &[&str]) -> Output {
     let version = host.machine.packages.get("kubelet").map(|package| package.version.clone()).unwrap_or_default();
     match arguments {
         ["--version"] => printed(format!("Kubernetes v{}\n", without_revision(&version))),
-        _ => failed(1, "the lab starts the kubelet only as a service"),
+        _ => host.does_not_play("kubelet", arguments),
     }
 }
 
