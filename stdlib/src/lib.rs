@@ -33,3 +33,7 @@ pub use engine::{Entry, script_engine};
 pub use kthw_http as http;
 use kthw_yaml as yaml;
 pub use rhai::Dynamic;
+
+#[cfg(test)]
+#[path = "../tests/support/nodes.rs"]
+mod fake_nodes;

@@ -28,6 +28,7 @@ mod declare;
 mod directory;
 mod error;
 mod file;
+mod host_key;
 mod identity;
 mod in_use;
 mod key_pair;
