@@ -88,27 +88,27 @@ impl Plan {
     /// What the resources of this kind on nodes were answered, by node; only of nodes that were looked at. Of those that are as wanted, only
     /// what opens a node is kept.
     pub fn answers<'p>(&'p self, kind: &'p str) -> impl Iterator<Item = (&'p str, &'p [Finding])> {
-        self.planned.iter().zip(&self.seen).filter(move |(one, _)| one.id.kind() == kind).filter_map(|(one, seen)| match seen {
-            Seen::OnNode(findings) => Some((one.node.as_deref()?, findings.as_slice())),
+        self.planned.iter().zip(&self.seen).filter(move |(planned, _)| planned.id.kind() == kind).filter_map(|(planned, seen)| match seen {
+            Seen::OnNode(findings) => Some((planned.node.as_deref()?, findings.as_slice())),
             Seen::No | Seen::Read => None,
         })
     }
 
     /// Tells every chosen resource and what would change.
     pub fn announce(&self, events: &Events) {
-        for one in self.planned.iter().filter(|one| one.chosen) {
-            events(Event::Planned { id: one.id.clone(), phase: one.phase.clone(), change: one.change.clone() });
+        for planned in self.planned.iter().filter(|planned| planned.chosen) {
+            events(Event::Planned { id: planned.id.clone(), phase: planned.phase.clone(), change: planned.change.clone() });
         }
     }
 
     /// How many resources are not as declared, or could not be looked at.
     pub fn changes(&self) -> usize {
-        self.planned.iter().filter(|one| !one.change.is_none()).count()
+        self.planned.iter().filter(|planned| !planned.change.is_none()).count()
     }
 
     /// How many resources a run would remove.
     pub fn deletes(&self) -> usize {
-        self.planned.iter().filter(|one| one.change == Change::Delete).count()
+        self.planned.iter().filter(|planned| planned.change == Change::Delete).count()
     }
 
     /// Checks that a run would remove no more resources than this.
@@ -125,7 +125,7 @@ impl Plan {
 
     /// How many resources a run would work on: all that are not as declared, but for the refused.
     pub fn work(&self) -> usize {
-        self.planned.iter().filter(|one| !matches!(one.change, Change::None | Change::Refused(_))).count()
+        self.planned.iter().filter(|planned| !matches!(planned.change, Change::None | Change::Refused(_))).count()
     }
 }
 
@@ -156,11 +156,11 @@ async fn planned(evaluated: &[Evaluated], peers: &Peers, events: &Events, asking
     let mut looking = FuturesUnordered::new();
     let mut waiting = std::collections::VecDeque::new();
     loop {
-        waiting.extend(planning.tasks()?);
+        waiting.extend(planning.looks_due()?);
         while looking.len() < AT_ONCE
-            && let Some(task) = waiting.pop_front()
+            && let Some(due) = waiting.pop_front()
         {
-            looking.push(look(task, &order, peers, events, asking));
+            looking.push(look(due, &order, peers, events, asking));
         }
         match looking.next().await {
             Some(found) => planning.take(found)?,
@@ -183,7 +183,7 @@ async fn planned(evaluated: &[Evaluated], peers: &Peers, events: &Events, asking
         });
         seen.push(how);
     }
-    let failures = failures.into_iter().map(|(one, error)| (order.items[one].id.clone(), error)).collect();
+    let failures = failures.into_iter().map(|(position, error)| (order.items[position].id.clone(), error)).collect();
     Ok(Plan { order, planned, seen, failures })
 }
 

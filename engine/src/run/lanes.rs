@@ -24,8 +24,8 @@ pub(crate) enum Entry {
 }
 
 impl Lanes {
-    /// Lets `one` in if there is room.
-    pub fn enter(&mut self, one: usize, lane: Lane) -> Entry {
+    /// Lets `position` in if there is room.
+    pub fn enter(&mut self, position: usize, lane: Lane) -> Entry {
         let queue = self.0.entry(lane.name).or_default();
         if let Some(because) = &queue.closed {
             return Entry::Closed(because.clone());
@@ -33,10 +33,10 @@ impl Lanes {
         // Nobody could ever enter a lane for none.
         if queue.inside < lane.at_most.max(1) {
             queue.inside += 1;
-            queue.waiting.remove(&one);
+            queue.waiting.remove(&position);
             return Entry::Entered;
         }
-        queue.waiting.insert(one);
+        queue.waiting.insert(position);
         Entry::Full
     }
 
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn when_one_leaves_a_full_lane_all_that_wait_may_try() {
         let mut lanes = Lanes::default();
-        let entries: Vec<Entry> = [4, 9, 7].into_iter().map(|one| lanes.enter(one, lane(1))).collect();
+        let entries: Vec<Entry> = [4, 9, 7].into_iter().map(|position| lanes.enter(position, lane(1))).collect();
         assert_eq!(entries, [Entry::Entered, Entry::Full, Entry::Full]);
         assert_eq!(lanes.leave(&lane(1)), BTreeSet::from([7, 9]));
         assert_eq!((lanes.enter(7, lane(1)), lanes.enter(9, lane(1))), (Entry::Entered, Entry::Full));

@@ -25,11 +25,11 @@ const PATIENCE: [Duration; 5] =
 pub(crate) async fn work(task: Task, order: &Order, peers: &Peers, door: &Arc<Door>, events: &Events) -> Done {
     let items = &order.items;
     match task {
-        Task::Alone { one, consent, unread } => {
-            events(Event::Started { id: items[one].id.clone() });
-            let permit = door.permit(vec![items[one].id.clone()]);
-            let alone = alone(&items[one], &consent, unread, peers, &permit);
-            Done::Alone { one, ended: reporting(items[one].id.clone(), events.clone(), alone).await }
+        Task::Alone { position, consent, unread } => {
+            events(Event::Started { id: items[position].id.clone() });
+            let permit = door.permit(vec![items[position].id.clone()]);
+            let alone = alone(&items[position], &consent, unread, peers, &permit);
+            Done::Alone { position, ended: reporting(items[position].id.clone(), events.clone(), alone).await }
         }
         Task::Read { node, members } => {
             let found = read_node(&order.nodes[node].node, &members, items, peers, events).await;
@@ -104,13 +104,13 @@ pub(crate) enum Ended {
 
 async fn change_node(batch: &Batch, order: &Order, peers: &Peers, door: &Arc<Door>, events: &Events) -> Vec<Ended> {
     let (items, node) = (&order.items, order.nodes[batch.node].node.as_str());
-    let started = |position: usize| {
-        if let Some(one) = batch.members.get(position) {
-            events(Event::Started { id: items[*one].id.clone() });
+    let started = |member: usize| {
+        if let Some(position) = batch.members.get(member) {
+            events(Event::Started { id: items[*position].id.clone() });
         }
     };
     let first = items[batch.members[0]].id.clone();
-    let permit = door.permit(batch.members.iter().map(|one| items[*one].id.clone()).collect());
+    let permit = door.permit(batch.members.iter().map(|position| items[*position].id.clone()).collect());
     let intent = Intent::on(node, batch.to_string());
     let work = permit.effect(intent, async |effect| peers.nodes().change(node, &batch.blocks, effect, &started).await);
     let outcomes = match reporting(first, events.clone(), work).await {
@@ -120,8 +120,8 @@ async fn change_node(batch: &Batch, order: &Order, peers: &Peers, door: &Arc<Doo
         Err(error) => return broken(batch, error),
     };
     let mut ended = Vec::with_capacity(outcomes.len());
-    for (position, outcome) in outcomes.into_iter().enumerate() {
-        let item = &items[batch.members[position]];
+    for (member, outcome) in outcomes.into_iter().enumerate() {
+        let item = &items[batch.members[member]];
         ended.push(match outcome {
             BlockOutcome::Done(findings) => match as_wanted(item, &findings) {
                 Ok(Change::None) => Ended::Settled,
@@ -134,7 +134,7 @@ async fn change_node(batch: &Batch, order: &Order, peers: &Peers, door: &Arc<Doo
             BlockOutcome::Moved(findings) => Ended::Moved(findings),
             BlockOutcome::Skipped => Ended::Held,
             BlockOutcome::Failed { action, output } => {
-                let what = batch.blocks[position].actions.get(action).map_or_else(|| "its change".into(), ToString::to_string);
+                let what = batch.blocks[member].actions.get(action).map_or_else(|| "its change".into(), ToString::to_string);
                 Ended::Failed(Error::peer(ActionFailed { id: item.id.clone(), node: node.to_owned(), what, output }))
             }
         });
