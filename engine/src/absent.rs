@@ -89,7 +89,7 @@ impl Step for Absent {
         self.0.keeps(live)
     }
     fn work(&self, live: Option<&Live>, _: bool) -> Work {
-        live.map_or(Work::JustInTime, |live| self.0.removal(live))
+        live.map_or(Work::Alone, |live| self.0.removal(live))
     }
     fn removal(&self, live: &Live) -> Work {
         self.0.removal(live)

@@ -153,7 +153,7 @@ pub trait NodeResource: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Does the work of [`Work::JustInTime`].
+    /// Does the work of [`Work::Alone`].
     fn apply(&self, _live: Option<&Self::Live>, _peers: &Peers, _permit: &Permit) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
@@ -164,8 +164,8 @@ pub trait NodeResource: fmt::Debug + Send + Sync + 'static {
 pub enum Work {
     /// By these actions, together with others of the same node.
     Actions(Vec<Action>),
-    /// By [`NodeResource::apply`], alone, because it needs something of another peer just before (a join token).
-    JustInTime,
+    /// By [`NodeResource::apply`], alone: it needs another peer as well (a join token), waits for something, or says why it is not done.
+    Alone,
 }
 
 /// A queue: of all resources with the same name, at most so many are worked on at once.
@@ -258,7 +258,7 @@ impl<R: Resource> Step for General<R> {
         self.0.keeps(cast(live))
     }
     fn removal(&self, _: &Live) -> Work {
-        Work::JustInTime
+        Work::Alone
     }
     fn remove<'a>(&'a self, live: Live, peers: &'a Peers, permit: &'a Permit) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.0.remove(own(live), peers, permit))
@@ -276,7 +276,7 @@ impl<R: Resource> Step for General<R> {
         self.0.diff(live.map(cast))
     }
     fn work(&self, _: Option<&Live>, _: bool) -> Work {
-        Work::JustInTime
+        Work::Alone
     }
     fn apply<'a>(&'a self, live: Option<Live>, peers: &'a Peers, permit: &'a Permit) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.0.apply(live.map(own), peers, permit))

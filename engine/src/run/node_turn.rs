@@ -45,12 +45,12 @@ impl Schedule<'_> {
                         self.begin(position);
                     }
                 }
-                Ok(Some(Work::JustInTime)) if batch.members.is_empty() && self.readiness.open(position) == 0 => {
+                Ok(Some(Work::Alone)) if batch.members.is_empty() && self.readiness.open(position) == 0 => {
                     if self.enters_lane(position) {
                         return Some(self.alone(position));
                     }
                 }
-                Ok(Some(Work::JustInTime)) => {}
+                Ok(Some(Work::Alone)) => {}
             }
         }
         (!batch.members.is_empty()).then_some(Task::Batch(batch))

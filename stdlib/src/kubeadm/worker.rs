@@ -114,7 +114,7 @@ impl NodeResource for Worker {
                 actions.extend(self.kubelet().work(kubelet));
                 Work::Actions(actions)
             }
-            _ => Work::JustInTime,
+            _ => Work::Alone,
         }
     }
 
