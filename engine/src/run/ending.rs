@@ -4,7 +4,7 @@ use super::{
     batch::because_of,
     errors::KeepsMoving,
     schedule::{Done, Schedule, State},
-    settle::Ended,
+    settle::MemberOutcome,
 };
 use crate::{
     change::Change,
@@ -52,14 +52,14 @@ impl Schedule<'_> {
             Done::Batch { batch, outcomes } => {
                 self.free(batch.node);
                 // What was not done waits again before anything ends: it may come after something that failed.
-                for (position, ended) in batch.members.iter().zip(&outcomes) {
-                    if matches!(ended, Ended::Held | Ended::Moved(_)) {
+                for (position, outcome) in batch.members.iter().zip(&outcomes) {
+                    if matches!(outcome, MemberOutcome::Held | MemberOutcome::Moved(_)) {
                         self.turns[*position].state = State::Waiting;
                     }
                 }
-                for (position, ended) in batch.members.iter().copied().zip(outcomes) {
+                for (position, outcome) in batch.members.iter().copied().zip(outcomes) {
                     self.leave_lane(position);
-                    self.take_block(position, batch.node, ended);
+                    self.take_member(position, batch.node, outcome);
                 }
             }
         }
@@ -84,12 +84,12 @@ impl Schedule<'_> {
         }
     }
 
-    fn take_block(&mut self, position: usize, node: usize, ended: Ended) {
-        match ended {
-            Ended::Settled => self.end(position, Outcome::Changed { change: self.turns[position].doing.into() }),
-            Ended::Held => {}
-            Ended::Failed(error) => self.fail(position, error),
-            Ended::Moved(findings) if self.is_waiting(position) => {
+    fn take_member(&mut self, position: usize, node: usize, outcome: MemberOutcome) {
+        match outcome {
+            MemberOutcome::Settled => self.end(position, Outcome::Changed { change: self.turns[position].doing.into() }),
+            MemberOutcome::Held => {}
+            MemberOutcome::Failed(error) => self.fail(position, error),
+            MemberOutcome::Moved(findings) if self.is_waiting(position) => {
                 let turn = &mut self.turns[position];
                 turn.findings = Some(findings);
                 turn.attempts += 1;
@@ -99,7 +99,7 @@ impl Schedule<'_> {
                     self.fail(position, Error::settle(KeepsMoving { id, node, attempts }));
                 }
             }
-            Ended::Moved(_) => {}
+            MemberOutcome::Moved(_) => {}
         }
     }
 

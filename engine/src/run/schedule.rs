@@ -2,7 +2,7 @@
 use super::{
     batch::Batch,
     lanes::{Entry, Lanes},
-    settle::Ended,
+    settle::MemberOutcome,
 };
 use crate::{
     change::{Change, Refusal},
@@ -33,7 +33,7 @@ pub(crate) enum Task {
 pub(crate) enum Done {
     Alone { position: usize, ended: Result<Change> },
     Read { node: usize, members: Vec<usize>, found: Result<Vec<(usize, Vec<Finding>)>> },
-    Batch { batch: Batch, outcomes: Vec<Ended> },
+    Batch { batch: Batch, outcomes: Vec<MemberOutcome> },
 }
 
 /// What a person agreed to for one resource.

@@ -89,9 +89,9 @@ async fn until_settled(item: &Item, peers: &Peers) -> Result<()> {
     }
 }
 
-/// How one resource of a batch ended.
+/// How the work on one member of a batch ended.
 #[derive(Debug)]
-pub(crate) enum Ended {
+pub(crate) enum MemberOutcome {
     /// It was changed and reads as wanted.
     Settled,
     /// Its node is not as it was; nothing was done. The findings are new.
@@ -102,7 +102,7 @@ pub(crate) enum Ended {
     Failed(Error),
 }
 
-async fn change_node(batch: &Batch, order: &Order, peers: &Peers, door: &Arc<Door>, events: &Events) -> Vec<Ended> {
+async fn change_node(batch: &Batch, order: &Order, peers: &Peers, door: &Arc<Door>, events: &Events) -> Vec<MemberOutcome> {
     let (items, node) = (&order.items, order.nodes[batch.node].node.as_str());
     let started = |member: usize| {
         if let Some(position) = batch.members.get(member) {
@@ -116,7 +116,7 @@ async fn change_node(batch: &Batch, order: &Order, peers: &Peers, door: &Arc<Doo
     let outcomes = match reporting(first, events.clone(), work).await {
         Ok(outcomes) => outcomes,
         // None of it was begun; the scheduler says why.
-        Err(error) if error.kind() == Kind::Stopped => return batch.members.iter().map(|_| Ended::Held).collect(),
+        Err(error) if error.kind() == Kind::Stopped => return batch.members.iter().map(|_| MemberOutcome::Held).collect(),
         Err(error) => return broken(batch, error),
     };
     let mut ended = Vec::with_capacity(outcomes.len());
@@ -124,18 +124,18 @@ async fn change_node(batch: &Batch, order: &Order, peers: &Peers, door: &Arc<Doo
         let item = &items[batch.members[member]];
         ended.push(match outcome {
             BlockOutcome::Done(findings) => match as_wanted(item, &findings) {
-                Ok(Change::None) => Ended::Settled,
+                Ok(Change::None) => MemberOutcome::Settled,
                 Ok(_) => match reporting(item.id.clone(), events.clone(), until_settled(item, peers)).await {
-                    Ok(()) => Ended::Settled,
-                    Err(error) => Ended::Failed(error),
+                    Ok(()) => MemberOutcome::Settled,
+                    Err(error) => MemberOutcome::Failed(error),
                 },
-                Err(error) => Ended::Failed(error),
+                Err(error) => MemberOutcome::Failed(error),
             },
-            BlockOutcome::Moved(findings) => Ended::Moved(findings),
-            BlockOutcome::Skipped => Ended::Held,
+            BlockOutcome::Moved(findings) => MemberOutcome::Moved(findings),
+            BlockOutcome::Skipped => MemberOutcome::Held,
             BlockOutcome::Failed { action, output } => {
                 let what = batch.blocks[member].actions.get(action).map_or_else(|| "its change".into(), ToString::to_string);
-                Ended::Failed(Error::peer(ActionFailed { id: item.id.clone(), node: node.to_owned(), what, output }))
+                MemberOutcome::Failed(Error::peer(ActionFailed { id: item.id.clone(), node: node.to_owned(), what, output }))
             }
         });
     }
@@ -148,8 +148,8 @@ fn as_wanted(item: &Item, findings: &[Finding]) -> Result<Change> {
 }
 
 /// The exec broke as a whole: the first resource carries the error, the others are held by it.
-fn broken(batch: &Batch, error: Error) -> Vec<Ended> {
-    let mut ended = vec![Ended::Failed(error)];
-    ended.extend(batch.members.iter().skip(1).map(|_| Ended::Held));
+fn broken(batch: &Batch, error: Error) -> Vec<MemberOutcome> {
+    let mut ended = vec![MemberOutcome::Failed(error)];
+    ended.extend(batch.members.iter().skip(1).map(|_| MemberOutcome::Held));
     ended
 }
