@@ -4,10 +4,10 @@ use crate::{
     diagnostics::{BadOption, Thrown},
     error::Error,
     evaluate::{Declared, NamedSecret, Recorder},
-    handed,
     id::Id,
     resource::{AnyStep, General, NodeResource, OnNode, Removable, Resource},
     secret::SecretRef,
+    secret_option,
 };
 use miette::Diagnostic;
 use rhai::{Dynamic, EvalAltResult, Map, NativeCallContext};
@@ -83,7 +83,7 @@ impl<T: DeserializeOwned> Options<T> {
             Some((Ok(present), _)) => present,
             Some((Err(found), _)) => return throw(cx, BadOption::new(name, format!("`present` is true or false, not {found}"))),
         };
-        let spelled = match handed::spelled(&map) {
+        let spelled = match secret_option::for_serde(&map) {
             Ok(spelled) => spelled,
             Err(message) => return throw(cx, BadOption::new(name, message)),
         };
@@ -92,7 +92,7 @@ impl<T: DeserializeOwned> Options<T> {
             Err(error) => {
                 let error = error.to_string();
                 let plain = || error.trim_start_matches("Syntax error: ").trim_end_matches(" (position 0)").to_owned();
-                let message = handed::misplaced::<T>(&map, &error).unwrap_or_else(plain);
+                let message = secret_option::misplaced::<T>(&map, &error).unwrap_or_else(plain);
                 throw(cx, BadOption::new(name, beside_needs(&map, message)))
             }
         }

@@ -17,27 +17,28 @@ pub struct Secret(Arc<Custody>);
 /// The one copy of a value.
 struct Custody {
     value: Zeroizing<String>,
-    watched: AtomicBool,
+    /// Whether redaction looks for it.
+    registered: AtomicBool,
 }
 
 impl Secret {
     /// Takes a value into custody.
     pub fn new(value: impl Into<String>) -> Self {
-        Self(Arc::new(Custody { value: Zeroizing::new(value.into()), watched: AtomicBool::new(false) }))
+        Self(Arc::new(Custody { value: Zeroizing::new(value.into()), registered: AtomicBool::new(false) }))
     }
 
     /// A text that holds secrets, each of which was exposed already. It is not printed either, but only they are looked for in what others
     /// say: the rest of such a text is no secret, and there may be one for every node.
     pub fn holding(text: impl Into<String>) -> Self {
-        Self(Arc::new(Custody { value: Zeroizing::new(text.into()), watched: AtomicBool::new(true) }))
+        Self(Arc::new(Custody { value: Zeroizing::new(text.into()), registered: AtomicBool::new(true) }))
     }
 
     /// The value itself; call it only where it is handed to a peer or a file that its owner asked for.
     ///
     /// From now on the value is taken out of every error, event and plan: whoever gets it may echo it.
     pub fn expose(&self) -> &str {
-        if !self.0.watched.swap(true, Ordering::Relaxed) {
-            redact::watch(&self.0.value);
+        if !self.0.registered.swap(true, Ordering::Relaxed) {
+            redact::register(&self.0.value);
         }
         &self.0.value
     }
