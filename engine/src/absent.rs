@@ -1,4 +1,4 @@
-//! Resources that are declared absent: the same step, turned to removing what it would keep.
+//! Resources that are declared absent: the same step, but it removes what it would otherwise keep.
 use crate::{
     change::{Change, Refusal},
     door::Permit,

@@ -27,7 +27,7 @@ pub(crate) struct Item {
     pub needs: Vec<usize>,
     /// Make this one act when they change.
     pub refreshed_by: Vec<usize>,
-    /// Everything that comes before it, those above among it, each once. A position behind the last item is a gate.
+    /// Everything that comes before it, the needs above included, each once. A position after the last item is a gate.
     pub edges: Vec<usize>,
 }
 
@@ -49,17 +49,17 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// Counts over all edges; the positions behind the last item are the gates.
+    /// Counts over all edges; the positions after the last item are the gates.
     pub fn readiness(&self) -> Readiness {
         let edges: Vec<&Vec<usize>> = self.items.iter().map(|item| &item.edges).chain(&self.gates).collect();
         Readiness::new(edges.into_iter().map(|edges| edges.iter().copied()))
     }
 
-    /// Lets the order on one node, and the order of removing, reach through what has nothing to do: what comes after it comes after what it
-    /// comes after. Otherwise a failure would end at the first resource that is as declared already.
+    /// Carries the order on one node, and the order of removal, across resources that have nothing to do: what comes after such a resource
+    /// also comes after whatever that resource comes after. Otherwise a failure would have no effect beyond the first settled resource.
     pub fn reach_through(&mut self, has_nothing_to_do: impl Fn(usize) -> bool) {
         let mut readiness = self.readiness();
-        // For what has nothing to do, what it stands for.
+        // For each resource that has nothing to do: what it stands for.
         let mut behind: HashMap<usize, BTreeSet<usize>> = HashMap::new();
         while let Some(position) = readiness.take() {
             readiness.done(position);
@@ -80,7 +80,7 @@ impl Order {
 }
 
 impl Item {
-    /// Whether an edge between the two is part of an order that reaches further: on one node, or among what is removed.
+    /// Whether an edge between the two is part of an order that is carried further: on one node, or among what is removed.
     fn is_in_line_with(&self, other: &Self) -> bool {
         let both_go = self.presence != Presence::Present && other.presence != Presence::Present;
         both_go || self.node.is_some() && self.node == other.node
@@ -153,7 +153,7 @@ struct Resolving<'a> {
     node_positions: HashMap<String, usize>,
     openers: HashMap<usize, usize>,
     presence: Vec<Presence>,
-    /// The last item of a phase on a node so far, among those that are kept or among the others.
+    /// The last item so far of a phase on a node, separately for items that are kept and items that are removed.
     last: HashMap<(usize, usize, bool), usize>,
 }
 
@@ -203,7 +203,7 @@ impl<'a> Resolving<'a> {
         let mut after = self.known(step.after(), position);
         if let Some(node) = node {
             needs.extend(self.openers.get(&node).filter(|opener| **opener != position));
-            // What is kept and what is removed have an order of their own each.
+            // What is kept and what is removed are ordered separately.
             let present = declared.presence == Presence::Present;
             match self.last.insert((phase, node, present), position) {
                 Some(previous) => after.push(previous),
@@ -226,7 +226,7 @@ impl<'a> Resolving<'a> {
         }
     }
 
-    /// The positions of those that are declared at all.
+    /// The positions of those identities that are declared.
     fn known(&self, ids: Vec<Id>, but: usize) -> Vec<usize> {
         ids.iter().filter_map(|id| self.positions.get(id)).copied().filter(|other| *other != but).collect()
     }
@@ -242,7 +242,7 @@ impl<'a> Resolving<'a> {
     }
 }
 
-/// Among what is removed, what comes after something goes before it.
+/// Removal runs in the opposite order: what comes after something is removed before it.
 fn turn_round(items: &mut [Item]) {
     let goes: Vec<bool> = items.iter().map(|item| item.presence != Presence::Present).collect();
     let mut turned: Vec<(usize, usize)> = Vec::new();

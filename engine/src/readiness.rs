@@ -1,19 +1,19 @@
-//! Counts what each thing still waits for, so that deciding whose turn it is costs as much as there are edges, not their square.
+//! Counts what each thing still waits for, so that deciding whose turn it is costs time linear in the number of edges.
 use std::collections::BTreeSet;
 
 /// Things numbered from 0, each of which waits for some of the others.
 #[derive(Debug)]
 pub(crate) struct Readiness {
-    /// For each thing, how many of those that it waits for are not done.
+    /// For each thing, how many of the things that it waits for are not done.
     open: Vec<usize>,
     /// For each thing, those that wait for it.
     dependents: Vec<Vec<usize>>,
-    /// What waits for nothing any more and was not taken yet. Ordered, so that equal worlds give equal runs.
+    /// Things that no longer wait and were not taken yet. Ordered, so that equal worlds give equal runs.
     ready: BTreeSet<usize>,
 }
 
 impl Readiness {
-    /// Each thing with those that it waits for; nobody twice for the same.
+    /// Each thing with those that it waits for, each of them once.
     pub fn new<E: IntoIterator<Item = usize>>(edges: impl ExactSizeIterator<Item = E>) -> Self {
         let mut dependents = vec![Vec::new(); edges.len()];
         let open: Vec<usize> = edges
@@ -24,7 +24,7 @@ impl Readiness {
         Self { open, dependents, ready }
     }
 
-    /// Takes the first thing that waits for nothing any more.
+    /// Takes the first thing that no longer waits.
     pub fn take(&mut self) -> Option<usize> {
         self.ready.pop_first()
     }
@@ -39,7 +39,7 @@ impl Readiness {
         &self.dependents[position]
     }
 
-    /// `position` is done; what waited for nothing else is ready.
+    /// `position` is done; whatever waited only for it becomes ready.
     pub fn done(&mut self, position: usize) {
         for next in &self.dependents[position] {
             self.open[*next] -= 1;

@@ -17,9 +17,9 @@ use zeroize::Zeroizing;
 
 /// Shorter values are not looked for: they are ordinary words, and taking those out would make every message a riddle.
 const SHORTEST: usize = 8;
-/// Of a value of several lines, a line is also looked for by itself when it has at least so many bytes: logs quote single lines.
+/// A line of a value of several lines is also looked for by itself when it has at least this many bytes: logs quote single lines.
 const SHORTEST_LINE: usize = 16;
-/// So many bytes of a form decide where to look closer.
+/// The number of leading bytes by which forms are indexed.
 const KEY: usize = 4;
 /// What stands in a text where a secret was.
 const REMOVED: &str = "<secret>";
@@ -109,7 +109,7 @@ impl Registered {
     }
 }
 
-/// How a peer may write `piece` back: what it was sent (the text, or a form of it), once more spelled in some way.
+/// How a peer may echo `piece`: what it was sent (the text, or a form of it), encoded once more in some way.
 fn forms(piece: &str) -> Vec<Zeroizing<String>> {
     let mut forms: Vec<Zeroizing<String>> = Vec::new();
     for sent in spellings(piece).into_iter().filter(|sent| sent.len() < 4 * piece.len()).chain([piece.to_owned()]).map(Zeroizing::new) {

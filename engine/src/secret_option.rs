@@ -33,7 +33,7 @@ fn for_serde_one(option: &str, value: &Dynamic) -> Result<Dynamic, String> {
     Ok(value.clone())
 }
 
-/// The option that got a secret and does not take one, in words: with any text instead, `T` would read it.
+/// The option that was given a secret and takes none, in words: with any text in its place, `T` could be read.
 pub(crate) fn misplaced<T: DeserializeOwned>(options: &Map, error: &str) -> Option<String> {
     options.iter().find_map(|(key, value)| {
         let secret = value.clone().try_cast::<SecretRef>()?;

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 /// Which part of a plan a run may change.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
-    /// Phases (`phases/system`) or resources (`proxmox.vm/cu1`); a word that is neither takes what begins with it (`ssh.file/`).
+    /// Phases (`phases/system`) or resources (`proxmox.vm/cu1`); any other word selects the resources whose identity begins with it (`ssh.file/`).
     pub only: Vec<String>,
     /// Nodes: what is on them, and the machine of that name.
     pub nodes: Vec<String>,
@@ -28,7 +28,7 @@ impl Plan {
     /// Leaves only the changes of what was chosen.
     ///
     /// # Errors
-    /// A word that fits nothing; something chosen that needs something that is left out and does not exist yet.
+    /// A word that matches nothing; a chosen resource that needs one which is left out and does not exist yet.
     pub fn only(mut self, choice: &Choice) -> Result<Self> {
         let mut chosen = vec![false; self.planned.len()];
         for word in &choice.only {
@@ -52,7 +52,7 @@ impl Plan {
             planned.chosen = false;
             planned.hides = false;
         }
-        // Why something chosen is unknown may lie in what is left out.
+        // A chosen resource may be unknown because of one that is left out.
         if !any_unknown {
             let chosen: HashSet<&Id> = self.planned.iter().filter(|planned| planned.chosen).map(|planned| &planned.id).collect();
             self.failures.retain(|(id, _)| chosen.contains(id));
@@ -60,7 +60,7 @@ impl Plan {
         Ok(self)
     }
 
-    /// Whether everything that was chosen stands on something: what it needs is chosen too, or is there. What is only silent may be there.
+    /// Checks that everything chosen can be done: what it needs is chosen too, or exists. What could not be looked at may exist.
     fn check_needs(&self, chosen: &[bool]) -> Result<()> {
         let mut seen = vec![false; chosen.len()];
         for position in (0..chosen.len()).filter(|position| chosen[*position]) {
@@ -86,7 +86,7 @@ impl Plan {
         Ok(())
     }
 
-    /// A name that fits exactly wins over what only begins with it: `proxmox.vm/wu1` is not `proxmox.vm/wu10`.
+    /// An exact name wins over one that only begins with it: `proxmox.vm/wu1` is not `proxmox.vm/wu10`.
     fn fitting(&self, word: &str) -> Vec<usize> {
         let all = |fits: &dyn Fn(&Planned) -> bool| -> Vec<usize> {
             (0..self.planned.len()).filter(|position| fits(&self.planned[*position])).collect()

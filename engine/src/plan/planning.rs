@@ -50,9 +50,9 @@ struct Entry {
     /// What its node answered, until it is understood.
     findings: Option<Vec<Finding>>,
     decided: Option<Decided>,
-    /// The resource because of which this one is unknown.
+    /// The resource that makes this one unknown.
     because_of: Option<usize>,
-    /// Whether it decides for what lives inside of it, which is not there, or goes or stays with it.
+    /// Whether its decision covers what lives inside it, which is absent, or goes or stays with it.
     decides_inside: bool,
 }
 
@@ -75,7 +75,7 @@ pub(super) struct Planning<'a> {
 
 impl<'a> Planning<'a> {
     pub fn new(order: &'a Order) -> Self {
-        // What only comes first, without being needed, decides nothing about a difference.
+        // What only comes first, without being needed, has no influence on a difference.
         let edges = |item: &Item| -> BTreeSet<usize> { item.needs.iter().chain(&item.refreshed_by).copied().collect() };
         Self {
             order,
@@ -124,8 +124,8 @@ impl<'a> Planning<'a> {
         Ok(None)
     }
 
-    /// Decides about something that is to be absent, as far as what it needs says enough: it goes with that, or was never there, or is
-    /// removed, if it is there, once that can be looked into.
+    /// Decides about something that is to be absent, where what it needs is enough to decide: it goes away with that, was never there, or
+    /// is removed, if it exists, once it can be looked at.
     fn is_settled_by_its_needs(&mut self, position: usize) -> bool {
         let item = &self.order.items[position];
         let elsewhere =
@@ -145,7 +145,7 @@ impl<'a> Planning<'a> {
         true
     }
 
-    /// Whether `position` lives inside of `need`: on the same machine, on a machine that is one resource, or in a cluster.
+    /// Whether `position` lives inside `need`: on the same machine, on the machine that `need` is, or in a cluster.
     fn holds(&self, need: usize, position: usize) -> bool {
         let (need, inner) = (&self.order.items[need], &self.order.items[position]);
         match (need.node, inner.node) {
@@ -183,7 +183,7 @@ impl<'a> Planning<'a> {
         let mut failure = failure;
         for position in waiting {
             match failure.take() {
-                // The first is what opens the node, if anything does; the others are unknown in the same words.
+                // The first is what opens the node, if anything does; the others become unknown for the same reason.
                 Some(error) => self.decide_failed(position, error)?,
                 None => {
                     let look = self.turn(position)?;
@@ -226,8 +226,8 @@ impl<'a> Planning<'a> {
         }
     }
 
-    /// Decides about something that only a command of the recipe's author can tell, which is not run while planning. It may be done
-    /// already, so what needs it is judged by what is there now.
+    /// Decides about something that only a command by the recipe's author can tell, which planning does not run. It may be done already,
+    /// so what needs it is judged by what is there now.
     fn decide_asked_later(&mut self, position: usize) {
         let mut change = self.order.items[position].step.diff(None);
         if let Change::Create(fields) = &mut change {
@@ -239,8 +239,8 @@ impl<'a> Planning<'a> {
         }
     }
 
-    /// Decides about something whose needs are not there yet. What travelled in the node's one look anyway is used, for then the
-    /// change can go out in one batch with what it needs; everything else counts as absent and is looked at when its turn comes.
+    /// Decides about something whose needs are not there yet. Answers that came with the node's one look anyway are used, so that
+    /// the change can share a batch with what it needs; everything else counts as absent and is looked at when its turn comes.
     fn decide_below_something_new(&mut self, position: usize) {
         let item = &self.order.items[position];
         let travelled = |need: &usize| !self.hides(*need) || self.travelled_with(*need, item);
@@ -283,15 +283,15 @@ impl<'a> Planning<'a> {
         }
         let hides = match &change {
             Change::Unknown(_) => true,
-            // What was looked at is there, as it is; what needs it is judged by that.
+            // What was looked at exists as it is, and what needs it is judged by that.
             Change::Refused(_) => matches!(seen, Seen::No) || item.step.hides_dependents(&change),
             change => item.step.hides_dependents(change),
         };
         if item.presence == Presence::Absent && item.step.holds_dependents() {
             self.entries[position].decides_inside |= !matches!(change, Change::Unknown(_));
         }
-        // What was found of something that is as wanted is asked for by nobody, and a plan may hold very many of it. What opens a node tells
-        // of the node itself (`Plan::answers`), and there is one of it on each.
+        // Nobody asks for the findings of something that is as wanted, and a plan may hold very many. What opens a node is an exception: it
+        // describes the node itself (`Plan::answers`), and each node has only one.
         if let (Change::None, Seen::OnNode(findings), false) = (&change, &mut seen, item.opens_node) {
             *findings = Vec::new();
         }

@@ -1,4 +1,4 @@
-//! What follows from something that was done: whose turn that makes it, and who will never have one.
+//! What follows once a task is done: whose turn comes next, and what is skipped.
 use super::{
     Report,
     batch::because_of,
@@ -13,7 +13,7 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How often a node may change between reading and writing before its resource fails.
+/// How many times a node may change between reading and writing before its resource fails.
 const ATTEMPTS: u32 = 4;
 
 impl Schedule<'_> {
@@ -29,7 +29,7 @@ impl Schedule<'_> {
                 match ended {
                     Ok(Change::None) => self.end(position, Outcome::Unchanged),
                     Ok(change) => self.end(position, Outcome::Changed { change: change.word().into() }),
-                    // Not a failure: nothing was tried that did not work.
+                    // Not a failure: nothing was tried.
                     Err(error) if error.kind() == Kind::Stopped => {
                         self.over(position, Outcome::Skipped { because: error.to_string() });
                         self.fall(position);
@@ -51,7 +51,7 @@ impl Schedule<'_> {
             }
             Done::Batch { batch, outcomes } => {
                 self.free(batch.node);
-                // What was not done waits again before anything ends: it may come after something that failed.
+                // Members that were not done wait again before anything ends: they may depend on one that failed.
                 for (position, outcome) in batch.members.iter().zip(&outcomes) {
                     if matches!(outcome, MemberOutcome::Held | MemberOutcome::Moved(_)) {
                         self.turns[*position].state = State::Waiting;
@@ -70,7 +70,7 @@ impl Schedule<'_> {
         self.awake.insert(node);
     }
 
-    /// A node did not answer: one look failed, not one for each resource on it.
+    /// A node did not answer: that is one failure, not one for each resource on it.
     fn fail_look(&mut self, members: &[usize], error: Error) {
         // Some may have been skipped while the look was under way.
         let members: Vec<usize> = members.iter().copied().filter(|position| self.is_waiting(*position)).collect();
@@ -143,11 +143,11 @@ impl Schedule<'_> {
         waiting
     }
 
-    /// `position` is settled: what waited for nothing else may begin.
+    /// `position` is settled: whatever waited only for it may begin.
     pub(super) fn release(&mut self, position: usize) {
         self.readiness.done(position);
         for next in self.readiness.dependents(position) {
-            // Even with others still open: it may go out in one batch with them.
+            // Even if it still waits for others: they may share a batch.
             if let Some(node) = self.order.items.get(*next).and_then(|item| item.node) {
                 self.awake.insert(node);
             }

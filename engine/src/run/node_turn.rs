@@ -27,7 +27,7 @@ impl Schedule<'_> {
                 continue;
             }
             if !self.turns[position].looked {
-                // It counted as absent or unknown. What opens the node looks for itself; the rest is never changed unseen.
+                // It counted as absent or unknown. What opens the node does its own first look; nothing else is changed without a look.
                 if order.items[position].opens_node && batch.members.is_empty() && self.enters_lane(position) {
                     return Some(self.alone(position));
                 }
@@ -36,7 +36,7 @@ impl Schedule<'_> {
             match self.work_of(position, &batch) {
                 Err(error) => self.fail(position, error),
                 Ok(None) if self.readiness.open(position) == 0 => self.end(position, Outcome::Unchanged),
-                // It ends when what it waits for has: that may fail.
+                // It ends when what it waits for has ended, which may fail.
                 Ok(None) => batch.pass(position, &order.items[position]),
                 Ok(Some(Work::Actions(actions))) => {
                     if self.enters_lane(position) {
@@ -63,7 +63,7 @@ impl Schedule<'_> {
         open == 0 || !batch.members.is_empty() && open == inside()
     }
 
-    /// What has to be done to a resource, given what was last found; `None` when nothing.
+    /// What has to be done to a resource, given what was last found; `None` for nothing.
     fn work_of(&mut self, position: usize, batch: &Batch) -> Result<Option<Work>> {
         let item = &self.order.items[position];
         let consent = self.consent(position);
@@ -86,7 +86,7 @@ impl Schedule<'_> {
     }
 }
 
-/// Whether looking may change something: only the author of the recipe could say that it does not, and did not.
+/// Whether a look may change something: only the recipe's author could have said that it does not.
 fn may_write(probe: &Probe) -> bool {
     matches!(probe, Probe::Check { reads: false, .. })
 }

@@ -41,7 +41,7 @@ pub(crate) enum Done {
 pub(crate) struct Consent {
     /// What the plan showed.
     pub planned: Change,
-    /// Whether this run changed something that it needs, after which more of it may differ.
+    /// Whether this run changed something that it needs; then more of it may differ than was shown.
     pub touched: bool,
 }
 

@@ -21,7 +21,7 @@ use std::{sync::Arc, time::Duration};
 const PATIENCE: [Duration; 5] =
     [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 
-/// Does one task. Never fails itself: failures are part of what it returns.
+/// Does one task. It does not fail itself: failures are part of what it returns.
 pub(crate) async fn work(task: Task, order: &Order, peers: &Peers, door: &Arc<Door>, events: &Events) -> Done {
     let items = &order.items;
     match task {
@@ -94,7 +94,7 @@ async fn until_settled(item: &Item, peers: &Peers) -> Result<()> {
 pub(crate) enum MemberOutcome {
     /// It was changed and reads as wanted.
     Settled,
-    /// Its node is not as it was; nothing was done. The findings are new.
+    /// Its node is no longer as it was; nothing was done. These are the new findings.
     Moved(Vec<Finding>),
     /// A resource of the same batch that it comes after failed.
     Held,
@@ -147,7 +147,7 @@ fn as_wanted(item: &Item, findings: &[Finding]) -> Result<Change> {
     Ok(item.step.diff(live.as_ref()))
 }
 
-/// The exec broke as a whole: the first resource carries the error, the others are held by it.
+/// The exec failed as a whole: the first member carries the error, and the others are held back.
 fn broken(batch: &Batch, error: Error) -> Vec<MemberOutcome> {
     let mut ended = vec![MemberOutcome::Failed(error)];
     ended.extend(batch.members.iter().skip(1).map(|_| MemberOutcome::Held));
