@@ -13,3 +13,4 @@ mod secrets;
 mod store;
 mod support;
 mod tidy;
+mod workspace_schema;

@@ -1,4 +1,4 @@
-//! Resources that are declared absent: the same step, turned to removing what it would keep.
+//! Resources that are declared absent: the same step, but it removes what it would otherwise keep.
 use crate::{
     change::{Change, Refusal},
     door::Permit,
@@ -89,7 +89,7 @@ impl Step for Absent {
         self.0.keeps(live)
     }
     fn work(&self, live: Option<&Live>, _: bool) -> Work {
-        live.map_or(Work::JustInTime, |live| self.0.removal(live))
+        live.map_or(Work::Alone, |live| self.0.removal(live))
     }
     fn removal(&self, live: &Live) -> Work {
         self.0.removal(live)

@@ -1,4 +1,4 @@
-//! What one recipe may take: time, resources, and text in them. Ten thousand nodes fit; a loop that does not end takes nobody's machine.
+//! What one recipe may take: time, resources, and text in them. Ten thousand nodes fit; an endless loop cannot exhaust the machine.
 use miette::Diagnostic;
 use rhai::{Dynamic, Engine};
 use std::{
@@ -9,7 +9,7 @@ use std::{
 /// The bounds of one recipe's evaluation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// Real time: a script that does costly things stays below the number of operations for minutes.
+    /// Real time: a script of costly operations could run for minutes before it reaches the limit on their number.
     pub time: Duration,
     /// Declared resources.
     pub resources: usize,
@@ -20,7 +20,7 @@ pub(crate) struct Bounds {
 /// 10,000 nodes with fifty resources each, and 26 KB of text for each node.
 pub(crate) const SHIPPED: Bounds = Bounds { time: Duration::from_secs(60), resources: 500_000, text: 256 << 20 };
 
-/// More than a recipe may declare.
+/// A recipe that declares more than it may.
 #[derive(Clone, Debug, thiserror::Error, Diagnostic)]
 #[error("this recipe declares more than {most}")]
 #[diagnostic(
@@ -39,7 +39,7 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
-    /// Adds some of it.
+    /// Adds to it.
     pub fn add(&mut self, resources: usize, text: usize, bounds: &Bounds) -> Result<(), TooMuch> {
         self.resources += resources;
         self.text = self.text.saturating_add(text);
@@ -54,7 +54,7 @@ impl Taken {
 }
 
 thread_local! {
-    /// When the script that runs on this thread has to be done, and how long that was.
+    /// When the script that runs on this thread has to be finished, and how long it was given.
     static DEADLINE: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn watch_time(engine: &mut Engine) {
     // Asking for the time costs as much as a few operations.
     engine.on_progress(|operations| {
         let (end, time) = DEADLINE.get().filter(|_| operations % 64 == 0)?;
-        (Instant::now() >= end).then(|| Dynamic::from(format!("the recipe was not evaluated after {} s", time.as_secs_f64())))
+        (Instant::now() >= end).then(|| Dynamic::from(format!("the recipe was not evaluated within {} s", time.as_secs_f64())))
     });
 }
 

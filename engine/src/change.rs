@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 /// The difference between what a recipe declares and what reading found.
 ///
-/// Replacing is none of them: nothing is ever destroyed because a field of it differs. Such a difference is [refused](Change::Refused).
+/// There is no replacement: nothing is ever destroyed because one of its fields differs. Such a difference is [refused](Change::Refused).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Nothing to change.
@@ -37,7 +37,7 @@ pub struct Refusal {
 }
 
 impl Change {
-    /// None or update; refused when one of the differing fields can only be right in another thing.
+    /// None or update; refused when a differing field was fixed when the thing was made.
     pub fn between(fields: impl IntoIterator<Item = Option<Field>>) -> Self {
         let fields: Vec<Field> = fields.into_iter().flatten().collect();
         match fields.iter().map(|field| field.cost).max() {

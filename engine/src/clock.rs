@@ -1,4 +1,4 @@
-//! The clock that waits use: real time in a run, virtual time in the lab.
+//! The clock for waits: real time in a run, virtual time in the lab.
 use crate::peers::BoxFuture;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

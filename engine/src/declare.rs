@@ -4,10 +4,10 @@ use crate::{
     diagnostics::{BadOption, Thrown},
     error::Error,
     evaluate::{Declared, NamedSecret, Recorder},
-    handed,
     id::Id,
     resource::{AnyStep, General, NodeResource, OnNode, Removable, Resource},
     secret::SecretRef,
+    secret_option,
 };
 use miette::Diagnostic;
 use rhai::{Dynamic, EvalAltResult, Map, NativeCallContext};
@@ -34,11 +34,11 @@ fn throw_error<T>(cx: &NativeCallContext, error: Error) -> Rhai<T> {
 pub struct Options<T> {
     /// The parsed options.
     pub spec: T,
-    /// What every function that declares something accepts.
+    /// The options that every such function has.
     pub common: Common,
 }
 
-/// The options that every function takes which declares something.
+/// The options of every function that declares something.
 #[derive(Clone, Debug)]
 pub struct Common {
     /// Identities given as `needs: [...]`.
@@ -83,7 +83,7 @@ impl<T: DeserializeOwned> Options<T> {
             Some((Ok(present), _)) => present,
             Some((Err(found), _)) => return throw(cx, BadOption::new(name, format!("`present` is true or false, not {found}"))),
         };
-        let spelled = match handed::spelled(&map) {
+        let spelled = match secret_option::for_serde(&map) {
             Ok(spelled) => spelled,
             Err(message) => return throw(cx, BadOption::new(name, message)),
         };
@@ -92,7 +92,7 @@ impl<T: DeserializeOwned> Options<T> {
             Err(error) => {
                 let error = error.to_string();
                 let plain = || error.trim_start_matches("Syntax error: ").trim_end_matches(" (position 0)").to_owned();
-                let message = handed::misplaced::<T>(&map, &error).unwrap_or_else(plain);
+                let message = secret_option::misplaced::<T>(&map, &error).unwrap_or_else(plain);
                 throw(cx, BadOption::new(name, beside_needs(&map, message)))
             }
         }
@@ -118,7 +118,7 @@ fn beside_needs(options: &Map, message: String) -> String {
 /// Records a resource and returns its identity. `common.needs` adds to what the resource itself needs.
 ///
 /// # Errors
-/// When called outside of the evaluation of a recipe, or for something absent that cannot be removed.
+/// When called outside the evaluation of a recipe, or for something absent that cannot be removed.
 pub fn declare(cx: &NativeCallContext, resource: impl Resource, common: impl Into<Common>) -> Rhai<Id> {
     record(cx, Arc::new(General(resource)), common.into())
 }
@@ -131,7 +131,7 @@ pub fn declare_on_node(cx: &NativeCallContext, resource: impl NodeResource, comm
     record(cx, Arc::new(OnNode(resource)), common.into())
 }
 
-/// Notes that the recipe names a secret, for those who ask which it uses ([`Evaluated::secrets`](crate::Evaluated::secrets)).
+/// Notes that the recipe names a secret, for the list of secrets that it uses ([`Evaluated::secrets`](crate::Evaluated::secrets)).
 pub fn note_secret(cx: &NativeCallContext, secret: &SecretRef) {
     if let (Some(recorder), Some(line)) = (recorder(cx), cx.call_position().line()) {
         recorder.note(NamedSecret { name: secret.name.clone(), line });
@@ -153,8 +153,8 @@ fn recorder(cx: &NativeCallContext) -> Option<Recorder> {
     cx.tag().and_then(|tag| tag.clone().try_cast::<Recorder>())
 }
 
-/// What a secret becomes in a text: a placeholder with its name. The recipe is refused for it when it has been evaluated, if no option
-/// refuses the text before.
+/// What a secret becomes in a text: a placeholder with its name. If no option refuses that text, the recipe is refused at the end of its
+/// evaluation.
 pub fn secret_as_text(cx: &NativeCallContext, secret: &SecretRef) -> String {
     if let Some(recorder) = recorder(cx) {
         recorder.note_text(&secret.name, cx.call_position());

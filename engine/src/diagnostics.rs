@@ -138,7 +138,7 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     known
         .into_iter()
         .map(|name| {
-            // Two letters that changed places in a short name look unlike to Jaro and Winkler.
+            // Two swapped letters in a short name make a low Jaro-Winkler likeness.
             let is_slip = wrong.len() > 2 && strsim::osa_distance(wrong, name) == 1;
             (if is_slip { 1.0 } else { strsim::jaro_winkler(wrong, name) }, name)
         })

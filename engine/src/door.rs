@@ -1,4 +1,4 @@
-//! The one door: every effect on the world is announced, done and told about here, and nothing else can write.
+//! The one door: every effect on the world is announced, carried out and recorded here, and nothing else can write.
 //!
 //! A client's method that changes something takes an [`Effect`]. Only [`Permit::effect`] makes one, a permit is made for the resource
 //! whose turn it is, and only a run makes permits. So what must happen around every effect has one place: asking whether the run was told
@@ -24,10 +24,10 @@ pub struct Intent {
     pub peer: String,
     /// What is done to it, in words; never a secret.
     pub what: String,
-    /// How it can be told later whether it happened, when that is more than reading the resource: a nonce, a digest.
+    /// How to tell later whether it happened, when reading the resource is not enough: a nonce, a digest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub told_by: Option<String>,
-    /// Whether it takes back or rounds off what was begun, so that it is done even after the run was told to stop.
+    /// Whether it takes back or completes what was begun, so that it is done even after the run was told to stop.
     pub closing: bool,
 }
 
@@ -37,7 +37,7 @@ impl Intent {
         Self { peer: peer.into(), what: what.into(), told_by: None, closing: false }
     }
 
-    /// The same, and how it can be told later whether it happened.
+    /// The same, with how to tell later whether it happened.
     #[must_use]
     pub fn told_by(mut self, mark: impl Into<String>) -> Self {
         self.told_by = Some(mark.into());
@@ -88,7 +88,7 @@ pub struct Permit {
     resources: Vec<Id>,
 }
 
-/// One effect under way: what every client wants to see before it changes anything.
+/// One effect under way: what every client demands before it changes anything.
 #[derive(Debug)]
 pub struct Effect {
     door: Arc<Door>,
@@ -99,8 +99,8 @@ impl Permit {
     /// Does `work`, having written down what is about to happen, and writes down how it ended.
     ///
     /// # Errors
-    /// As `work`. Without having begun it: when the run was told to stop (unless the intent is [closing](Intent::closing)), and when the
-    /// ledger does not take the intent.
+    /// As `work`. It is not begun when the run was told to stop (unless the intent is [closing](Intent::closing)), or when the ledger does not
+    /// take the intent.
     pub async fn effect<T>(&self, intent: Intent, work: impl AsyncFnOnce(&Effect) -> Result<T>) -> Result<T> {
         let door = &self.door;
         if door.stop.is_asked() && !intent.closing {
@@ -124,7 +124,7 @@ impl Permit {
         self.effect(Intent::on(node, action.to_string()), async |effect| peers.nodes().act(node, action, effect).await).await
     }
 
-    /// As [`act`](Self::act), for an action that takes back or rounds off what was begun.
+    /// As [`act`](Self::act), for an action that takes back or completes what was begun.
     ///
     /// # Errors
     /// As [`act`](Self::act).

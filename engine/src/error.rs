@@ -9,7 +9,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What sort of failure it is; the exit code follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The command line asks for something that cannot be: exit code 2.
+    /// The command line is wrong: exit code 2.
     Usage,
     /// A recipe or a workspace is wrong: exit code 2.
     Recipe,
@@ -108,7 +108,7 @@ struct Redacted {
     cause: Option<Cause>,
 }
 
-/// What a failure goes back to, in words.
+/// The causes of a failure, in words.
 #[derive(Debug)]
 struct Cause {
     text: String,
@@ -148,7 +148,7 @@ impl fmt::Display for Redacted {
 
 impl fmt::Debug for Redacted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The words, not the fields: `Debug` would escape what a peer has escaped already, and that is no longer found.
+        // As text, not as fields: `Debug` would escape what a peer has escaped already, and redaction would not find it.
         write!(f, "{self}")
     }
 }

@@ -1,4 +1,4 @@
-//! Running a recipe's `declare`: pure, bounded, and with nothing to show for it but the resources that it named.
+//! Running a recipe's `declare`: pure, bounded, and with no result but the resources that it named.
 use crate::{
     absent::{Absent, Presence},
     bounds::{self, Bounds, Taken, TooMuch},
@@ -11,7 +11,7 @@ use miette::Diagnostic;
 use rhai::{CallFnOptions, Dynamic, Engine, Position, Scope};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// One declared resource and where in which recipe that was.
+/// One declared resource, and the place in the recipe that declares it.
 #[derive(Clone, Debug)]
 pub struct Declared {
     pub(crate) step: AnyStep,
@@ -31,7 +31,7 @@ impl Declared {
         Self { step: Arc::new(Absent(self.step)), presence: Presence::Absent, ..self }
     }
 
-    /// The same, to be removed if it is wholly ours; anything else goes with what holds it, or stays.
+    /// The same, to be removed if it is wholly ours; otherwise it goes with what holds it, or stays.
     #[must_use]
     pub(crate) fn absent(self) -> Self {
         match self.presence {
@@ -84,11 +84,11 @@ pub(crate) struct Recorder {
 #[derive(Default)]
 struct Recorded {
     taken: Taken,
-    /// That it declared more than it may, and where; said even if the script caught the error.
+    /// Set when it declared more than it may, with the place; reported even if the script caught the error.
     too_much: Option<(TooMuch, Position)>,
     declared: Vec<Declared>,
     secrets: Vec<NamedSecret>,
-    /// The first secret that the script made a text of, and where.
+    /// The first secret that the script turned into a text, and where.
     in_text: Option<(String, Position)>,
 }
 
@@ -149,7 +149,7 @@ pub fn limits(engine: &mut Engine) {
     bounds::watch_time(engine);
 }
 
-/// Lets recipes loop over so many nodes: each may cost a few thousand operations, and be an item of a list.
+/// Lets recipes loop over this many nodes: each may cost a few thousand operations, and be an item of a list.
 pub fn limits_for(engine: &mut Engine, nodes: usize) {
     engine.set_max_operations(10_000_000 + 5_000 * nodes as u64).set_max_array_size(10_000 + 2 * nodes);
 }
@@ -175,7 +175,7 @@ fn evaluate_within(bounds: Bounds, engine: &Engine, recipe: &Arc<Recipe>, argume
         return Err(error.help(too_much.help().map(|help| help.to_string()).unwrap_or_default()));
     }
     if let Some((name, position)) = in_text {
-        // Rhai prints whatever it can while it makes a text, so this could not end the script there and then.
+        // Rhai swallows errors while it builds a text, so the script could not be ended at that point.
         let message = format!("the secret `{name}` cannot become a text");
         let error = RecipeError::new("kthw::recipe", message, &recipe.source.path, &recipe.source.text).at(position, "here");
         return Err(error.help(
@@ -280,7 +280,7 @@ mod tests {
     fn a_recipe_that_spins_is_ended_by_the_clock() {
         assert_eq!(
             told("let n = 0;\nloop {\ntry { n += 1; } catch { }\n}").split(" | ").next(),
-            Some("the recipe was not evaluated after 0.2 s")
+            Some("the recipe was not evaluated within 0.2 s")
         );
     }
 

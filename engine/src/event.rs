@@ -1,4 +1,4 @@
-//! What a run tells while it goes on: typed events that the terminal, `--json` and later the journal consume.
+//! What a run reports while it goes on: typed events for the terminal, for `--json` and later for the journal.
 use crate::{change::Change, clock::Clock, id::Id, redact::presentable};
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
@@ -28,7 +28,7 @@ pub enum Event {
         #[serde(flatten)]
         change: Change,
     },
-    /// Machines go on without something until they are restarted. Not told when there are none.
+    /// Machines that need a restart before something takes effect. Not sent when there are none.
     RestartNeeded {
         /// What waits, by node.
         nodes: BTreeMap<String, Vec<String>>,
@@ -38,7 +38,7 @@ pub enum Event {
         /// Which resource.
         id: Id,
     },
-    /// News of a resource being worked on, or of a wait.
+    /// Progress on a resource, or on a wait.
     Progress {
         /// Which resource.
         id: Id,
@@ -142,7 +142,7 @@ impl RunStamp {
 /// Where events go.
 pub type Events = Arc<dyn Fn(Event) + Send + Sync>;
 
-/// Events that nobody hears.
+/// Events that go nowhere.
 pub fn silent() -> Events {
     Arc::new(|_| {})
 }
@@ -151,12 +151,12 @@ tokio::task_local! {
     static CURRENT: (Id, Events);
 }
 
-/// Tells news of the resource that is being worked on; does nothing outside of a run.
+/// Reports progress on the resource that is being worked on; does nothing outside a run.
 pub fn progress(text: impl Into<String>) {
     let _ = CURRENT.try_with(|(id, events)| events(Event::Progress { id: id.clone(), text: presentable(&text.into()).into_owned() }));
 }
 
-/// Runs `work` so that [`progress`] inside it is told as news of `id`.
+/// Runs `work` so that [`progress`] inside it is reported for `id`.
 pub(crate) async fn reporting<T>(id: Id, events: Events, work: impl Future<Output = T>) -> T {
     CURRENT.scope((id, events), work).await
 }

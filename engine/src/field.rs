@@ -23,7 +23,7 @@ pub enum Cost {
     Nothing,
     /// A restart of the machine, before which it has no effect.
     Reboot,
-    /// Making the thing anew, which is never done on its own.
+    /// Making the whole thing anew, which kthw never does by itself.
     Replacement,
     /// Making everything anew: others were told this value too, so a run under another one begins nothing at all.
     Everything,

@@ -7,13 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long somebody else may take to write a file in the same folder.
+/// How long another program may keep the folder locked.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Locks `folder` until the answer is dropped. Where the file system knows no locks, everybody goes ahead.
+/// Locks `folder` until the returned file is dropped. On a file system without locks, nobody waits.
 ///
 /// # Errors
-/// When the folder cannot be opened, or somebody keeps it locked.
+/// When the folder cannot be opened, or stays locked by another program.
 pub fn lock_folder(folder: &Path) -> io::Result<File> {
     let lock = File::open(folder)?;
     let begun = Instant::now();

@@ -6,10 +6,10 @@ use crate::{
 use rhai::Engine;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// What loading a recipe with all its needs may run into.
+/// What can go wrong while a recipe and everything that it needs are loaded.
 pub type GraphError = Box<RecipeError>;
 
-/// All recipes of a run, each after those that it needs.
+/// All recipes of a run, each after the recipes that it needs.
 #[derive(Debug)]
 pub struct Graph {
     recipes: Vec<Arc<Recipe>>,
@@ -139,7 +139,7 @@ fn cycle(path: &[Arc<Recipe>], closing: &Need) -> RecipeError {
         format!("recipes need each other: {}", names.join(" -> ")),
         "which closes the circle",
     )
-    .help("take one of these needs away; what both want belongs into a third recipe");
+    .help("take one of these needs away; what both want belongs in a third recipe");
     for (recipe, next) in path.iter().zip(path.iter().skip(1)) {
         if let Some(need) = recipe.header.needs.iter().find(|need| need.name == next.source.name) {
             error = error.related(pointing(

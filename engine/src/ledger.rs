@@ -19,12 +19,12 @@ pub struct Entry {
     pub intent: Intent,
 }
 
-/// Hears of every effect. What does not return from [`begin`](Self::begin) is not begun.
+/// Is told of every effect. An effect for which [`begin`](Self::begin) fails does not begin.
 pub trait Ledger: fmt::Debug + Send + Sync {
     /// An effect is about to happen.
     ///
     /// # Errors
-    /// When it cannot be written down; the effect does not happen then.
+    /// When it cannot be written down; then the effect does not happen.
     fn begin<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<()>>;
 
     /// The peer's own name for an effect under way is known.
@@ -36,7 +36,7 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// An effect is over; `failure` says how it failed, if it did.
     ///
     /// # Errors
-    /// When it cannot be written down. The effect has happened then.
+    /// When it cannot be written down. The effect has happened by then.
     fn end<'a>(&'a self, number: u64, failure: Option<&'a str>) -> BoxFuture<'a, Result<()>>;
 }
 
@@ -87,7 +87,7 @@ impl Ledger for MemoryLedger {
     }
 }
 
-/// The ledger of a run that nobody asks about afterwards.
+/// A ledger that keeps nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoLedger;
 

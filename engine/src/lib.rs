@@ -16,7 +16,6 @@ mod event;
 mod field;
 mod folder_lock;
 mod graph;
-mod handed;
 mod id;
 mod ledger;
 mod limited;
@@ -32,6 +31,7 @@ mod redact;
 mod resource;
 mod run;
 mod secret;
+mod secret_option;
 mod stop;
 mod wait;
 

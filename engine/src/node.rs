@@ -163,7 +163,7 @@ pub enum Action {
         argv: Vec<String>,
         /// What it gets on standard input.
         stdin: Content,
-        /// It is stopped after so many seconds.
+        /// It is stopped after this many seconds.
         timeout_s: u32,
     },
 }
@@ -289,7 +289,7 @@ pub trait Nodes: Send + Sync {
     /// Looks at everything in `probes` in one round, and answers in the same order.
     fn read<'a>(&'a self, node: &'a str, probes: &'a [Probe]) -> BoxFuture<'a, Result<Vec<Finding>>>;
 
-    /// Guards, changes and reads again in one round. `started` hears the position of each block as it begins.
+    /// Checks the guards, changes, and reads again, in one round. `started` is called with the position of each block as it begins.
     fn change<'a>(
         &'a self,
         node: &'a str,

@@ -27,7 +27,7 @@ pub(crate) struct Item {
     pub needs: Vec<usize>,
     /// Make this one act when they change.
     pub refreshed_by: Vec<usize>,
-    /// Everything that comes before it, those above among it, each once. A position behind the last item is a gate.
+    /// Everything that comes before it, the needs above included, each once. A position after the last item is a gate.
     pub edges: Vec<usize>,
 }
 
@@ -49,38 +49,38 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// Counts over all edges; the positions behind the last item are the gates.
+    /// Counts over all edges; the positions after the last item are the gates.
     pub fn readiness(&self) -> Readiness {
         let edges: Vec<&Vec<usize>> = self.items.iter().map(|item| &item.edges).chain(&self.gates).collect();
         Readiness::new(edges.into_iter().map(|edges| edges.iter().copied()))
     }
 
-    /// Lets the order on one node, and the order of removing, reach through what has nothing to do: what comes after it comes after what it
-    /// comes after. Otherwise a failure would end at the first resource that is as declared already.
+    /// Carries the order on one node, and the order of removal, across resources that have nothing to do: what comes after such a resource
+    /// also comes after whatever that resource comes after. Otherwise a failure would have no effect beyond the first settled resource.
     pub fn reach_through(&mut self, has_nothing_to_do: impl Fn(usize) -> bool) {
         let mut readiness = self.readiness();
-        // For what has nothing to do, what it stands for.
+        // For each resource that has nothing to do: what it stands for.
         let mut behind: HashMap<usize, BTreeSet<usize>> = HashMap::new();
-        while let Some(one) = readiness.take() {
-            readiness.done(one);
-            let Some(item) = self.items.get(one) else { continue };
+        while let Some(position) = readiness.take() {
+            readiness.done(position);
+            let Some(item) = self.items.get(position) else { continue };
             let passes = |edge: &usize| self.items.get(*edge).is_some_and(|other| item.is_in_line_with(other));
             let passed: Vec<usize> = item.edges.iter().copied().filter(passes).collect();
             let reached: BTreeSet<usize> = passed.iter().flat_map(|edge| behind.get(edge).into_iter().flatten().copied()).collect();
-            if has_nothing_to_do(one) {
+            if has_nothing_to_do(position) {
                 let own = passed.into_iter().filter(|edge| !behind.contains_key(edge));
                 let stands_for = own.chain(reached).collect();
-                behind.insert(one, stands_for);
+                behind.insert(position, stands_for);
             } else if !reached.is_empty() {
                 let edges: BTreeSet<usize> = item.edges.iter().copied().chain(reached).collect();
-                self.items[one].edges = edges.into_iter().collect();
+                self.items[position].edges = edges.into_iter().collect();
             }
         }
     }
 }
 
 impl Item {
-    /// Whether an edge between the two is part of an order that reaches further: on one node, or among what is removed.
+    /// Whether an edge between the two is part of an order that is carried further: on one node, or among what is removed.
     fn is_in_line_with(&self, other: &Self) -> bool {
         let both_go = self.presence != Presence::Present && other.presence != Presence::Present;
         both_go || self.node.is_some() && self.node == other.node
@@ -89,15 +89,16 @@ impl Item {
 
 /// Resolves the edges of all declared resources.
 pub(crate) fn order(evaluated: &[Evaluated]) -> Result<Order, RecipeErrors> {
-    let all: Vec<Place> = evaluated
+    let all: Vec<Declaration> = evaluated
         .iter()
         .enumerate()
-        .flat_map(|(phase, one)| one.declared.iter().map(move |declared| Place { phase, one, declared }))
+        .flat_map(|(phase, evaluated)| evaluated.declared.iter().map(move |declared| Declaration { phase, evaluated, declared }))
         .collect();
     let mut problems = Problems::default();
     let positions = positions(&all, &mut problems);
     let mut resolving = Resolving::new(evaluated, &all, positions);
-    let mut items: Vec<Item> = all.iter().enumerate().map(|(position, place)| resolving.item(position, place, &mut problems)).collect();
+    let mut items: Vec<Item> =
+        all.iter().enumerate().map(|(position, declaration)| resolving.item(position, declaration, &mut problems)).collect();
     turn_round(&mut items);
     let order = Order { items, gates: resolving.gates(), nodes: resolving.nodes };
     if problems.list.is_empty() {
@@ -107,9 +108,9 @@ pub(crate) fn order(evaluated: &[Evaluated]) -> Result<Order, RecipeErrors> {
 }
 
 /// One declaration and where it stands.
-struct Place<'a> {
+struct Declaration<'a> {
     phase: usize,
-    one: &'a Evaluated,
+    evaluated: &'a Evaluated,
     declared: &'a Declared,
 }
 
@@ -121,20 +122,20 @@ struct Problems {
 }
 
 impl Problems {
-    fn tell(&mut self, place: &Place<'_>, about: &'static str, problem: impl FnOnce() -> RecipeError) {
-        let position = place.declared.position;
-        if self.told.insert((place.phase, position.line(), position.position(), about)) {
+    fn tell(&mut self, declaration: &Declaration<'_>, about: &'static str, problem: impl FnOnce() -> RecipeError) {
+        let position = declaration.declared.position;
+        if self.told.insert((declaration.phase, position.line(), position.position(), about)) {
             self.list.push(problem());
         }
     }
 }
 
-fn positions(all: &[Place<'_>], problems: &mut Problems) -> HashMap<Id, usize> {
+fn positions(all: &[Declaration<'_>], problems: &mut Problems) -> HashMap<Id, usize> {
     let mut positions = HashMap::with_capacity(all.len());
-    for (position, place) in all.iter().enumerate() {
-        let first = *positions.entry(place.declared.id()).or_insert(position);
+    for (position, declaration) in all.iter().enumerate() {
+        let first = *positions.entry(declaration.declared.id()).or_insert(position);
         if first != position {
-            problems.tell(place, "twice", || twice(&all[first], place));
+            problems.tell(declaration, "twice", || twice(&all[first], declaration));
         }
     }
     positions
@@ -152,16 +153,16 @@ struct Resolving<'a> {
     node_positions: HashMap<String, usize>,
     openers: HashMap<usize, usize>,
     presence: Vec<Presence>,
-    /// The last item of a phase on a node so far, among those that are kept or among the others.
+    /// The last item so far of a phase on a node, separately for items that are kept and items that are removed.
     last: HashMap<(usize, usize, bool), usize>,
 }
 
 impl<'a> Resolving<'a> {
-    fn new(evaluated: &'a [Evaluated], all: &[Place<'_>], positions: HashMap<Id, usize>) -> Self {
-        let gated = evaluated.iter().enumerate().filter(|(_, one)| one.recipe.header.gate).map(|(phase, _)| phase);
+    fn new(evaluated: &'a [Evaluated], all: &[Declaration<'_>], positions: HashMap<Id, usize>) -> Self {
+        let gated = evaluated.iter().enumerate().filter(|(_, evaluated)| evaluated.recipe.header.gate).map(|(phase, _)| phase);
         let gate_of = gated.enumerate().map(|(gate, phase)| (phase, all.len() + gate)).collect();
         let (mut nodes, mut node_positions, mut openers) = (Vec::<Members>::new(), HashMap::new(), HashMap::new());
-        for (position, step) in all.iter().map(|place| &place.declared.step).enumerate() {
+        for (position, step) in all.iter().map(|declaration| &declaration.declared.step).enumerate() {
             let Some(name) = step.node() else { continue };
             let node = *node_positions.entry(name.to_owned()).or_insert_with(|| {
                 nodes.push(Members { node: name.to_owned(), items: Vec::new() });
@@ -180,29 +181,29 @@ impl<'a> Resolving<'a> {
             nodes,
             node_positions,
             openers,
-            presence: all.iter().map(|place| place.declared.presence).collect(),
+            presence: all.iter().map(|declaration| declaration.declared.presence).collect(),
             last: HashMap::new(),
         }
     }
 
-    fn item(&mut self, position: usize, place: &Place<'_>, problems: &mut Problems) -> Item {
-        let Place { phase, one, declared } = *place;
+    fn item(&mut self, position: usize, declaration: &Declaration<'_>, problems: &mut Problems) -> Item {
+        let Declaration { phase, evaluated, declared } = *declaration;
         let step = &declared.step;
         let mut needs = Vec::new();
         for id in step.needs().into_iter().chain(declared.extra_needs.iter().cloned()) {
             match self.positions.get(&id) {
                 Some(needed) if declared.presence == Presence::Present && self.presence[*needed] == Presence::Absent => {
-                    problems.tell(place, "absent", || needs_absent(one, declared, &id));
+                    problems.tell(declaration, "absent", || needs_absent(evaluated, declared, &id));
                 }
                 Some(needed) => needs.push(*needed),
-                None => problems.tell(place, "missing", || missing(one, declared, &id)),
+                None => problems.tell(declaration, "missing", || missing(evaluated, declared, &id)),
             }
         }
         let node = step.node().and_then(|name| self.node_positions.get(name).copied());
         let mut after = self.known(step.after(), position);
         if let Some(node) = node {
             needs.extend(self.openers.get(&node).filter(|opener| **opener != position));
-            // What is kept and what is removed have an order of their own each.
+            // What is kept and what is removed are ordered separately.
             let present = declared.presence == Presence::Present;
             match self.last.insert((phase, node, present), position) {
                 Some(previous) => after.push(previous),
@@ -215,7 +216,7 @@ impl<'a> Resolving<'a> {
         Item {
             id: declared.id(),
             step: step.clone(),
-            recipe: one.recipe.clone(),
+            recipe: evaluated.recipe.clone(),
             node,
             opens_node: step.opens_node(),
             presence: declared.presence,
@@ -225,7 +226,7 @@ impl<'a> Resolving<'a> {
         }
     }
 
-    /// The positions of those that are declared at all.
+    /// The positions of those identities that are declared.
     fn known(&self, ids: Vec<Id>, but: usize) -> Vec<usize> {
         ids.iter().filter_map(|id| self.positions.get(id)).copied().filter(|other| *other != but).collect()
     }
@@ -241,7 +242,7 @@ impl<'a> Resolving<'a> {
     }
 }
 
-/// Among what is removed, what comes after something goes before it.
+/// Removal runs in the opposite order: what comes after something is removed before it.
 fn turn_round(items: &mut [Item]) {
     let goes: Vec<bool> = items.iter().map(|item| item.presence != Presence::Present).collect();
     let mut turned: Vec<(usize, usize)> = Vec::new();
@@ -262,50 +263,50 @@ fn turn_round(items: &mut [Item]) {
 fn phases_before(evaluated: &[Evaluated]) -> Vec<BTreeSet<usize>> {
     let mut names: HashMap<&str, usize> = HashMap::new();
     let mut before: Vec<BTreeSet<usize>> = Vec::with_capacity(evaluated.len());
-    for (phase, one) in evaluated.iter().enumerate() {
-        let direct = one.recipe.header.needs.iter().filter_map(|need| names.get(need.name.as_str()).copied());
+    for (phase, evaluated) in evaluated.iter().enumerate() {
+        let direct = evaluated.recipe.header.needs.iter().filter_map(|need| names.get(need.name.as_str()).copied());
         before.push(direct.flat_map(|need| before[need].iter().copied().chain([need])).collect());
-        names.insert(&one.recipe.source.name, phase);
+        names.insert(&evaluated.recipe.source.name, phase);
     }
     before
 }
 
 /// Finds resources that wait for each other.
-fn circle(order: &Order, all: &[Place<'_>]) -> Option<RecipeError> {
+fn circle(order: &Order, all: &[Declaration<'_>]) -> Option<RecipeError> {
     let mut readiness = order.readiness();
     while let Some(free) = readiness.take() {
         readiness.done(free);
     }
-    let waiting: Vec<usize> = (0..order.items.len()).filter(|one| readiness.open(*one) > 0).collect();
+    let waiting: Vec<usize> = (0..order.items.len()).filter(|position| readiness.open(*position) > 0).collect();
     let first = &all[*waiting.first()?];
-    let names: Vec<String> = waiting.iter().map(|one| order.items[*one].id.to_string()).collect();
+    let names: Vec<String> = waiting.iter().map(|position| order.items[*position].id.to_string()).collect();
     let message = format!("resources wait for each other: {}", names.join(", "));
     Some(
-        place(first.one, "kthw::recipe::circle", message)
+        error_in(first.evaluated, "kthw::recipe::circle", message)
             .at(first.declared.position, "one of them")
             .help("take away one of their `needs`; on one node a phase's resources are changed in the order of their declaration"),
     )
 }
 
-fn place(one: &Evaluated, code: &'static str, message: String) -> RecipeError {
-    RecipeError::new(code, message, &one.recipe.source.path, &one.recipe.source.text)
+fn error_in(evaluated: &Evaluated, code: &'static str, message: String) -> RecipeError {
+    RecipeError::new(code, message, &evaluated.recipe.source.path, &evaluated.recipe.source.text)
 }
 
-fn twice(first: &Place<'_>, second: &Place<'_>) -> RecipeError {
-    place(second.one, "kthw::recipe::declared_twice", format!("`{}` is declared twice", second.declared.id()))
+fn twice(first: &Declaration<'_>, second: &Declaration<'_>) -> RecipeError {
+    error_in(second.evaluated, "kthw::recipe::declared_twice", format!("`{}` is declared twice", second.declared.id()))
         .at(second.declared.position, "the second time")
         .help("give one of them another name, or declare it once and name it under `needs`")
-        .related(place(first.one, "kthw::recipe::declared_twice", "the first time".into()).at(first.declared.position, "here"))
+        .related(error_in(first.evaluated, "kthw::recipe::declared_twice", "the first time".into()).at(first.declared.position, "here"))
 }
 
-fn needs_absent(one: &Evaluated, declared: &Declared, id: &Id) -> RecipeError {
-    place(one, "kthw::recipe::needs_absent", format!("`{}` needs `{id}`, which is declared with `present: false`", declared.id()))
+fn needs_absent(evaluated: &Evaluated, declared: &Declared, id: &Id) -> RecipeError {
+    error_in(evaluated, "kthw::recipe::needs_absent", format!("`{}` needs `{id}`, which is declared with `present: false`", declared.id()))
         .at(declared.position, "declared here")
         .help("give it `present: false` too, or leave it out")
 }
 
-fn missing(one: &Evaluated, declared: &Declared, id: &Id) -> RecipeError {
-    place(one, "kthw::recipe::missing_need", format!("`{}` needs `{id}`, which no recipe of this run declares", declared.id()))
+fn missing(evaluated: &Evaluated, declared: &Declared, id: &Id) -> RecipeError {
+    error_in(evaluated, "kthw::recipe::missing_need", format!("`{}` needs `{id}`, which no recipe of this run declares", declared.id()))
         .at(declared.position, "declared here")
         .help(format!("name the recipe that declares `{id}` in `NEEDS`"))
 }

@@ -1,4 +1,4 @@
-//! Orphans: what carries our mark in the world, and nobody declares any more.
+//! Orphans: what carries our mark in the world and is no longer declared.
 use crate::{
     error::Result,
     evaluate::{Declared, Evaluated},
@@ -43,13 +43,13 @@ impl Owned {
     }
 }
 
-/// Those of `owned` that no recipe of this run declares.
+/// The members of `owned` that no recipe of this run declares.
 pub fn orphans(owned: Vec<Owned>, evaluated: &[Evaluated]) -> Vec<Owned> {
     let declared: HashSet<Id> = evaluated.iter().flat_map(|one| &one.declared).map(Declared::id).collect();
     owned.into_iter().filter(|one| !declared.contains(&one.id())).collect()
 }
 
-/// Declares orphans as absent, as a phase called as `recipe` is.
+/// Declares orphans as absent, in a phase with the name of `recipe`.
 pub fn pruned(recipe: Arc<Recipe>, orphans: Vec<Owned>) -> Evaluated {
     let absent = |one: Owned| Declared::new(one.step, Vec::new(), Position::NONE).going();
     Evaluated { recipe, declared: orphans.into_iter().map(absent).collect(), secrets: Vec::new() }

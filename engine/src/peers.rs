@@ -1,4 +1,4 @@
-//! The systems that a run talks to: nodes over one seam, and the typed clients that the modules bring.
+//! The systems that a run talks to: nodes behind one seam, and the typed clients that the modules provide.
 use crate::{
     clock::Clock,
     error::{Error, Result},
@@ -37,7 +37,7 @@ impl Peers {
         Self { random, ..self }
     }
 
-    /// The same peers and one client more; modules get it back by its type.
+    /// The same peers with one more client, which modules find by its type.
     #[must_use]
     pub fn with<T: Any + Send + Sync>(mut self, client: T) -> Self {
         self.clients.insert(TypeId::of::<T>(), Arc::new(client));
@@ -57,7 +57,7 @@ impl Peers {
         &*self.nodes
     }
 
-    /// The clock that waits use.
+    /// The clock for waits.
     pub fn clock(&self) -> &dyn Clock {
         &*self.clock
     }
@@ -67,7 +67,7 @@ impl Peers {
         &*self.random
     }
 
-    /// The same clock, for what outlives a look at the peers.
+    /// The same clock, for holders that outlive a borrow of the peers.
     pub fn shared_clock(&self) -> Arc<dyn Clock> {
         self.clock.clone()
     }

@@ -29,12 +29,12 @@ pub(crate) use planning::{Seen, refreshed_because};
 /// How many looks are under way at once. A look is one exec on a node, or one resource of another peer.
 pub(crate) const AT_ONCE: usize = 256;
 
-/// Which commands of a recipe's author planning may run on a node, to ask whether there is something to do.
+/// Which commands by a recipe's author planning may run on a node, to find out whether there is something to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asking {
     /// None.
     Nothing,
-    /// Those that the author says change nothing.
+    /// Those that change nothing, according to the author.
     WhatReads,
 }
 
@@ -81,41 +81,41 @@ impl Plan {
         &self.planned
     }
 
-    /// What could not be looked at, or is refused by what was found: each root of it with its diagnostic, in the order of declaration.
+    /// What could not be looked at, or is refused because of what was found: each root cause with its diagnostic, in the order of declaration.
     pub fn failures(&self) -> &[(Id, Error)] {
         &self.failures
     }
 
-    /// What the resources of this kind on nodes were answered, by node; only of nodes that were looked at. Of those that are as wanted, only
-    /// what opens a node is kept.
+    /// The findings of this kind of resource, by node, for the nodes that were looked at. For resources that are as wanted, only the findings
+    /// of what opens a node are kept.
     pub fn answers<'p>(&'p self, kind: &'p str) -> impl Iterator<Item = (&'p str, &'p [Finding])> {
-        self.planned.iter().zip(&self.seen).filter(move |(one, _)| one.id.kind() == kind).filter_map(|(one, seen)| match seen {
-            Seen::OnNode(findings) => Some((one.node.as_deref()?, findings.as_slice())),
+        self.planned.iter().zip(&self.seen).filter(move |(planned, _)| planned.id.kind() == kind).filter_map(|(planned, seen)| match seen {
+            Seen::OnNode(findings) => Some((planned.node.as_deref()?, findings.as_slice())),
             Seen::No | Seen::Read => None,
         })
     }
 
-    /// Tells every chosen resource and what would change.
+    /// Sends an event for every chosen resource, with what would change.
     pub fn announce(&self, events: &Events) {
-        for one in self.planned.iter().filter(|one| one.chosen) {
-            events(Event::Planned { id: one.id.clone(), phase: one.phase.clone(), change: one.change.clone() });
+        for planned in self.planned.iter().filter(|planned| planned.chosen) {
+            events(Event::Planned { id: planned.id.clone(), phase: planned.phase.clone(), change: planned.change.clone() });
         }
     }
 
     /// How many resources are not as declared, or could not be looked at.
     pub fn changes(&self) -> usize {
-        self.planned.iter().filter(|one| !one.change.is_none()).count()
+        self.planned.iter().filter(|planned| !planned.change.is_none()).count()
     }
 
     /// How many resources a run would remove.
     pub fn deletes(&self) -> usize {
-        self.planned.iter().filter(|one| one.change == Change::Delete).count()
+        self.planned.iter().filter(|planned| planned.change == Change::Delete).count()
     }
 
     /// Checks that a run would remove no more resources than this.
     ///
     /// # Errors
-    /// When it would.
+    /// When it would remove more.
     pub fn check_max_destroy(&self, at_most: Option<usize>) -> Result<()> {
         let deletes = self.deletes();
         match at_most {
@@ -133,26 +133,26 @@ impl Plan {
         self.planned.iter().find(told_to_all)
     }
 
-    /// How many resources a run would work on: all that are not as declared, but for the refused.
+    /// How many resources a run would work on: all that are not as declared, except those that are refused.
     pub fn work(&self) -> usize {
-        self.planned.iter().filter(|one| !matches!(one.change, Change::None | Change::Refused(_))).count()
+        self.planned.iter().filter(|planned| !matches!(planned.change, Change::None | Change::Refused(_))).count()
     }
 }
 
-/// Compares everything that was declared with the world, for a dry run: no command of a recipe's author is run, whatever it is. What such a
-/// command decides counts as to be done, and says that it is asked at its turn.
+/// Compares everything that was declared with the world, for a dry run: no command by a recipe's author is run. What such a command decides
+/// counts as to be done, and the plan says that it is asked at its turn.
 ///
 /// What needs something that is still to be created counts as absent, without any I/O of its own; so the plan of a cluster that does
 /// not exist yet is complete. All queries of a node travel together. A peer that does not answer makes what is on it unknown, and
 /// nothing else.
 ///
 /// # Errors
-/// A recipe that declares something twice or needs something that nobody declares; something that a workspace or its secrets lack.
+/// A recipe that declares something twice or needs something that nobody declares; something that is missing in the workspace or its secrets.
 pub async fn plan(evaluated: &[Evaluated], peers: &Peers, events: &Events) -> Result<Plan> {
     planned(evaluated, peers, events, Asking::Nothing).await
 }
 
-/// As [`plan`](fn@plan), for a plan that is about to be carried out: what the author of a recipe marked as reading is asked already.
+/// As [`plan`](fn@plan), for a plan that is about to be carried out: commands that the recipe's author marked `reads: true` are run already.
 ///
 /// # Errors
 /// The same as [`plan`](fn@plan).
@@ -166,11 +166,11 @@ async fn planned(evaluated: &[Evaluated], peers: &Peers, events: &Events, asking
     let mut looking = FuturesUnordered::new();
     let mut waiting = std::collections::VecDeque::new();
     loop {
-        waiting.extend(planning.tasks()?);
+        waiting.extend(planning.looks_due()?);
         while looking.len() < AT_ONCE
-            && let Some(task) = waiting.pop_front()
+            && let Some(due) = waiting.pop_front()
         {
-            looking.push(look(task, &order, peers, events, asking));
+            looking.push(look(due, &order, peers, events, asking));
         }
         match looking.next().await {
             Some(found) => planning.take(found)?,
@@ -187,13 +187,13 @@ async fn planned(evaluated: &[Evaluated], peers: &Peers, events: &Events, asking
             phase: item.recipe.source.name.clone(),
             node: item.node.map(|node| order.nodes[node].node.clone()),
             chosen: item.presence == Presence::Present || !change.is_none(),
-            // After all reading: only now is it known which secrets are used.
+            // Only after all reading is it known which secrets were used.
             change: change.presentable(),
             hides,
         });
         seen.push(how);
     }
-    let failures = failures.into_iter().map(|(one, error)| (order.items[one].id.clone(), error)).collect();
+    let failures = failures.into_iter().map(|(position, error)| (order.items[position].id.clone(), error)).collect();
     Ok(Plan { order, planned, seen, failures })
 }
 

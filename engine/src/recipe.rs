@@ -47,9 +47,9 @@ pub struct Header {
 pub struct Need {
     /// The recipe's name.
     pub name: String,
-    /// The versions that will do.
+    /// The versions that it accepts.
     pub version: VersionReq,
-    /// As written, to point at.
+    /// As written, so that an error can point at it.
     pub written: String,
 }
 

@@ -1,6 +1,6 @@
 //! Takes secrets out of what others say: a peer may echo what it was sent, in its error message, its output or its log.
 //!
-//! A secret is watched from the moment at which its value is first handed to somebody ([`Secret::expose`](crate::Secret::expose)) until the
+//! A secret is looked for from the moment at which its value is first handed to somebody ([`Secret::expose`](crate::Secret::expose)) until the
 //! process ends. What a person gets to see passes through [`presentable`]: every [`Error`](crate::Error), every event, every field of a plan. The
 //! list is one for the process, because an error does not know which run it belongs to.
 use base64::{
@@ -17,23 +17,23 @@ use zeroize::Zeroizing;
 
 /// Shorter values are not looked for: they are ordinary words, and taking those out would make every message a riddle.
 const SHORTEST: usize = 8;
-/// Of a value of several lines, a line is also looked for by itself when it has at least so many bytes: logs quote single lines.
+/// A line of a value of several lines is also looked for by itself when it has at least this many bytes: logs quote single lines.
 const SHORTEST_LINE: usize = 16;
-/// So many bytes of a form decide where to look closer.
+/// The number of leading bytes by which forms are indexed.
 const KEY: usize = 4;
 /// What stands in a text where a secret was.
 const REMOVED: &str = "<secret>";
 
-static WATCHED: RwLock<Option<Watched>> = RwLock::new(None);
+static REGISTERED: RwLock<Option<Registered>> = RwLock::new(None);
 
-/// The forms of all watched values by their first bytes, the longest first.
+/// The forms of all registered values by their first bytes, the longest first.
 #[derive(Default)]
-struct Watched(HashMap<[u8; KEY], Vec<Zeroizing<String>>>);
+struct Registered(HashMap<[u8; KEY], Vec<Zeroizing<String>>>);
 
 /// `text` without the values of secrets that were used, also where they are written as base64, hex, JSON, a URL, or for a shell.
 pub fn redacted(text: &str) -> Cow<'_, str> {
-    match &*WATCHED.read().unwrap_or_else(PoisonError::into_inner) {
-        Some(watched) => watched.redacted(text),
+    match &*REGISTERED.read().unwrap_or_else(PoisonError::into_inner) {
+        Some(registered) => registered.redacted(text),
         None => Cow::Borrowed(text),
     }
 }
@@ -62,15 +62,15 @@ fn controls(c: char) -> bool {
 
 /// Wipes the list, at the end of the process.
 pub fn forget_secrets() {
-    *WATCHED.write().unwrap_or_else(PoisonError::into_inner) = None;
+    *REGISTERED.write().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
 /// Looks for `value` from now on.
-pub(crate) fn watch(value: &str) {
-    WATCHED.write().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().add(value);
+pub(crate) fn register(value: &str) {
+    REGISTERED.write().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().add(value);
 }
 
-impl Watched {
+impl Registered {
     fn add(&mut self, value: &str) {
         let whole = value.trim();
         let lines = whole.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_LINE && line.len() < whole.len());
@@ -109,7 +109,7 @@ impl Watched {
     }
 }
 
-/// How a peer may write `piece` back: what it was sent (the text, or a form of it), once more spelled in some way.
+/// How a peer may echo `piece`: what it was sent (the text, or a form of it), encoded once more in some way.
 fn forms(piece: &str) -> Vec<Zeroizing<String>> {
     let mut forms: Vec<Zeroizing<String>> = Vec::new();
     for sent in spellings(piece).into_iter().filter(|sent| sent.len() < 4 * piece.len()).chain([piece.to_owned()]).map(Zeroizing::new) {
@@ -202,9 +202,9 @@ mod tests {
     use super::*;
 
     fn check(value: &str, text: &str, expected: &str) {
-        let mut watched = Watched::default();
-        watched.add(value);
-        assert_eq!(watched.redacted(text), expected);
+        let mut registered = Registered::default();
+        registered.add(value);
+        assert_eq!(registered.redacted(text), expected);
     }
 
     #[test]
@@ -242,17 +242,17 @@ mod tests {
             "702673732077277264",
             "%70%26%73%73%20%77%27%72%64",
         ] {
-            let mut watched = Watched::default();
-            watched.add(value);
-            watched.add("p&ss w'rd");
-            assert_eq!(watched.redacted(&format!("[{spelled}]")), "[<secret>]", "{spelled}");
+            let mut registered = Registered::default();
+            registered.add(value);
+            registered.add("p&ss w'rd");
+            assert_eq!(registered.redacted(&format!("[{spelled}]")), "[<secret>]", "{spelled}");
         }
         for before in ["", "a", "ab", "abc", "user:"] {
             for engine in [&STANDARD, &URL_SAFE] {
                 let encoded = engine.encode(format!("{before}{value}"));
-                let mut watched = Watched::default();
-                watched.add(value);
-                let cleaned = watched.redacted(&encoded);
+                let mut registered = Registered::default();
+                registered.add(value);
+                let cleaned = registered.redacted(&encoded);
                 assert!(cleaned.contains(REMOVED) && cleaned.len() < encoded.len() / 2 + REMOVED.len(), "{before}: {cleaned}");
             }
         }

@@ -1,4 +1,4 @@
-//! What a module has to say about one thing that it keeps: how to read it, how to compare it, how to change it.
+//! What a module defines for each thing that it keeps: how to read it, how to compare it, how to change it.
 use crate::{
     change::Change,
     door::Permit,
@@ -14,7 +14,7 @@ use std::{any::Any, fmt, future::Future, sync::Arc};
 pub enum Removable {
     /// It goes with what holds it, or stays.
     No,
-    /// Only when a recipe says `present: false` of it: something else may have stood there before, which nobody can bring back.
+    /// Only when a recipe gives it `present: false`: it may have replaced something that nobody can bring back.
     Declared,
     /// It is wholly ours, and goes too when everything that a recipe made is removed.
     Ours,
@@ -28,7 +28,7 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
     /// Whether it can be removed by itself.
     const REMOVABLE: Removable = Removable::No;
 
-    /// Whether what needs it lives inside of it and goes with it, as everything on a machine.
+    /// Whether what needs it lives inside it and goes with it, like everything on a machine.
     const HOLDS_DEPENDENTS: bool = false;
 
     /// Its identity, unique in a plan.
@@ -39,7 +39,7 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Identities that come first if the plan holds them at all.
+    /// Identities that come first, if the plan holds them.
     fn after(&self) -> Vec<Id> {
         Vec::new()
     }
@@ -63,7 +63,7 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
     /// Makes it so.
     fn apply(&self, live: Option<Self::Live>, peers: &Peers, permit: &Permit) -> impl Future<Output = Result<()>> + Send;
 
-    /// Whether what was found is ours to remove; what is not counts as absent then.
+    /// Whether what was found is ours to remove; what is not ours counts as absent.
     fn is_ours(&self, _live: &Self::Live) -> bool {
         true
     }
@@ -89,7 +89,7 @@ pub trait NodeResource: fmt::Debug + Send + Sync + 'static {
     /// Whether it can be removed by itself.
     const REMOVABLE: Removable = Removable::No;
 
-    /// Whether what needs it lives inside of it and goes with it, as everything in a cluster.
+    /// Whether what needs it lives inside it and goes with it, like everything in a cluster.
     const HOLDS_DEPENDENTS: bool = false;
 
     /// Its identity, unique in a plan.
@@ -103,7 +103,7 @@ pub trait NodeResource: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Identities that come first if the plan holds them at all.
+    /// Identities that come first, if the plan holds them.
     fn after(&self) -> Vec<Id> {
         Vec::new()
     }
@@ -153,12 +153,12 @@ pub trait NodeResource: fmt::Debug + Send + Sync + 'static {
         Work::Actions(Vec::new())
     }
 
-    /// Does the work of [`Work::JustInTime`].
+    /// Does the work of [`Work::Alone`].
     fn apply(&self, _live: Option<&Self::Live>, _peers: &Peers, _permit: &Permit) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
 
-    /// Does the removal of [`Work::JustInTime`].
+    /// Does the removal of [`Work::Alone`].
     fn remove(&self, _live: &Self::Live, _peers: &Peers, _permit: &Permit) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
@@ -169,18 +169,19 @@ pub trait NodeResource: fmt::Debug + Send + Sync + 'static {
 pub enum Work {
     /// By these actions, together with others of the same node.
     Actions(Vec<Action>),
-    /// By [`NodeResource::apply`] or [`NodeResource::remove`], alone, because another peer has a part in it (a join token, a drain).
-    JustInTime,
+    /// By [`NodeResource::apply`] or [`NodeResource::remove`], alone: it needs another peer as well (a join token, a drain), waits for
+    /// something, or says why it is not done.
+    Alone,
 }
 
-/// A queue: of all resources with the same name, at most so many are worked on at once.
+/// A queue: of all resources in lanes of the same name, only so many are worked on at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lane {
     /// What is protected, such as `proxmox/clone/9000`.
     pub name: String,
     /// How many at once.
     pub at_most: usize,
-    /// Whether the first failure keeps all that wait in it from being tried: a second control plane is not touched after the first broke.
+    /// Whether nothing that waits in it is tried after the first failure: a second control plane is not touched after the first broke.
     pub stop_after_failure: bool,
 }
 
@@ -263,7 +264,7 @@ impl<R: Resource> Step for General<R> {
         self.0.keeps(cast(live))
     }
     fn removal(&self, _: &Live) -> Work {
-        Work::JustInTime
+        Work::Alone
     }
     fn remove<'a>(&'a self, live: Live, peers: &'a Peers, permit: &'a Permit) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.0.remove(own(live), peers, permit))
@@ -281,7 +282,7 @@ impl<R: Resource> Step for General<R> {
         self.0.diff(live.map(cast))
     }
     fn work(&self, _: Option<&Live>, _: bool) -> Work {
-        Work::JustInTime
+        Work::Alone
     }
     fn apply<'a>(&'a self, live: Option<Live>, peers: &'a Peers, permit: &'a Permit) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.0.apply(live.map(own), peers, permit))

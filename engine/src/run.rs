@@ -30,9 +30,9 @@ pub struct RunOptions {
     pub stop: Stop,
     /// Where effects are written down.
     pub ledger: Arc<dyn Ledger>,
-    /// The run's number, see [`RunStamp`](crate::RunStamp); the moment at which it begins when absent.
+    /// The run's number, see [`RunStamp`](crate::RunStamp); by default the moment at which it begins.
     pub number: Option<u64>,
-    /// Whether nothing more is begun after the first failure; what is under way goes on to its end.
+    /// Whether nothing is begun after the first failure; what is under way is finished.
     pub ends_at_failure: bool,
 }
 
@@ -58,7 +58,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// How many resources ended in a way.
+    /// How many resources ended in this way.
     pub fn count(&self, wanted: impl Fn(&Outcome) -> bool) -> usize {
         self.outcomes.iter().filter(|(_, outcome)| wanted(outcome)).count()
     }
@@ -79,7 +79,7 @@ impl Report {
     }
 }
 
-/// Makes a plan so.
+/// Carries out a plan.
 ///
 /// Each resource is read again at its turn and may need less than the plan said, never more. A failure skips what depends on it;
 /// everything else goes on. Failures are in the report, not in the result.
@@ -95,7 +95,7 @@ pub async fn run(plan: Plan, peers: &Peers, events: &Events, options: &RunOption
     }
     let mut working = FuturesUnordered::new();
     loop {
-        // Also what comes back undone from a batch that was under way.
+        // This includes what comes back undone from a batch that was under way.
         if options.stop.is_asked() {
             schedule.skip_the_rest("the run was asked to stop");
         }
@@ -128,7 +128,7 @@ fn open(peers: &Peers, options: &RunOptions) -> Arc<Door> {
     Door::new(number, options.stop.clone(), options.ledger.clone())
 }
 
-/// Does one action on a node because a person asked for exactly that (`kthw exec`). It is no run: its number is 0.
+/// Does one action on a node because a person asked for exactly that (`kthw exec`). It is not a run: its number is 0.
 ///
 /// # Errors
 /// When the node cannot be reached; the exit status of the action is part of the output.

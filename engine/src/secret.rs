@@ -17,37 +17,38 @@ pub struct Secret(Arc<Custody>);
 /// The one copy of a value.
 struct Custody {
     value: Zeroizing<String>,
-    watched: AtomicBool,
+    /// Whether redaction looks for it.
+    registered: AtomicBool,
 }
 
 impl Secret {
     /// Takes a value into custody.
     pub fn new(value: impl Into<String>) -> Self {
-        Self(Arc::new(Custody { value: Zeroizing::new(value.into()), watched: AtomicBool::new(false) }))
+        Self(Arc::new(Custody { value: Zeroizing::new(value.into()), registered: AtomicBool::new(false) }))
     }
 
-    /// A text that holds secrets, each of which was exposed already. It is not printed either, but only they are looked for in what others
-    /// say: the rest of such a text is no secret, and there may be one for every node.
+    /// A text that holds secrets, each of which was exposed already. It is not printed either, but redaction looks for those secrets only: the
+    /// rest of such a text is not secret, and there may be one for every node.
     pub fn holding(text: impl Into<String>) -> Self {
-        Self(Arc::new(Custody { value: Zeroizing::new(text.into()), watched: AtomicBool::new(true) }))
+        Self(Arc::new(Custody { value: Zeroizing::new(text.into()), registered: AtomicBool::new(true) }))
     }
 
     /// The value itself; call it only where it is handed to a peer or a file that its owner asked for.
     ///
     /// From now on the value is taken out of every error, event and plan: whoever gets it may echo it.
     pub fn expose(&self) -> &str {
-        if !self.0.watched.swap(true, Ordering::Relaxed) {
-            redact::watch(&self.0.value);
+        if !self.0.registered.swap(true, Ordering::Relaxed) {
+            redact::register(&self.0.value);
         }
         &self.0.value
     }
 
-    /// A value that stands among secrets and is none, such as the address of a server: it may be shown.
+    /// A value that is kept among secrets but is not secret, such as the address of a server: it may be shown.
     pub fn disclose(&self) -> &str {
         &self.0.value
     }
 
-    /// Whether there is nothing but space.
+    /// Whether it consists of white space only.
     pub fn is_blank(&self) -> bool {
         self.0.value.trim().is_empty()
     }
@@ -77,11 +78,11 @@ pub struct SecretRef {
     pub name: String,
 }
 
-/// Ends what a secret becomes inside a text: words that nobody writes by chance.
+/// The end of the placeholder that a secret becomes inside a text: words that nobody writes by chance.
 const IN_TEXT: &str = ", not its value>";
 
 impl SecretRef {
-    /// What a script gets when it makes a text of a secret: its name, in a form that [`SecretRef::named_in`] finds again.
+    /// What a script gets when it turns a secret into a text: its name, in a form that [`SecretRef::named_in`] finds again.
     pub fn in_text(&self) -> String {
         format!("<secret {}{IN_TEXT}", self.name)
     }

@@ -17,12 +17,12 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// At most so many seconds, looking at least every two seconds.
+    /// At most this many seconds, looking at least every two seconds.
     pub const fn seconds(seconds: u64) -> Self {
         Self { at_most: Duration::from_secs(seconds), pause: Duration::from_secs(2) }
     }
 
-    /// At most so many minutes, looking at least every two seconds.
+    /// At most this many minutes, looking at least every two seconds.
     pub const fn minutes(minutes: u64) -> Self {
         Self::seconds(minutes * 60)
     }
@@ -37,10 +37,10 @@ pub enum Poll<T> {
     Pending(String),
 }
 
-/// Looks again and again until `look` finds what `what` names, and fails with the last thing seen when `limit` is over.
+/// Calls `look` until it finds what `what` names; fails with the last thing seen once `limit` has passed.
 ///
 /// # Errors
-/// Whatever `look` fails with, at once; [`Kind::Settle`](crate::Kind::Settle) when the limit is over;
+/// Whatever `look` fails with, at once; [`Kind::Settle`](crate::Kind::Settle) once the limit has passed;
 /// [`Kind::Stopped`](crate::Kind::Stopped) when the run was told to stop meanwhile, unless the wait is part of an effect.
 pub async fn wait<T, F, Fut>(peers: &Peers, limit: Limit, what: &str, help: &str, mut look: F) -> Result<T>
 where

@@ -52,7 +52,7 @@ fn overview(ui: &Ui, functions: &[Function]) -> Result<u8> {
             functions.iter().filter(|function| function.module == *module).map(|function| function.name.as_str()).collect();
         ui.line(&format!("  {module:<11} {}", names.join(", ")));
     }
-    ui.line("\n`kthw help workspace` lists the fields of workspace.yaml.");
+    ui.line("\n`kthw help workspace` lists the fields of workspace.yaml; `kthw schema` prints them as JSON Schema, for editors.");
     Ok(0)
 }
 

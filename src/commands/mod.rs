@@ -11,6 +11,7 @@ mod help;
 mod kubeconfig;
 mod lab;
 mod run;
+mod schema;
 mod secrets;
 
 /// What kthw can be asked to do.
@@ -32,6 +33,8 @@ pub enum Command {
     Exec(exec::Exec),
     /// Read and change files of secrets that sops or kthw encrypted
     Secrets(secrets::Secrets),
+    /// Print the JSON Schema of workspace.yaml, for editors
+    Schema(schema::Schema),
     /// Manage the simulated world
     Lab(lab::Lab),
 }
@@ -50,6 +53,7 @@ pub fn dispatch(command: Command, ui: &Ui) -> Result<u8> {
         Command::Kubeconfig(command) => blocking(command.run(ui)),
         Command::Exec(command) => blocking(command.run(ui)),
         Command::Secrets(command) => command.run(ui),
+        Command::Schema(command) => command.run(ui),
         Command::Lab(command) => blocking(command.run(ui)),
     }
 }

@@ -12,7 +12,7 @@ use kthw_stdlib::{
 };
 use std::sync::Arc;
 
-/// Makes the clients. Nobody is reached before the first question, and a missing setting is an error only then.
+/// Makes the clients. No peer is contacted before the first question, and only then does a missing setting matter.
 ///
 /// # Errors
 /// Files that are there and cannot be read.

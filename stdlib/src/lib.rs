@@ -33,3 +33,7 @@ pub use kthw_http as http;
 use kthw_yaml as yaml;
 pub use rhai::Dynamic;
 pub use script_engine::{Entry, script_engine};
+
+#[cfg(test)]
+#[path = "../tests/support/nodes.rs"]
+mod fake_nodes;

@@ -2,12 +2,12 @@
 mod support;
 
 use kthw_engine::{
-    BoxFuture, Effect, Peers, Report, Result, SystemClock,
-    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
+    BoxFuture, Peers, Report, Result, SystemClock,
+    node::{Action, Finding, Output, Probe},
 };
 use kthw_stdlib::{kubernetes::Client, seams::KubernetesAccess};
 use std::sync::{Arc, Mutex};
-use support::{a_file, ran, running_control_plane};
+use support::{a_file, nodes::FakeNodes, ran, running_control_plane};
 
 const INVITATION: &str = "kubeadm join cu1.bevz.net:6443 --token abcdef.0123456789abcdef --discovery-token-ca-cert-hash \
                           sha256:f734aa3933faf19798ff520ddf47c47971e9c82095476fd445e2da83e0956bef";
@@ -51,32 +51,6 @@ impl Machines {
     }
 }
 
-struct Seam(Arc<Machines>);
-
-impl Nodes for Seam {
-    fn read<'a>(&'a self, node: &'a str, probes: &'a [Probe]) -> BoxFuture<'a, Result<Vec<Finding>>> {
-        Box::pin(async move { Ok(probes.iter().map(|probe| self.0.answer(node, probe)).collect()) })
-    }
-
-    fn change<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a [Block],
-        _: &'a Effect,
-        _: &'a (dyn Fn(usize) + Sync),
-    ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
-        Box::pin(async { panic!("joining is done just in time") })
-    }
-
-    fn keep_host_key<'a>(&'a self, _: &'a str, _: &'a Effect) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn act<'a>(&'a self, node: &'a str, action: &'a Action, _: &'a Effect) -> BoxFuture<'a, Result<Output>> {
-        Box::pin(async move { Ok(self.0.record(node, action)) })
-    }
-}
-
 /// An API that has no nodes.
 struct EmptyApi;
 
@@ -94,7 +68,9 @@ impl KubernetesAccess for EmptyApi {
 
 async fn join(machines: &Arc<Machines>) -> Report {
     let access: Arc<dyn KubernetesAccess> = Arc::new(EmptyApi);
-    let peers = Peers::new(Arc::new(Seam(machines.clone())), Arc::new(SystemClock::default())).with(access);
+    let (asked, acting) = (machines.clone(), machines.clone());
+    let nodes = FakeNodes::answering(move |node, probe| asked.answer(node, probe)).acting(move |node, action| acting.record(node, action));
+    let peers = Peers::new(Arc::new(nodes), Arc::new(SystemClock::default())).with(access);
     ran("kubeadm::worker(cluster, cluster.workers[0]);", &peers).await
 }
 

@@ -9,7 +9,7 @@ use kthw_stdlib::{
     seams::{Http, KubernetesAccess, Unreachable},
 };
 use std::{path::Path, sync::Arc};
-use support::{OneNode, planned, ran, shown};
+use support::{planned, ran, settled_control_plane, shown};
 
 /// Connects to the peer, whatever address it is asked for.
 struct ToPeer(String);
@@ -50,7 +50,7 @@ fn world_with_artifacts() -> Option<World> {
 
 fn world_with(server: ApiServer, artifacts: Option<&Path>) -> World {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let nodes = Arc::new(OneNode { kubeconfig: std::fs::read_to_string(&server.kubeconfig).expect("a kubeconfig") });
+    let nodes = Arc::new(settled_control_plane(std::fs::read_to_string(&server.kubeconfig).expect("a kubeconfig")));
     let access: Arc<dyn KubernetesAccess> = Arc::new(NodeAccess::new(nodes.clone(), Arc::new(ToPeer(server.address.clone()))));
     let cache = tempfile::tempdir().expect("a folder");
     let source = PinnedSource::new(cache.path(), artifacts.map(|folder| folder.display().to_string()), Arc::new(NoWeb));
@@ -175,7 +175,7 @@ async fn a_server_whose_certificate_has_another_name_is_refused() {
     let Some(server) = ApiServer::ask() else { return };
     let _ = rustls::crypto::ring::default_provider().install_default();
     let kubeconfig = std::fs::read_to_string(kubeconfig_for(&server, "someone-else.example:6443").path()).expect("read");
-    let access = NodeAccess::new(Arc::new(OneNode { kubeconfig }), Arc::new(ToPeer(server.address.clone())));
+    let access = NodeAccess::new(Arc::new(settled_control_plane(kubeconfig)), Arc::new(ToPeer(server.address.clone())));
     let client = access.open("cu1").await.expect("a client");
     let error = client.resources("v1").await.expect_err("refused");
     assert!(format!("{error:?}").contains("NotValidForName"), "{error:?}");

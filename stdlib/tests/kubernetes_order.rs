@@ -10,7 +10,7 @@ use std::{
     convert::Infallible,
     sync::{Arc, Mutex},
 };
-use support::{OneNode, planned, ran, shown};
+use support::{planned, ran, settled_control_plane, shown};
 
 /// A tiny API server: it serves a custom kind once its definition was looked at twice.
 #[derive(Clone, Default)]
@@ -88,7 +88,7 @@ const SCRIPT: &str = r#"kubernetes::manifest(cluster, "things", #{ documents: [
 async fn definitions_come_first_and_a_plan_only_reads() {
     let api = Api::default();
     let access: Arc<dyn KubernetesAccess> = Arc::new(api.clone());
-    let nodes = Arc::new(OneNode { kubeconfig: String::new() });
+    let nodes = Arc::new(settled_control_plane(String::new()));
     let peers = Peers::new(nodes, Arc::new(SystemClock::default())).with(access);
 
     expect_test::expect![[r#"

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 /// Which part of a plan a run may change.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
-    /// Phases (`phases/system`) or resources (`proxmox.vm/cu1`); a word that is neither takes what begins with it (`ssh.file/`).
+    /// Phases (`phases/system`) or resources (`proxmox.vm/cu1`); any other word selects the resources whose identity begins with it (`ssh.file/`).
     pub only: Vec<String>,
     /// Nodes: what is on them, and the machine of that name.
     pub nodes: Vec<String>,
@@ -28,7 +28,7 @@ impl Plan {
     /// Leaves only the changes of what was chosen.
     ///
     /// # Errors
-    /// A word that fits nothing; something chosen that needs something that is left out and does not exist yet.
+    /// A word that matches nothing; a chosen resource that needs one which is left out and does not exist yet.
     pub fn only(mut self, choice: &Choice) -> Result<Self> {
         let mut chosen = vec![false; self.planned.len()];
         for word in &choice.only {
@@ -36,35 +36,35 @@ impl Plan {
             if fits.is_empty() {
                 return Err(Error::usage(FitsNothing { word: word.clone(), help: self.suggest(word) }));
             }
-            fits.into_iter().for_each(|one| chosen[one] = true);
+            fits.into_iter().for_each(|position| chosen[position] = true);
         }
         for node in &choice.nodes {
-            let fits: Vec<usize> = (0..self.planned.len()).filter(|one| belongs_to(&self.planned[*one], node)).collect();
+            let fits: Vec<usize> = (0..self.planned.len()).filter(|position| belongs_to(&self.planned[*position], node)).collect();
             if fits.is_empty() {
                 return Err(Error::usage(NoNode { node: node.clone(), help: self.suggest_node(node) }));
             }
-            fits.into_iter().for_each(|one| chosen[one] = true);
+            fits.into_iter().for_each(|position| chosen[position] = true);
         }
         self.check_needs(&chosen)?;
-        let any_unknown = self.planned.iter().zip(&chosen).any(|(one, chosen)| *chosen && matches!(one.change, Change::Unknown(_)));
-        for (one, _) in self.planned.iter_mut().zip(&chosen).filter(|(_, chosen)| !**chosen) {
-            one.change = Change::None;
-            one.chosen = false;
-            one.hides = false;
+        let any_unknown = self.planned.iter().zip(&chosen).any(|(planned, chosen)| *chosen && matches!(planned.change, Change::Unknown(_)));
+        for (planned, _) in self.planned.iter_mut().zip(&chosen).filter(|(_, chosen)| !**chosen) {
+            planned.change = Change::None;
+            planned.chosen = false;
+            planned.hides = false;
         }
-        // Why something chosen is unknown may lie in what is left out.
+        // A chosen resource may be unknown because of one that is left out.
         if !any_unknown {
-            let chosen: HashSet<&Id> = self.planned.iter().filter(|one| one.chosen).map(|one| &one.id).collect();
+            let chosen: HashSet<&Id> = self.planned.iter().filter(|planned| planned.chosen).map(|planned| &planned.id).collect();
             self.failures.retain(|(id, _)| chosen.contains(id));
         }
         Ok(self)
     }
 
-    /// Whether everything that was chosen stands on something: what it needs is chosen too, or is there. What is only silent may be there.
+    /// Checks that everything chosen can be done: what it needs is chosen too, or exists. What could not be looked at may exist.
     fn check_needs(&self, chosen: &[bool]) -> Result<()> {
         let mut seen = vec![false; chosen.len()];
-        for one in (0..chosen.len()).filter(|one| chosen[*one]) {
-            let mut below = vec![one];
+        for position in (0..chosen.len()).filter(|position| chosen[*position]) {
+            let mut below = vec![position];
             while let Some(at) = below.pop() {
                 for need in self.order.items[at].needs.iter().copied().filter(|need| !chosen[*need]) {
                     let Planned { id, change, hides, .. } = &self.planned[need];
@@ -79,7 +79,7 @@ impl Plan {
                         _ if *hides => "is not ready yet",
                         _ => continue,
                     };
-                    return Err(Error::usage(LeftOut { id: self.planned[one].id.clone(), need: id.clone(), lacks }));
+                    return Err(Error::usage(LeftOut { id: self.planned[position].id.clone(), need: id.clone(), lacks }));
                 }
             }
         }
@@ -98,20 +98,21 @@ impl Plan {
         Ok(())
     }
 
-    /// A name that fits exactly wins over what only begins with it: `proxmox.vm/wu1` is not `proxmox.vm/wu10`.
+    /// An exact name wins over one that only begins with it: `proxmox.vm/wu1` is not `proxmox.vm/wu10`.
     fn fitting(&self, word: &str) -> Vec<usize> {
-        let all =
-            |fits: &dyn Fn(&Planned) -> bool| -> Vec<usize> { (0..self.planned.len()).filter(|one| fits(&self.planned[*one])).collect() };
-        let exact = all(&|one| one.phase == word || one.id.to_string() == word);
+        let all = |fits: &dyn Fn(&Planned) -> bool| -> Vec<usize> {
+            (0..self.planned.len()).filter(|position| fits(&self.planned[*position])).collect()
+        };
+        let exact = all(&|planned| planned.phase == word || planned.id.to_string() == word);
         if !exact.is_empty() || word.is_empty() {
             return exact;
         }
-        all(&|one| one.id.to_string().starts_with(word))
+        all(&|planned| planned.id.to_string().starts_with(word))
     }
 
     fn suggest(&self, word: &str) -> String {
-        let ids: Vec<String> = self.planned.iter().map(|one| one.id.to_string()).collect();
-        let known = ids.iter().map(String::as_str).chain(self.planned.iter().map(|one| one.phase.as_str()));
+        let ids: Vec<String> = self.planned.iter().map(|planned| planned.id.to_string()).collect();
+        let known = ids.iter().map(String::as_str).chain(self.planned.iter().map(|planned| planned.phase.as_str()));
         nearest(word, known).map_or_else(
             || "the plan without `--only` lists both".into(),
             |known| format!("did you mean `{known}`? A node is chosen with `--node`"),
@@ -126,8 +127,8 @@ impl Plan {
     }
 }
 
-fn belongs_to(one: &Planned, node: &str) -> bool {
-    one.node.as_deref() == Some(node) || one.id.name().split('/').next() == Some(node)
+fn belongs_to(planned: &Planned, node: &str) -> bool {
+    planned.node.as_deref() == Some(node) || planned.id.name().split('/').next() == Some(node)
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

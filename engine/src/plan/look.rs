@@ -1,7 +1,7 @@
 //! The looks of a plan: one exec for everything on a node, one read for everything else.
 use super::{
     Asking,
-    planning::{Found, Task},
+    planning::{Found, Look},
 };
 use crate::{
     error::Result,
@@ -13,13 +13,13 @@ use crate::{
 };
 
 /// Does one look. A failure is part of what was found.
-pub(super) async fn look(task: Task, order: &Order, peers: &Peers, events: &Events, asking: Asking) -> Found {
-    match task {
-        Task::Read(one) => {
-            let item = &order.items[one];
-            Found::Read(one, reporting(item.id.clone(), events.clone(), item.step.read(peers)).await)
+pub(super) async fn look(look: Look, order: &Order, peers: &Peers, events: &Events, asking: Asking) -> Found {
+    match look {
+        Look::Read(position) => {
+            let item = &order.items[position];
+            Found::Read(position, reporting(item.id.clone(), events.clone(), item.step.read(peers)).await)
         }
-        Task::Node(node) => {
+        Look::Node(node) => {
             let members = &order.nodes[node];
             let may_ask = |query: &[Probe]| query.iter().all(|probe| asking.allows(probe));
             Found::Node(node, ask_node(&members.node, &members.items, &order.items, peers, events, may_ask).await)
@@ -50,10 +50,10 @@ async fn ask_node(
     events: &Events,
     may_ask: impl Fn(&[Probe]) -> bool,
 ) -> Result<Vec<(usize, Vec<Finding>)>> {
-    let queries = members.iter().map(|one| (*one, items[*one].step.query()));
+    let queries = members.iter().map(|position| (*position, items[*position].step.query()));
     let queries: Vec<_> = queries.filter(|(_, query)| may_ask(query)).collect();
     let probes: Vec<_> = queries.iter().flat_map(|(_, query)| query).cloned().collect();
-    let first = members.first().map_or_else(|| Id::new("node", node), |one| items[*one].id.clone());
+    let first = members.first().map_or_else(|| Id::new("node", node), |position| items[*position].id.clone());
     let mut findings = reporting(first, events.clone(), peers.nodes().read(node, &probes)).await?.into_iter();
-    Ok(queries.into_iter().map(|(one, query)| (one, findings.by_ref().take(query.len()).collect())).collect())
+    Ok(queries.into_iter().map(|(position, query)| (position, findings.by_ref().take(query.len()).collect())).collect())
 }

@@ -24,7 +24,7 @@ pub(crate) enum Seen {
 }
 
 /// Something to look at now.
-pub(super) enum Task {
+pub(super) enum Look {
     /// One resource through its own client.
     Read(usize),
     /// Everything on one node.
@@ -50,9 +50,9 @@ struct Entry {
     /// What its node answered, until it is understood.
     findings: Option<Vec<Finding>>,
     decided: Option<Decided>,
-    /// The resource because of which this one is unknown.
+    /// The resource that makes this one unknown.
     because_of: Option<usize>,
-    /// Whether it decides for what lives inside of it, which is not there, or goes or stays with it.
+    /// Whether its decision covers what lives inside it, which is absent, or goes or stays with it.
     decides_inside: bool,
 }
 
@@ -69,86 +69,86 @@ pub(super) struct Planning<'a> {
     order: &'a Order,
     readiness: Readiness,
     entries: Vec<Entry>,
-    looks: Vec<NodeLook>,
+    nodes: Vec<NodeLook>,
     failures: BTreeMap<usize, Error>,
 }
 
 impl<'a> Planning<'a> {
     pub fn new(order: &'a Order) -> Self {
-        // What only comes first, without being needed, decides nothing about a difference.
+        // What only comes first, without being needed, has no influence on a difference.
         let edges = |item: &Item| -> BTreeSet<usize> { item.needs.iter().chain(&item.refreshed_by).copied().collect() };
         Self {
             order,
             readiness: Readiness::new(order.items.iter().map(edges)),
             entries: order.items.iter().map(|_| Entry::default()).collect(),
-            looks: order.nodes.iter().map(|_| NodeLook::NotYet).collect(),
+            nodes: order.nodes.iter().map(|_| NodeLook::NotYet).collect(),
             failures: BTreeMap::new(),
         }
     }
 
     /// Decides whatever can be decided without looking, and returns what has to be looked at now.
-    pub fn tasks(&mut self) -> Result<Vec<Task>> {
-        let mut tasks = Vec::new();
-        while let Some(one) = self.readiness.take() {
-            tasks.extend(self.turn(one)?);
+    pub fn looks_due(&mut self) -> Result<Vec<Look>> {
+        let mut due = Vec::new();
+        while let Some(position) = self.readiness.take() {
+            due.extend(self.turn(position)?);
         }
-        Ok(tasks)
+        Ok(due)
     }
 
-    fn turn(&mut self, one: usize) -> Result<Option<Task>> {
-        let item = &self.order.items[one];
-        if item.presence != Presence::Present && self.is_settled_by_its_needs(one) {
+    fn turn(&mut self, position: usize) -> Result<Option<Look>> {
+        let item = &self.order.items[position];
+        if item.presence != Presence::Present && self.is_settled_by_its_needs(position) {
             return Ok(None);
         }
         if let Some(unknown) = item.needs.iter().find(|need| self.hides(**need) && self.is_not_known(**need)) {
-            self.decide_unknown_because_of(one, *unknown);
+            self.decide_unknown_because_of(position, *unknown);
             return Ok(None);
         }
         if item.needs.iter().any(|need| self.hides(*need)) {
-            self.decide_below_something_new(one);
+            self.decide_below_something_new(position);
             return Ok(None);
         }
-        let Some(node) = item.node else { return Ok(Some(Task::Read(one))) };
-        match &mut self.looks[node] {
+        let Some(node) = item.node else { return Ok(Some(Look::Read(position))) };
+        match &mut self.nodes[node] {
             look @ NodeLook::NotYet => {
-                *look = NodeLook::UnderWay(vec![one]);
-                return Ok(Some(Task::Node(node)));
+                *look = NodeLook::UnderWay(vec![position]);
+                return Ok(Some(Look::Node(node)));
             }
-            NodeLook::UnderWay(waiting) => waiting.push(one),
-            NodeLook::Answered => self.understand(one)?,
+            NodeLook::UnderWay(waiting) => waiting.push(position),
+            NodeLook::Answered => self.understand(position)?,
             NodeLook::Failed(why) => {
                 let change = Change::Unknown(why.clone());
-                self.decide(one, change, Seen::No);
+                self.decide(position, change, Seen::No);
             }
         }
         Ok(None)
     }
 
-    /// Decides about something that is to be absent, as far as what it needs says enough: it goes with that, or was never there, or is
-    /// removed, if it is there, once that can be looked into.
-    fn is_settled_by_its_needs(&mut self, one: usize) -> bool {
-        let item = &self.order.items[one];
+    /// Decides about something that is to be absent, where what it needs is enough to decide: it goes away with that, was never there, or
+    /// is removed, if it exists, once it can be looked at.
+    fn is_settled_by_its_needs(&mut self, position: usize) -> bool {
+        let item = &self.order.items[position];
         let elsewhere =
             |need: &&usize| self.order.items[**need].opens_node || self.order.items[**need].node != item.node || item.node.is_none();
-        let decided = item.needs.iter().any(|need| self.entries[*need].decides_inside && self.holds(*need, one));
+        let decided = item.needs.iter().any(|need| self.entries[*need].decides_inside && self.holds(*need, position));
         let hiding: Vec<&usize> =
             item.needs.iter().filter(elsewhere).filter(|need| self.hides(**need) && !self.is_not_known(**need)).collect();
         let not_made = hiding.iter().any(|need| matches!(self.change(**need), Some(Change::Create(_))));
         let later = !hiding.is_empty();
-        self.entries[one].decides_inside = decided || not_made;
+        self.entries[position].decides_inside = decided || not_made;
         let change = match () {
             () if decided || not_made || item.presence == Presence::Stays => Change::None,
             () if later => Change::Delete,
             () => return false,
         };
-        self.decide(one, change, Seen::No);
+        self.decide(position, change, Seen::No);
         true
     }
 
-    /// Whether `one` lives inside of `need`: on the same machine, on a machine that is one resource, or in a cluster.
-    fn holds(&self, need: usize, one: usize) -> bool {
-        let (need, one) = (&self.order.items[need], &self.order.items[one]);
-        match (need.node, one.node) {
+    /// Whether `position` lives inside `need`: on the same machine, on the machine that `need` is, or in a cluster.
+    fn holds(&self, need: usize, position: usize) -> bool {
+        let (need, inner) = (&self.order.items[need], &self.order.items[position]);
+        match (need.node, inner.node) {
             (Some(theirs), Some(own)) => theirs == own,
             (None, Some(_)) => true,
             (Some(_), None) => need.opens_node || need.step.holds_dependents(),
@@ -159,11 +159,11 @@ impl<'a> Planning<'a> {
     /// Notes what a look found.
     pub fn take(&mut self, found: Found) -> Result<()> {
         match found {
-            Found::Read(one, Ok(live)) => {
-                let change = self.order.items[one].step.diff(live.as_ref());
-                self.decide(one, change, Seen::Read);
+            Found::Read(position, Ok(live)) => {
+                let change = self.order.items[position].step.diff(live.as_ref());
+                self.decide(position, change, Seen::Read);
             }
-            Found::Read(one, Err(error)) => self.decide_failed(one, error)?,
+            Found::Read(position, Err(error)) => self.decide_failed(position, error)?,
             Found::Node(node, answer) => self.take_node(node, answer)?,
         }
         Ok(())
@@ -172,30 +172,30 @@ impl<'a> Planning<'a> {
     fn take_node(&mut self, node: usize, answer: Result<Vec<(usize, Vec<Finding>)>>) -> Result<()> {
         let (look, failure) = match answer {
             Ok(answers) => {
-                for (one, findings) in answers {
-                    self.entries[one].findings = Some(findings);
+                for (position, findings) in answers {
+                    self.entries[position].findings = Some(findings);
                 }
                 (NodeLook::Answered, None)
             }
             Err(error) => (NodeLook::Failed(error.to_string()), Some(error)),
         };
-        let NodeLook::UnderWay(waiting) = std::mem::replace(&mut self.looks[node], look) else { return Ok(()) };
+        let NodeLook::UnderWay(waiting) = std::mem::replace(&mut self.nodes[node], look) else { return Ok(()) };
         let mut failure = failure;
-        for one in waiting {
+        for position in waiting {
             match failure.take() {
-                // The first is what opens the node, if anything does; the others are unknown in the same words.
-                Some(error) => self.decide_failed(one, error)?,
+                // The first is what opens the node, if anything does; the others become unknown for the same reason.
+                Some(error) => self.decide_failed(position, error)?,
                 None => {
-                    let task = self.turn(one)?;
-                    debug_assert!(task.is_none(), "the node was looked at");
+                    let look = self.turn(position)?;
+                    debug_assert!(look.is_none(), "the node was looked at");
                 }
             }
         }
         Ok(())
     }
 
-    /// The look at `one` failed: it is unknown, or refused, or the whole plan cannot be made.
-    fn decide_failed(&mut self, one: usize, error: Error) -> Result<()> {
+    /// The look at `position` failed: it is unknown, or refused, or the whole plan cannot be made.
+    fn decide_failed(&mut self, position: usize, error: Error) -> Result<()> {
         let why = error.to_string();
         let change = match error.kind() {
             Kind::Usage | Kind::Recipe => return Err(error),
@@ -205,54 +205,54 @@ impl<'a> Planning<'a> {
                 Change::Refused(Refusal { why, next, fields: Vec::new() })
             }
         };
-        self.failures.insert(one, error);
-        self.decide(one, change, Seen::No);
+        self.failures.insert(position, error);
+        self.decide(position, change, Seen::No);
         Ok(())
     }
 
-    fn understand(&mut self, one: usize) -> Result<()> {
-        let step = &self.order.items[one].step;
-        let Some(findings) = self.entries[one].findings.take() else {
-            self.decide_asked_later(one);
+    fn understand(&mut self, position: usize) -> Result<()> {
+        let step = &self.order.items[position].step;
+        let Some(findings) = self.entries[position].findings.take() else {
+            self.decide_asked_later(position);
             return Ok(());
         };
         match step.understand(&findings) {
             Ok(live) => {
                 let change = step.diff(live.as_ref());
-                self.decide(one, change, Seen::OnNode(findings));
+                self.decide(position, change, Seen::OnNode(findings));
                 Ok(())
             }
-            Err(error) => self.decide_failed(one, error),
+            Err(error) => self.decide_failed(position, error),
         }
     }
 
-    /// Decides about something that only a command of the recipe's author can tell, which is not run while planning. It may be done
-    /// already, so what needs it is judged by what is there now.
-    fn decide_asked_later(&mut self, one: usize) {
-        let mut change = self.order.items[one].step.diff(None);
+    /// Decides about something that only a command by the recipe's author can tell, which planning does not run. It may be done already,
+    /// so what needs it is judged by what is there now.
+    fn decide_asked_later(&mut self, position: usize) {
+        let mut change = self.order.items[position].step.diff(None);
         if let Change::Create(fields) = &mut change {
             fields.push(asked_later());
         }
-        self.decide(one, change, Seen::No);
-        if let Some(decided) = &mut self.entries[one].decided {
+        self.decide(position, change, Seen::No);
+        if let Some(decided) = &mut self.entries[position].decided {
             decided.hides = false;
         }
     }
 
-    /// Decides about something whose needs are not there yet. What travelled in the node's one look anyway is used, for then the
-    /// change can go out in one batch with what it needs; everything else counts as absent and is looked at when its turn comes.
-    fn decide_below_something_new(&mut self, one: usize) {
-        let item = &self.order.items[one];
+    /// Decides about something whose needs are not there yet. Answers that came with the node's one look anyway are used, so that
+    /// the change can share a batch with what it needs; everything else counts as absent and is looked at when its turn comes.
+    fn decide_below_something_new(&mut self, position: usize) {
+        let item = &self.order.items[position];
         let travelled = |need: &usize| !self.hides(*need) || self.travelled_with(*need, item);
-        let findings = if item.needs.iter().all(travelled) { self.entries[one].findings.take() } else { None };
+        let findings = if item.needs.iter().all(travelled) { self.entries[position].findings.take() } else { None };
         match findings.and_then(|findings| Some((item.step.understand(&findings).ok()?, findings))) {
             Some((live, findings)) => {
                 let change = item.step.diff(live.as_ref());
-                self.decide(one, change, Seen::OnNode(findings));
+                self.decide(position, change, Seen::OnNode(findings));
             }
             None => {
                 let change = item.step.diff(None);
-                self.decide(one, change, Seen::No);
+                self.decide(position, change, Seen::No);
             }
         }
     }
@@ -262,15 +262,15 @@ impl<'a> Planning<'a> {
         matches!(seen, Some(Seen::OnNode(_))) && self.order.items[need].node == item.node && !self.order.items[need].opens_node
     }
 
-    fn decide_unknown_because_of(&mut self, one: usize, need: usize) {
+    fn decide_unknown_because_of(&mut self, position: usize, need: usize) {
         let root = self.entries[need].because_of.unwrap_or(need);
         let word = self.change(root).map_or("unknown", Change::word);
-        self.entries[one].because_of = Some(root);
-        self.decide(one, Change::Unknown(format!("{} is {word}", self.order.items[root].id)), Seen::No);
+        self.entries[position].because_of = Some(root);
+        self.decide(position, Change::Unknown(format!("{} is {word}", self.order.items[root].id)), Seen::No);
     }
 
-    fn decide(&mut self, one: usize, mut change: Change, mut seen: Seen) {
-        let item = &self.order.items[one];
+    fn decide(&mut self, position: usize, mut change: Change, mut seen: Seen) {
+        let item = &self.order.items[position];
         if change.is_none() {
             let moves = |cause: &&usize| self.change(**cause).is_some_and(|change| !matches!(change, Change::None | Change::Refused(_)));
             match item.refreshed_by.iter().find(moves) {
@@ -283,32 +283,32 @@ impl<'a> Planning<'a> {
         }
         let hides = match &change {
             Change::Unknown(_) => true,
-            // What was looked at is there, as it is; what needs it is judged by that.
+            // What was looked at exists as it is, and what needs it is judged by that.
             Change::Refused(_) => matches!(seen, Seen::No) || item.step.hides_dependents(&change),
             change => item.step.hides_dependents(change),
         };
         if item.presence == Presence::Absent && item.step.holds_dependents() {
-            self.entries[one].decides_inside |= !matches!(change, Change::Unknown(_));
+            self.entries[position].decides_inside |= !matches!(change, Change::Unknown(_));
         }
-        // What was found of something that is as wanted is asked for by nobody, and a plan may hold very many of it. What opens a node tells
-        // of the node itself (`Plan::answers`), and there is one of it on each.
+        // Nobody asks for the findings of something that is as wanted, and a plan may hold very many. What opens a node is an exception: it
+        // describes the node itself (`Plan::answers`), and each node has only one.
         if let (Change::None, Seen::OnNode(findings), false) = (&change, &mut seen, item.opens_node) {
             *findings = Vec::new();
         }
-        self.entries[one].decided = Some(Decided { change, hides, seen });
-        self.readiness.done(one);
+        self.entries[position].decided = Some(Decided { change, hides, seen });
+        self.readiness.done(position);
     }
 
-    fn change(&self, one: usize) -> Option<&Change> {
-        self.entries[one].decided.as_ref().map(|decided| &decided.change)
+    fn change(&self, position: usize) -> Option<&Change> {
+        self.entries[position].decided.as_ref().map(|decided| &decided.change)
     }
 
-    fn hides(&self, one: usize) -> bool {
-        self.entries[one].decided.as_ref().is_some_and(|decided| decided.hides)
+    fn hides(&self, position: usize) -> bool {
+        self.entries[position].decided.as_ref().is_some_and(|decided| decided.hides)
     }
 
-    fn is_not_known(&self, one: usize) -> bool {
-        matches!(self.change(one), Some(Change::Unknown(_) | Change::Refused(_)))
+    fn is_not_known(&self, position: usize) -> bool {
+        matches!(self.change(position), Some(Change::Unknown(_) | Change::Refused(_)))
     }
 
     /// What was decided about every resource, and why something could not be looked at.

@@ -6,22 +6,22 @@ use std::fmt;
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut phase = None;
-        for one in self.planned.iter().filter(|one| one.chosen) {
-            if phase != Some(&one.phase) {
-                writeln!(f, "{}{}", if phase.is_some() { "\n" } else { "" }, one.phase)?;
-                phase = Some(&one.phase);
+        for planned in self.planned.iter().filter(|planned| planned.chosen) {
+            if phase != Some(&planned.phase) {
+                writeln!(f, "{}{}", if phase.is_some() { "\n" } else { "" }, planned.phase)?;
+                phase = Some(&planned.phase);
             }
-            write!(f, "  {} {}", one.change.mark(), one.id)?;
-            match &one.change {
+            write!(f, "  {} {}", planned.change.mark(), planned.id)?;
+            match &planned.change {
                 Change::Unknown(why) | Change::Refused(crate::Refusal { why, .. }) => {
-                    writeln!(f, "  ({}: {})", one.change.word(), why.lines().next().unwrap_or_default())?;
+                    writeln!(f, "  ({}: {})", planned.change.word(), why.lines().next().unwrap_or_default())?;
                 }
                 _ => writeln!(f)?,
             }
-            for field in one.change.fields() {
+            for field in planned.change.fields() {
                 writeln!(f, "      {}", field.to_string().replace('\n', "\n      "))?;
             }
-            if let Change::Refused(refusal) = &one.change {
+            if let Change::Refused(refusal) = &planned.change {
                 writeln!(f, "      next: {}", refusal.next.replace('\n', "\n      "))?;
             }
         }

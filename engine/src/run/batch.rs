@@ -16,7 +16,7 @@ pub(crate) struct Batch {
     pub node: usize,
     pub members: Vec<usize>,
     pub blocks: Vec<Block>,
-    /// Resources that need nothing themselves and wait for some of the blocks: what comes after them comes after those.
+    /// Resources that have nothing to do and wait for some of the blocks: what comes after them comes after those blocks.
     through: HashMap<usize, Vec<usize>>,
 }
 
@@ -34,7 +34,7 @@ impl Batch {
         self.members.push(position);
     }
 
-    /// Lets a resource that needs nothing stand for what it waits for in the batch.
+    /// Lets a resource that has nothing to do stand for what it waits for in the batch.
     pub fn pass(&mut self, position: usize, item: &Item) {
         self.through.insert(position, self.blocks_before(item));
     }
@@ -65,7 +65,7 @@ impl fmt::Display for Batch {
     }
 }
 
-/// Names of ids for a message.
+/// The reason for skipping a resource, with the identity that caused it.
 pub(crate) fn because_of(id: &Id, why: &str) -> String {
     format!("{id} {why}")
 }

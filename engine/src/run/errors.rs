@@ -1,4 +1,4 @@
-//! What can go wrong while a plan is made so.
+//! What can go wrong while a plan is carried out.
 use crate::{
     change::{Change, Refusal},
     id::Id,
@@ -53,7 +53,7 @@ pub(crate) struct MoreThanPlanned {
     pub more: String,
 }
 
-/// At its turn a resource turns out to be one that is never made as asked.
+/// At its turn a resource turns out to be one that is never done as declared.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{id}: {why}{fields}")]
 #[diagnostic(code(kthw::run::refused), help("{next}"))]

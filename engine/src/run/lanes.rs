@@ -1,4 +1,4 @@
-//! The queues that resources share: how many are inside, who waits, and which are closed after a failure.
+//! The queues that resources share: how many are inside, which wait, and which queues are closed after a failure.
 use crate::resource::Lane;
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,45 +9,45 @@ pub(crate) struct Lanes(HashMap<String, Queue>);
 struct Queue {
     inside: usize,
     waiting: BTreeSet<usize>,
-    /// Why nobody is let in any more.
+    /// Why nothing may enter any more.
     closed: Option<String>,
 }
 
-/// The answer to somebody who wants to enter.
+/// The answer to a resource that wants to enter.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
     Entered,
-    /// It is full; who asked is told when there is room.
+    /// It is full; the resource is woken when there is room.
     Full,
     /// It was closed, for this reason.
     Closed(String),
 }
 
 impl Lanes {
-    /// Lets `one` in if there is room.
-    pub fn enter(&mut self, one: usize, lane: Lane) -> Entry {
+    /// Lets `position` enter if there is room.
+    pub fn enter(&mut self, position: usize, lane: Lane) -> Entry {
         let queue = self.0.entry(lane.name).or_default();
         if let Some(because) = &queue.closed {
             return Entry::Closed(because.clone());
         }
-        // Nobody could ever enter a lane for none.
+        // Nothing could ever enter a lane of width 0.
         if queue.inside < lane.at_most.max(1) {
             queue.inside += 1;
-            queue.waiting.remove(&one);
+            queue.waiting.remove(&position);
             return Entry::Entered;
         }
-        queue.waiting.insert(one);
+        queue.waiting.insert(position);
         Entry::Full
     }
 
-    /// Somebody left; returns those that wait. Whoever finds it full again waits again: the first may not want to enter any more.
+    /// A resource left; returns those that wait. One that finds the lane full again waits again: the first may not want to enter any more.
     pub fn leave(&mut self, lane: &Lane) -> BTreeSet<usize> {
         let Some(queue) = self.0.get_mut(&lane.name) else { return BTreeSet::new() };
         queue.inside -= 1;
         std::mem::take(&mut queue.waiting)
     }
 
-    /// Lets nobody in any more; returns those that wait.
+    /// Closes the lane; returns those that wait.
     pub fn close(&mut self, lane: &Lane, because: &str) -> BTreeSet<usize> {
         let queue = self.0.entry(lane.name.clone()).or_default();
         queue.closed.get_or_insert_with(|| because.into());
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn when_one_leaves_a_full_lane_all_that_wait_may_try() {
         let mut lanes = Lanes::default();
-        let entries: Vec<Entry> = [4, 9, 7].into_iter().map(|one| lanes.enter(one, lane(1))).collect();
+        let entries: Vec<Entry> = [4, 9, 7].into_iter().map(|position| lanes.enter(position, lane(1))).collect();
         assert_eq!(entries, [Entry::Entered, Entry::Full, Entry::Full]);
         assert_eq!(lanes.leave(&lane(1)), BTreeSet::from([7, 9]));
         assert_eq!((lanes.enter(7, lane(1)), lanes.enter(9, lane(1))), (Entry::Entered, Entry::Full));

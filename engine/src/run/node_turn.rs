@@ -9,63 +9,65 @@ use crate::{absent::Presence, change::Change, error::Result, event::Outcome, nod
 impl Schedule<'_> {
     pub(super) fn on_node(&mut self, node: usize) -> Option<Task> {
         let order = self.order;
-        let waiting = order.nodes[node].items.iter().copied().filter(|one| self.is_waiting(*one));
+        let waiting = order.nodes[node].items.iter().copied().filter(|position| self.is_waiting(*position));
         // What is removed goes in the opposite order.
-        let (mut members, going): (Vec<usize>, Vec<usize>) = waiting.partition(|one| order.items[*one].presence == Presence::Present);
+        let (mut members, going): (Vec<usize>, Vec<usize>) =
+            waiting.partition(|position| order.items[*position].presence == Presence::Present);
         members.extend(going.into_iter().rev());
-        let unseen: Vec<usize> = members.iter().copied().filter(|one| !self.turns[*one].looked && !order.items[*one].opens_node).collect();
-        if unseen.iter().any(|one| self.readiness.open(*one) == 0) {
+        let unseen: Vec<usize> =
+            members.iter().copied().filter(|position| !self.turns[*position].looked && !order.items[*position].opens_node).collect();
+        if unseen.iter().any(|position| self.readiness.open(*position) == 0) {
             // A check that may change something is asked when it is its turn, not together with others.
-            let now = |one: &usize| self.readiness.open(*one) == 0 || !order.items[*one].step.query().iter().any(may_write);
+            let now = |position: &usize| self.readiness.open(*position) == 0 || !order.items[*position].step.query().iter().any(may_write);
             return Some(Task::Read { node, members: unseen.into_iter().filter(now).collect() });
         }
         let mut batch = Batch::new(node);
-        for one in members {
-            if !self.is_waiting(one) || !self.edges_hold(one, &batch) {
+        for position in members {
+            if !self.is_waiting(position) || !self.edges_hold(position, &batch) {
                 continue;
             }
-            if !self.turns[one].looked {
-                // It counted as absent or unknown. What opens the node looks for itself; the rest is never changed unseen.
-                if order.items[one].opens_node && batch.members.is_empty() && self.enters_lane(one) {
-                    return Some(self.alone(one));
+            if !self.turns[position].looked {
+                // It counted as absent or unknown. What opens the node does its own first look; nothing else is changed without a look.
+                if order.items[position].opens_node && batch.members.is_empty() && self.enters_lane(position) {
+                    return Some(self.alone(position));
                 }
                 continue;
             }
-            match self.work_of(one, &batch) {
-                Err(error) => self.fail(one, error),
-                Ok(None) if self.readiness.open(one) == 0 => self.end(one, Outcome::Unchanged),
-                // It ends when what it waits for has: that may fail.
-                Ok(None) => batch.pass(one, &order.items[one]),
+            match self.work_of(position, &batch) {
+                Err(error) => self.fail(position, error),
+                Ok(None) if self.readiness.open(position) == 0 => self.end(position, Outcome::Unchanged),
+                // It ends when what it waits for has ended, which may fail.
+                Ok(None) => batch.pass(position, &order.items[position]),
                 Ok(Some(Work::Actions(actions))) => {
-                    if self.enters_lane(one) {
-                        let findings = self.turns[one].findings.clone().unwrap_or_default();
-                        batch.push(one, &order.items[one], &findings, actions);
-                        self.begin(one);
+                    if self.enters_lane(position) {
+                        let findings = self.turns[position].findings.clone().unwrap_or_default();
+                        batch.push(position, &order.items[position], &findings, actions);
+                        self.begin(position);
                     }
                 }
-                Ok(Some(Work::JustInTime)) if batch.members.is_empty() && self.readiness.open(one) == 0 => {
-                    if self.enters_lane(one) {
-                        return Some(self.alone(one));
+                Ok(Some(Work::Alone)) if batch.members.is_empty() && self.readiness.open(position) == 0 => {
+                    if self.enters_lane(position) {
+                        return Some(self.alone(position));
                     }
                 }
-                Ok(Some(Work::JustInTime)) => {}
+                Ok(Some(Work::Alone)) => {}
             }
         }
         (!batch.members.is_empty()).then_some(Task::Batch(batch))
     }
 
-    /// Whether everything that `one` waits for is settled or goes out before it in the same batch.
-    fn edges_hold(&self, one: usize, batch: &Batch) -> bool {
-        let open = self.readiness.open(one);
-        let inside = || self.order.items[one].edges.iter().filter(|edge| batch.holds(**edge)).count();
+    /// Whether everything that `position` waits for is settled or goes out before it in the same batch.
+    fn edges_hold(&self, position: usize, batch: &Batch) -> bool {
+        let open = self.readiness.open(position);
+        let inside = || self.order.items[position].edges.iter().filter(|edge| batch.holds(**edge)).count();
         open == 0 || !batch.members.is_empty() && open == inside()
     }
 
-    /// What has to be done to a resource, given what was last found; `None` when nothing.
-    fn work_of(&mut self, one: usize, batch: &Batch) -> Result<Option<Work>> {
-        let item = &self.order.items[one];
-        let consent = self.consent(one);
-        let live = match &self.turns[one].findings {
+    /// What has to be done to a resource, given what was last found; `None` for nothing.
+    fn work_of(&mut self, position: usize, batch: &Batch) -> Result<Option<Work>> {
+        let item = &self.order.items[position];
+        let consent = self.consent(position);
+        let live = match &self.turns[position].findings {
             Some(findings) => item.step.understand(findings)?,
             None => None,
         };
@@ -79,12 +81,12 @@ impl Schedule<'_> {
         } else {
             change = within_consent(item, change, &consent)?;
         }
-        self.turns[one].doing = change.word();
+        self.turns[position].doing = change.word();
         Ok((!change.is_none()).then(|| item.step.work(live.as_ref(), cause.is_some())))
     }
 }
 
-/// Whether looking may change something: only the author of the recipe could say that it does not, and did not.
+/// Whether a look may change something: only the recipe's author could have said that it does not.
 fn may_write(probe: &Probe) -> bool {
     matches!(probe, Probe::Check { reads: false, .. })
 }

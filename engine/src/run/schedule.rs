@@ -2,7 +2,7 @@
 use super::{
     batch::Batch,
     lanes::{Entry, Lanes},
-    settle::Ended,
+    settle::MemberOutcome,
 };
 use crate::{
     change::{Change, Refusal},
@@ -22,7 +22,7 @@ use std::{
 /// Something to do now.
 pub(crate) enum Task {
     /// One resource by itself.
-    Alone { one: usize, consent: Consent, unread: bool },
+    Alone { position: usize, consent: Consent, unread: bool },
     /// A look at resources that the plan did not look at.
     Read { node: usize, members: Vec<usize> },
     /// Changes of one node.
@@ -31,9 +31,9 @@ pub(crate) enum Task {
 
 /// Something that was done.
 pub(crate) enum Done {
-    Alone { one: usize, ended: Result<Change> },
+    Alone { position: usize, ended: Result<Change> },
     Read { node: usize, members: Vec<usize>, found: Result<Vec<(usize, Vec<Finding>)>> },
-    Batch { batch: Batch, outcomes: Vec<Ended> },
+    Batch { batch: Batch, outcomes: Vec<MemberOutcome> },
 }
 
 /// What a person agreed to for one resource.
@@ -41,7 +41,7 @@ pub(crate) enum Done {
 pub(crate) struct Consent {
     /// What the plan showed.
     pub planned: Change,
-    /// Whether this run changed something that it needs, after which more of it may differ.
+    /// Whether this run changed something that it needs; then more of it may differ than was shown.
     pub touched: bool,
 }
 
@@ -103,10 +103,10 @@ impl<'a> Schedule<'a> {
             clock,
         };
         schedule.take_ready();
-        for one in 0..schedule.turns.len() {
-            match &schedule.turns[one].state {
-                State::Over(Outcome::Refused { .. }) if schedule.turns[one].hides => schedule.fall(one),
-                State::Over(Outcome::Refused { .. } | Outcome::Unchanged) => schedule.release(one),
+        for position in 0..schedule.turns.len() {
+            match &schedule.turns[position].state {
+                State::Over(Outcome::Refused { .. }) if schedule.turns[position].hides => schedule.fall(position),
+                State::Over(Outcome::Refused { .. } | Outcome::Unchanged) => schedule.release(position),
                 _ => {}
             }
         }
@@ -120,8 +120,8 @@ impl<'a> Schedule<'a> {
 
     /// Ends everything that has not begun.
     pub fn skip_the_rest(&mut self, because: &str) {
-        for one in 0..self.turns.len() {
-            self.skip(one, because);
+        for position in 0..self.turns.len() {
+            self.skip(position, because);
         }
     }
 
@@ -130,11 +130,11 @@ impl<'a> Schedule<'a> {
         let mut tasks = Vec::new();
         loop {
             if self.working < AT_ONCE
-                && let Some(one) = self.ready.pop_first()
+                && let Some(position) = self.ready.pop_first()
             {
-                if self.is_waiting(one) && self.enters_lane(one) {
+                if self.is_waiting(position) && self.enters_lane(position) {
                     self.working += 1;
-                    tasks.push(self.alone(one));
+                    tasks.push(self.alone(position));
                 }
             } else if self.busy.len() < AT_ONCE
                 && let Some(node) = self.awake.pop_first()
@@ -152,56 +152,56 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    pub(super) fn is_waiting(&self, one: usize) -> bool {
-        matches!(self.turns[one].state, State::Waiting)
+    pub(super) fn is_waiting(&self, position: usize) -> bool {
+        matches!(self.turns[position].state, State::Waiting)
     }
 
-    pub(super) fn begin(&mut self, one: usize) {
-        self.turns[one].state = State::Working(self.clock.now());
+    pub(super) fn begin(&mut self, position: usize) {
+        self.turns[position].state = State::Working(self.clock.now());
     }
 
-    pub(super) fn alone(&mut self, one: usize) -> Task {
-        self.begin(one);
-        let consent = self.consent(one);
-        Task::Alone { one, consent, unread: self.order.items[one].opens_node && !self.turns[one].looked }
+    pub(super) fn alone(&mut self, position: usize) -> Task {
+        self.begin(position);
+        let consent = self.consent(position);
+        Task::Alone { position, consent, unread: self.order.items[position].opens_node && !self.turns[position].looked }
     }
 
-    /// What was agreed to for `one`.
-    pub(super) fn consent(&mut self, one: usize) -> Consent {
-        let item = &self.order.items[one];
+    /// What was agreed to for `position`.
+    pub(super) fn consent(&mut self, position: usize) -> Consent {
+        let item = &self.order.items[position];
         let moved = |need: &usize| {
             let turn = &self.turns[*need];
             turn.touched || matches!(turn.state, State::Over(Outcome::Changed { .. }))
         };
         let touched = item.needs.iter().chain(&item.refreshed_by).any(moved);
-        self.turns[one].touched = touched;
-        Consent { planned: self.turns[one].planned.clone(), touched }
+        self.turns[position].touched = touched;
+        Consent { planned: self.turns[position].planned.clone(), touched }
     }
 
-    /// Whether `one` may begin as far as its lane is concerned; if not, it is woken when there is room.
-    pub(super) fn enters_lane(&mut self, one: usize) -> bool {
-        let Some(lane) = self.order.items[one].step.lane() else { return true };
-        match self.lanes.enter(one, lane) {
+    /// Whether `position` may begin as far as its lane is concerned; if not, it is woken when there is room.
+    pub(super) fn enters_lane(&mut self, position: usize) -> bool {
+        let Some(lane) = self.order.items[position].step.lane() else { return true };
+        match self.lanes.enter(position, lane) {
             Entry::Entered => true,
             Entry::Full => false,
             Entry::Closed(because) => {
-                self.skip(one, &because);
-                self.fall(one);
+                self.skip(position, &because);
+                self.fall(position);
                 false
             }
         }
     }
 
-    pub(super) fn leave_lane(&mut self, one: usize) {
-        if let Some(lane) = self.order.items[one].step.lane() {
+    pub(super) fn leave_lane(&mut self, position: usize) {
+        if let Some(lane) = self.order.items[position].step.lane() {
             self.lanes.leave(&lane).into_iter().for_each(|next| self.wake(next));
         }
     }
 
-    pub(super) fn wake(&mut self, one: usize) {
-        match self.order.items[one].node {
+    pub(super) fn wake(&mut self, position: usize) {
+        match self.order.items[position].node {
             Some(node) => self.awake.insert(node),
-            None => self.ready.insert(one),
+            None => self.ready.insert(position),
         };
     }
 }

@@ -21,15 +21,15 @@ use std::{sync::Arc, time::Duration};
 const PATIENCE: [Duration; 5] =
     [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 
-/// Does one task. Never fails itself: failures are part of what it returns.
+/// Does one task. It does not fail itself: failures are part of what it returns.
 pub(crate) async fn work(task: Task, order: &Order, peers: &Peers, door: &Arc<Door>, events: &Events) -> Done {
     let items = &order.items;
     match task {
-        Task::Alone { one, consent, unread } => {
-            events(Event::Started { id: items[one].id.clone() });
-            let permit = door.permit(vec![items[one].id.clone()]);
-            let alone = alone(&items[one], &consent, unread, peers, &permit);
-            Done::Alone { one, ended: reporting(items[one].id.clone(), events.clone(), alone).await }
+        Task::Alone { position, consent, unread } => {
+            events(Event::Started { id: items[position].id.clone() });
+            let permit = door.permit(vec![items[position].id.clone()]);
+            let alone = alone(&items[position], &consent, unread, peers, &permit);
+            Done::Alone { position, ended: reporting(items[position].id.clone(), events.clone(), alone).await }
         }
         Task::Read { node, members } => {
             let found = read_node(&order.nodes[node].node, &members, items, peers, events).await;
@@ -89,12 +89,12 @@ async fn until_settled(item: &Item, peers: &Peers) -> Result<()> {
     }
 }
 
-/// How one resource of a batch ended.
+/// How the work on one member of a batch ended.
 #[derive(Debug)]
-pub(crate) enum Ended {
+pub(crate) enum MemberOutcome {
     /// It was changed and reads as wanted.
     Settled,
-    /// Its node is not as it was; nothing was done. The findings are new.
+    /// Its node is no longer as it was; nothing was done. These are the new findings.
     Moved(Vec<Finding>),
     /// A resource of the same batch that it comes after failed.
     Held,
@@ -102,40 +102,40 @@ pub(crate) enum Ended {
     Failed(Error),
 }
 
-async fn change_node(batch: &Batch, order: &Order, peers: &Peers, door: &Arc<Door>, events: &Events) -> Vec<Ended> {
+async fn change_node(batch: &Batch, order: &Order, peers: &Peers, door: &Arc<Door>, events: &Events) -> Vec<MemberOutcome> {
     let (items, node) = (&order.items, order.nodes[batch.node].node.as_str());
-    let started = |position: usize| {
-        if let Some(one) = batch.members.get(position) {
-            events(Event::Started { id: items[*one].id.clone() });
+    let started = |member: usize| {
+        if let Some(position) = batch.members.get(member) {
+            events(Event::Started { id: items[*position].id.clone() });
         }
     };
     let first = items[batch.members[0]].id.clone();
-    let permit = door.permit(batch.members.iter().map(|one| items[*one].id.clone()).collect());
+    let permit = door.permit(batch.members.iter().map(|position| items[*position].id.clone()).collect());
     let intent = Intent::on(node, batch.to_string());
     let work = permit.effect(intent, async |effect| peers.nodes().change(node, &batch.blocks, effect, &started).await);
     let outcomes = match reporting(first, events.clone(), work).await {
         Ok(outcomes) => outcomes,
         // None of it was begun; the scheduler says why.
-        Err(error) if error.kind() == Kind::Stopped => return batch.members.iter().map(|_| Ended::Held).collect(),
+        Err(error) if error.kind() == Kind::Stopped => return batch.members.iter().map(|_| MemberOutcome::Held).collect(),
         Err(error) => return broken(batch, error),
     };
     let mut ended = Vec::with_capacity(outcomes.len());
-    for (position, outcome) in outcomes.into_iter().enumerate() {
-        let item = &items[batch.members[position]];
+    for (member, outcome) in outcomes.into_iter().enumerate() {
+        let item = &items[batch.members[member]];
         ended.push(match outcome {
             BlockOutcome::Done(findings) => match as_wanted(item, &findings) {
-                Ok(Change::None) => Ended::Settled,
+                Ok(Change::None) => MemberOutcome::Settled,
                 Ok(_) => match reporting(item.id.clone(), events.clone(), until_settled(item, peers)).await {
-                    Ok(()) => Ended::Settled,
-                    Err(error) => Ended::Failed(error),
+                    Ok(()) => MemberOutcome::Settled,
+                    Err(error) => MemberOutcome::Failed(error),
                 },
-                Err(error) => Ended::Failed(error),
+                Err(error) => MemberOutcome::Failed(error),
             },
-            BlockOutcome::Moved(findings) => Ended::Moved(findings),
-            BlockOutcome::Skipped => Ended::Held,
+            BlockOutcome::Moved(findings) => MemberOutcome::Moved(findings),
+            BlockOutcome::Skipped => MemberOutcome::Held,
             BlockOutcome::Failed { action, output } => {
-                let what = batch.blocks[position].actions.get(action).map_or_else(|| "its change".into(), ToString::to_string);
-                Ended::Failed(Error::peer(ActionFailed { id: item.id.clone(), node: node.to_owned(), what, output }))
+                let what = batch.blocks[member].actions.get(action).map_or_else(|| "its change".into(), ToString::to_string);
+                MemberOutcome::Failed(Error::peer(ActionFailed { id: item.id.clone(), node: node.to_owned(), what, output }))
             }
         });
     }
@@ -147,9 +147,9 @@ fn as_wanted(item: &Item, findings: &[Finding]) -> Result<Change> {
     Ok(item.step.diff(live.as_ref()))
 }
 
-/// The exec broke as a whole: the first resource carries the error, the others are held by it.
-fn broken(batch: &Batch, error: Error) -> Vec<Ended> {
-    let mut ended = vec![Ended::Failed(error)];
-    ended.extend(batch.members.iter().skip(1).map(|_| Ended::Held));
+/// The exec failed as a whole: the first member carries the error, and the others are held back.
+fn broken(batch: &Batch, error: Error) -> Vec<MemberOutcome> {
+    let mut ended = vec![MemberOutcome::Failed(error)];
+    ended.extend(batch.members.iter().skip(1).map(|_| MemberOutcome::Held));
     ended
 }

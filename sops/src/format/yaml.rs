@@ -7,14 +7,17 @@ use crate::{
     text::{Edit, Empty, Layout, Leaf, Step, Text, What, block_of, dotted, edited, utf8},
 };
 use serde_json::Value;
-use std::ops::Range;
 use zeroize::Zeroizing;
 
 mod aliases;
 mod comments;
+mod places;
 mod reader;
+mod reading;
+mod scalar;
 mod spelling;
 
+use places::line_start;
 use reader::Reader;
 
 /// The key of the block.
@@ -58,7 +61,7 @@ impl Layout for Yaml {
 
     fn comment_item(&self, text: &str, leaf: &Leaf, comment: &str, alone: bool) -> Edit {
         // `- ENC[…]` on a line of its own becomes `#…` there; the dash stands in the column of the list.
-        let line = text[..leaf.span.start].rfind('\n').map_or(0, |at| at + 1);
+        let line = line_start(text, leaf.span.start);
         let dash = text[line..leaf.span.start].rfind('-').map_or(leaf.span.start, |at| line + at);
         // A list of comments only is empty. The brackets stand deeper than the key, wherever the dash stood.
         let brackets = if alone && matches!(leaf.path.last(), Some(Step::Index(0))) { "  [] " } else { "" };
@@ -178,11 +181,6 @@ impl NotYaml {
         let line = text.as_bytes().iter().take(self.offset).filter(|byte| **byte == b'\n').count() + 1;
         SopsError::Malformed { file: file.into(), reason: format!("{} (line {line})", self.reason) }
     }
-}
-
-/// The part of `text` that a value takes, without line ends behind it.
-fn trimmed(text: &str, span: Range<usize>) -> Range<usize> {
-    span.start..span.start + text[span.clone()].trim_end_matches(['\n', '\r', ' ', '\t']).len()
 }
 
 #[cfg(test)]

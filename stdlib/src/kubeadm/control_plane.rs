@@ -262,7 +262,7 @@ impl NodeResource for ControlPlane {
         match live {
             None => Work::Actions(self.init()),
             Some(LiveMachine::ControlPlane(live)) if self.only_its_kubelet_differs(live) => Work::Actions(self.keep_kubelet(live)),
-            Some(_) => Work::JustInTime,
+            Some(_) => Work::Alone,
         }
     }
 

@@ -106,7 +106,7 @@ fn check(more: &str, findings: &[Finding], want: &Expect) {
         lines.extend([format!("  {}", refusal.why), format!("  {}", refusal.next)]);
     } else if !change.is_none() {
         match resource.work(live.as_ref(), false) {
-            Work::JustInTime => lines.push("just in time".into()),
+            Work::Alone => lines.push("just in time".into()),
             Work::Actions(actions) => lines.extend(actions.iter().map(|action| match action {
                 Action::Run { argv, timeout_s, .. } => format!("{} ({timeout_s} s)", argv.join(" ")),
                 Action::Write { path, mode, .. } => format!("write {path} {mode:o}"),

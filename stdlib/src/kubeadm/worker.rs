@@ -120,7 +120,7 @@ impl NodeResource for Worker {
                 actions.extend(self.kubelet().work(kubelet));
                 Work::Actions(actions)
             }
-            _ => Work::JustInTime,
+            _ => Work::Alone,
         }
     }
 
@@ -129,7 +129,7 @@ impl NodeResource for Worker {
     }
 
     fn removal(&self, _: &LiveWorker) -> Work {
-        Work::JustInTime
+        Work::Alone
     }
 
     /// Drains the node and takes it out of the cluster. Its credentials go last: as long as they are there, it counts as a worker, so a

@@ -1,12 +1,13 @@
 //! What of a kubeconfig is used and what is refused, and that a refused one has done nothing by then.
 use super::*;
 use crate::{
+    fake_nodes::FakeNodes,
     kubernetes::{Duplex, NodeAccess, Tunnel},
     seams::KubernetesAccess,
 };
 use kthw_engine::{
-    BoxFuture, Effect, Result as Answer,
-    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
+    BoxFuture, Result as Answer,
+    node::{Finding, Output},
 };
 use std::sync::Arc;
 
@@ -114,33 +115,6 @@ fn what_is_missing_or_no_certificate_is_refused() {
     );
 }
 
-/// A control plane whose kubeconfig says what it likes.
-struct ControlPlane(String);
-
-impl Nodes for ControlPlane {
-    fn read<'a>(&'a self, _: &'a str, _: &'a [Probe]) -> BoxFuture<'a, Answer<Vec<Finding>>> {
-        Box::pin(async { Ok(vec![Finding::Run(Output { stdout: self.0.clone(), ..Output::default() })]) })
-    }
-
-    fn change<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a [Block],
-        _: &'a Effect,
-        _: &'a (dyn Fn(usize) + Sync),
-    ) -> BoxFuture<'a, Answer<Vec<BlockOutcome>>> {
-        Box::pin(async { panic!("nothing is written to learn what is there") })
-    }
-
-    fn keep_host_key<'a>(&'a self, _: &'a str, _: &'a Effect) -> BoxFuture<'a, Answer<()>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Effect) -> BoxFuture<'a, Answer<Output>> {
-        Box::pin(async { panic!("nothing is written to learn what is there") })
-    }
-}
-
 struct NoTunnel;
 
 impl Tunnel for NoTunnel {
@@ -160,8 +134,8 @@ async fn a_nodes_kubeconfig_runs_no_program_on_the_operators_machine() {
     );
     let (before, _) = admin().split_once("    client-certificate-data").map(|(before, after)| (before.to_owned(), after.len())).expect("a user");
     let text = format!("{before}    {exec}\n");
-    let nodes = Arc::new(ControlPlane(text));
-    let opened = NodeAccess::new(nodes, Arc::new(NoTunnel)).open("cu1").await;
+    let nodes = FakeNodes::answering(move |_, _| Finding::Run(Output { stdout: text.clone(), ..Output::default() }));
+    let opened = NodeAccess::new(Arc::new(nodes), Arc::new(NoTunnel)).open("cu1").await;
     assert!(!mark.exists(), "the program ran");
     let error = opened.err().expect("refused").to_string();
     assert_eq!(

@@ -5,16 +5,14 @@ use super::{
     task::{Task, retry_locked},
 };
 use crate::{
+    fake_nodes::FakeNodes,
     http::Trust,
     seams::{Http, Unreachable},
 };
 use bytes::Bytes;
 use expect_test::expect;
 use http::{Request, Response};
-use kthw_engine::{
-    BoxFuture, Clock, Error, Effect, Limit, Peers, Result, Secret,
-    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
-};
+use kthw_engine::{BoxFuture, Clock, Error, Limit, Peers, Result, Secret};
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -71,24 +69,6 @@ impl Clock for Virtual {
     }
 }
 
-struct NoNodes;
-
-impl Nodes for NoNodes {
-    fn read<'a>(&'a self, _: &'a str, _: &'a [Probe]) -> BoxFuture<'a, Result<Vec<Finding>>> {
-        unreachable!("there are no nodes")
-    }
-    fn change<'a>(&'a self, _: &'a str, _: &'a [Block], _: &'a Effect, _: &'a (dyn Fn(usize) + Sync)) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
-        unreachable!("there are no nodes")
-    }
-    fn keep_host_key<'a>(&'a self, _: &'a str, _: &'a Effect) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Effect) -> BoxFuture<'a, Result<Output>> {
-        unreachable!("there are no nodes")
-    }
-}
-
 struct World {
     peers: Peers,
     client: Client,
@@ -103,7 +83,7 @@ fn world(hosts: &[&str], credentials: Credentials, answers: &[Answer]) -> World 
     let clock = Arc::new(Virtual::default());
     let access = Access { endpoints, credentials, trust: Trust::System };
     let client = Client::over(Arc::new(script), access, clock.clone());
-    World { peers: Peers::new(Arc::new(NoNodes), clock.clone()), client, asked, clock }
+    World { peers: Peers::new(Arc::new(FakeNodes::unasked()), clock.clone()), client, asked, clock }
 }
 
 fn token() -> Credentials {

@@ -2,6 +2,7 @@
 
 pub mod compatibility;
 mod file;
+mod json_schema;
 mod load;
 mod names;
 mod overrides;
@@ -13,6 +14,7 @@ mod validate;
 mod version;
 
 pub use file::WorkspaceFile;
+pub use json_schema::json_schema;
 pub use names::{ApiEndpoint, CertSan, ImageRepository, NodeName, RegistryHost};
 pub use problem::{Problem, WorkspaceError};
 pub use reference::reference;

@@ -18,7 +18,7 @@ pub type ApiEndpoint = Checked<ApiEndpointRule>;
 pub(super) const MAX_NAME: usize = 253;
 
 /// Names that mean something else where nodes are named: in `kthw exec`, or in the /etc/hosts of every node.
-const RESERVED: [&str; 6] = ["all", "control-planes", "workers", "localhost", "ip6-localhost", "ip6-loopback"];
+pub(super) const RESERVED: [&str; 6] = ["all", "control-planes", "workers", "localhost", "ip6-localhost", "ip6-loopback"];
 
 /// The rule of [`NodeName`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,15 +89,18 @@ impl Rule for ApiEndpointRule {
     const EXAMPLE: &'static str = "api.bevz.net:6443";
 
     fn allows(text: &str) -> bool {
-        text.rsplit_once(':').is_some_and(|(host, port)| is_dns_name(host) && port.parse::<u16>().is_ok_and(|port| port > 0))
+        text.rsplit_once(':').is_some_and(|(host, port)| is_dns_name(host) && is_port(port))
     }
 }
 
 fn is_host_and_port(text: &str) -> bool {
     let (host, port) = text.split_once(':').map_or((text, "443"), |(host, port)| (host, port));
-    host.len() <= MAX_NAME
-        && host.split('.').all(|label| is_bounded_word(label, 63, "-_"))
-        && port.parse::<u16>().is_ok_and(|port| port > 0)
+    host.len() <= MAX_NAME && host.split('.').all(|label| is_bounded_word(label, 63, "-_")) && is_port(port)
+}
+
+fn is_port(text: &str) -> bool {
+    // Rust reads a sign before a number too.
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 /// A label of a DNS name, RFC 1123 section 2.1, in lower case as Kubernetes wants node names.

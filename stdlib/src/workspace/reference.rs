@@ -1,154 +1,92 @@
-//! What `kthw help workspace` prints: every field of `workspace.yaml` with its doc comment.
-//!
-//! It is read from the schema's own source, so that a field is described in one place only.
-use super::WorkspaceFile;
-use serde_json::Value;
+//! What `kthw help workspace` prints: every field of `workspace.yaml` with its doc comment, read from its JSON Schema.
+use super::json_schema;
+use serde_json::{Map, Value};
 use std::fmt::Write;
 
-const SCHEMA: &str = include_str!("schema.rs");
-/// A small workspace that is right; it is also where default values are read from.
+/// A small workspace that is right.
 const EXAMPLE: &str = include_str!("example.yaml");
-
-/// Texts that follow a rule of their own; what it is stands in the field's words.
-const NAMES: [&str; 11] = [
-    "Bridge",
-    "CertSan",
-    "CpuType",
-    "ImageFile",
-    "ImageRepository",
-    "NodeName",
-    "PoolId",
-    "PveNode",
-    "RegistryHost",
-    "StorageId",
-    "TemplateName",
-];
-
-/// A `struct` or `enum` of the schema.
-struct Type {
-    name: &'static str,
-    doc: String,
-    /// Whether every field has a default.
-    all_default: bool,
-    /// Whether the values of an enum are in lower case instead of snake case.
-    lowercase: bool,
-    members: Vec<Member>,
-}
-
-/// A field, or a value of an enum.
-struct Member {
-    name: &'static str,
-    ty: &'static str,
-    doc: String,
-    default: bool,
-}
 
 /// All fields of `workspace.yaml`, each with its type, its default and what it is for, after an example.
 pub fn reference() -> String {
-    let types = types();
-    let defaults = WorkspaceFile::parse("example.yaml", EXAMPLE).ok().and_then(|file| serde_json::to_value(file.workspace()).ok());
-    let mut text = format!("A workspace is one cluster's data. A small one:\n\n{}\n", indented(EXAMPLE, "    "));
-    let _ = writeln!(text, "Its fields:\n");
-    fields(&types, "Workspace", "", defaults.as_ref().unwrap_or(&Value::Null), &mut text);
+    let schema = json_schema();
+    let mut text = format!("A workspace is one cluster's data. A small one:\n\n{}\nIts fields:\n\n", indented(EXAMPLE, "    "));
+    Reference { root: &schema }.fields(&schema, "", &mut text);
     text
 }
 
-fn fields(types: &[Type], of: &str, prefix: &str, defaults: &Value, text: &mut String) {
-    let Some(found) = types.iter().find(|ty| ty.name == of) else { return };
-    for member in &found.members {
-        let path = if prefix.is_empty() { member.name.to_owned() } else { format!("{prefix}.{}", member.name) };
-        let (inner, words) = in_words(types, member.ty);
-        let default = defaults.get(member.name).unwrap_or(&Value::Null);
-        let needed = match (found.all_default || member.default || member.ty.starts_with("Option<"), default) {
-            (false, _) => "required".to_owned(),
-            (true, Value::String(value)) => format!("default {value}"),
-            (true, Value::Number(_) | Value::Bool(_)) => format!("default {default}"),
-            (true, _) => "optional".to_owned(),
-        };
-        let _ = writeln!(text, "{path}: {words}, {needed}\n{}", indented(&member.doc, "    "));
-        let below = if member.ty.starts_with("Vec<") { format!("{path}[]") } else { path };
-        let first = default.get(0).unwrap_or(default);
-        if types.iter().any(|ty| ty.name == inner && ty.members.iter().all(|member| !member.ty.is_empty())) {
-            fields(types, inner, &below, if member.ty.starts_with("Vec<") { &Value::Null } else { first }, text);
-        }
-    }
+struct Reference<'a> {
+    root: &'a Value,
 }
 
-/// The type inside `Option` and `Vec`, and the whole in words.
-fn in_words<'a>(types: &[Type], ty: &'a str) -> (&'a str, String) {
-    if let Some(inner) = ty.strip_prefix("Option<").and_then(|ty| ty.strip_suffix('>')) {
-        return in_words(types, inner);
-    }
-    if let Some(inner) = ty.strip_prefix("Vec<").and_then(|ty| ty.strip_suffix('>')) {
-        let (inner, words) = in_words(types, inner);
-        return (inner, format!("list of {words}"));
-    }
-    let words = match ty {
-        "String" => "text".into(),
-        "bool" => "true or false".into(),
-        "char" => "letter".into(),
-        "u16" | "u32" => "number".into(),
-        "Ipv4Addr" => "IPv4 address".into(),
-        "Ipv4Net" => "IPv4 range".into(),
-        "semver::Version" => "version".into(),
-        _ if NAMES.contains(&ty) => "text".into(),
-        _ if ty.contains("Map<") => "map".into(),
-        _ => match types.iter().find(|known| known.name == ty) {
-            Some(known) if known.members.iter().all(|member| member.ty.is_empty()) => {
-                let spell = |member: &Member| if known.lowercase { member.name.to_lowercase() } else { snake_case(member.name) };
-                known.members.iter().map(spell).collect::<Vec<_>>().join(" | ")
+impl<'a> Reference<'a> {
+    fn fields(&self, block: &'a Value, prefix: &str, text: &mut String) {
+        let required = block["required"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for (name, field) in properties(block).into_iter().flatten() {
+            let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+            let needed = match &field["default"] {
+                _ if required.iter().any(|required| required == name) => "required".to_owned(),
+                Value::String(value) => format!("default {value}"),
+                value @ (Value::Number(_) | Value::Bool(_)) => format!("default {value}"),
+                _ => "optional".to_owned(),
+            };
+            let words = field["description"].as_str().unwrap_or_default();
+            let _ = writeln!(text, "{path}: {}, {needed}\n{}", self.type_in_words(field), indented(words, "    "));
+            match self.items(field) {
+                Some(items) => self.fields(items, &format!("{path}[]"), text),
+                None => self.fields(self.resolve(field), &path, text),
             }
-            Some(known) if !known.doc.is_empty() => "block".into(),
-            _ => ty.to_owned(),
-        },
-    };
-    (ty, words)
+        }
+    }
+
+    /// The schema behind a reference, and the one that is not `null` of two.
+    fn resolve(&self, schema: &'a Value) -> &'a Value {
+        let target = schema["$ref"].as_str().and_then(|name| self.root.pointer(name.strip_prefix('#')?));
+        let some = || schema["anyOf"].as_array()?.iter().find(|one| one["type"] != "null" && schema["type"].is_null());
+        match target.or_else(some) {
+            Some(inner) => self.resolve(inner),
+            None => schema,
+        }
+    }
+
+    /// What the items of a list are.
+    fn items(&self, schema: &'a Value) -> Option<&'a Value> {
+        self.resolve(schema).get("items").map(|items| self.resolve(items))
+    }
+
+    fn type_in_words(&self, schema: &'a Value) -> String {
+        if let Some(items) = self.items(schema) {
+            return format!("list of {}", self.type_in_words(items));
+        }
+        let schema = self.resolve(schema);
+        if let Some(title) = schema["title"].as_str() {
+            return title.to_owned();
+        }
+        let values: Vec<&str> = values(schema).collect();
+        if !values.is_empty() {
+            return values.join(" | ");
+        }
+        let kinds = schema["type"].as_array().map_or_else(|| vec![&schema["type"]], |kinds| kinds.iter().collect());
+        let kind = kinds.into_iter().filter_map(Value::as_str).find(|kind| *kind != "null").unwrap_or_default();
+        let words = match (kind, schema["format"].as_str()) {
+            (_, Some("ipv4")) => "IPv4 address",
+            ("boolean", _) => "true or false",
+            ("integer" | "number", _) => "number",
+            ("object", _) if properties(schema).is_some() => "block",
+            ("object", _) => "map",
+            _ => "text",
+        };
+        words.to_owned()
+    }
 }
 
-fn snake_case(name: &str) -> String {
-    let mut words = String::new();
-    for (index, letter) in name.char_indices() {
-        if letter.is_uppercase() && index > 0 {
-            words.push('_');
-        }
-        words.extend(letter.to_lowercase());
-    }
-    words
+fn properties(schema: &Value) -> Option<&Map<String, Value>> {
+    schema["properties"].as_object()
 }
 
-/// The schema's types. Its source keeps to one form: a doc comment, attributes, `pub struct` or `pub enum`, one member a line.
-fn types() -> Vec<Type> {
-    let (mut types, mut doc, mut attributes) = (Vec::<Type>::new(), String::new(), String::new());
-    let mut inside = false;
-    for line in SCHEMA.lines() {
-        let bare = line.trim();
-        if let Some(comment) = bare.strip_prefix("///") {
-            doc.push_str(comment.trim_start());
-            doc.push('\n');
-            continue;
-        }
-        if bare.starts_with("#[") {
-            attributes.push_str(bare);
-            continue;
-        }
-        let head = bare.strip_prefix("pub struct ").or_else(|| bare.strip_prefix("pub enum ")).and_then(|rest| rest.strip_suffix(" {"));
-        if let Some(name) = head.filter(|_| !line.starts_with(' ')) {
-            let all_default = attributes.contains("deny_unknown_fields, default");
-            let lowercase = attributes.contains("\"lowercase\"");
-            types.push(Type { name, doc: std::mem::take(&mut doc), all_default, lowercase, members: Vec::new() });
-            inside = true;
-        } else if line == "}" {
-            inside = false;
-        } else if let (true, Some(ty)) = (inside, types.last_mut()) {
-            let written = bare.trim_end_matches(',');
-            let (name, member) = written.strip_prefix("pub ").and_then(|field| field.split_once(": ")).unwrap_or((written, ""));
-            let default = attributes.contains("default");
-            ty.members.push(Member { name, ty: member, doc: std::mem::take(&mut doc), default });
-        }
-        doc.clear();
-        attributes.clear();
-    }
-    types
+/// The values of an enumeration, with words of their own or without.
+fn values(schema: &Value) -> impl Iterator<Item = &str> {
+    let list = |name: &str| schema[name].as_array().map(Vec::as_slice).unwrap_or_default();
+    list("enum").iter().chain(list("oneOf").iter().map(|one| &one["const"])).filter_map(Value::as_str)
 }
 
 fn indented(text: &str, by: &str) -> String {
@@ -158,6 +96,7 @@ fn indented(text: &str, by: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workspace::WorkspaceFile;
     use expect_test::expect;
 
     #[test]

@@ -1,22 +1,30 @@
 //! The shape of `workspace.yaml`. Every field is listed here; an unknown one is an error with its line.
-use super::names::{CertSan, ImageRepository, NodeName, RegistryHost};
+use super::{
+    json_schema,
+    names::{ApiEndpoint, CertSan, ImageRepository, NodeName, RegistryHost},
+    validate::{VLANS, VM_IDS},
+};
 use crate::{
     checked::{Checked, Rule},
     proxmox::names::{Bridge, CpuType, ImageFile, PoolId, PveNode, StorageId, TemplateName},
 };
 use ipnet::Ipv4Net;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 /// One cluster's data.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Workspace {
     /// The cluster's name: lower-case letters, digits and dashes.
+    #[schemars(schema_with = "json_schema::dns_label")]
     pub name: String,
     /// The DNS domain of its nodes, such as `bevz.net`.
+    #[schemars(schema_with = "json_schema::dns_name")]
     pub domain: String,
     /// The letter in its nodes' names (`<role letter><release letter><number>`), unique among workspaces.
+    #[schemars(schema_with = "json_schema::letter")]
     pub release_letter: char,
     /// The operating system of its nodes.
     pub distribution: Distribution,
@@ -30,6 +38,7 @@ pub struct Workspace {
     pub network: Network,
     /// `host:port` under which the API server is reached; the first control plane's full name and port 6443 by default.
     #[serde(default)]
+    #[schemars(with = "Option<ApiEndpoint>")]
     pub endpoint: Option<String>,
     /// Where the machines are made. Without it the nodes are taken as they are, over SSH.
     #[serde(default)]
@@ -66,7 +75,7 @@ pub struct Workspace {
 }
 
 /// The operating systems that recipes exist for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum Distribution {
@@ -77,7 +86,7 @@ pub enum Distribution {
 }
 
 /// What a cluster is for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum Environment {
@@ -88,14 +97,16 @@ pub enum Environment {
 }
 
 /// What is installed. Full versions; a leading `v` may be written or left out.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Versions {
     /// Kubernetes, such as `1.31.9`.
     #[serde(deserialize_with = "super::version::full")]
+    #[schemars(schema_with = "json_schema::version")]
     pub kubernetes: semver::Version,
     /// Calico, such as `3.28.0`.
     #[serde(deserialize_with = "super::version::full")]
+    #[schemars(schema_with = "json_schema::version")]
     pub calico: semver::Version,
     /// Says "I know that upstream does not list these versions together": a Kubernetes and a Calico version that upstream does
     /// not test with each other are then accepted. A version that kthw does not know stays an error.
@@ -104,10 +115,11 @@ pub struct Versions {
 }
 
 /// Address ranges of a cluster. They must not overlap.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
     /// The nodes' network, such as `10.10.10.0/24`. Every node's address is inside it.
+    #[schemars(schema_with = "json_schema::ipv4_range")]
     pub nodes: Ipv4Net,
     /// The nodes' gateway, an address inside their network.
     pub gateway: Ipv4Addr,
@@ -115,13 +127,15 @@ pub struct Network {
     #[serde(default)]
     pub dns: Vec<Ipv4Addr>,
     /// Pod addresses, such as `192.168.0.0/16`. Every node takes a /24 of it.
+    #[schemars(schema_with = "json_schema::ipv4_range")]
     pub pods: Ipv4Net,
     /// Service addresses, such as `10.96.0.0/12`; from /12 to /28.
+    #[schemars(schema_with = "json_schema::ipv4_range")]
     pub services: Ipv4Net,
 }
 
 /// Where machines are made. The endpoint and its credentials are secrets or environment, never here.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Proxmox {
     /// The Proxmox node that machines are placed on unless they say otherwise.
@@ -136,6 +150,7 @@ pub struct Proxmox {
     pub bridge: Bridge,
     /// VLAN tag, 1 to 4094.
     #[serde(default)]
+    #[schemars(range(min = *VLANS.start(), max = *VLANS.end()))]
     pub vlan: Option<u16>,
     /// Resource pool that machines are put in.
     #[serde(default)]
@@ -146,7 +161,7 @@ pub struct Proxmox {
 }
 
 /// How a machine is cloned.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CloneMode {
     /// A full copy.
@@ -157,10 +172,11 @@ pub enum CloneMode {
 }
 
 /// The template that machines are cloned from.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Template {
     /// Its VM id, which no node has.
+    #[schemars(range(min = *VM_IDS.start(), max = *VM_IDS.end()))]
     pub vmid: u32,
     /// Its name, to which the digest of image and steps is added.
     pub name: TemplateName,
@@ -169,12 +185,14 @@ pub struct Template {
 }
 
 /// A pinned cloud image.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
     /// Where Proxmox downloads it from.
+    #[schemars(regex(pattern = json_schema::WEB))]
     pub url: String,
     /// Lower-case hex SHA-256 of the file.
+    #[schemars(regex(pattern = json_schema::SHA256))]
     pub sha256: String,
     /// The name under which the storage keeps it; it must end in `.qcow2`, `.raw` or `.vmdk` for import. The digest is put before that
     /// end, so that a file is never taken for another one of the same name.
@@ -182,7 +200,7 @@ pub struct Image {
 }
 
 /// What a machine is like.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Machine {
     /// CPU cores. A control plane needs 2.
@@ -204,7 +222,7 @@ impl Default for Machine {
 }
 
 /// One node. Cores, memory and disk default to the workspace's `machine`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodeSpec {
     /// Short host name, such as `cu1`: role letter, release letter, number.
@@ -213,6 +231,7 @@ pub struct NodeSpec {
     pub role: Role,
     /// Its VM id, from 100. Written down where there is a `proxmox` block, and never picked by position.
     #[serde(default)]
+    #[schemars(range(min = *VM_IDS.start(), max = *VM_IDS.end()))]
     pub vmid: Option<u32>,
     /// Its address, static and used by no other node.
     pub address: Ipv4Addr,
@@ -237,7 +256,7 @@ pub struct NodeSpec {
 }
 
 /// What a node does in the cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Runs the API server, etcd, scheduler and controllers.
@@ -249,7 +268,7 @@ pub enum Role {
 }
 
 /// How nodes are reached.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ssh {
     /// The user that logs in; everything runs through `sudo -n` unless it is root.
@@ -273,7 +292,7 @@ impl Default for Ssh {
 }
 
 /// When secrets are rotated: credentials that kthw makes carry a generation and the day on which they were made.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rotation {
     /// The generation that credentials have at least; raise it by one to have all of them made anew.
@@ -289,30 +308,35 @@ impl Default for Rotation {
 }
 
 /// Where packages come from.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Packages {
     /// The repository with kubelet, kubeadm and kubectl; the community's (`pkgs.k8s.io`) for the minor version when absent.
     pub kubernetes: Option<Repository>,
     /// Package revision behind the Kubernetes version; `1.1` by default.
+    #[schemars(schema_with = "json_schema::text_or_number")]
     pub kubernetes_revision: Option<String>,
     /// Version of the containerd package as the package manager spells it; the distribution's newest when absent.
+    #[schemars(schema_with = "json_schema::text_or_number")]
     pub containerd: Option<String>,
     /// The repository with containerd's package, such as Docker's with `containerd.io`; the distribution's own when absent.
     pub containerd_repository: Option<Repository>,
 }
 
 /// A package repository.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Repository {
     /// Its URL, with a trailing `/` for a flat repository.
+    #[schemars(regex(pattern = json_schema::WEB))]
     pub url: String,
     /// The ASCII-armored public key that signs it.
     pub key: Option<String>,
     /// A URL to fetch the key from, with its digest, instead of `key`.
+    #[schemars(regex(pattern = json_schema::WEB))]
     pub key_url: Option<String>,
     /// Lower-case hex SHA-256 of what `key_url` serves.
+    #[schemars(regex(pattern = json_schema::SHA256))]
     pub key_sha256: Option<String>,
     /// The suite of a repository that is not flat, such as `noble`.
     pub suite: Option<String>,
@@ -322,7 +346,7 @@ pub struct Repository {
 }
 
 /// The container runtime.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Containerd {
     /// The package's name; `containerd` by default.
@@ -338,7 +362,7 @@ impl Default for Containerd {
 }
 
 /// Settings handed to kubeadm and the kubelet, under upstream's names.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Kubeadm {
     /// The registry of the control plane's images; upstream's when absent.
@@ -348,6 +372,7 @@ pub struct Kubeadm {
     /// Whether the kubelet refuses to start with swap on.
     pub fail_swap_on: bool,
     /// Further arguments of the kubelet.
+    #[schemars(schema_with = "json_schema::map_of_texts")]
     pub kubelet_extra_args: BTreeMap<String, String>,
     /// Phases of `kubeadm init` to leave out, such as `addon/kube-proxy`. What one of them made already stays, for somebody may have put their own in
     /// its place.
@@ -373,7 +398,7 @@ impl Default for Kubeadm {
 }
 
 /// Who manages control groups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum CgroupDriver {
@@ -382,7 +407,7 @@ pub enum CgroupDriver {
 }
 
 /// Where pinned upstream files come from.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Artifacts {
     /// A folder (absolute path) or `http(s)` URL that serves upstream's files as `<project>/<version>/<file>`; each

@@ -2,11 +2,10 @@
 //!
 //! It runs in the Python that `tests/peers/install pve` made, or in the one that KTHW_FAKEPVE names.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
-use kthw_engine::{
-    BoxFuture, Clock, Effect, Error, Events, Kind, Peers, Plan, Recipe, Report, RunOptions, Secret, Source, SystemClock, evaluate,
-    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
-    plan, run,
-};
+#[path = "../support/nodes.rs"]
+mod nodes;
+
+use kthw_engine::{Clock, Error, Events, Kind, Peers, Plan, Recipe, Report, RunOptions, Secret, Source, SystemClock, evaluate, plan, run};
 use kthw_peers::{FAKEPVE, ask};
 use kthw_stdlib::{
     Dynamic,
@@ -18,6 +17,7 @@ use kthw_stdlib::{
     ssh::{KnownHosts, Starts},
     workspace::{Cluster, Workspace},
 };
+use nodes::FakeNodes;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -84,7 +84,7 @@ impl FakePve {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let secret = move |name: &str| Ok(secrets.get(name).and_then(Value::as_str).map(Secret::new));
         let client = Client::new(move || access_from(&secret, |_| None), clock.clone());
-        Peers::new(Arc::new(NoNodes), clock).with(client).with(self.known.clone()).with(no_secrets()).with(Starts::default())
+        Peers::new(Arc::new(FakeNodes::unasked()), clock).with(client).with(self.known.clone()).with(no_secrets()).with(Starts::default())
     }
 
     /// Peers that reach it through `wrap`, which may change requests and answers.
@@ -95,7 +95,7 @@ impl FakePve {
         let endpoints = vec![Endpoint::parse(&self.values["PVE_ENDPOINT"]).unwrap()];
         let credentials = Credentials::token(&Secret::new(&self.values["PVE_TOKEN"])).unwrap();
         let client = Client::over(http, Access { endpoints, credentials, trust }, clock.clone());
-        Peers::new(Arc::new(NoNodes), clock).with(client).with(self.known.clone()).with(no_secrets()).with(Starts::default())
+        Peers::new(Arc::new(FakeNodes::unasked()), clock).with(client).with(self.known.clone()).with(no_secrets()).with(Starts::default())
     }
 
     /// How many of the machines have a pinned host key.
@@ -211,32 +211,6 @@ pub fn workspace(changes: Value) -> Value {
     });
     workspace.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
     workspace
-}
-
-struct NoNodes;
-
-impl Nodes for NoNodes {
-    fn read<'a>(&'a self, _: &'a str, _: &'a [Probe]) -> BoxFuture<'a, kthw_engine::Result<Vec<Finding>>> {
-        unreachable!("no test here has nodes")
-    }
-
-    fn change<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a [Block],
-        _: &'a Effect,
-        _: &'a (dyn Fn(usize) + Sync),
-    ) -> BoxFuture<'a, kthw_engine::Result<Vec<BlockOutcome>>> {
-        unreachable!("no test here has nodes")
-    }
-
-    fn keep_host_key<'a>(&'a self, _: &'a str, _: &'a Effect) -> BoxFuture<'a, kthw_engine::Result<()>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Effect) -> BoxFuture<'a, kthw_engine::Result<Output>> {
-        unreachable!("no test here has nodes")
-    }
 }
 
 /// A workspace without a secrets file.

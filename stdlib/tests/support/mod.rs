@@ -1,15 +1,18 @@
 //! What the tests of modules in a cluster share: the shipped Ubuntu cluster, its control plane up and running, and recipes as text.
 #![allow(dead_code)] // each test uses what it needs of it
 
+pub mod nodes;
+
 use kthw_engine::{
-    BoxFuture, Effect, Evaluated, Peers, Plan, Recipe, Report, Result, RunOptions, Source, evaluate,
-    node::{Action, Block, BlockOutcome, Finding, HostKey, KeyTrust, Nodes, Output, PathKind, PathState, Probe},
+    Evaluated, Peers, Plan, Recipe, Report, RunOptions, Source, evaluate,
+    node::{Finding, HostKey, KeyTrust, Output, PathKind, PathState, Probe},
     plan, run, silent,
 };
 use kthw_stdlib::{
     script_engine,
     workspace::{Cluster, Workspace},
 };
+use nodes::FakeNodes;
 use std::sync::Arc;
 
 /// Declares the control plane that everything in the cluster needs.
@@ -44,34 +47,9 @@ pub fn running_control_plane(probe: &Probe, kubeconfig: &str) -> Finding {
     }
 }
 
-/// The control-plane node, which nothing has to be done to.
-pub struct OneNode {
-    /// Its `admin.conf`.
-    pub kubeconfig: String,
-}
-
-impl Nodes for OneNode {
-    fn read<'a>(&'a self, _: &'a str, probes: &'a [Probe]) -> BoxFuture<'a, Result<Vec<Finding>>> {
-        Box::pin(async move { Ok(probes.iter().map(|probe| running_control_plane(probe, &self.kubeconfig)).collect()) })
-    }
-
-    fn change<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a [Block],
-        _: &'a Effect,
-        _: &'a (dyn Fn(usize) + Sync),
-    ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
-        Box::pin(async { panic!("the control plane is as wanted") })
-    }
-
-    fn keep_host_key<'a>(&'a self, _: &'a str, _: &'a Effect) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Effect) -> BoxFuture<'a, Result<Output>> {
-        Box::pin(async { panic!("the control plane is as wanted") })
-    }
+/// The control-plane node with this `admin.conf`, which nothing has to be done to.
+pub fn settled_control_plane(kubeconfig: String) -> FakeNodes {
+    FakeNodes::answering(move |_, probe| running_control_plane(probe, &kubeconfig))
 }
 
 /// What a recipe declares with this text in its `declare`, for the shipped Ubuntu cluster.

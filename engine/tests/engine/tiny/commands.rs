@@ -41,7 +41,7 @@ impl NodeResource for Opener {
         live.map_or_else(|| Change::create([]), |()| Change::None)
     }
     fn work(&self, _: Option<&()>, _: bool) -> Work {
-        Work::JustInTime
+        Work::Alone
     }
     async fn apply(&self, _: Option<&()>, peers: &Peers, _: &Permit) -> Result<()> {
         let world = world(peers)?;
@@ -94,7 +94,7 @@ impl NodeResource for Command {
         live.map_or_else(|| Change::create([]), |()| Change::None)
     }
     fn work(&self, _: Option<&()>, _: bool) -> Work {
-        if self.spec.alone { Work::JustInTime } else { Work::Actions(vec![Action::run([&self.name])]) }
+        if self.spec.alone { Work::Alone } else { Work::Actions(vec![Action::run([&self.name])]) }
     }
     async fn apply(&self, _: Option<&()>, peers: &Peers, permit: &Permit) -> Result<()> {
         let world = world(peers)?;

@@ -1,5 +1,5 @@
 //! Writes aliases out. An encrypted value belongs to its path, so what two places share must be encrypted twice, as sops does.
-use super::{NotYaml, reader::scalar, spelling};
+use super::{NotYaml, scalar::scalar, spelling};
 use crate::{
     plain::Plain,
     text::{Edit, Style, edited},

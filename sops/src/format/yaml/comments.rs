@@ -2,7 +2,10 @@
 //!
 //! sops goes by what go-yaml attaches a comment to (<https://github.com/go-yaml/yaml/blob/v3.0.1/decode.go>): the key or item beside
 //! or below it. Here its column decides: it stands in the deepest map or list around it that does not begin further right.
-use super::reader::{Collection, Reading};
+use super::{
+    places::line_start,
+    reading::{Collection, Reading},
+};
 use crate::text::{Leaf, Step, Style, What};
 use std::ops::Range;
 use zeroize::Zeroizing;
@@ -18,7 +21,7 @@ pub(super) fn place(text: &str, leaves: &[Leaf], reading: &mut Reading) -> Vec<L
     let comments = comments.into_iter().filter(|comment| !blocks.iter().any(|block| block.contains(&comment.span.start)));
     let placed = comments.map(|comment| {
         let at = comment.span.start;
-        let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
+        let line = line_start(text, at);
         let column = text[line..at].chars().count();
         let next = marks.iter().copied().find(|mark| *mark > at);
         let before = marks.iter().rev().copied().find(|mark| *mark < at);
@@ -59,7 +62,7 @@ pub(super) fn place(text: &str, leaves: &[Leaf], reading: &mut Reading) -> Vec<L
 fn tail(text: &str, span: &Range<usize>, holder: &Collection, inner: &Collection, next: Option<usize>) -> Vec<Step> {
     let parent = || holder.path[..holder.path.len().saturating_sub(1)].to_vec();
     // The lines around the block of comments in this column.
-    let line = text[..span.start].rfind('\n').map_or(0, |end| end + 1);
+    let line = line_start(text, span.start);
     let mark = &text[line..=span.start];
     let below = text[span.end..].lines().skip(1).find(|line| !line.starts_with(mark)).unwrap_or_default().trim();
     let above = text[..line].lines().rev().find(|line| !line.starts_with(mark)).unwrap_or_default().trim();

@@ -1,84 +1,21 @@
 //! Walks the events of a YAML text: values with paths and places, the maps and lists that they stand in, comments, document ends.
-use super::{BLOCK, NotYaml, trimmed};
+use super::{
+    BLOCK, NotYaml,
+    places::{self, behind_comments, block_lines, directive, entry_start, line_start, range, trimmed},
+    reading::{Collection, Comment, End, FlowRoot, Header, Reading},
+    scalar::{scalar, yaml_tag},
+};
 use crate::{
     plain::Plain,
     text::{Leaf, Step, Style, What},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_saphyr::granit_parser::{Event, Parser, Placement, ScalarStyle, Span, StrInput, StructureStyle, Tag};
+use serde_saphyr::granit_parser::{Event, Parser, Placement, ScalarStyle, Span, StrInput, StructureStyle};
 use std::{collections::HashSet, ops::Range};
-use zeroize::Zeroizing;
 
 /// A file with more nodes than this is refused.
 const MAX_NODES: usize = 100_000;
 /// A file nested deeper than this is refused.
 const MAX_DEPTH: usize = 64;
-
-/// A map or a list of a text.
-#[derive(Debug)]
-pub(super) struct Collection {
-    pub document: usize,
-    pub path: Vec<Step>,
-    pub is_list: bool,
-    /// The column of its keys or dashes; 0 for one in braces.
-    pub column: usize,
-    /// From its first byte to behind its last.
-    pub start: usize,
-    pub end: usize,
-    /// How many entries it has.
-    pub items: usize,
-    /// Where its closing bracket stands, for one on a line.
-    pub brace: Option<usize>,
-}
-
-/// A comment of a text.
-#[derive(Debug)]
-pub(super) struct Comment {
-    pub document: usize,
-    /// With its `#`.
-    pub span: Range<usize>,
-    pub text: String,
-    /// Whether something stands before it on its line.
-    pub beside: bool,
-}
-
-/// Where a document ends, and how to add to it.
-#[derive(Debug)]
-pub(super) struct End {
-    pub offset: usize,
-    /// The column of the keys of its map.
-    pub column: usize,
-    pub flow_root: Option<FlowRoot>,
-}
-
-/// A document whose map is written in braces.
-#[derive(Debug)]
-pub(super) struct FlowRoot {
-    pub brace: usize,
-    pub empty: bool,
-}
-
-/// A comment beside the `|` or `>` of a block of lines.
-#[derive(Debug)]
-pub(super) struct Header {
-    /// With its `#` and the spaces before it.
-    pub comment: Range<usize>,
-    /// The line of its key or dash begins here.
-    pub line: usize,
-}
-
-/// What a text holds, in its order.
-#[derive(Debug, Default)]
-pub(super) struct Reading {
-    pub leaves: Vec<Leaf>,
-    pub collections: Vec<Collection>,
-    pub comments: Vec<Comment>,
-    /// Where keys begin.
-    pub keys: Vec<usize>,
-    pub ends: Vec<End>,
-    pub headers: Vec<Header>,
-    pub block_spans: Vec<Range<usize>>,
-}
 
 pub(super) struct Reader<'a> {
     text: &'a str,
@@ -141,7 +78,7 @@ impl<'a> Reader<'a> {
 
     fn comment(&mut self, text: &str, placement: Placement, span: &Span) {
         let span = range(span);
-        let line = self.text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+        let line = line_start(self.text, span.start);
         let beside = placement == Placement::Right || !self.text[line..span.start].trim().is_empty();
         self.reading.comments.push(Comment { document: self.document, span, text: text.to_owned(), beside });
     }
@@ -160,7 +97,7 @@ impl<'a> Reader<'a> {
         };
         let (event, span) = self.inside()?;
         debug_assert!(matches!(event, Event::DocumentEnd));
-        let offset = self.behind_comments(span.start);
+        let offset = behind_comments(self.text, span.start);
         let root = self.reading.collections.iter().rfind(|one| one.document == self.document && one.path.is_empty());
         let column = root.map_or(0, |root| root.column);
         self.reading.ends.push(End { offset, column, flow_root: flow });
@@ -197,7 +134,7 @@ impl<'a> Reader<'a> {
                     start = self.text[self.last..start].rfind('!').map_or(start, |at| self.last + at);
                     start = self.text[self.last..start].trim_end_matches(['!', '<']).len() + self.last;
                 }
-                let span = if block { self.lines(start..span.end) } else { trimmed(self.text, start..span.end) };
+                let span = if block { block_lines(self.text, start..span.end) } else { trimmed(self.text, start..span.end) };
                 let line_end = self.text[span.end..].find('\n').map_or(self.text.len(), |at| span.end + at);
                 let tail = !self.text[span.end..line_end].trim().is_empty();
                 self.last = span.end;
@@ -245,8 +182,8 @@ impl<'a> Reader<'a> {
                         return Err(NotYaml::new(format!("the key `{key}` stands here twice"), span.start));
                     }
                     if keys.len() == 1 && !flow {
-                        from = self.entry_start(span.start);
-                        column = self.column(from);
+                        from = entry_start(self.text, span.start);
+                        column = places::column(self.text, from);
                     }
                     self.reading.keys.push(span.start);
                     let is_block = self.path.is_empty() && key == BLOCK;
@@ -293,7 +230,7 @@ impl<'a> Reader<'a> {
             if matches!(event, Event::SequenceEnd) {
                 self.close(flow, start, &span);
                 let (document, path, end) = (self.document, self.path.clone(), self.last);
-                let column = if flow { 0 } else { self.column(from) };
+                let column = if flow { 0 } else { places::column(self.text, from) };
                 let brace = flow.then(|| span.end - 1);
                 self.reading.collections.push(Collection { document, path, is_list: true, column, start: from, end, items, brace });
                 break column;
@@ -327,7 +264,7 @@ impl<'a> Reader<'a> {
 
     /// A key of the root: the `sops` block goes from the line of its key to the line of the next one.
     fn root_key(&mut self, at: usize, is_block: bool) {
-        let line = self.text[..at].rfind('\n').map_or(0, |end| end + 1);
+        let line = line_start(self.text, at);
         for block in self.reading.block_spans.iter_mut().filter(|block| block.end == usize::MAX) {
             block.end = line;
         }
@@ -358,97 +295,11 @@ impl<'a> Reader<'a> {
         header.unwrap_or(offset)
     }
 
-    /// A block of lines: spaces at the end of its last line belong to it, and those before what follows do not.
-    fn lines(&self, span: Range<usize>) -> Range<usize> {
-        let text = &self.text[span.clone()];
-        let whole = if span.end == self.text.len() { text.len() } else { text.rfind('\n').map_or(text.len(), |at| at + 1) };
-        span.start..span.start + text[..whole].trim_end_matches(['\n', '\r']).len()
-    }
-
     fn note_header(&mut self, header: usize, mark: usize) {
         let from = self.text[..mark].trim_end().len();
         let end = self.text[mark..].find(['\r', '\n']).map_or(self.text.len(), |at| mark + at);
         let owner = if matches!(self.path.last(), Some(Step::Key(_))) { self.last } else { header };
-        let line = self.text[..owner].rfind('\n').map_or(0, |at| at + 1);
+        let line = line_start(self.text, owner);
         self.reading.headers.push(Header { comment: from..end, line });
     }
-
-    /// Where the document ends that has nothing but comments from `offset` on.
-    fn behind_comments(&self, offset: usize) -> usize {
-        let mut at = offset;
-        for line in self.text[offset..].split_inclusive('\n') {
-            let begins = at == 0 || self.text[..at].ends_with('\n');
-            if begins && (line.starts_with("---") || line.starts_with("...")) {
-                return at;
-            }
-            at += line.len();
-        }
-        at
-    }
-
-    /// Where an entry begins whose key begins at `key`: anchors, tags and a `?` stand before it on its line.
-    fn entry_start(&self, key: usize) -> usize {
-        let line = self.text[..key].rfind('\n').map_or(0, |end| end + 1);
-        let mut start = key;
-        loop {
-            let before = self.text[line..start].trim_end();
-            let word = before.rfind(char::is_whitespace).map_or(0, |at| at + 1);
-            if !(before[word..].starts_with(['&', '!']) || &before[word..] == "?") {
-                return start;
-            }
-            start = line + word;
-        }
-    }
-
-    fn column(&self, offset: usize) -> usize {
-        let line = self.text[..offset].rfind('\n').map_or(0, |end| end + 1);
-        self.text[line..offset].chars().count()
-    }
-}
-
-/// What a scalar is: quoted and block text is text, and so is what a tag of one's own marks.
-pub(super) fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Plain, String> {
-    let Some(tag) = tag else {
-        return if style == ScalarStyle::Plain { Plain::of_yaml(text).map_err(str::to_owned) } else { Ok(Plain::text(text)) };
-    };
-    match yaml_tag(tag) {
-        Some("binary") => {
-            let compact = Zeroizing::new(text.split_ascii_whitespace().collect::<String>());
-            let bytes = STANDARD.decode(compact.as_bytes()).map(Zeroizing::new).map_err(|_| "`!!binary` is not base64".to_owned())?;
-            Ok(std::str::from_utf8(&bytes).map(Plain::text).unwrap_or(Plain::Bytes(bytes)))
-        }
-        None if tag.parts() == ("", "!") => Err("the tag `!`, which readers take differently; leave it out, or write quotes".into()),
-        // `!!merge <<` is how sops writes a merge key that it wrote out.
-        None | Some("str" | "merge") => Ok(Plain::text(text)),
-        Some(name) => Err(format!("the tag `!!{name}` is nothing that kthw encrypts; leave it out")),
-    }
-}
-
-/// The name of one of YAML's own tags, such as `str` of `!!str`.
-fn yaml_tag(tag: &Tag) -> Option<&str> {
-    const OWN: &str = "tag:yaml.org,2002:";
-    match tag.parts() {
-        (OWN, name) => Some(name),
-        ("", whole) => whole.strip_prefix(OWN),
-        _ => None,
-    }
-}
-
-/// Where a directive stands: a line that begins with `%` and is not inside a document.
-fn directive(text: &str) -> Option<usize> {
-    let (mut at, mut outside) = (0, true);
-    for line in text.split_inclusive('\n') {
-        if outside && line.starts_with('%') {
-            return Some(at);
-        }
-        let bare = line.trim_start_matches('\u{feff}').trim();
-        outside = line.starts_with("...") || outside && (bare.is_empty() || bare.starts_with('#'));
-        at += line.len();
-    }
-    None
-}
-
-fn range(span: &Span) -> Range<usize> {
-    let start = span.start.byte_offset().unwrap_or_default();
-    start..span.end.byte_offset().unwrap_or_default().max(start)
 }

@@ -237,7 +237,7 @@ impl NodeResource for OpenNode {
     }
 
     fn work(&self, _: Option<&Live>, _: bool) -> Work {
-        Work::JustInTime
+        Work::Alone
     }
 
     async fn apply(&self, _: Option<&Live>, peers: &Peers, permit: &Permit) -> Result<()> {

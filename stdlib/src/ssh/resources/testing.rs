@@ -71,7 +71,7 @@ pub fn check<R: NodeResource>(resource: &R, findings: &[Finding], refresh: bool,
     if !change.is_none() || refresh {
         match resource.work(live.as_ref(), refresh) {
             Work::Actions(actions) => actions.iter().for_each(|action| shown.push_str(&format!("  > {}\n", told(action)))),
-            Work::JustInTime => shown.push_str("  > just in time\n"),
+            Work::Alone => shown.push_str("  > just in time\n"),
         }
     }
     expected.assert_eq(&shown);

@@ -1,15 +1,16 @@
 //! One SSH connection to one node: opened with the host's key checked, shared by everything that talks to the node.
 use super::{
     error::SshError,
+    host_key::{Client, Fault},
     identity::{Identity, Login},
-    known_hosts::{KnownHosts, Verdict, fingerprint},
+    known_hosts::KnownHosts,
     shell::tail,
     stream::Quick,
 };
-use kthw_engine::{node::KeyTrust, progress};
+use kthw_engine::progress;
 use russh::{
     Channel, ChannelMsg, ChannelOpenFailure, Preferred, client,
-    keys::{HashAlg, PublicKey, PublicKeyOrCertificate, ssh_key::Algorithm},
+    keys::{HashAlg, PublicKey, ssh_key::Algorithm},
 };
 use std::{
     borrow::Cow,
@@ -294,123 +295,6 @@ async fn converse(
     Ok(answer)
 }
 
-/// Decides about the host's key.
-pub(crate) struct Client {
-    target: Target,
-    known: KnownHosts,
-    /// The key that was believed.
-    believed: Arc<OnceLock<PublicKey>>,
-    /// What there is to say about a key that was taken at first sight.
-    took_first: Arc<OnceLock<String>>,
-}
-
-impl Client {
-    fn shown(&self, key: &PublicKey) -> bool {
-        self.believed.get_or_init(|| key.clone());
-        true
-    }
-}
-
-/// Why a handshake ended.
-#[derive(Debug)]
-pub(crate) enum Fault {
-    Protocol(russh::Error),
-    Host(Box<SshError>),
-}
-
-impl From<russh::Error> for Fault {
-    fn from(error: russh::Error) -> Self {
-        Self::Protocol(error)
-    }
-}
-
-impl client::Handler for Client {
-    type Error = Fault;
-
-    async fn check_server_key(&mut self, presented: &PublicKeyOrCertificate) -> Result<bool, Fault> {
-        let PublicKeyOrCertificate::PublicKey { key, .. } = presented else { return Ok(false) };
-        let (node, address) = (self.target.node.clone(), self.target.address());
-        let file = self.known.path().display().to_string();
-        let fingerprint = fingerprint(key);
-        let error = match self.known.judge(&self.target.host, self.target.port, key) {
-            Verdict::Known => return Ok(self.shown(key)),
-            Verdict::Changed(known) => SshError::HostKeyChanged { node, address, known: known.join(" or "), presented: fingerprint, file },
-            Verdict::Revoked => SshError::HostKeyRevoked { node, address, fingerprint, file },
-            Verdict::Unknown => {
-                let line = key.to_openssh().unwrap_or_default();
-                if self.target.trust_on_first_use {
-                    self.known.learn(&self.target.host, self.target.port, key.clone(), KeyTrust::AsItCame);
-                    // This runs in a task of its own, in which nobody hears of news.
-                    let _ = self.took_first.set(self.known.took_first(&node, &address, &fingerprint));
-                    return Ok(self.shown(key));
-                }
-                let line = self.known.line_for(&self.target.host, self.target.port, &line);
-                let why = self.known.why_not_first(&self.target.host, self.target.port);
-                SshError::UnknownHostKey { node, address, fingerprint, why, line, file }
-            }
-        };
-        Err(Fault::Host(Box::new(error)))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use russh::{
-        keys::{PrivateKey, ssh_key::private::Ed25519Keypair},
-        server::{self, Auth, ChannelOpenHandle, Msg, Session},
-    };
-    use tokio::net::TcpListener;
-
-    fn a_key(seed: u8) -> PrivateKey {
-        Ed25519Keypair::from_seed(&[seed; 32]).into()
-    }
-
-    /// A server that lets everybody in and never says whether a channel may be opened.
-    #[derive(Default)]
-    struct Undecided(Vec<ChannelOpenHandle>);
-
-    impl server::Handler for Undecided {
-        type Error = russh::Error;
-
-        async fn auth_publickey(&mut self, _: &str, _: server::VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {
-            Ok(Auth::Accept)
-        }
-
-        async fn channel_open_session(&mut self, _: Channel<Msg>, reply: ChannelOpenHandle, _: &mut Session) -> Result<(), russh::Error> {
-            // Dropped, it would be a refusal.
-            self.0.push(reply);
-            Ok(())
-        }
-    }
-
-    #[tokio::test]
-    async fn a_channel_that_is_never_confirmed_is_not_waited_for() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        tokio::spawn(async move {
-            let (stream, _) = listener.accept().await.expect("a client");
-            let config = Arc::new(server::Config { keys: vec![a_key(1)], ..server::Config::default() });
-            server::run_stream(config, stream, Undecided::default()).await.expect("a session").await
-        });
-        let folder = tempfile::tempdir().expect("a folder");
-        let known = KnownHosts::open(folder.path().join("known_hosts")).expect("known hosts");
-        let target = Target { node: "cu1".into(), host: "127.0.0.1".into(), port, user: "kthw".into(), trust_on_first_use: true };
-        let identity = Identity::Key { from: "a test".into(), key: Arc::new(a_key(2)) };
-        let connection = Connection::open(target, &identity, &known, None).await.expect("logged in");
-
-        let ran = timeout(4 * CONNECT_LIMIT, connection.exec("true", None, Duration::from_secs(1), "looking", |_| {}));
-        let error = ran.await.expect("it has a limit of its own").expect_err("nothing ran");
-        assert!(matches!(error, SshError::Broken { source: russh::Error::ConnectionTimeout, .. }), "{error:?}");
-    }
-
-    #[test]
-    fn a_pinned_kind_of_key_is_asked_for_first_and_sha_1_never() {
-        let rsa = |hash| Algorithm::Rsa { hash };
-        let order = key_order(&[rsa(None)]);
-        assert_eq!(order[..2], [rsa(Some(HashAlg::Sha512)), rsa(Some(HashAlg::Sha256))]);
-        for pinned in [vec![], vec![Algorithm::Ed25519], vec![rsa(None)]] {
-            assert!(!key_order(&pinned).contains(&rsa(None)), "{pinned:?}");
-        }
-    }
-}
+#[path = "connection_tests.rs"]
+mod tests;

@@ -1,5 +1,5 @@
 //! Logging in: with the key of a file or of the secrets file, or with the keys of an agent.
-use super::{connection::Client, error::SshError, known_hosts::fingerprint};
+use super::{error::SshError, host_key::Client, known_hosts::fingerprint};
 use kthw_engine::Secret;
 use russh::{
     client::{AuthResult, Handle},

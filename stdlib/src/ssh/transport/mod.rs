@@ -2,6 +2,7 @@
 
 mod connection;
 mod error;
+mod host_key;
 mod identity;
 mod known_hosts;
 mod nodes;

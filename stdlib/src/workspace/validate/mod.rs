@@ -10,6 +10,7 @@ mod sources;
 mod versions;
 
 use super::{Workspace, WorkspaceFile, problem::Problem};
+pub(super) use proxmox::{VLANS, VM_IDS};
 use std::{collections::HashMap, hash::Hash};
 
 /// The rules, in the order in which their problems are shown.

@@ -1,8 +1,11 @@
 //! Rules about what is made on Proxmox VE.
 use super::{Check, node, repeated};
+use std::ops::RangeInclusive;
 
 /// Proxmox VE's range of VM ids (`pve-vmid` in its API schema).
-const VM_IDS: std::ops::RangeInclusive<u32> = 100..=999_999_999;
+pub(in crate::workspace) const VM_IDS: RangeInclusive<u32> = 100..=999_999_999;
+/// The VLAN tags of IEEE 802.1Q.
+pub(in crate::workspace) const VLANS: RangeInclusive<u16> = 1..=4094;
 
 pub(super) fn template(check: &mut Check<'_>) {
     let workspace = check.workspace;
@@ -56,7 +59,7 @@ pub(super) fn ids(check: &mut Check<'_>) {
 
 pub(super) fn settings(check: &mut Check<'_>) {
     let Some(proxmox) = &check.workspace.proxmox else { return };
-    if let Some(vlan) = proxmox.vlan.filter(|vlan| !(1..=4094).contains(vlan)) {
+    if let Some(vlan) = proxmox.vlan.filter(|vlan| !VLANS.contains(vlan)) {
         check.add(
             "kthw::workspace::vlan",
             "proxmox.vlan",

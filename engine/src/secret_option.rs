@@ -1,4 +1,4 @@
-//! Secrets inside the options of a host function: handed on by name, and never as part of a text.
+//! Secrets among the options of a host function: passed on by name, and never as part of a text.
 use crate::secret::SecretRef;
 use rhai::{Dynamic, Map};
 use serde::de::DeserializeOwned;
@@ -7,11 +7,11 @@ use serde::de::DeserializeOwned;
 ///
 /// # Errors
 /// The option whose text was made from a secret, in words.
-pub(crate) fn spelled(options: &Map) -> Result<Map, String> {
-    options.iter().map(|(key, value)| Ok((key.clone(), spell(key, value)?))).collect()
+pub(crate) fn for_serde(options: &Map) -> Result<Map, String> {
+    options.iter().map(|(key, value)| Ok((key.clone(), for_serde_one(key, value)?))).collect()
 }
 
-fn spell(option: &str, value: &Dynamic) -> Result<Dynamic, String> {
+fn for_serde_one(option: &str, value: &Dynamic) -> Result<Dynamic, String> {
     if let Some(secret) = value.clone().try_cast::<SecretRef>() {
         return Ok(Map::from_iter([("$secret".into(), secret.name.into())]).into());
     }
@@ -23,21 +23,21 @@ fn spell(option: &str, value: &Dynamic) -> Result<Dynamic, String> {
         ));
     }
     if let Ok(items) = value.as_array_ref() {
-        return Ok(Dynamic::from_array(items.iter().map(|item| spell(option, item)).collect::<Result<_, _>>()?));
+        return Ok(Dynamic::from_array(items.iter().map(|item| for_serde_one(option, item)).collect::<Result<_, _>>()?));
     }
     if let Ok(map) = value.as_map_ref() {
         return Ok(Dynamic::from_map(
-            map.iter().map(|(key, value)| Ok((key.clone(), spell(option, value)?))).collect::<Result<_, String>>()?,
+            map.iter().map(|(key, value)| Ok((key.clone(), for_serde_one(option, value)?))).collect::<Result<_, String>>()?,
         ));
     }
     Ok(value.clone())
 }
 
-/// The option that got a secret and does not take one, in words: with any text instead, `T` would read it.
+/// The option that was given a secret and takes none, in words: with any text in its place, `T` could be read.
 pub(crate) fn misplaced<T: DeserializeOwned>(options: &Map, error: &str) -> Option<String> {
     options.iter().find_map(|(key, value)| {
         let secret = value.clone().try_cast::<SecretRef>()?;
-        let mut without = spelled(options).ok()?;
+        let mut without = for_serde(options).ok()?;
         without.insert(key.clone(), "text".into());
         let helped = rhai::serde::from_dynamic::<T>(&without.into()).map_or_else(|other| other.to_string() != error, |_| true);
         helped.then(|| format!("`{key}` got the secret `{}`, and takes none", secret.name))

@@ -1,0 +1,59 @@
+//! Connections against a server that does not behave.
+use super::*;
+use russh::{
+    keys::{PrivateKey, ssh_key::private::Ed25519Keypair},
+    server::{self, Auth, ChannelOpenHandle, Msg, Session},
+};
+use tokio::net::TcpListener;
+
+fn a_key(seed: u8) -> PrivateKey {
+    Ed25519Keypair::from_seed(&[seed; 32]).into()
+}
+
+/// A server that lets everybody in and never says whether a channel may be opened.
+#[derive(Default)]
+struct Undecided(Vec<ChannelOpenHandle>);
+
+impl server::Handler for Undecided {
+    type Error = russh::Error;
+
+    async fn auth_publickey(&mut self, _: &str, _: server::VerifiedPublicKey<'_>) -> Result<Auth, russh::Error> {
+        Ok(Auth::Accept)
+    }
+
+    async fn channel_open_session(&mut self, _: Channel<Msg>, reply: ChannelOpenHandle, _: &mut Session) -> Result<(), russh::Error> {
+        // Dropped, it would be a refusal.
+        self.0.push(reply);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_channel_that_is_never_confirmed_is_not_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("a client");
+        let config = Arc::new(server::Config { keys: vec![a_key(1)], ..server::Config::default() });
+        server::run_stream(config, stream, Undecided::default()).await.expect("a session").await
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let known = KnownHosts::open(folder.path().join("known_hosts")).expect("known hosts");
+    let target = Target { node: "cu1".into(), host: "127.0.0.1".into(), port, user: "kthw".into(), trust_on_first_use: true };
+    let identity = Identity::Key { from: "a test".into(), key: Arc::new(a_key(2)) };
+    let connection = Connection::open(target, &identity, &known, None).await.expect("logged in");
+
+    let ran = timeout(4 * CONNECT_LIMIT, connection.exec("true", None, Duration::from_secs(1), "looking", |_| {}));
+    let error = ran.await.expect("it has a limit of its own").expect_err("nothing ran");
+    assert!(matches!(error, SshError::Broken { source: russh::Error::ConnectionTimeout, .. }), "{error:?}");
+}
+
+#[test]
+fn a_pinned_kind_of_key_is_asked_for_first_and_sha_1_never() {
+    let rsa = |hash| Algorithm::Rsa { hash };
+    let order = key_order(&[rsa(None)]);
+    assert_eq!(order[..2], [rsa(Some(HashAlg::Sha512)), rsa(Some(HashAlg::Sha256))]);
+    for pinned in [vec![], vec![Algorithm::Ed25519], vec![rsa(None)]] {
+        assert!(!key_order(&pinned).contains(&rsa(None)), "{pinned:?}");
+    }
+}
