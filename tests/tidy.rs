@@ -56,7 +56,7 @@ fn a_raw_client_that_could_write_stays_in_its_file() {
     let of_proxmox = |piece: &str| files_with(piece).into_iter().filter(|file| file.starts_with("stdlib/src/proxmox")).collect::<Vec<_>>();
     assert_eq!(of_proxmox("send(http, "), ["stdlib/src/proxmox/session.rs"]);
     assert_eq!(of_proxmox("world::send"), Vec::<String>::new());
-    assert_eq!(files_with("http.send("), ["stdlib/src/world.rs"], "there every request gets its limit");
+    assert_eq!(files_with("http.send("), ["http/src/lib.rs"], "there every request gets its limit");
 }
 
 /// Everything that changes a peer takes an effect: a method that does not would be a second door.

@@ -5,7 +5,9 @@ use kthw_engine::{Change, Cost, Id, Field, Peers, Permit, Removable, Resource, R
 use std::net::Ipv4Addr;
 
 mod apply;
+mod clone;
 mod diff;
+mod host_keys;
 mod keys;
 mod spec;
 mod stays;

@@ -1,0 +1,206 @@
+//! A machine is made: the template found, cloned under a mark of this very clone, and what a failed clone left cleaned up.
+use super::Vm;
+use crate::{
+    proxmox::{
+        call::{Call, Write},
+        client::Client,
+        error::Failure,
+        guest::{self, Found, Guest},
+        inventory,
+        ownership::Mark,
+        task::retry_locked,
+        template::Template,
+    },
+    workspace::CloneMode,
+};
+use kthw_engine::{Effect, Error, Intent, Limit, Peers, Permit, Result, progress};
+use miette::Diagnostic;
+
+/// How long Proxmox may take to copy a template.
+const CLONE: Limit = Limit::minutes(60);
+/// How many clones of one template go on at once: each holds a lock on the template's storage, and more only wait for it.
+const CLONES_AT_ONCE: usize = 2;
+
+impl Vm {
+    pub(super) fn clone_call(&self, source: &Guest, mark: &Mark) -> Call<Write> {
+        let full = self.spec.clone == CloneMode::Full;
+        source
+            .clone_call()
+            .with("newid", self.vmid)
+            .with("name", &self.fqdn)
+            .with("description", self.description(mark))
+            .with("full", u8::from(full))
+            // Proxmox refuses a storage for linked clones: they lie beside their template.
+            .maybe("storage", full.then_some(&self.spec.storage))
+            .maybe("pool", self.pool.as_ref())
+            .maybe("target", (self.host != source.host).then_some(&self.host))
+    }
+
+    pub(super) async fn clone_template(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<Found> {
+        let source = self.source(client, peers).await?;
+        let mark = Mark::new(&self.workspace, &self.node, peers.random());
+        let call = self.clone_call(&source, &mark);
+        let what = format!("the clone of {} as VM {}", self.spec.template, self.vmid);
+        let lane = client.lane(format!("clone/{}", source.vmid), CLONES_AT_ONCE);
+        let _place = lane.acquire().await.expect("lanes are never closed");
+        let intent = Intent::on("proxmox", &what).told_by(mark.to_string());
+        let work = async |effect: &_| {
+            retry_locked(peers, &what, async || match client.write(&call, effect).await {
+                Ok(Some(task)) => match task.wait(client, peers, CLONE, &what).await {
+                    Ok(()) => Ok(None),
+                    Err(error) => {
+                        self.clean_up(&mark, client, peers, effect).await;
+                        Err(error)
+                    }
+                },
+                Ok(None) => Ok(None),
+                // Whose machine that is shows when it is read; an earlier try of ours may have got through.
+                Err(failure) if failure.says("already exists") => Ok(None),
+                Err(failure) if maybe_done(&failure) => Ok(Some(failure)),
+                Err(failure) => Err(failure.into()),
+            })
+            .await
+        };
+        let unanswered = permit.effect(intent, work).await?;
+        inventory::remember(client, self.vmid, &self.host, &self.fqdn).await;
+        if let Some(pool) = &self.pool {
+            inventory::moved_to_pool(client, self.vmid, pool).await;
+        }
+        match self.find_ours(client, peers).await? {
+            Some(found) if found.config.mark().as_ref() == Some(&mark) => Ok(found),
+            Some(_) => Err(Error::settle(MadeMeanwhile { node: self.node.to_string(), vmid: self.vmid })),
+            None => Err(unanswered.map_or_else(|| Error::peer(NotThere { node: self.node.clone(), vmid: self.vmid }), Error::from)),
+        }
+    }
+
+    /// Removes what a failed clone of ours left behind. Proxmox does so itself, unless it was interrupted.
+    ///
+    /// Only what carries the mark of this very clone is ours for certain: somebody else may have taken the VM id meanwhile.
+    pub(super) async fn clean_up(&self, mark: &Mark, client: &Client, peers: &Peers, effect: &Effect) {
+        // Proxmox makes a clone beside its template and moves it to its own host at the end, so only the list tells where it is.
+        let Ok(all) = inventory::all(client).await else { return };
+        let Some(entry) = all.get(&self.vmid).filter(|entry| entry.kind == "qemu") else { return };
+        let guest = Guest { vmid: self.vmid, host: entry.node.clone() };
+        let Ok(Some(config)) = guest.config(client).await else { return };
+        let place = format!("VM {} on {}", guest.vmid, guest.host);
+        if let Some(lock) = config.get("lock") {
+            return progress(format!("{place} is left locked ({lock}) and is not touched; `qm unlock {}` there takes a stale lock away", self.vmid));
+        }
+        if config.mark().as_ref() != Some(mark) {
+            return progress(format!("{place} does not carry the mark of the clone that failed, and is not touched"));
+        }
+        progress(format!("removing what the failed clone left: {place}"));
+        if let Err(error) = guest.destroy(client, peers, effect).await {
+            progress(format!("it could not be removed: {error}"));
+        }
+    }
+
+    /// The template to clone: at the VM id that the workspace names, or by its name.
+    pub(super) async fn source(&self, client: &Client, peers: &Peers) -> Result<Guest> {
+        let mut templates = match self.template_vmid {
+            Some(vmid) => self.templates(&[vmid], client, peers).await?,
+            None => self.templates(&self.called_so(client).await?, client, peers).await?,
+        };
+        if templates.is_empty() && self.template_vmid.is_none() {
+            inventory::all(client).await?;
+            templates = self.templates(&self.called_so(client).await?, client, peers).await?;
+        }
+        match templates.as_slice() {
+            [template] => Ok(template.clone()),
+            [] => Err(Error::peer(NoTemplate { template: self.spec.template.clone() })),
+            many => Err(Error::peer(ManyTemplates {
+                template: self.spec.template.clone(),
+                vmids: many.iter().map(|template| template.vmid.to_string()).collect::<Vec<_>>().join(", "),
+            })),
+        }
+    }
+
+    /// The VM ids of machines that are called as our template is.
+    pub(super) async fn called_so(&self, client: &Client) -> Result<Vec<u32>> {
+        Ok(inventory::alike(client, &self.spec.template, |name| Template::is_called(name, &self.spec.template)).await?)
+    }
+
+    /// Those of the candidates that really are our template.
+    pub(super) async fn templates(&self, candidates: &[u32], client: &Client, peers: &Peers) -> Result<Vec<Guest>> {
+        let mut templates = Vec::new();
+        for vmid in candidates {
+            let Some(found) = guest::find(client, peers, *vmid).await? else { continue };
+            let name = found.config.get("name").unwrap_or_default();
+            if found.config.flag("template", false) && Template::is_called(name, &self.spec.template) {
+                templates.push(found.guest);
+            }
+        }
+        Ok(templates)
+    }
+}
+
+fn maybe_done(failure: &Failure) -> bool {
+    matches!(failure, Failure::NoAnswer(error) if error.maybe_done)
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("there is no template called `{template}`")]
+#[diagnostic(
+    code(kthw::proxmox::no_template),
+    help("declare it with `proxmox::template` in a phase before this one, or check the name; a token also needs VM.Audit on it")
+)]
+struct NoTemplate {
+    template: String,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("several templates are called `{template}`: VM {vmids}")]
+#[diagnostic(code(kthw::proxmox::many_templates), help("name the one to use by `template.vmid` in workspace.yaml"))]
+struct ManyTemplates {
+    template: String,
+    vmids: String,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("VM {vmid} for {node} was made by another run at the same time")]
+#[diagnostic(code(kthw::proxmox::made_meanwhile), help("let that run end, then run again: it goes on from what is there"))]
+struct MadeMeanwhile {
+    node: String,
+    vmid: u32,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("VM {vmid} for {node} is not there after it was cloned")]
+#[diagnostic(
+    code(kthw::proxmox::not_there),
+    help("a machine that we may not see can have this VM id: choose another one, or grant VM.Audit on /vms/{vmid}; otherwise run again")
+)]
+struct NotThere {
+    node: String,
+    vmid: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxmox::vm::tests::a_vm;
+    use expect_test::expect;
+
+    #[test]
+    pub(super) fn clone_calls() {
+        let mark = Mark { workspace: "ubuntu".into(), name: "cu1".into(), nonce: "00ff".into() };
+        let source = |host: &str| Guest { vmid: 9420, host: host.into() };
+        let shown = |vm: &Vm, host| vm.clone_call(&source(host), &mark).to_string();
+        expect![[r#"
+            POST /nodes/homelab/qemu/9420/clone newid=401 name=cu1.bevz.net description=kthw:ubuntu:cu1:00ff
+            template: tpl
+            clone: full
+            node: homelab
+            tags: k8s kthw ubuntu
+             full=1 storage=local-lvm"#]]
+        .assert_eq(&shown(&a_vm("{}"), "homelab"));
+        expect![[r#"
+            POST /nodes/pve2/qemu/9420/clone newid=401 name=cu1.bevz.net description=kthw:ubuntu:cu1:00ff
+            template: tpl
+            clone: linked
+            node: homelab
+            tags: k8s kthw ubuntu
+             full=0 pool=K8S target=homelab"#]]
+        .assert_eq(&shown(&a_vm(r#"{"clone": "linked", "pool": "K8S"}"#), "pve2"));
+    }
+}
