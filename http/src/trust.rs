@@ -10,7 +10,12 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
 use sha2::{Digest, Sha256};
-use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+};
 
 /// What makes a server's certificate acceptable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,46 +95,84 @@ impl Trust {
     /// The TLS settings; `None` for those of the HTTP library, which asks the system.
     pub(crate) fn tls(&self) -> Result<Option<ClientConfig>, TrustError> {
         let provider = Arc::new(ring::default_provider());
-        let verifier: Arc<dyn ServerCertVerifier> = match self {
+        let trusted = match self {
             Self::System => {
                 // The library takes the process-wide provider. A second call finds the first one's and changes nothing.
                 let _ = ring::default_provider().install_default();
                 return Ok(None);
             }
-            Self::CaFile(path) => Arc::new(InFile::read(path, &provider)?),
-            Self::Fingerprint(fingerprint) => Arc::new(Pinned { fingerprint: *fingerprint, provider: provider.clone() }),
+            Self::CaFile(path) => Trusted::read(path, &provider)?,
+            Self::Fingerprint(fingerprint) => Trusted::Pinned(*fingerprint),
         };
-        let tls = ClientConfig::builder_with_provider(provider)
+        let tls = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| TrustError::Tls { reason: error.to_string() })?
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
+            .with_custom_certificate_verifier(Arc::new(Verifier { trusted, provider }))
             .with_no_client_auth();
         Ok(Some(tls))
     }
 }
 
-/// Accepts exactly one certificate, whatever its names and dates are.
+/// Checks a server's certificate against what is trusted. Signatures are always checked.
 #[derive(Debug)]
-struct Pinned {
-    fingerprint: Fingerprint,
+struct Verifier {
+    trusted: Trusted,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Pinned {
+#[derive(Debug)]
+enum Trusted {
+    /// Exactly one certificate, whatever its names and dates are.
+    Pinned(Fingerprint),
+    /// What the authorities of a file have signed, and the certificates in the file themselves: Proxmox's own certificate is often copied
+    /// instead of its authority's.
+    InFile { certificates: Vec<CertificateDer<'static>>, signed: Arc<WebPkiServerVerifier> },
+}
+
+impl Trusted {
+    fn read(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Self, TrustError> {
+        let failed = |reason: String| TrustError::Read { path: path.to_owned(), reason };
+        let certificates: Vec<CertificateDer<'static>> =
+            CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| failed(error.to_string()))?;
+        let mut roots = RootCertStore::empty();
+        if roots.add_parsable_certificates(certificates.iter().cloned()).0 == 0 {
+            return Err(failed("it holds no certificate".into()));
+        }
+        let signed = WebPkiServerVerifier::builder_with_provider(roots.into(), provider.clone())
+            .build()
+            .map_err(|error| failed(error.to_string()))?;
+        Ok(Self::InFile { certificates, signed })
+    }
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let seen = Fingerprint::of(end_entity);
-        if seen == self.fingerprint {
-            return Ok(ServerCertVerified::assertion());
+        match &self.trusted {
+            Trusted::Pinned(pinned) if seen == *pinned => Ok(ServerCertVerified::assertion()),
+            Trusted::Pinned(pinned) => {
+                Err(rustls::Error::General(format!("the certificate has the fingerprint {seen}, not the pinned {pinned}")))
+            }
+            Trusted::InFile { certificates, .. } if certificates.iter().any(|known| known.as_ref() == end_entity.as_ref()) => {
+                Ok(ServerCertVerified::assertion())
+            }
+            Trusted::InFile { signed, .. } => {
+                signed.verify_server_cert(end_entity, intermediates, name, ocsp, now).map_err(|error| match error {
+                    rustls::Error::InvalidCertificate(_) => rustls::Error::General(format!(
+                        "the certificate with the fingerprint {seen} is not signed for this name by the authorities in the file: {error}"
+                    )),
+                    error => error,
+                })
+            }
         }
-        Err(rustls::Error::General(format!("the certificate has the fingerprint {seen}, not the pinned {}", self.fingerprint)))
     }
 
     fn verify_tls12_signature(
@@ -152,74 +195,6 @@ impl ServerCertVerifier for Pinned {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Accepts what the authorities of a file have signed, and the certificates in the file themselves: Proxmox's own certificate
-/// is often copied instead of its authority's.
-#[derive(Debug)]
-struct InFile {
-    certificates: Vec<CertificateDer<'static>>,
-    signed: Arc<WebPkiServerVerifier>,
-}
-
-impl InFile {
-    fn read(path: &PathBuf, provider: &Arc<CryptoProvider>) -> Result<Self, TrustError> {
-        let failed = |reason: String| TrustError::Read { path: path.clone(), reason };
-        let certificates: Vec<CertificateDer<'static>> =
-            CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| failed(error.to_string()))?;
-        let mut roots = RootCertStore::empty();
-        if roots.add_parsable_certificates(certificates.iter().cloned()).0 == 0 {
-            return Err(failed("it holds no certificate".into()));
-        }
-        let signed = WebPkiServerVerifier::builder_with_provider(roots.into(), provider.clone())
-            .build()
-            .map_err(|error| failed(error.to_string()))?;
-        Ok(Self { certificates, signed })
-    }
-}
-
-impl ServerCertVerifier for InFile {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if self.certificates.iter().any(|known| known.as_ref() == end_entity.as_ref()) {
-            return Ok(ServerCertVerified::assertion());
-        }
-        self.signed.verify_server_cert(end_entity, intermediates, name, ocsp, now).map_err(|error| match error {
-            rustls::Error::InvalidCertificate(_) => rustls::Error::General(format!(
-                "the certificate with the fingerprint {} is not signed for this name by the authorities in the file: {error}",
-                Fingerprint::of(end_entity)
-            )),
-            error => error,
-        })
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signed.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signed.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.signed.supported_verify_schemes()
     }
 }
 

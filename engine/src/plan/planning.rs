@@ -10,7 +10,7 @@ use crate::{
     readiness::Readiness,
     resource::Live,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// What planning found out about one resource.
 #[derive(Debug)]
@@ -50,6 +50,8 @@ struct Entry {
     /// What its node answered, until it is understood.
     findings: Option<Vec<Finding>>,
     decided: Option<Decided>,
+    /// Why the look at it failed.
+    failure: Option<Error>,
     /// The resource that makes this one unknown.
     because_of: Option<usize>,
     /// Whether its decision covers what lives inside it, which is absent, or goes or stays with it.
@@ -70,7 +72,6 @@ pub(super) struct Planning<'a> {
     readiness: Readiness,
     entries: Vec<Entry>,
     nodes: Vec<NodeLook>,
-    failures: BTreeMap<usize, Error>,
 }
 
 impl<'a> Planning<'a> {
@@ -82,7 +83,6 @@ impl<'a> Planning<'a> {
             readiness: Readiness::new(order.items.iter().map(edges)),
             entries: order.items.iter().map(|_| Entry::default()).collect(),
             nodes: order.nodes.iter().map(|_| NodeLook::NotYet).collect(),
-            failures: BTreeMap::new(),
         }
     }
 
@@ -205,7 +205,7 @@ impl<'a> Planning<'a> {
                 Change::Refused(Refusal { why, next, fields: Vec::new() })
             }
         };
-        self.failures.insert(position, error);
+        self.entries[position].failure = Some(error);
         self.decide(position, change, Seen::No);
         Ok(())
     }
@@ -311,10 +311,15 @@ impl<'a> Planning<'a> {
         matches!(self.change(position), Some(Change::Unknown(_) | Change::Refused(_)))
     }
 
-    /// What was decided about every resource, and why something could not be looked at.
-    pub fn end(self) -> (Vec<Decided>, BTreeMap<usize, Error>) {
-        let decided = self.entries.into_iter().map(|entry| entry.decided.expect("resources that wait for each other were refused before"));
-        (decided.collect(), self.failures)
+    /// What was decided about every resource, and why the look at some of them failed.
+    pub fn end(self) -> (Vec<Decided>, Vec<(usize, Error)>) {
+        let mut failures = Vec::new();
+        let decide = |(position, entry): (usize, Entry)| {
+            failures.extend(entry.failure.map(|error| (position, error)));
+            entry.decided.expect("resources that wait for each other were refused before")
+        };
+        let decided = self.entries.into_iter().enumerate().map(decide).collect();
+        (decided, failures)
     }
 }
 
