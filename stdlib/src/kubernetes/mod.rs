@@ -9,6 +9,7 @@ pub(crate) mod drain;
 mod error;
 pub mod kubeconfig;
 mod manifest;
+pub(crate) mod membership;
 mod node_ready;
 mod node_restarted;
 pub(crate) mod objects;
