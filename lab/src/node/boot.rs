@@ -1,6 +1,6 @@
 //! Power: a VM that starts becomes a machine; cloud-init gives it its name, address and user.
 use super::{host::Host, machine::Machine, ubuntu};
-use crate::state::State;
+use crate::state::{State, fingerprint};
 
 /// What a machine is told by its cloud-init drive.
 #[derive(Clone, Debug, Default)]
@@ -100,9 +100,15 @@ const FINISHED_WELL: &str = "{\n \"v1\": {\n  \"datasource\": \"DataSourceNoClou
 fn seed_machine(machine: &mut Machine, serial: u64, seed: &Seed, now_s: u64) {
     let short = seed.name.split('.').next().unwrap_or_default().to_owned();
     machine.hostname = short.clone();
+    // Proxmox VE makes the instance id of what is on the drive; for another one cloud-init makes new host keys.
+    let told = [&seed.name, &seed.domain, &seed.user, &seed.keys, &seed.address, &seed.gateway, &seed.dns];
+    let instance = fingerprint(told.map(String::as_str).join("\n"));
     if machine.files.names("/").is_empty() {
         ubuntu::install(machine, serial, now_s);
+    } else if machine.instance != instance {
+        ubuntu::make_host_key(machine, serial, now_s);
     }
+    machine.instance = instance;
     let fqdn = match (seed.name.contains('.'), seed.domain.is_empty()) {
         (false, false) => format!("{short}.{}", seed.domain),
         _ => seed.name.clone(),

@@ -153,12 +153,17 @@ const FILES: &[(&str, &str)] = &[
     ("/usr/share/keyrings/ubuntu-archive-keyring.gpg", "keyring\n"),
 ];
 
+/// Gives a machine a host key that no other has.
+pub(super) fn make_host_key(machine: &mut Machine, serial: u64, now_s: u64) {
+    machine.files.put("/etc/ssh/ssh_host_ed25519_key.pub", &host_key(serial, &machine.hostname), 0o644, now_s);
+}
+
 /// Fills a fresh machine. `serial` makes its identities its own.
 pub(crate) fn install(machine: &mut Machine, serial: u64, now_s: u64) {
     machine.files = image().clone();
     let machine_id = &fingerprint(format!("machine {serial}"))[..32];
     machine.files.put("/etc/machine-id", &format!("{machine_id}\n"), 0o644, now_s);
-    machine.files.put("/etc/ssh/ssh_host_ed25519_key.pub", &host_key(serial, &machine.hostname), 0o644, now_s);
+    make_host_key(machine, serial, now_s);
     machine.packages =
         PACKAGES.iter().map(|(name, version)| ((*name).to_owned(), Package { version: (*version).to_owned(), held: false })).collect();
     machine.units = UNITS.iter().map(|name| ((*name).to_owned(), Unit { enabled: true, started: true, ..Unit::default() })).collect();

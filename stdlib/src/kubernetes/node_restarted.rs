@@ -73,12 +73,15 @@ impl LiveRestart {
 
     fn needed(&self) -> Option<Field> {
         self.is_needed().then(|| {
-            let waits = (!self.machine.is_empty()).then(|| format!("{} of its machine wait for it", self.machine.join(", ")));
+            let waits = (!self.machine.is_empty()).then(|| format!("waiting in Proxmox: {}", self.machine.join(", ")));
             let reasons: Vec<String> = waits.into_iter().chain(self.system.iter().cloned()).collect();
             let mut done = "done".to_owned();
             if let Some(Member { outlook, .. }) = &self.member {
-                let pods = if outlook.goes == 1 { "1 pod".to_owned() } else { format!("{} pods", outlook.goes) };
-                done.push_str(&format!(", with {pods} evicted before"));
+                match outlook.goes {
+                    0 => {}
+                    1 => done.push_str(", with 1 pod evicted before"),
+                    many => done.push_str(&format!(", with {many} pods evicted before")),
+                }
                 if !outlook.held.is_empty() {
                     done.push_str(&format!("; held at the moment: {}", outlook.held.join(", ")));
                 }
@@ -338,11 +341,11 @@ mod tests {
         let asked = LiveRestart { machine: vec!["cores".into(), "memory".into()], system: vec!["/run/reboot-required is there".into()], ..live() };
         check(&asked, &expect![[r#"
             ~
-            restart: needed (cores, memory of its machine wait for it; /run/reboot-required is there) -> done"#]]);
+            restart: needed (waiting in Proxmox: cores, memory; /run/reboot-required is there) -> done"#]]);
         let held = Outlook { goes: 2, held: vec!["default/web-1 (the disruption budget default/web needs 2 healthy pods and has 2)".into()], ..Outlook::default() };
         check(&LiveRestart { member: member(Cordon::Ours, held), ..asked.clone() }, &expect![[r#"
             ~
-            restart: needed (cores, memory of its machine wait for it; /run/reboot-required is there) -> done, with 2 pods evicted before; held at the moment: default/web-1 (the disruption budget default/web needs 2 healthy pods and has 2)
+            restart: needed (waiting in Proxmox: cores, memory; /run/reboot-required is there) -> done, with 2 pods evicted before; held at the moment: default/web-1 (the disruption budget default/web needs 2 healthy pods and has 2)
             cordoned: by kthw, for something that it did not finish -> no"#]]);
     }
 
@@ -361,6 +364,6 @@ mod tests {
         check(&LiveRestart { member: member.clone(), ..live() }, &expect!["=\n"]);
         check(&LiveRestart { system: vec!["/run/reboot-required is there".into()], member, ..live() }, &expect![[r#"
             !  (wu1 cannot be drained: nothing would start default/debug again)
-            restart: needed (/run/reboot-required is there) -> done, with 0 pods evicted before"#]]);
+            restart: needed (/run/reboot-required is there) -> done"#]]);
     }
 }
