@@ -2,6 +2,7 @@
 
 mod access;
 mod admin_conf;
+mod boot;
 mod client;
 mod compare;
 mod document;
