@@ -6,13 +6,19 @@ use bytes::Bytes;
 use expect_test::expect;
 use fakepve::{explained, failure, shown, start, succeeded, workspace};
 use http::{Request, Response};
-use kthw_engine::BoxFuture;
+use kthw_engine::{
+    BoxFuture, Effect,
+    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
+};
 use kthw_stdlib::{
     http::HttpClient,
     seams::{Http, Unreachable},
 };
 use serde_json::json;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_template_and_three_machines() {
@@ -210,4 +216,72 @@ async fn machines_change_their_pool_and_not_their_host() {
     let elsewhere = workspace(json!({"proxmox": {"node": "pve2", "storage": "local-lvm"}}));
     let plan = pve.plan(&peers, &elsewhere).await.unwrap();
     assert_eq!((plan.work(), shown(&plan).matches("    node: homelab -> pve2").count()), (0, 4), "{}", shown(&plan));
+}
+
+/// A machine in no cluster, which is in another boot when its hardware is another one.
+struct Rebooting(String);
+
+impl Rebooting {
+    async fn boot(&self) -> String {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let question = json!({"eval": "str(pve.vm(421).config.get('cores')) + pve.vm(421).status"}).to_string();
+        let answer = client.post(&self.0).body(question).send().await.unwrap().text().await.unwrap();
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        answer["result"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Nodes for Rebooting {
+    fn read<'a>(&'a self, _: &'a str, probes: &'a [Probe]) -> BoxFuture<'a, kthw_engine::Result<Vec<Finding>>> {
+        Box::pin(async move {
+            let boot = self.boot().await;
+            let says = |stdout: &str| Finding::Run(Output { stdout: stdout.into(), ..Output::default() });
+            let answer = |probe: &Probe| match probe {
+                Probe::Run { argv } if argv.iter().any(|word| word.ends_with("boot_id")) => says(&boot),
+                Probe::Run { .. } => says(""),
+                _ => Finding::Path(None),
+            };
+            Ok(probes.iter().map(answer).collect())
+        })
+    }
+
+    fn change<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a [Block],
+        _: &'a Effect,
+        _: &'a (dyn Fn(usize) + Sync),
+    ) -> BoxFuture<'a, kthw_engine::Result<Vec<BlockOutcome>>> {
+        unreachable!("nothing is changed on it")
+    }
+
+    fn keep_host_key<'a>(&'a self, _: &'a str, _: &'a Effect) -> BoxFuture<'a, kthw_engine::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn act<'a>(&'a self, _: &'a str, _: &'a Action, _: &'a Effect) -> BoxFuture<'a, kthw_engine::Result<Output>> {
+        unreachable!("hardware that waits takes Proxmox's own restart")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hardware_that_waits_comes_with_a_restart_through_proxmox() {
+    let Some(pve) = start("127.0.0.35") else { return };
+    let peers = pve.peers_on(Arc::new(Rebooting(pve.values["PVE_CONTROL"].clone())));
+    succeeded(&pve.apply(&peers, &workspace(json!({}))).await);
+    let bigger = workspace(json!({"machine": {"cores": 4}}));
+    succeeded(&pve.apply(&peers, &bigger).await);
+    assert_eq!(pve.config(421, "cores").await, 2);
+    let declare = "kubernetes::node_restarted(cluster, cluster.workers[0]);";
+    let planned = pve.plan_text(declare, &peers, &bigger).await;
+    expect![[r#"
+        ~ kubernetes.node_restarted/wu1
+            restart: needed (waiting in Proxmox: cores) -> done
+    "#]]
+    .assert_eq(&shown(&planned));
+    pve.writes().await;
+    succeeded(&pve.run(planned, &peers).await);
+    assert_eq!(pve.writes().await, 1, "one request shuts it down and starts it");
+    assert_eq!(pve.config(421, "cores").await, "4");
+    assert_eq!(pve.plan_text(declare, &peers, &bigger).await.changes(), 0);
 }

@@ -39,6 +39,18 @@ async fn a_file_that_is_declared_absent_goes_and_then_there_is_nothing_to_do() {
 }
 
 #[tokio::test]
+async fn a_removal_in_which_another_peer_has_a_part_is_done_alone() {
+    let world = made(TWO_MACHINES).await;
+    let body = r#"let m = tiny::machine("a", 2); tiny::file("a", "/one", #{ content: "1\n", needs: [m], leaves: true, present: false });"#;
+    let (peers, declared) = (peers(&world), phases(&[("one", body)]));
+    let report = run(plan(&declared, &peers).await, &peers).await;
+    assert!(report.failures.is_empty(), "{}", told(&report));
+    expect_test::expect![[r#"["leave of 2 bytes"]"#]].assert_eq(&format!("{:?}", world.log.lock().unwrap()));
+    assert!(!world.files.lock().unwrap().contains_key(&("a".into(), "/one".into())));
+    assert_eq!(plan(&declared, &peers).await.changes(), 0);
+}
+
+#[tokio::test]
 async fn everything_goes_in_the_opposite_order_and_what_is_inside_goes_with_it() {
     let body = r#"
         tiny::file("bare", "/first", #{ content: "1" });

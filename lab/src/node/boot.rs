@@ -92,7 +92,6 @@ pub(crate) fn finish_first_starts(state: &mut State) {
     }
 }
 
-const INSTANCE_ID: &str = "/var/lib/cloud/data/instance-id";
 /// What cloud-init makes /etc/hosts of, behind its first line, when somebody wrote one; the lab plays no variables in it.
 const HOSTS_TEMPLATE: &str = "/etc/cloud/templates/hosts.debian.tmpl";
 const FINISHED: &str = "/run/cloud-init/result.json";
@@ -101,17 +100,15 @@ const FINISHED_WELL: &str = "{\n \"v1\": {\n  \"datasource\": \"DataSourceNoClou
 fn seed_machine(machine: &mut Machine, identity: &str, seed: &Seed, now_s: u64) {
     let short = seed.name.split('.').next().unwrap_or_default().to_owned();
     machine.hostname = short.clone();
+    // Proxmox VE makes the instance id of what is on the drive; for another one cloud-init makes new host keys.
+    let told = [&seed.name, &seed.domain, &seed.user, &seed.keys, &seed.address, &seed.gateway, &seed.dns];
+    let instance = fingerprint(told.map(String::as_str).join("\n"));
     if machine.files.names("/").is_empty() {
         ubuntu::install(machine, identity, now_s);
-    }
-    // Proxmox VE derives the instance id from the data; cloud-init takes another id for another machine and makes its host keys anew.
-    let Seed { name, domain, user, keys, address, gateway, dns, upgrade, .. } = seed;
-    let instance = fingerprint(format!("{name} {domain} {user} {keys} {address} {gateway} {dns} {upgrade}"));
-    let known = machine.files.text(INSTANCE_ID);
-    if !known.is_empty() && known != instance {
+    } else if machine.instance != instance {
         ubuntu::make_host_key(machine, identity, now_s);
     }
-    machine.files.put(INSTANCE_ID, &instance, 0o644, now_s);
+    machine.instance = instance;
     let fqdn = match (seed.name.contains('.'), seed.domain.is_empty()) {
         (false, false) => format!("{short}.{}", seed.domain),
         _ => seed.name.clone(),

@@ -28,6 +28,9 @@ pub struct Machine {
     pub agent_from_ms: u64,
     /// When cloud-init has finished.
     pub cloud_init_until_ms: u64,
+    /// By which cloud-init tells whether its settings have changed.
+    #[serde(default)]
+    pub instance: String,
     /// When it was started last.
     pub booted_ms: u64,
     /// How often it was started.

@@ -2,6 +2,7 @@
 
 mod access;
 mod admin_conf;
+mod boot;
 mod client;
 mod compare;
 mod document;
@@ -9,6 +10,7 @@ pub(crate) mod drain;
 mod error;
 pub mod kubeconfig;
 mod manifest;
+pub(crate) mod membership;
 mod node_ready;
 mod node_restarted;
 pub(crate) mod objects;

@@ -3,6 +3,7 @@
 //! The goal is a state, so a run that died goes on where it was: what needs a restart says so until it was restarted, and a node that kthw
 //! cordoned says so until it is uncordoned.
 use super::{
+    boot::{back, code, is_away, printed, query, was_just_started},
     drain::{self, Cordon, DrainOptions, NodeState, Outlook},
     error::{in_words, is_passing},
     objects,
@@ -10,12 +11,12 @@ use super::{
 };
 use crate::{
     proxmox::restart::{machine_of, pin_anew, restart as restart_machine},
-    ssh::{has_started, restart_query, restart_reasons},
+    ssh::restart_reasons,
     workspace::{NodeSpec, Workspace},
 };
 use kthw_engine::{
     Change, Error, Field, Id, Intent, Kind, Lane, Limit, Peers, Permit, Poll, Refusal, Resource, Result,
-    node::{Action, Finding, Probe},
+    node::{Action, Finding},
     progress, wait,
 };
 use std::sync::Arc;
@@ -24,13 +25,8 @@ use std::sync::Arc;
 const BACK: Limit = Limit::minutes(10);
 /// How long its kubelet may take to report Ready after that.
 const READY: Limit = Limit::minutes(10);
-/// How long an API server may take to answer whose machine was just started, and how old such a start may be.
+/// How long an API server may take to answer whose machine was just started.
 const API_STARTS: Limit = Limit::minutes(3);
-const JUST_STARTED_S: f64 = 600.0;
-
-/// Its kubelet has credentials of a cluster when this is there.
-const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
-const BOOT_ID: [&str; 2] = ["cat", "/proc/sys/kernel/random/boot_id"];
 
 /// The resource behind `kubernetes::node_restarted`.
 #[derive(Debug)]
@@ -73,12 +69,15 @@ impl LiveRestart {
 
     fn needed(&self) -> Option<Field> {
         self.is_needed().then(|| {
-            let waits = (!self.machine.is_empty()).then(|| format!("{} of its machine wait for it", self.machine.join(", ")));
+            let waits = (!self.machine.is_empty()).then(|| format!("waiting in Proxmox: {}", self.machine.join(", ")));
             let reasons: Vec<String> = waits.into_iter().chain(self.system.iter().cloned()).collect();
             let mut done = "done".to_owned();
             if let Some(Member { outlook, .. }) = &self.member {
-                let pods = if outlook.goes == 1 { "1 pod".to_owned() } else { format!("{} pods", outlook.goes) };
-                done.push_str(&format!(", with {pods} evicted before"));
+                match outlook.goes {
+                    0 => {}
+                    1 => done.push_str(", with 1 pod evicted before"),
+                    many => done.push_str(&format!(", with {many} pods evicted before")),
+                }
                 if !outlook.held.is_empty() {
                     done.push_str(&format!("; held at the moment: {}", outlook.held.join(", ")));
                 }
@@ -194,23 +193,31 @@ impl NodeRestarted {
 
     /// Restarts the machine, and returns the boot in which it is back: through Proxmox where that changes its hardware, else by its own system.
     async fn restart(&self, live: &LiveRestart, peers: &Peers, permit: &Permit) -> Result<String> {
-        let node = self.node.name.as_str();
-        if live.machine.is_empty() {
-            progress(format!("restarting {node}"));
-            let action = Action::run(["systemctl", "reboot"]);
-            let intent = Intent::on(node, action.to_string()).told_by(format!("another boot than {}", live.boot_id));
-            // The connection may break before there is an answer; whether it went down shows then.
-            let asked = permit.effect(intent, async |effect| match peers.nodes().act(node, &action, effect).await {
-                Err(error) if is_away(&error) => Ok(None),
-                done => done.map(Some),
-            });
-            if let Some(output) = asked.await?.filter(|output| output.status != 0) {
-                return Err(Error::peer(RebootRefused { node: node.to_owned(), status: output.status, said: output.stderr.trim().to_owned() }));
-            }
-        } else if let Some(found) = machine_of(&self.node, &self.workspace, peers).await? {
-            restart_machine(&found, peers, permit).await?;
+        let waits = !live.machine.is_empty();
+        let machine = if waits { machine_of(&self.node, &self.workspace, peers).await? } else { None };
+        match machine {
+            Some(machine) => restart_machine(&machine, peers, permit).await?,
+            None => self.reboot(&live.boot_id, peers, permit).await?,
         }
         self.until_back(&live.boot_id, peers, permit).await
+    }
+
+    async fn reboot(&self, boot_id: &str, peers: &Peers, permit: &Permit) -> Result<()> {
+        let node = self.node.name.as_str();
+        progress(format!("restarting {node}"));
+        let action = Action::run(["systemctl", "reboot"]);
+        let intent = Intent::on(node, action.to_string()).told_by(format!("another boot than {boot_id}"));
+        // The connection may break before there is an answer; whether it went down shows then.
+        let asked = permit.effect(intent, async |effect| match peers.nodes().act(node, &action, effect).await {
+            Err(error) if is_away(&error) => Ok(None),
+            done => done.map(Some),
+        });
+        match asked.await?.filter(|output| output.status != 0) {
+            Some(output) => {
+                Err(Error::peer(RebootRefused { node: node.to_owned(), status: output.status, said: output.stderr.trim().to_owned() }))
+            }
+            None => Ok(()),
+        }
     }
 
     async fn until_back(&self, before: &str, peers: &Peers, permit: &Permit) -> Result<String> {
@@ -258,43 +265,6 @@ impl NodeRestarted {
     }
 }
 
-/// What is looked at on the node itself.
-fn query() -> Vec<Probe> {
-    [Probe::run(BOOT_ID), Probe::path(KUBELET_CONF)].into_iter().chain(restart_query()).collect()
-}
-
-/// The boot that a node is in, when it is another one than `before` and its system has finished its start; else what is still missing.
-fn back(findings: &[Finding], before: &str) -> Result<Poll<String>> {
-    let [boot_id, _, system @ ..] = findings else { return Ok(Poll::Pending("it gave no answer".into())) };
-    let boot_id = printed(boot_id);
-    Ok(match boot_id.is_empty() || boot_id == before {
-        true => Poll::Pending("it has not gone down yet".into()),
-        false if !has_started(system)? => Poll::Pending("cloud-init is still running".into()),
-        false => Poll::Ready(boot_id),
-    })
-}
-
-/// What a command printed, without its line ending.
-fn printed(finding: &Finding) -> String {
-    if let Finding::Run(output) = finding { output.stdout.trim().to_owned() } else { String::new() }
-}
-
-async fn was_just_started(node: &str, peers: &Peers) -> bool {
-    let Ok(findings) = peers.nodes().read(node, &[Probe::run(["cat", "/proc/uptime"])]).await else { return false };
-    let uptime = findings.first().map(printed).and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok());
-    uptime.is_some_and(|seconds| seconds < JUST_STARTED_S)
-}
-
-fn code(error: &Error) -> String {
-    error.diagnostic().code().map(|code| code.to_string()).unwrap_or_default()
-}
-
-/// Whether a machine that goes down or comes up explains why it does not answer; while it does, its sshd may also refuse everybody.
-fn is_away(error: &Error) -> bool {
-    let passing = ["unreachable", "no_answer", "handshake", "through_jump_host", "broken", "timeout", "refused"];
-    code(error).strip_prefix("kthw::ssh::").is_some_and(|code| passing.contains(&code))
-}
-
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("{node} does not restart: `systemctl reboot` ended with status {status}: {said}")]
 #[diagnostic(
@@ -308,59 +278,5 @@ struct RebootRefused {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use expect_test::{Expect, expect};
-
-    fn resource() -> NodeRestarted {
-        let workspace: Workspace = serde_saphyr::from_str(include_str!("../../../workspaces/ubuntu/workspace.yaml")).expect("a workspace");
-        let node = workspace.nodes[1].clone();
-        NodeRestarted { place: Place::of(&workspace).ok(), workspace: Arc::new(workspace), node, options: DrainOptions::default() }
-    }
-
-    fn live() -> LiveRestart {
-        LiveRestart { machine: Vec::new(), system: Vec::new(), boot_id: "b1".into(), member: None }
-    }
-
-    fn check(live: &LiveRestart, expected: &Expect) {
-        let change = resource().diff(Some(live));
-        let fields: Vec<String> = change.fields().iter().map(ToString::to_string).collect();
-        let why = if let Change::Refused(Refusal { why, .. }) = &change { format!("  ({why})") } else { String::new() };
-        expected.assert_eq(&format!("{}{why}\n{}", change.mark(), fields.join("\n")));
-    }
-
-    #[test]
-    fn a_restart_is_planned_only_where_one_is_needed() {
-        assert_eq!(resource().diff(None), Change::None);
-        check(&live(), &expect!["=\n"]);
-        let member = |cordon, outlook| Some(Member { cordon, outlook });
-        check(&LiveRestart { member: member(Cordon::Foreign, Outlook::default()), ..live() }, &expect!["=\n"]);
-        let asked = LiveRestart { machine: vec!["cores".into(), "memory".into()], system: vec!["/run/reboot-required is there".into()], ..live() };
-        check(&asked, &expect![[r#"
-            ~
-            restart: needed (cores, memory of its machine wait for it; /run/reboot-required is there) -> done"#]]);
-        let held = Outlook { goes: 2, held: vec!["default/web-1 (the disruption budget default/web needs 2 healthy pods and has 2)".into()], ..Outlook::default() };
-        check(&LiveRestart { member: member(Cordon::Ours, held), ..asked.clone() }, &expect![[r#"
-            ~
-            restart: needed (cores, memory of its machine wait for it; /run/reboot-required is there) -> done, with 2 pods evicted before; held at the moment: default/web-1 (the disruption budget default/web needs 2 healthy pods and has 2)
-            cordoned: by kthw, for something that it did not finish -> no"#]]);
-    }
-
-    #[test]
-    fn a_node_that_kthw_left_cordoned_is_not_done() {
-        let left = LiveRestart { member: Some(Member { cordon: Cordon::Ours, outlook: Outlook::default() }), ..live() };
-        check(&left, &expect![[r#"
-            ~
-            cordoned: by kthw, for something that it did not finish -> no"#]]);
-    }
-
-    #[test]
-    fn pods_that_nobody_would_start_again_refuse_a_restart_before_anything_is_done() {
-        let outlook = Outlook { refused: vec![("default/debug".into(), "force")], ..Outlook::default() };
-        let member = Some(Member { cordon: Cordon::None, outlook });
-        check(&LiveRestart { member: member.clone(), ..live() }, &expect!["=\n"]);
-        check(&LiveRestart { system: vec!["/run/reboot-required is there".into()], member, ..live() }, &expect![[r#"
-            !  (wu1 cannot be drained: nothing would start default/debug again)
-            restart: needed (/run/reboot-required is there) -> done, with 0 pods evicted before"#]]);
-    }
-}
+#[path = "node_restarted_tests.rs"]
+mod tests;

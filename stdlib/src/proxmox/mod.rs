@@ -43,6 +43,7 @@ pub use client::Client;
 pub use error::{BadAnswer, Failure, NoAnswer, Refused};
 pub use orphans::Orphans;
 pub use ownership::Mark;
+pub(crate) use restart::is_there;
 pub use script::module;
 pub use session::SecondFactor;
 pub use access::{Credentials, Endpoint, SECRETS, Access, AccessError, access_from};

@@ -5,7 +5,11 @@ use super::{
     guest::{self, Found, Guest},
     vm::known_address,
 };
-use crate::{ssh::KnownHosts, workspace::Workspace};
+use crate::{
+    kubernetes::membership::{Membership, empty, membership, remove_node},
+    ssh::KnownHosts,
+    workspace::Workspace,
+};
 use futures::{StreamExt, TryStreamExt, stream};
 use kthw_engine::{BoxFuture, Change, Error, Id, Intent, Owned, Owner, Peers, Permit, Removable, Resource, Result};
 use std::{
@@ -43,7 +47,8 @@ impl Orphans {
             return Ok(None);
         }
         let taken: HashSet<Ipv4Addr> = self.0.nodes.iter().map(|node| node.address).collect();
-        Ok(Some(Orphan { id: Id::new("proxmox.vm", &mark.name), vmid: entry.vmid, mark: mark.to_string(), port: self.0.ssh.port, taken }))
+        let workspace = self.0.clone();
+        Ok(Some(Orphan { node: mark.name.clone(), vmid: entry.vmid, mark: mark.to_string(), workspace, taken }))
     }
 }
 
@@ -67,48 +72,75 @@ impl Owner for Orphans {
 /// A machine that nobody names any more.
 #[derive(Debug)]
 struct Orphan {
-    id: Id,
+    node: String,
     vmid: u32,
     /// The whole mark, nonce and all: only this very machine is removed.
     mark: String,
-    port: u16,
+    workspace: Arc<Workspace>,
     /// Addresses that the workspace gives to others: their host keys stay.
     taken: HashSet<Ipv4Addr>,
 }
 
+/// What was found of it: the machine, and whether it is a node of the cluster.
+#[derive(Debug)]
+struct Live {
+    found: Found,
+    membership: Membership,
+}
+
 impl Resource for Orphan {
-    type Live = Found;
+    type Live = Live;
     const REMOVABLE: Removable = Removable::Ours;
 
     fn id(&self) -> Id {
-        self.id.clone()
+        Id::new("proxmox.vm", &self.node)
     }
 
-    async fn read(&self, peers: &Peers) -> Result<Option<Found>> {
+    async fn read(&self, peers: &Peers) -> Result<Option<Live>> {
         let found = guest::find(peers.get::<Client>()?, peers, self.vmid).await?;
-        Ok(found.filter(|found| found.config.mark().is_some_and(|mark| mark.to_string() == self.mark)))
+        let Some(found) = found.filter(|found| found.config.mark().is_some_and(|mark| mark.to_string() == self.mark)) else { return Ok(None) };
+        let membership = membership(&self.workspace, &self.node, known_address(&found.config), peers).await?;
+        Ok(Some(Live { found, membership }))
     }
 
-    fn diff(&self, _: Option<&Found>) -> Change {
+    fn diff(&self, _: Option<&Live>) -> Change {
         Change::None
     }
 
-    async fn apply(&self, _: Option<Found>, _: &Peers, _: &Permit) -> Result<()> {
+    async fn apply(&self, _: Option<Live>, _: &Peers, _: &Permit) -> Result<()> {
         Ok(())
     }
 
-    fn keeps(&self, live: &Found) -> Option<String> {
-        live.protection()
+    fn keeps(&self, live: &Live) -> Option<String> {
+        live.found.protection().or_else(|| match &live.membership {
+            Membership::Stays(why) => Some(why.clone()),
+            Membership::None | Membership::Worker(_) => None,
+        })
     }
 
-    async fn remove(&self, live: Found, peers: &Peers, permit: &Permit) -> Result<()> {
-        let client = peers.get::<Client>()?;
-        live.remove(client, peers, permit).await?;
-        let address = known_address(&live.config).filter(|address| !self.taken.contains(address));
+    async fn remove(&self, Live { found, membership }: Live, peers: &Peers, permit: &Permit) -> Result<()> {
+        let (client, guest) = (peers.get::<Client>()?, &found.guest);
+        if let Membership::Worker(place) = &membership {
+            empty(place, &self.node, peers, permit).await?;
+            // While it runs, its kubelet would make the Node object anew; when it is gone, nobody would know of the object any more.
+            if found.running {
+                guest.stop(client, peers, permit).await?;
+            }
+            remove_node(place, &self.node, peers, permit).await?;
+            guest.remove(client, peers, permit).await?;
+        } else {
+            found.remove(client, peers, permit).await?;
+        }
+        self.forget_keys(&found, peers, permit).await
+    }
+}
+
+impl Orphan {
+    async fn forget_keys(&self, found: &Found, peers: &Peers, permit: &Permit) -> Result<()> {
+        let address = known_address(&found.config).filter(|address| !self.taken.contains(address));
         let Some(address) = address else { return Ok(()) };
-        let known = peers.get::<KnownHosts>()?;
+        let (known, port) = (peers.get::<KnownHosts>()?, self.workspace.ssh.port);
         let intent = Intent::on(known.path().display().to_string(), format!("forgetting the host keys at {address}")).closing();
-        let forget = async |effect: &_| known.forget(IpAddr::V4(address), self.port, effect).map_err(Error::peer);
-        permit.effect(intent, forget).await
+        permit.effect(intent, async |effect| known.forget(IpAddr::V4(address), port, effect).map_err(Error::peer)).await
     }
 }

@@ -3,7 +3,7 @@ use super::{
     agent,
     client::Client,
     guest::{self, Found},
-    task,
+    inventory, task,
 };
 use crate::{
     ssh::KnownHosts,
@@ -24,6 +24,18 @@ pub async fn machine_of(node: &NodeSpec, workspace: &Workspace, peers: &Peers) -
     let waiting = found.as_ref().filter(|found| found.running).map_or(&[][..], |found| &found.waiting);
     client.note_waiting(&node.name, waiting);
     Ok(found)
+}
+
+/// Whether the machine of a node is there, under whatever VM id; taken for granted where kthw makes no machines.
+///
+/// # Errors
+/// When Proxmox does not answer or refuses.
+pub async fn is_there(workspace: &Workspace, node: &str, peers: &Peers) -> Result<bool> {
+    let client = peers.get::<Client>()?;
+    if workspace.proxmox.is_none() {
+        return Ok(true);
+    }
+    Ok(!inventory::called(client, &format!("{node}.{}", workspace.domain)).await?.is_empty())
 }
 
 /// Restarts a machine so that what waits for that takes effect. A restart that is under way already, begun by a run that died, is waited for.

@@ -55,7 +55,7 @@ mod api {
     ///
     /// It is recognised by its VM id together with a mark in its description; a machine that somebody else made is never touched. Cores,
     /// memory, CPU type and what cloud-init sets are changed in the configuration and take effect when the machine is next
-    /// restarted; kthw does not restart it by itself. A disk only grows. Another storage, template or kind of clone would need the machine
+    /// restarted, which only `kubernetes::node_restarted` does. A disk only grows. Another storage, template or kind of clone would need the machine
     /// to be made anew, which kthw never does by itself.
     ///
     /// Options: `template`, `vmid`, `storage`, `bridge`, `cores`, `memory_mib`, `disk_gib`, `cpu_type`; if wanted `clone` (`"full"` or

@@ -8,6 +8,7 @@
 //! | program | asked by | answer |
 //! |---|---|---|
 //! | `uname -nr` | node | the host name and the running kernel |
+//! | `cat /proc/sys/kernel/random/boot_id`, `cat /proc/uptime` | `kubernetes::node_restarted` | which boot it is in, and for how long |
 //! | `cat /run/cloud-init/result.json` | node | `{"v1": {"errors": []}}` when cloud-init has finished; status 1 before |
 //! | `sh -c` [`LOCK_HOLDERS`] | node, while it waits | `PID NAME FILE` for each holder of a package lock |
 //! | `sh -c` [`MODULES_QUERY`] | kernel_module | lines of `modules.builtin`, then of `/proc/modules` |

@@ -5,6 +5,7 @@
 #[path = "../support/nodes.rs"]
 mod nodes;
 
+use kthw_engine::node::Nodes;
 use kthw_engine::{Clock, Error, Events, Kind, Peers, Plan, Recipe, Report, RunOptions, Secret, Source, SystemClock, evaluate, plan, run};
 use kthw_peers::{FAKEPVE, ask};
 use kthw_stdlib::{
@@ -76,15 +77,26 @@ const ADDRESSES: [&str; 3] = ["10.10.10.116", "10.10.10.121", "10.10.10.120"];
 impl FakePve {
     /// Peers that reach it with a token and its certificate authority; `changes` replaces some of the secrets.
     pub fn peers(&self, changes: Value) -> Peers {
-        let value = |name: &str| self.values[name].clone();
-        let mut secrets = json!({
-            "proxmox.endpoint": value("PVE_ENDPOINT"), "proxmox.token": value("PVE_TOKEN"), "proxmox.ca_file": value("PVE_CA_FILE"),
-        });
+        let mut secrets = self.secrets();
         secrets.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        self.peers_with(Arc::new(FakeNodes::unasked()), secrets)
+    }
+
+    /// Peers with these machines, that reach it with a token and its certificate authority.
+    pub fn peers_on(&self, nodes: Arc<dyn Nodes>) -> Peers {
+        self.peers_with(nodes, self.secrets())
+    }
+
+    fn secrets(&self) -> Value {
+        let value = |name: &str| self.values[name].clone();
+        json!({ "proxmox.endpoint": value("PVE_ENDPOINT"), "proxmox.token": value("PVE_TOKEN"), "proxmox.ca_file": value("PVE_CA_FILE") })
+    }
+
+    fn peers_with(&self, nodes: Arc<dyn Nodes>, secrets: Value) -> Peers {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let secret = move |name: &str| Ok(secrets.get(name).and_then(Value::as_str).map(Secret::new));
         let client = Client::new(move || access_from(&secret, |_| None), clock.clone());
-        Peers::new(Arc::new(FakeNodes::unasked()), clock).with(client).with(self.known.clone()).with(no_secrets()).with(Starts::default())
+        Peers::new(nodes, clock).with(client).with(self.known.clone()).with(no_secrets()).with(Starts::default())
     }
 
     /// Peers that reach it through `wrap`, which may change requests and answers.
@@ -149,6 +161,21 @@ impl FakePve {
             evaluated.push(evaluate(&engine, &recipe, cluster).unwrap());
         }
         plan(&evaluated, peers, &self.events()).await
+    }
+
+    /// The plan of a recipe with this text in its `declare`.
+    pub async fn plan_text(&self, declare: &str, peers: &Peers, workspace: &Value) -> Plan {
+        let engine = script_engine();
+        let text = format!("const VERSION = \"1.0.0\";\nfn declare(cluster) {{ {declare} }}\n");
+        let recipe = Recipe::parse(&engine, Source { name: "test".into(), path: "test".into(), text }).unwrap();
+        let workspace: Workspace = serde_json::from_value(workspace.clone()).unwrap();
+        let evaluated = evaluate(&engine, &recipe, Dynamic::from(Cluster::new(Arc::new(workspace)).unwrap())).unwrap();
+        plan(&[evaluated], peers, &self.events()).await.unwrap()
+    }
+
+    /// Carries out a plan.
+    pub async fn run(&self, plan: Plan, peers: &Peers) -> Report {
+        run(plan, peers, &self.events(), &RunOptions::default()).await
     }
 
     /// Plans and applies; the report.

@@ -52,13 +52,22 @@ pub fn settled_control_plane(kubeconfig: String) -> FakeNodes {
     FakeNodes::answering(move |_, probe| running_control_plane(probe, &kubeconfig))
 }
 
+/// The shipped Ubuntu cluster.
+pub fn workspace() -> Workspace {
+    serde_saphyr::from_str(include_str!("../../../workspaces/ubuntu/workspace.yaml")).expect("a workspace")
+}
+
 /// What a recipe declares with this text in its `declare`, for the shipped Ubuntu cluster.
 pub fn declared(script: &str) -> Vec<Evaluated> {
+    declared_for(workspace(), script)
+}
+
+/// The same for another cluster.
+pub fn declared_for(workspace: Workspace, script: &str) -> Vec<Evaluated> {
     let engine = script_engine();
     let text = format!("const VERSION = \"1.0.0\";\nconst ABOUT = \"test\";\nfn declare(cluster) {{ {CONTROL_PLANE}\n{script} }}\n");
     let source = Source { name: "test".into(), path: "test.rhai".into(), text };
     let recipe = Recipe::parse(&engine, source).unwrap_or_else(|error| panic!("{error:?}"));
-    let workspace: Workspace = serde_saphyr::from_str(include_str!("../../../workspaces/ubuntu/workspace.yaml")).expect("a workspace");
     let cluster = Cluster::new(Arc::new(workspace)).expect("a cluster");
     vec![evaluate(&engine, &recipe, rhai::Dynamic::from(cluster)).unwrap_or_else(|error| panic!("{error:?}"))]
 }

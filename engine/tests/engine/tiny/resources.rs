@@ -77,6 +77,9 @@ pub struct FileSpec {
     stop_after_failure: bool,
     #[serde(default)]
     refreshed_by: Option<String>,
+    /// Whether another peer has a part in its removal.
+    #[serde(default)]
+    leaves: bool,
 }
 
 /// A file on a machine.
@@ -119,7 +122,19 @@ impl NodeResource for File {
         Change::between([field("content", content, self.spec.content.clone()), field("mode", live.mode, 0o644)])
     }
     fn removal(&self, _: &PathState) -> Work {
-        Work::Actions(vec![Action::Remove { path: self.path.clone() }])
+        match self.spec.leaves {
+            true => Work::Alone,
+            false => Work::Actions(vec![Action::Remove { path: self.path.clone() }]),
+        }
+    }
+    async fn remove(&self, live: &PathState, peers: &Peers, permit: &Permit) -> Result<()> {
+        let what = format!("leave of {} bytes", live.content.as_ref().map_or(0, Vec::len));
+        let world = world(peers)?;
+        let leave = async |effect: &_| {
+            world.files.lock().unwrap().remove(&(self.node.clone(), self.path.clone()));
+            world.note(&what, effect).await
+        };
+        permit.effect(Intent::on("tiny", &what), leave).await
     }
     fn work(&self, _: Option<&PathState>, _: bool) -> Work {
         let content = Content::plain(&self.spec.content);

@@ -41,6 +41,8 @@ pub struct NodeState {
     pub boot_id: String,
     /// Whether it runs a control plane.
     pub is_control_plane: bool,
+    /// Its addresses in the cluster.
+    pub addresses: Vec<String>,
     version: String,
 }
 
@@ -54,6 +56,8 @@ impl NodeState {
             (false, true) => Cordon::Foreign,
             (false, false) => Cordon::None,
         };
+        let addresses = object.pointer("/status/addresses").and_then(Value::as_array).into_iter().flatten();
+        let addresses = addresses.filter(|one| one["type"] == "InternalIP").filter_map(|one| one["address"].as_str());
         let ready = super::super::objects::condition(object, "Ready").map(|(status, _)| status.to_owned());
         Self {
             cordon,
@@ -62,6 +66,7 @@ impl NodeState {
             is_lost: ready.as_deref() == Some("Unknown"),
             boot_id: text("/status/nodeInfo/bootID"),
             is_control_plane: object["metadata"]["labels"][CONTROL_PLANE].is_string(),
+            addresses: addresses.map(str::to_owned).collect(),
             version: text("/metadata/resourceVersion"),
         }
     }
