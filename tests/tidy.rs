@@ -59,6 +59,14 @@ fn a_raw_client_that_could_write_stays_in_its_file() {
     assert_eq!(files_with("http.send("), ["http/src/lib.rs"], "there every request gets its limit");
 }
 
+/// What enters the world is the seed's in the lab, or two runs of one seed would differ.
+#[test]
+fn random_numbers_that_enter_the_world_come_from_the_peers() {
+    let secrets = ["stdlib/src/sops/cipher.rs", "stdlib/src/sops/keys/mod.rs", "stdlib/src/sops/keys/shamir.rs"];
+    let in_a_conversation = "stdlib/src/ssh/shell/mod.rs";
+    assert_eq!(files_with("getrandom::fill("), [&["engine/src/random.rs"], &secrets[..], &[in_a_conversation]].concat());
+}
+
 /// Everything that changes a peer takes an effect: a method that does not would be a second door.
 #[test]
 fn every_writing_method_takes_an_effect() {

@@ -32,12 +32,12 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`, which is not 0.
+    /// A number below `bound`; 0 when there is none.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.next().checked_rem(bound).unwrap_or_default()
     }
 
-    /// One of some.
+    /// One of some, which are not none.
     pub fn one_of<'a, T>(&mut self, some: &'a [T]) -> &'a T {
         &some[usize::try_from(self.below(some.len() as u64)).unwrap_or_default()]
     }

@@ -50,7 +50,8 @@ impl fmt::Display for Schedule {
 }
 
 fn a_fault(dice: &mut Dice, nodes: &[NodeSpec]) -> Fault {
-    let node = dice.one_of(nodes).name.to_string();
+    // A workspace without nodes has Proxmox VE alone.
+    let node = if nodes.is_empty() { String::new() } else { dice.one_of(nodes).name.to_string() };
     match dice.below(10) {
         0..3 => on_proxmox(dice),
         3 => on_task(dice),

@@ -137,6 +137,8 @@ pub(super) async fn until_ended(run: impl Future<Output = Report>, asked: &Stop,
     tokio::pin!(run);
     loop {
         tokio::select! {
+            // In one order, so that runs of the lab are alike.
+            biased;
             report = &mut run => return report,
             signal = tokio::signal::ctrl_c() => {
                 if signal.is_ok() && asked.is_asked() {

@@ -1,6 +1,7 @@
 //! Whose machine it is: a line in its description that names the workspace, the node and a random number.
 use super::config::Config;
 use kthw_engine::Random;
+use miette::Diagnostic;
 use std::fmt;
 
 /// The mark `kthw:<workspace>:<name>:<nonce>`. A template's name is `template/<name>`.
@@ -42,6 +43,15 @@ impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "kthw:{}:{}:{}", self.workspace, self.name, self.nonce)
     }
+}
+
+/// Another run made it at the same moment, and goes on with it.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("VM {vmid} for {what} was made by another run at the same time")]
+#[diagnostic(code(kthw::proxmox::made_meanwhile), help("let that run end, then run again: it goes on from what is there"))]
+pub(super) struct MadeMeanwhile {
+    pub what: String,
+    pub vmid: u32,
 }
 
 /// What a machine's description notes under `name: `, beside the mark: how it was made.

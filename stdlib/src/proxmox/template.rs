@@ -6,7 +6,7 @@ use super::{
     inventory,
     guest::{self, Found, NotOurs, finish},
     names::{Bridge, CpuType, ImageFile, PveNode, Snippet, StorageId, TemplateName},
-    ownership::Mark,
+    ownership::{MadeMeanwhile, Mark},
     task::retry_locked,
 };
 use kthw_engine::{Change, Cost, Error, Field, Id, Intent, Limit, Peers, Permit, Removable, Resource, Result, field};
@@ -217,7 +217,7 @@ impl Template {
         };
         if found.config.mark().as_ref() != Some(&mark) {
             // Somebody else made the same template at the same moment, and goes on with it.
-            return Err(Error::refused(NotOurs::new(&found, format!("the template {} of this run", self.name))));
+            return Err(Error::settle(MadeMeanwhile { what: format!("the template {}", self.name), vmid: self.spec.vmid }));
         }
         Ok(found)
     }

@@ -1,5 +1,5 @@
 //! One round trip to a machine: its turn, the faults that strike it, and the time that it takes.
-use super::{LabNodes, broken, unreachable};
+use super::{LabNodes, broken, key_of, unreachable};
 use crate::{
     clock::{silence, sleep},
     fault::{Outcome, Trigger},
@@ -66,13 +66,15 @@ impl LabNodes {
         loop {
             let (now_ms, busy_until_ms) = {
                 let state = &*self.world.lock();
-                (state.now_ms, state.machines[&self.reach(state, node)?].busy_until_ms)
+                // Whether it can be reached at all shows when it is its turn.
+                let machine = self.addresses.get(node).and_then(|address| state.machines.get(&key_of(state, address)?));
+                (state.now_ms, machine.map_or(0, |machine| machine.busy_until_ms))
             };
             if run == 0 || busy_until_ms <= now_ms {
                 return Ok(());
             }
             progress(format!("waiting for another script of kthw on {node}, for at most {TURN_LIMIT_S} s"));
-            sleep(self.world.clone(), busy_until_ms.min(limit_ms) - now_ms).await;
+            sleep(self.world.clone(), busy_until_ms.min(limit_ms).saturating_sub(now_ms)).await;
             if busy_until_ms > limit_ms {
                 return Err(Error::peer(SshError::Held { node: node.to_owned(), seconds: TURN_LIMIT_S }));
             }

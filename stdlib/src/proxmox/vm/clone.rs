@@ -7,7 +7,7 @@ use crate::{
         error::Failure,
         guest::{self, Found, Guest},
         inventory,
-        ownership::Mark,
+        ownership::{MadeMeanwhile, Mark},
         task::retry_locked,
         template::Template,
     },
@@ -68,7 +68,7 @@ impl Vm {
         }
         match self.find_ours(client, peers).await? {
             Some(found) if found.config.mark().as_ref() == Some(&mark) => Ok(found),
-            Some(_) => Err(Error::settle(MadeMeanwhile { node: self.node.to_string(), vmid: self.vmid })),
+            Some(_) => Err(Error::settle(MadeMeanwhile { what: self.node.to_string(), vmid: self.vmid })),
             None => Err(unanswered.map_or_else(|| Error::peer(NotThere { node: self.node.clone(), vmid: self.vmid }), Error::from)),
         }
     }
@@ -154,14 +154,6 @@ struct NoTemplate {
 struct ManyTemplates {
     template: String,
     vmids: String,
-}
-
-#[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("VM {vmid} for {node} was made by another run at the same time")]
-#[diagnostic(code(kthw::proxmox::made_meanwhile), help("let that run end, then run again: it goes on from what is there"))]
-struct MadeMeanwhile {
-    node: String,
-    vmid: u32,
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
