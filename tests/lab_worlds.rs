@@ -102,7 +102,12 @@ fn a_seed_is_played_again_the_same_and_nothing_is_kept() {
     assert!(first.stdout == second.stdout && first.stderr == second.stderr, "two replays differ");
     assert!(first.stderr.contains("\n  ! on a ") && first.stderr.contains("\nRun 2"), "{}", first.stderr);
     assert!(first.stdout.contains("Plan: ") && first.stdout.contains("Nothing to change"), "{}", first.stdout);
-    assert!(first.stdout.ends_with(" runs.\n") && first.stdout.contains("\nSeed 3: nothing left to do after "), "{}", first.stdout);
+    assert!(
+        first.stdout.ends_with(" runs.\n")
+            && first.stdout.contains("\nSeed 3: nothing left to do, and the world is as without faults, after "),
+        "{}",
+        first.stdout
+    );
     assert!(!sandbox.path().join("store").exists(), "a replay kept something");
     let events = replay(&["--json"]).stdout;
     let events: Vec<serde_json::Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -55,15 +55,15 @@ fn a_raw_client_that_could_write_stays_in_its_file() {
     }
     let of_proxmox = |piece: &str| files_with(piece).into_iter().filter(|file| file.starts_with("stdlib/src/proxmox")).collect::<Vec<_>>();
     assert_eq!(of_proxmox("send(http, "), ["stdlib/src/proxmox/session.rs"]);
-    assert_eq!(of_proxmox("world::send"), Vec::<String>::new());
+    assert_eq!(of_proxmox("seams::send"), Vec::<String>::new());
     assert_eq!(files_with("http.send("), ["http/src/lib.rs"], "there every request gets its limit");
 }
 
 /// What enters the world is the seed's in the lab, or two runs of one seed would differ.
 #[test]
 fn random_numbers_that_enter_the_world_come_from_the_peers() {
-    let secrets = ["stdlib/src/sops/cipher.rs", "stdlib/src/sops/keys/mod.rs", "stdlib/src/sops/keys/shamir.rs"];
-    let in_a_conversation = "stdlib/src/ssh/shell/mod.rs";
+    let secrets = ["sops/src/cipher.rs", "sops/src/keys/mod.rs", "sops/src/keys/shamir.rs"];
+    let in_a_conversation = "stdlib/src/ssh/transport/shell/mod.rs";
     assert_eq!(files_with("getrandom::fill("), [&["engine/src/random.rs"], &secrets[..], &[in_a_conversation]].concat());
 }
 

@@ -62,7 +62,7 @@ impl fmt::Display for Field {
             Cost::Nothing => "",
             Cost::Reboot => "  (needs a reboot)",
             Cost::Replacement => "  (needs replacement)",
-            Cost::Everything => "  (stays for life)",
+            Cost::Everything => "  (cannot be changed)",
         };
         match &self.live {
             Some(live) if live.contains('\n') || self.want.contains('\n') => {

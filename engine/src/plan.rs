@@ -54,6 +54,7 @@ pub struct Plan {
     pub(crate) planned: Vec<Planned>,
     pub(crate) seen: Vec<Seen>,
     failures: Vec<(Id, Error)>,
+    blocker: Option<Id>,
 }
 
 /// One resource of a plan.
@@ -125,12 +126,9 @@ impl Plan {
     }
 
     /// What differs in something that everything else was told too, such as the address of a control plane: a run under this plan begins
-    /// nothing, for it would tell one half of the world and not the other.
-    pub fn blocker(&self) -> Option<&Planned> {
-        let told_to_all = |one: &&Planned| {
-            matches!(one.change, Change::Refused(_)) && one.change.fields().iter().any(|field| field.cost == Cost::Everything)
-        };
-        self.planned.iter().find(told_to_all)
+    /// nothing, for it would tell one half of the world and not the other. A choice of some resources does not change that.
+    pub fn blocker(&self) -> Option<&Id> {
+        self.blocker.as_ref()
     }
 
     /// How many resources a run would work on: all that are not as declared, except those that are refused.
@@ -194,7 +192,10 @@ async fn planned(evaluated: &[Evaluated], peers: &Peers, events: &Events, asking
         seen.push(how);
     }
     let failures = failures.into_iter().map(|(position, error)| (order.items[position].id.clone(), error)).collect();
-    Ok(Plan { order, planned, seen, failures })
+    let told_to_all =
+        |one: &&Planned| matches!(one.change, Change::Refused(_)) && one.change.fields().iter().any(|field| field.cost == Cost::Everything);
+    let blocker = planned.iter().find(told_to_all).map(|one| one.id.clone());
+    Ok(Plan { order, planned, seen, failures, blocker })
 }
 
 /// Checks, without any peer, that everything declared can be ordered; returns the identities in the order of declaration.

@@ -86,7 +86,7 @@ impl Report {
 pub async fn run(plan: Plan, peers: &Peers, events: &Events, options: &RunOptions) -> Report {
     let door = open(peers, options);
     let begun = peers.clock().now();
-    let blocker = plan.blocker().map(|one| format!("{} differs in what the others were told too", one.id));
+    let blocker = plan.blocker().map(|id| format!("{id} differs in what the others were told too"));
     let Plan { mut order, planned, seen, .. } = plan;
     order.reach_through(|one| planned[one].change.is_none());
     let mut schedule = Schedule::new(&order, planned, seen, events, peers.clock());

@@ -1,7 +1,10 @@
 //! Playing a seed: runs with its faults, one after the other, until one has nothing left to do. The tests and `kthw lab replay` share it,
 //! so that both see the same.
-use crate::{crash::EndsAt, schedule::Schedule, world::World};
-use kthw_engine::{Evaluated, Events, Peers, Plan, Report, Result, RunOptions, plan_for_run, run};
+use crate::{crash::EndsAt, same::end_state, schedule::Schedule, world::World};
+
+use kthw_engine::{Evaluated, Events, Peers, Plan, Report, Result, RunOptions, plan_for_run, run, silent};
+use serde_json::Value;
+use std::time::Duration;
 
 /// Watches a play.
 pub trait Audience {
@@ -69,4 +72,17 @@ pub async fn play(
         played.last = report.or(played.last);
     }
     Ok(played)
+}
+
+/// The end state of `world` when everything in it has had its time, see [`end_state`].
+///
+/// # Errors
+/// When nothing can be planned at all.
+pub async fn at_rest(world: &World, evaluated: &[Evaluated], peers: &Peers) -> Result<Value> {
+    // What a look changes, such as a token that ended, is settled by the second one.
+    for _ in 0..2 {
+        peers.clock().sleep(Duration::from_secs(600)).await;
+        plan_for_run(evaluated, peers, &silent()).await?;
+    }
+    Ok(end_state(world))
 }

@@ -77,8 +77,8 @@ impl Run {
         if self.dry_run || plan.work() == 0 {
             return Ok(code_of(&plan, self.exit_code));
         }
-        if let Some(one) = plan.blocker() {
-            return Err(Error::refused(Blocked { id: one.id.clone() }));
+        if let Some(id) = plan.blocker() {
+            return Err(Error::refused(Blocked { id: id.clone() }));
         }
         // Nothing real changes in the lab, so there is nothing to ask for, unless somebody wants to see how it is.
         if !self.yes && (!self.workspace.lab || self.workspace.speed.is_some()) {
@@ -178,9 +178,7 @@ pub(super) fn exit_code(report: &Report) -> u8 {
 #[error("nothing was changed: {id} differs in what everything else was told too")]
 #[diagnostic(
     code(kthw::run::blocker),
-    help(
-        "the rest of the plan would bring that to one half of the cluster; set the field back as the plan says, or leave {id} out with `--only`"
-    )
+    help("the rest of the plan would bring that to one half of the cluster; set the field back as the plan says")
 )]
 struct Blocked {
     id: Id,

@@ -121,6 +121,9 @@ class WorldPve(FakePve):
             volume, props = split_drive(new.config[key])
             if is_cdrom(volume, props) and "-cloudinit" in volume:
                 new.config[key] = join_drive(self._cloudinit_drive(values.get("storage") or volume_ref(volume)[0], new.vmid), props)
+        # Proxmox reads a description back without the white space at its end.
+        if new and "description" in new.config:
+            new.config["description"] = new.config["description"].rstrip()
         return upid
 
     async def _apply_config(self, vm, user, values):
@@ -128,6 +131,8 @@ class WorldPve(FakePve):
         for key, value in values.items():
             if re.fullmatch(r"net\d+", key):
                 values[key] = with_mac(value)
+            elif key == "description":
+                values[key] = value.rstrip()
             elif DRIVE_KEY.match(key) and (NEW_DISK.match(split_drive(value)[0]) or split_drive(value)[0].endswith(":cloudinit")):
                 self._qm_check_drive(user, vm.vmid, None, key, value, None)
                 values[key], _ = self._qm_new_drive(vm.vmid, key, value, None)

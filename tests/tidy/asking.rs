@@ -80,11 +80,11 @@ fn a_test_file_is_known_by_its_place_or_its_name() {
         ("tests/peers/ask/src/lib.rs", false),
         ("tests/tidy.rs", true),
         ("stdlib/tests/fakepve/mod.rs", true),
-        ("stdlib/src/ssh/sshd_tests.rs", true),
+        ("stdlib/src/ssh/transport/sshd_tests.rs", true),
         ("sops/src/tests.rs", true),
         ("sops/src/keys/peer_tests/age.rs", true),
         ("lab/src/proxmox/schema_test.rs", true),
-        ("stdlib/src/ssh/contest.rs", false),
+        ("stdlib/src/ssh/transport/contest.rs", false),
         ("sops/src/keys/program.rs", false),
     ] {
         assert_eq!(is_test_file(path), expected, "{path}");

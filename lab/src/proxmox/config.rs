@@ -106,6 +106,11 @@ pub(crate) fn change(state: &mut State, request: &Request) -> Answer {
     }
 }
 
+/// A description as it is read back: upstream's `parse_vm_config` in PVE/QemuServer.pm takes white space away from its end.
+pub(crate) fn kept(description: &str) -> String {
+    description.trim_end().to_owned()
+}
+
 /// The configuration entries of a request, with volumes allocated and addresses chosen.
 pub(crate) fn entries(state: &mut State, request: &Request, vmid: u32) -> Result<BTreeMap<String, String>, Refusal> {
     let mut entries = BTreeMap::new();
@@ -114,6 +119,7 @@ pub(crate) fn entries(state: &mut State, request: &Request, vmid: u32) -> Result
         let stem = key.trim_end_matches(|digit: char| digit.is_ascii_digit());
         let value = match stem {
             "net" => with_mac(state, &value),
+            "description" => kept(&value),
             "tags" => {
                 let mut tags: Vec<String> = split_list(&value).map(str::to_lowercase).collect();
                 tags.sort();

@@ -1,7 +1,7 @@
 //! Making and removing virtual machines: create, clone, template, grow, destroy.
 use super::{
     answer::{Answer, Refusal, refuse, wrong_parameters},
-    config::{entries, new_mac, size_of, with_mac, with_size},
+    config::{entries, kept, new_mac, size_of, with_mac, with_size},
     model::{Vm, bytes_of, size_text},
     patterns::split_properties,
     power::is_disk,
@@ -69,7 +69,7 @@ pub(crate) fn clone(state: &mut State, request: &Request) -> Answer {
     let name = request.given("name").map_or_else(|| format!("Copy-of-VM-{vmid}"), str::to_owned);
     config.insert("name".into(), name);
     if let Some(description) = request.given("description") {
-        config.insert("description".into(), description.to_owned());
+        config.insert("description".into(), kept(description));
     }
     // Upstream's `clone_vm` begins with a file that holds nothing but the lock, beside the template, and moves the whole one at the end.
     let name = config.get("name").cloned().unwrap_or_default();

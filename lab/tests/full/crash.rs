@@ -1,7 +1,7 @@
 //! A run that dies at any effect, and a plain run after it: the same world as if nothing had happened.
-use super::{FULL, Lab, changes, failures, same::differences};
+use super::{FULL, Lab, changes, failures};
 use kthw_engine::{MemoryLedger, RunOptions, run, silent};
-use kthw_lab::{EndsAt, Moment};
+use kthw_lab::{EndsAt, Moment, differences};
 use std::sync::Arc;
 
 #[tokio::test(start_paused = true)]
@@ -31,7 +31,7 @@ async fn after_a_crash_at_any_effect_a_plain_run_ends_in_the_same_world() {
             if tokens > 0 {
                 for_a_journal.push(format!("{name}: {tokens}\n"));
             }
-            differences(&lab.at_rest().await, &wanted, "", &mut wrong);
+            wrong.extend(differences(&lab.at_rest().await, &wanted));
             if !wrong.is_empty() {
                 faults.push(format!("{name}:\n    {}\n", wrong.join("\n    ")));
             }

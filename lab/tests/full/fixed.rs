@@ -200,7 +200,7 @@ async fn where_a_control_plane_is_was_told_to_everybody_and_is_not_told_anew_to_
     let plan = moved.plan(FULL).await;
     let (refused, _) = refused_and_changed(&plan);
     assert!(refused.contains(&"proxmox.vm/cu1".to_owned()), "{plan}");
-    assert_eq!(plan.blocker().map(|one| one.id.to_string()).as_deref(), Some("proxmox.vm/cu1"));
+    assert_eq!(plan.blocker().map(ToString::to_string).as_deref(), Some("proxmox.vm/cu1"));
     let writes = lab.world.writes();
     let report = moved.apply(FULL).await;
     assert_eq!((report.changed(), lab.world.writes()), (0, writes), "{}", failures(&report));

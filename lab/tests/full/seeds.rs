@@ -1,9 +1,9 @@
 //! Whatever goes wrong: the runs say so, and a bounded number of plain ones after it end in the world that an undisturbed run makes.
 //!
 //! `KTHW_LAB_SEEDS=FROM..TO` hunts through other seeds.
-use super::{FULL, Lab, failures, same::differences};
+use super::{FULL, Lab, failures};
 use kthw_engine::{Events, Peers, Plan, Report, silent};
-use kthw_lab::{Audience, Schedule, World, play};
+use kthw_lab::{Audience, Schedule, World, differences, play};
 use serde_json::Value;
 use std::ops::Range;
 
@@ -53,7 +53,7 @@ async fn wrong(seed: u64, wanted: &Value) -> (Schedule, Vec<String>, usize) {
     let struck = lab.world.journal().iter().filter(|line| line.starts_with("fault ")).count();
     wrong.extend(lab.world.unknown().into_iter().map(|what| format!("not played: {what}")));
     if wrong.is_empty() {
-        differences(&lab.again().at_rest().await, wanted, "", &mut wrong);
+        wrong.extend(differences(&lab.again().at_rest().await, wanted));
     }
     if !wrong.is_empty() {
         wrong.extend(notes.0);

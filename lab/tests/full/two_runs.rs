@@ -1,6 +1,7 @@
 //! Two runs of the same plan on one world at the same time.
-use super::{FULL, Lab, changes, failures, same::differences};
+use super::{FULL, Lab, changes, failures};
 use kthw_engine::{Report, RunOptions, run, silent};
+use kthw_lab::differences;
 use std::{collections::BTreeMap, time::Duration};
 
 /// Later than every run of the lab.
@@ -62,7 +63,7 @@ async fn the_later_run_takes_the_nodes_over_one_by_one() {
         assert_eq!(failures(&begin(&lab, FULL, FIRST + 2, Duration::ZERO).await), "", "{after_ms} ms");
         assert_eq!(changes(&lab.again().plan(FULL).await), Vec::<String>::new(), "{after_ms} ms");
         let mut wrong = Vec::new();
-        differences(&lab.again().at_rest().await, &wanted, "", &mut wrong);
+        wrong.extend(differences(&lab.again().at_rest().await, &wanted));
         assert_eq!(wrong, Vec::<String>::new(), "{after_ms} ms");
     }
     assert!(shared > 0, "no node was ever changed by both");

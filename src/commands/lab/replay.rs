@@ -1,8 +1,8 @@
-//! `kthw lab replay`: the runs of a seed again, with every fault as it strikes. Nothing of it is kept.
+//! `kthw lab replay`: the runs of a seed again, showing each fault as it strikes. Nothing of it is kept.
 use crate::{commands::run::exit_code, options::WorkspaceOptions, session, ui::Ui};
 use clap::Args;
-use kthw_engine::{Error, Events, Peers, Plan, Report, Result, RunStamp};
-use kthw_lab::{Audience, Played, Schedule, World, play};
+use kthw_engine::{Error, Events, Peers, Plan, Report, Result, RunOptions, RunStamp, plan_for_run, run, silent};
+use kthw_lab::{Audience, Played, Schedule, World, at_rest, differences, play};
 use kthw_stdlib::ssh::KnownHosts;
 
 /// Play the faults that a seed gives, in a world of its own
@@ -38,13 +38,26 @@ impl Replay {
         tell(&ui, "lab_seed", begins.trim_end());
         let hears = ui.clone();
         world.tell_faults(move |text| tell(&hears, "lab_fault", &format!("  ! {text}")));
-        let open = || {
-            let known_hosts = KnownHosts::open(scratch.path().join("known_hosts")).map_err(Error::usage)?;
-            kthw_lab::peers(&world, workspace, known_hosts, kthw_lab::stand_in_secrets(names.clone()))
+        let open = |world: &World, pins: &str| {
+            let known_hosts = KnownHosts::open(scratch.path().join(pins)).map_err(Error::usage)?;
+            kthw_lab::peers(world, workspace, known_hosts, kthw_lab::stand_in_secrets(names.clone()))
         };
-        let played = play(&schedule, &world, &prepared.evaluated, open, &mut Shown(&ui)).await?;
-        ui.line(&in_words(seed, &played, &ui));
-        Ok(code(&played))
+        let played = play(&schedule, &world, &prepared.evaluated, || open(&world, "known_hosts"), &mut Shown(&ui)).await?;
+        // The test that prints a seed judges it by the same: what the lab was asked for and does not play, and an undisturbed world.
+        world.with_state(|state| state.faults.clear());
+        let mut wrong: Vec<String> =
+            played.untrue.iter().map(|left| format!("a run said that it did everything, but there was: {left}")).collect();
+        wrong.extend(world.unknown().into_iter().map(|what| format!("the lab does not play {what}")));
+        if played.settled && wrong.is_empty() {
+            let plain = World::of_seed(seed);
+            let peers = open(&plain, "known_hosts of the plain one")?;
+            let plan = plan_for_run(&prepared.evaluated, &peers, &silent()).await?;
+            run(plan, &peers, &silent(), &RunOptions::default()).await;
+            let wanted = at_rest(&plain, &prepared.evaluated, &peers).await?;
+            wrong.extend(differences(&at_rest(&world, &prepared.evaluated, &open(&world, "known_hosts")?).await?, &wanted));
+        }
+        ui.line(&in_words(seed, &played, &wrong, &ui));
+        Ok(code(&played, &wrong))
     }
 }
 
@@ -78,20 +91,24 @@ fn tell(ui: &Ui, event: &str, text: &str) {
     }
 }
 
-fn in_words(seed: u64, played: &Played, ui: &Ui) -> String {
-    let Played { runs, settled, untrue, .. } = played;
+fn in_words(seed: u64, played: &Played, wrong: &[String], ui: &Ui) -> String {
+    let Played { runs, settled, .. } = played;
     if ui.is_json() {
-        return serde_json::json!({ "event": "lab_played", "seed": seed, "runs": runs, "settled": settled, "untrue": untrue }).to_string();
+        return serde_json::json!({ "event": "lab_played", "seed": seed, "runs": runs, "settled": settled, "wrong": wrong }).to_string();
     }
-    let untrue: String = untrue.iter().map(|left| format!("A run said that it did everything, but there was: {left}\n")).collect();
-    let end = if *settled { "nothing left to do" } else { "something is still left" };
-    format!("{untrue}Seed {seed}: {end} after {runs} runs.")
+    let end = match (settled, wrong) {
+        (true, []) => "nothing left to do, and the world is as without faults",
+        (true, _) => "nothing left to do, but something is wrong",
+        (false, _) => "something is still left",
+    };
+    let wrong: String = wrong.iter().map(|one| format!("  wrong: {one}\n")).collect();
+    format!("{wrong}Seed {seed}: {end}, after {runs} runs.")
 }
 
 /// Nothing left is 0; else as the last run ended.
-fn code(played: &Played) -> u8 {
+fn code(played: &Played, wrong: &[String]) -> u8 {
     match &played.last {
-        _ if played.settled && played.untrue.is_empty() => 0,
+        _ if played.settled && wrong.is_empty() => 0,
         Some(report) => exit_code(report).max(1),
         None => 1,
     }

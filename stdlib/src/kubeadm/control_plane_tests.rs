@@ -307,9 +307,9 @@ fn what_a_cluster_is_made_with_stays() {
     }
     check("", &moved.findings(), &expect![[r#"
         ! kubeadm.control_plane/ubuntu
-            endpoint: api.old.net:443 -> cu1.bevz.net:6443  (stays for life)
-            pod_subnet: 10.1.0.0/16 -> 192.168.0.0/16  (stays for life)
-            service_subnet: 10.200.0.0/16 -> 10.96.0.0/12  (stays for life)
+            endpoint: api.old.net:443 -> cu1.bevz.net:6443  (cannot be changed)
+            pod_subnet: 10.1.0.0/16 -> 192.168.0.0/16  (cannot be changed)
+            service_subnet: 10.200.0.0/16 -> 10.96.0.0/12  (cannot be changed)
           the control plane on cu1 was made with another endpoint, pod_subnet, service_subnet, which stays for the cluster's life
           set back `endpoint` to api.old.net:443 and `network.pods` to 10.1.0.0/16 and `network.services` to 10.200.0.0/16; anything else needs a new cluster"#]]);
     check(

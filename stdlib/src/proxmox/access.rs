@@ -99,10 +99,10 @@ impl From<AccessError> for Error {
 }
 
 impl Access {
-    /// The settings in a workspace's secrets and the process's environment; see [`settings_from`].
+    /// The settings in a workspace's secrets and the process's environment; see [`access_from`].
     ///
     /// # Errors
-    /// As [`settings_from`].
+    /// As [`access_from`].
     pub fn find(secrets: &Secrets) -> Result<Self> {
         access_from(|name| secrets.get_opt(name), |variable| std::env::var(variable).ok())
     }

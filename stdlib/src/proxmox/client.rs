@@ -62,7 +62,7 @@ impl Client {
         Self { open: OnceCell::new(), find: Box::new(find), clock, lanes: Mutex::default(), inventory: Inventory::default(), waiting: Mutex::default() }
     }
 
-    /// A client that sends through `http`, whatever `settings` say whom to trust.
+    /// A client that sends through `http`, whatever `access` says whom to trust.
     pub fn over(http: Arc<dyn Http>, access: Access, clock: Arc<dyn Clock>) -> Self {
         Self { open: OnceCell::new_with(Some(Open::new(http, access))), ..Self::new(|| Err(AccessError::NoEndpoint.into()), clock) }
     }

@@ -72,7 +72,7 @@ impl Found {
     /// Removes it with its disks; stopped first if it runs.
     ///
     /// # Errors
-    /// As [`Machine::stop`] and [`Machine::remove`].
+    /// As [`Guest::stop`] and [`Guest::remove`].
     pub async fn remove(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
         if self.running {
             self.guest.stop(client, peers, permit).await?;
@@ -121,7 +121,7 @@ async fn until_made(guest: &Guest, client: &Client, peers: &Peers) -> Result<Opt
     let Guest { vmid, host } = guest;
     let idle_since: Mutex<Option<Duration>> = Mutex::new(None);
     let idle_since = || idle_since.lock().unwrap_or_else(PoisonError::into_inner);
-    let help = format!("something else makes this machine; run again when it has ended, or take a lock that was left away: `qm unlock {vmid}` on {host}");
+    let help = format!("something else makes this machine; run again when it has ended, or remove a leftover lock: `qm unlock {vmid}` on {host}");
     wait(peers, MAKING, &format!("VM {vmid} to be made"), &help, async || {
         let config = guest.config(client).await?;
         let lock = config.as_ref().and_then(|config| config.get("lock")).filter(|lock| matches!(*lock, "clone" | "create"));
@@ -217,7 +217,7 @@ struct NotAMachine {
     name: String,
 }
 
-/// A lock that is left of something that does not go on.
+/// A lock that something left behind which has stopped.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("VM {vmid} on {host} is locked ({lock}), and no task is at work on it: what made it was interrupted")]
 #[diagnostic(

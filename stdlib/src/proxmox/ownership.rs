@@ -54,16 +54,31 @@ pub(super) struct MadeMeanwhile {
     pub vmid: u32,
 }
 
-/// What a machine's description notes under `name: `, beside the mark: how it was made.
+/// What a machine's description notes under `name: `, below the mark: how it was made. What people write above it is theirs.
 pub fn noted<'c>(config: &'c Config, name: &str) -> Option<&'c str> {
-    config.get("description")?.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(": "))
+    let description = config.get("description")?;
+    let (_, line) = note(description, name)?;
+    line.trim().strip_prefix(name)?.strip_prefix(": ")
 }
 
 /// The same description with this note in place of an older one; a description without it stays as it is, for a former kthw made it.
 pub fn with_note(description: &str, name: &str, value: &str) -> String {
-    let is_it = |line: &str| line.trim().strip_prefix(name).is_some_and(|rest| rest.starts_with(": "));
-    let line = |line: &str| if is_it(line) { format!("{name}: {value}\n") } else { line.to_owned() };
-    description.split_inclusive('\n').map(line).collect()
+    match note(description, name) {
+        // Only the text of the line: Proxmox takes white space away from the end of a description.
+        Some((at, line)) => format!("{}{name}: {value}{}", &description[..at], &description[at + line.trim_end().len()..]),
+        None => description.to_owned(),
+    }
+}
+
+/// Where the line of a note begins in a description, and that line.
+fn note<'d>(description: &'d str, name: &str) -> Option<(usize, &'d str)> {
+    let mut at = 0;
+    let lines = description.split_inclusive('\n').map(|line| {
+        at += line.len();
+        (at - line.len(), line)
+    });
+    let mut below = lines.skip_while(|(_, line)| Mark::find(line).is_none());
+    below.find(|(_, line)| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(": ")))
 }
 
 #[cfg(test)]
@@ -74,6 +89,18 @@ mod tests {
     fn notes_are_found_by_name() {
         let config: Config = [("description", "kthw:u:cu1:00ff\ntemplate: tpl\nnode: homelab\n")].into_iter().collect();
         assert_eq!((noted(&config, "node"), noted(&config, "template"), noted(&config, "clone")), (Some("homelab"), Some("tpl"), None));
+    }
+
+    #[test]
+    fn a_note_is_replaced_below_the_mark_and_nothing_else_is() {
+        let theirs = "tags: mine\nkthw:u:cu1:00ff\ntags: a b\nnode: homelab";
+        let config: Config = [("description", theirs)].into_iter().collect();
+        assert_eq!(noted(&config, "tags"), Some("a b"));
+        assert_eq!(with_note(theirs, "tags", "c"), "tags: mine\nkthw:u:cu1:00ff\ntags: c\nnode: homelab");
+        // Proxmox keeps no white space at the end of a description.
+        let last = "kthw:u:cu1:00ff\nnode: homelab\ntags: a b";
+        assert_eq!(with_note(last, "tags", "a b"), last);
+        assert_eq!(with_note(last, "clone", "full"), last);
     }
 
     #[test]

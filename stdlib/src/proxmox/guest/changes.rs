@@ -173,7 +173,7 @@ impl Guest {
         .await
     }
 
-    /// Its configuration, disks, and what backups and replication say of it.
+    /// Removes its configuration and disks, and takes it out of backup and replication jobs.
     fn removal_call(&self) -> Call<Write> {
         Call::delete(["nodes", &self.host, "qemu", &self.vmid.to_string()]).with("purge", 1)
     }

@@ -82,7 +82,7 @@ fn another_address_is_refused_and_says_which_it_has() {
     let moved = [("ipconfig0", "ip=10.10.10.99/24,gw=10.10.10.1")];
     let mut seen = live(true, &moved);
     check_refused(&a_vm("{}"), seen.clone(), expect![[r#"
-        address: ip=10.10.10.99/24,gw=10.10.10.1 -> ip=10.10.10.116/24,gw=10.10.10.1  (stays for life)
+        address: ip=10.10.10.99/24,gw=10.10.10.1 -> ip=10.10.10.116/24,gw=10.10.10.1  (cannot be changed)
         cu1 has the address 10.10.10.99 (ipconfig0 of VM 401), and a node keeps its address
         set `address` of cu1 back to 10.10.10.99; certificates, etcd and the other nodes know it by that address"#]]);
     seen.addresses = vec![[10, 10, 10, 98].into()];
@@ -94,7 +94,7 @@ fn another_address_is_refused_and_says_which_it_has() {
     seen.addresses = vec![[10, 10, 10, 99].into()];
     check_refused(&a_vm(r#"{"disk_gib": 10}"#), seen, expect![[r#"
         disk_gib: 20 -> 10  (needs replacement)
-        address: ip=10.10.10.99/24,gw=10.10.10.1 -> ip=10.10.10.116/24,gw=10.10.10.1  (stays for life)
+        address: ip=10.10.10.99/24,gw=10.10.10.1 -> ip=10.10.10.116/24,gw=10.10.10.1  (cannot be changed)
         cu1 has the address 10.10.10.99 (ipconfig0 of VM 401, and its guest agent says the same), and a node keeps its address; it would have to be replaced, which is never done on its own
         set `address` of cu1 back to 10.10.10.99; certificates, etcd and the other nodes know it by that address; set the field back, or remove the old one yourself and run again"#]]);
     let vm = a_vm("{}");
