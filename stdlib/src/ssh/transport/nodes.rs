@@ -4,7 +4,7 @@ use super::{
     error::SshError,
     identity::Identity,
     known_hosts::{KnownHosts, fingerprint},
-    shell::{Batch, Ended, Malformed, NoTurn, NotDone, Turn, WAIT_S, Mark, Privilege, Query, Sections},
+    shell::{ChangeScript, ScriptEnd, Malformed, NoTurn, NotDone, Turn, WAIT_S, Separator, Privilege, Query, Sections},
 };
 use crate::{sops::Secrets, ssh::KeyLogin, workspace::Workspace};
 use kthw_engine::{
@@ -144,7 +144,7 @@ impl SshNodes {
         let mut findings = Vec::with_capacity(probes.len());
         for piece in Query::pieces(probes) {
             let query = Query::new(&probes[piece]);
-            let mark = Mark::random().map_err(SshError::Random)?;
+            let mark = Separator::random().map_err(SshError::Random)?;
             let command = self.privilege().command(&query.script(&mark));
             let answer = match self.read_once(node, &command).await {
                 // Reading changes nothing, so a connection that broke in between is worth a second try.
@@ -181,9 +181,9 @@ impl SshNodes {
     }
 
     async fn change_all(&self, node: &str, run: u64, blocks: &[Block], started: &(dyn Fn(usize) + Sync)) -> Ssh<Vec<BlockOutcome>> {
-        let mark = Mark::random().map_err(SshError::Random)?;
+        let mark = Separator::random().map_err(SshError::Random)?;
         let turn = self.turn(node, run)?;
-        let batch = Batch::of_blocks(blocks, &mark, self.privilege(), turn.as_ref());
+        let batch = ChangeScript::of_blocks(blocks, &mark, self.privilege(), turn.as_ref());
         let mut line = Vec::new();
         let heard = |bytes: &[u8]| {
             for byte in bytes {
@@ -192,7 +192,7 @@ impl SshNodes {
                     if Turn::waits(&line, &mark) {
                         progress(format!("waiting for another script of kthw on {node}, for at most {WAIT_S} s"));
                     }
-                    if let Some(position) = Batch::begun(&line, &mark) {
+                    if let Some(position) = ChangeScript::begun(&line, &mark) {
                         started(position);
                     }
                     line.clear();
@@ -200,10 +200,10 @@ impl SshNodes {
             }
         };
         let answer = self.send(node, &batch, heard).await?;
-        match Batch::understand(blocks, &answer.stdout, &mark).map_err(|source| self.misunderstood(node, &answer, source))? {
-            Ended::Blocks(outcomes) => Ok(outcomes),
-            Ended::InputCutShort => Err(SshError::InputCutShort { node: node.to_owned() }),
-            Ended::NoTurn(why) => Err(no_turn(node, why)),
+        match ChangeScript::understand(blocks, &answer.stdout, &mark).map_err(|source| self.misunderstood(node, &answer, source))? {
+            ScriptEnd::Blocks(outcomes) => Ok(outcomes),
+            ScriptEnd::InputCutShort => Err(SshError::InputCutShort { node: node.to_owned() }),
+            ScriptEnd::NoTurn(why) => Err(no_turn(node, why)),
         }
     }
 
@@ -214,18 +214,18 @@ impl SshNodes {
     }
 
     async fn act_once(&self, node: &str, run: u64, action: &Action) -> Ssh<Output> {
-        let mark = Mark::random().map_err(SshError::Random)?;
+        let mark = Separator::random().map_err(SshError::Random)?;
         let turn = self.turn(node, run)?;
-        let batch = Batch::of_action(action, &mark, self.privilege(), turn.as_ref());
+        let batch = ChangeScript::of_action(action, &mark, self.privilege(), turn.as_ref());
         let answer = self.send(node, &batch, |_| ()).await?;
-        let output = Batch::understand_action(&answer.stdout, &mark).map_err(|source| self.misunderstood(node, &answer, source))?;
+        let output = ChangeScript::understand_action(&answer.stdout, &mark).map_err(|source| self.misunderstood(node, &answer, source))?;
         output.map_err(|why| match why {
             NotDone::InputCutShort => SshError::InputCutShort { node: node.to_owned() },
             NotDone::NoTurn(why) => no_turn(node, why),
         })
     }
 
-    async fn send(&self, node: &str, batch: &Batch, heard: impl FnMut(&[u8]) + Send) -> Ssh<Answer> {
+    async fn send(&self, node: &str, batch: &ChangeScript, heard: impl FnMut(&[u8]) + Send) -> Ssh<Answer> {
         let limit = CHANGE_MARGIN + Duration::from_secs(batch.timeout_s + WAIT_S);
         let stdin = batch.stdin.as_ref().map(|bytes| bytes.as_slice());
         self.connection(node).await?.exec(&batch.command, stdin, limit, "while it was changed", heard).await

@@ -1,5 +1,5 @@
 //! Takes a node's answer apart at its marks.
-use super::Mark;
+use super::Separator;
 use kthw_engine::redacted;
 
 /// A node's answer that is not what the script would have printed.
@@ -41,7 +41,7 @@ impl Sections {
     ///
     /// # Errors
     /// When the section `end` is missing, that is, when the answer was cut short.
-    pub fn split(answer: &[u8], mark: &Mark) -> Result<Self, Malformed> {
+    pub fn split(answer: &[u8], mark: &Separator) -> Result<Self, Malformed> {
         let mut sections = Self::default();
         for line in answer.split_inclusive(|byte| *byte == b'\n') {
             match line.strip_prefix(mark.as_str().as_bytes()) {

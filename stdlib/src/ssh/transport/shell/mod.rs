@@ -4,12 +4,12 @@
 //! run; everything else is done by the shell itself. The tools are GNU's, as on every supported distribution.
 
 mod answer;
-mod batch;
+mod change_script;
 mod query;
 mod turn;
 
 pub(crate) use answer::{Malformed, Sections, tail};
-pub(crate) use batch::{Batch, Ended, NotDone};
+pub(crate) use change_script::{ChangeScript, ScriptEnd, NotDone};
 pub(crate) use query::Query;
 pub use turn::WAIT_S;
 pub(crate) use turn::{NoTurn, Turn};
@@ -21,10 +21,10 @@ pub(crate) const COMMAND_LIMIT: usize = 100 * 1024;
 
 /// Starts every line that is ours in a node's answer. It is random, so that no program's output can be taken for one.
 #[derive(Clone, Debug)]
-pub(crate) struct Mark(String);
+pub(crate) struct Separator(String);
 
-impl Mark {
-    /// A new random mark.
+impl Separator {
+    /// A new random one.
     pub fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = [0_u8; 8];
         getrandom::fill(&mut bytes)?;
@@ -80,7 +80,7 @@ pub(crate) fn words<S: AsRef<str>>(all: impl IntoIterator<Item = S>) -> String {
 }
 
 /// What every script begins with: one language, one search path, and its mark in `$N`.
-fn prologue(mark: &Mark) -> String {
+fn prologue(mark: &Separator) -> String {
     format!("N={}\nexport LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\numask 022\n", mark.as_str())
 }
 

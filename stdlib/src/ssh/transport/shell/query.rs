@@ -1,6 +1,6 @@
 //! Compiles a query (many probes) to one piece of shell, and understands what it prints.
 use super::{
-    COMMAND_LIMIT, Mark,
+    COMMAND_LIMIT, Separator,
     answer::{Malformed, Sections, tail},
     prologue, quote, words,
 };
@@ -46,7 +46,7 @@ impl<'a> Query<'a> {
     }
 
     /// The whole script of a query that travels alone.
-    pub fn script(&self, mark: &Mark) -> String {
+    pub fn script(&self, mark: &Separator) -> String {
         format!("{}{}", prologue(mark), self.body())
     }
 

@@ -20,7 +20,7 @@ fn sh(command: &str, stdin: &[u8]) -> Vec<u8> {
 }
 
 fn read(probes: &[Probe]) -> Vec<Finding> {
-    let mark = Mark::random().unwrap();
+    let mark = Separator::random().unwrap();
     let query = Query::new(probes);
     let answer = sh(&Privilege::Root.command(&query.script(&mark)), b"");
     let sections = super::answer::Sections::split(&answer, &mark).unwrap();
@@ -28,20 +28,20 @@ fn read(probes: &[Probe]) -> Vec<Finding> {
 }
 
 fn change(blocks: &[Block]) -> Vec<BlockOutcome> {
-    let mark = Mark::random().unwrap();
-    let batch = Batch::of_blocks(blocks, &mark, Privilege::Root, None);
+    let mark = Separator::random().unwrap();
+    let batch = ChangeScript::of_blocks(blocks, &mark, Privilege::Root, None);
     let answer = sh(&batch.command, batch.stdin.as_ref().map_or(b"", |stdin| stdin.as_slice()));
-    match Batch::understand(blocks, &answer, &mark).unwrap() {
-        Ended::Blocks(outcomes) => outcomes,
+    match ChangeScript::understand(blocks, &answer, &mark).unwrap() {
+        ScriptEnd::Blocks(outcomes) => outcomes,
         not_done => panic!("{not_done:?}"),
     }
 }
 
 fn act(action: &Action) -> Output {
-    let mark = Mark::random().unwrap();
-    let batch = Batch::of_action(action, &mark, Privilege::Root, None);
+    let mark = Separator::random().unwrap();
+    let batch = ChangeScript::of_action(action, &mark, Privilege::Root, None);
     let answer = sh(&batch.command, batch.stdin.as_ref().map_or(b"", |stdin| stdin.as_slice()));
-    Batch::understand_action(&answer, &mark).unwrap().unwrap()
+    ChangeScript::understand_action(&answer, &mark).unwrap().unwrap()
 }
 
 fn sha256(bytes: impl AsRef<[u8]>) -> String {
@@ -183,7 +183,7 @@ fn programs_tell_status_and_both_outputs() {
 
 #[test]
 fn a_cut_answer_is_refused() {
-    let mark = Mark::fixed();
+    let mark = Separator::fixed();
     let query = [Probe::run(["true"])];
     let script = Query::new(&query).script(&mark);
     let answer = sh(&Privilege::Root.command(&script), b"");
@@ -199,7 +199,7 @@ fn long_queries_are_cut_into_commands_that_fit() {
     assert!(pieces.len() > 5);
     assert_eq!(pieces.iter().map(ExactSizeIterator::len).sum::<usize>(), probes.len());
     for piece in pieces {
-        let command = Privilege::Sudo.command(&Query::new(&probes[piece]).script(&Mark::fixed()));
+        let command = Privilege::Sudo.command(&Query::new(&probes[piece]).script(&Separator::fixed()));
         assert!(command.len() < 128 * 1024, "{}", command.len());
     }
 }
@@ -333,10 +333,10 @@ fn nothing_is_done_before_all_input_is_there() {
     let folder = tempfile::tempdir().unwrap();
     let blocks =
         [block(vec![Action::run(["touch", &text(&folder.path().join("early"))]), write(&folder.path().join("file"), "0123456789")])];
-    let mark = Mark::random().unwrap();
-    let batch = Batch::of_blocks(&blocks, &mark, Privilege::Root, None);
+    let mark = Separator::random().unwrap();
+    let batch = ChangeScript::of_blocks(&blocks, &mark, Privilege::Root, None);
     let answer = sh(&batch.command, &batch.stdin.as_ref().unwrap()[..9]);
-    assert!(matches!(Batch::understand(&blocks, &answer, &mark).unwrap(), Ended::InputCutShort));
+    assert!(matches!(ChangeScript::understand(&blocks, &answer, &mark).unwrap(), ScriptEnd::InputCutShort));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
@@ -347,7 +347,7 @@ fn a_long_batch_goes_over_standard_input() {
     let blocks: Vec<Block> = (0..400)
         .map(|n| block(vec![write(&folder.path().join(format!("file {n}")), format!("{n}\0\n")), Action::run(["test", "-n", &long])]))
         .collect();
-    let batch = Batch::of_blocks(&blocks, &Mark::fixed(), Privilege::Root, None);
+    let batch = ChangeScript::of_blocks(&blocks, &Separator::fixed(), Privilege::Root, None);
     assert!(batch.command.len() < 2000 && batch.stdin.unwrap().len() > 100_000);
     assert!(change(&blocks).iter().all(|outcome| matches!(outcome, BlockOutcome::Done(_))));
     for n in 0..400 {
@@ -371,8 +371,8 @@ fn an_action_alone_tells_everything() {
 
 #[test]
 fn beginnings_are_told_by_line() {
-    let mark = Mark::fixed();
-    assert_eq!(Batch::begun(b"kthw-0123456789abcdef-begin 12\n", &mark), Some(12));
-    assert_eq!(Batch::begun(b"kthw-0123456789abcdef-ended 12 0 1\n", &mark), None);
-    assert_eq!(Batch::begun(b"begin 12\n", &mark), None);
+    let mark = Separator::fixed();
+    assert_eq!(ChangeScript::begun(b"kthw-0123456789abcdef-begin 12\n", &mark), Some(12));
+    assert_eq!(ChangeScript::begun(b"kthw-0123456789abcdef-ended 12 0 1\n", &mark), None);
+    assert_eq!(ChangeScript::begun(b"begin 12\n", &mark), None);
 }

@@ -2,7 +2,7 @@
 //!
 //! A script goes on when the connection breaks, or kthw is killed. The next one waits for it in place of doing the same at the same time,
 //! and a run that was overtaken by a later one does nothing more.
-use super::{Mark, answer::Sections, quote};
+use super::{Separator, answer::Sections, quote};
 
 /// The longest that a script waits for another one, in seconds.
 pub const WAIT_S: u64 = 300;
@@ -50,7 +50,7 @@ if [ "$R" -gt {run} ]; then echo "${{N}}overtaken $R"; echo "${{N}}end"; exit 0;
     }
 
     /// Whether this line of the answer tells that another script is waited for.
-    pub fn waits(line: &[u8], mark: &Mark) -> bool {
+    pub fn waits(line: &[u8], mark: &Separator) -> bool {
         line.strip_prefix(mark.as_str().as_bytes()).is_some_and(|rest| rest.trim_ascii_end() == b"waits")
     }
 }

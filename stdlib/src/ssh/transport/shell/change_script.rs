@@ -3,7 +3,7 @@
 //! The script compares what the plan saw, waits until all input has arrived, does the blocks in order, and reads again. Nothing is
 //! changed before the comparison and the last byte of input, so a connection that breaks early leaves the node as it was.
 use super::{
-    COMMAND_LIMIT, Mark, NoTurn, Privilege, Query, Turn,
+    COMMAND_LIMIT, Separator, NoTurn, Privilege, Query, Turn,
     answer::{Malformed, Sections, tail},
     prologue, quote, words,
 };
@@ -17,8 +17,8 @@ const FAILURE_STDERR: usize = 8 * 1024;
 /// Of the output of an action that was asked for alone, so many bytes are kept.
 const ACT_LIMIT: usize = 4 * 1024 * 1024;
 
-/// A batch, ready to be sent.
-pub(crate) struct Batch {
+/// The script that a batch of changes compiles to, ready to be sent.
+pub(crate) struct ChangeScript {
     /// The command line for the login shell.
     pub command: String,
     /// What follows on standard input, if anything does.
@@ -27,9 +27,9 @@ pub(crate) struct Batch {
     pub timeout_s: u64,
 }
 
-/// How a batch ended.
+/// How a change script ended.
 #[derive(Debug)]
-pub(crate) enum Ended {
+pub(crate) enum ScriptEnd {
     /// The outcome of each block.
     Blocks(Vec<BlockOutcome>),
     /// Standard input broke off; nothing was done.
@@ -60,9 +60,9 @@ impl Input {
     }
 }
 
-impl Batch {
+impl ChangeScript {
     /// Compiles blocks: guard, actions, re-read.
-    pub fn of_blocks(blocks: &[Block], mark: &Mark, privilege: Privilege, turn: Option<&Turn>) -> Self {
+    pub fn of_blocks(blocks: &[Block], mark: &Separator, privilege: Privilege, turn: Option<&Turn>) -> Self {
         let mut input = Input::default();
         let mut script = String::new();
         for (position, block) in blocks.iter().enumerate() {
@@ -78,7 +78,7 @@ impl Batch {
     }
 
     /// Compiles one action whose output is wanted whatever its status.
-    pub fn of_action(action: &Action, mark: &Mark, privilege: Privilege, turn: Option<&Turn>) -> Self {
+    pub fn of_action(action: &Action, mark: &Separator, privilege: Privilege, turn: Option<&Turn>) -> Self {
         let mut input = Input::default();
         let mut main = String::from("K=0\n");
         actions(&mut main, std::slice::from_ref(action), &mut input, mark);
@@ -87,7 +87,7 @@ impl Batch {
         Self::assemble(&frame, input, std::iter::once(action), mark, privilege)
     }
 
-    fn assemble<'a>(frame: &Frame<'_>, input: Input, all: impl Iterator<Item = &'a Action>, mark: &Mark, privilege: Privilege) -> Self {
+    fn assemble<'a>(frame: &Frame<'_>, input: Input, all: impl Iterator<Item = &'a Action>, mark: &Separator, privilege: Privilege) -> Self {
         let programs = all.map(|action| match action {
             Action::Run { timeout_s, .. } => u64::from(*timeout_s) + 5,
             _ => 0,
@@ -115,13 +115,13 @@ impl Batch {
     }
 
     /// Understands the answer to a batch of blocks.
-    pub fn understand(blocks: &[Block], answer: &[u8], mark: &Mark) -> Result<Ended, Malformed> {
+    pub fn understand(blocks: &[Block], answer: &[u8], mark: &Separator) -> Result<ScriptEnd, Malformed> {
         let sections = Sections::split(answer, mark)?;
         if sections.get("short").is_some() {
-            return Ok(Ended::InputCutShort);
+            return Ok(ScriptEnd::InputCutShort);
         }
         if let Some(why) = Turn::refused(&sections) {
-            return Ok(Ended::NoTurn(why));
+            return Ok(ScriptEnd::NoTurn(why));
         }
         let reread: Vec<&Probe> = blocks.iter().flat_map(|block| &block.reread).collect();
         let mut findings = Query::new(reread).understand(&sections)?.into_iter();
@@ -137,11 +137,11 @@ impl Batch {
             let begun = sections.get(&format!("begin {position}")).is_some();
             Ok(if begun { BlockOutcome::Done(findings) } else { BlockOutcome::Skipped })
         });
-        Ok(Ended::Blocks(outcomes.collect::<Result<_, _>>()?))
+        Ok(ScriptEnd::Blocks(outcomes.collect::<Result<_, _>>()?))
     }
 
     /// Understands the answer to one action; why it was not done, if it was not.
-    pub fn understand_action(answer: &[u8], mark: &Mark) -> Result<std::result::Result<Output, NotDone>, Malformed> {
+    pub fn understand_action(answer: &[u8], mark: &Separator) -> Result<std::result::Result<Output, NotDone>, Malformed> {
         let sections = Sections::split(answer, mark)?;
         if sections.get("short").is_some() {
             return Ok(Err(NotDone::InputCutShort));
@@ -153,7 +153,7 @@ impl Batch {
     }
 
     /// The position of the block whose beginning this line of the answer tells.
-    pub fn begun(line: &[u8], mark: &Mark) -> Option<usize> {
+    pub fn begun(line: &[u8], mark: &Separator) -> Option<usize> {
         let name = line.strip_prefix(mark.as_str().as_bytes())?.strip_prefix(b"begin ")?;
         std::str::from_utf8(name).ok()?.trim_end().parse().ok()
     }
@@ -174,7 +174,7 @@ struct Frame<'a> {
 impl Frame<'_> {
     /// The script, whose contents begin at `offset` of an input of `total` bytes. When the script itself comes that way (`offset` is
     /// not zero), the input is already there.
-    fn script(&self, mark: &Mark, offset: usize, total: usize) -> String {
+    fn script(&self, mark: &Separator, offset: usize, total: usize) -> String {
         let mut script = prologue(mark);
         // The leading zeros, which keep the script's length fixed, come off again: arithmetic would read them as octal.
         let _ = writeln!(script, "O={offset:020}; O=${{O#\"${{O%%[1-9]*}}\"}}; O=${{O:-0}}");
@@ -229,7 +229,7 @@ f() {{
 }
 
 /// The actions of one block: each runs when the one before succeeded; `$K` counts them and `$?` is the last status.
-fn actions(script: &mut String, actions: &[Action], input: &mut Input, mark: &Mark) {
+fn actions(script: &mut String, actions: &[Action], input: &mut Input, mark: &Separator) {
     if actions.is_empty() {
         script.push_str(":\n");
         return;
@@ -241,7 +241,7 @@ fn actions(script: &mut String, actions: &[Action], input: &mut Input, mark: &Ma
     script.push('\n');
 }
 
-fn one(action: &Action, input: &mut Input, mark: &Mark) -> String {
+fn one(action: &Action, input: &mut Input, mark: &Separator) -> String {
     match action {
         Action::Write { path, content, mode, owner } => {
             let place = input.put(content);
