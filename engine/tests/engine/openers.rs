@@ -103,3 +103,15 @@ async fn behind_an_opener_that_has_work_nothing_counts_as_looked_at() {
     .assert_eq(&told(&report));
     assert_eq!(plan(&declared, &peers).await.changes(), 0);
 }
+
+#[tokio::test]
+async fn what_opens_a_node_is_kept_with_its_answers_and_of_the_rest_what_differs() {
+    let world = node_a();
+    world.write("a", "/two", "2", 0o644);
+    let more = format!("{OPENED} tiny::file(\"a\", \"/two\", #{{ content: \"2\" }});");
+    let planned = plan(&phases(&[("one", &more)]), &peers(&world)).await;
+    let of = |kind: &str| planned.answers(kind).map(|(node, findings)| (node.to_owned(), findings.len())).collect::<Vec<_>>();
+    assert_eq!(of("tiny.opener"), [("a".to_owned(), 1)]);
+    assert_eq!(of("tiny.file"), [("a".to_owned(), 1), ("a".to_owned(), 0)], "the other file is as wanted");
+    assert_eq!(of("tiny.machine"), [], "it is on no node");
+}
