@@ -234,4 +234,6 @@ async fn of_two_that_go_the_one_below_is_not_chosen_without_the_one_above() {
     assert_eq!(both.deletes(), 2);
     let above = plan(&declared, &peers).await.only(&only(&["tiny.file/a/two"])).unwrap();
     assert_eq!(above.deletes(), 1);
+    // What stays below, and what is left out with all that stands on it, is nobody's matter.
+    assert_eq!(plan(&declared, &peers).await.only(&only(&["tiny.machine/a"])).unwrap().deletes(), 0);
 }
