@@ -237,3 +237,23 @@ async fn of_two_that_go_the_one_below_is_not_chosen_without_the_one_above() {
     // What stays below, and what is left out with all that stands on it, is nobody's matter.
     assert_eq!(plan(&declared, &peers).await.only(&only(&["tiny.machine/a"])).unwrap().deletes(), 0);
 }
+
+#[tokio::test]
+async fn what_cannot_be_looked_at_before_its_machine_is_ready_is_removed_then_if_it_is_there() {
+    let world = Arc::new(World::default());
+    // A machine with no cores hides what is on it.
+    world.machines.lock().unwrap().insert("a".into(), 0);
+    let body = r#"let m = tiny::machine("a", 2); tiny::file("a", "/one", #{ content: "1\n", needs: [m], present: false });"#;
+    let declared = phases(&[("one", body)]);
+    expect_test::expect![[r#"
+        one
+          ~ tiny.machine/a
+              cores: 0 -> 2
+          - tiny.file/a/one
+    "#]]
+    .assert_eq(&shown(&world, &declared).await);
+    let peers = peers(&world);
+    let report = run(plan(&declared, &peers).await, &peers).await;
+    assert!(report.failures.is_empty(), "{}", told(&report));
+    assert_eq!(plan(&declared, &peers).await.changes(), 0);
+}
