@@ -1,96 +1,13 @@
-//! Restarts with care: only where one is needed, one node at a time, within disruption budgets, and gone on with after a crash.
-use crate::{FULL, Lab, changes, failures};
-use kthw_engine::{MemoryLedger, Outcome, RunOptions, run, silent};
+//! Restarts with care: only where one is needed, one node at a time, and resumed after a crash.
+use crate::{
+    FULL, Lab, changes, failures,
+    nodes::{FREE, MACHINES, RESTART, asks, boots, built, cordon, written},
+};
+use kthw_engine::{MemoryLedger, RunOptions, run, silent};
 use kthw_lab::{EndsAt, Moment, World};
 use kthw_stdlib::{restart::Restarts, ssh::KnownHosts};
-use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
-
-const RESTART: &str = "operations/restart";
-/// Machines by node, in the shipped workspace.
-const MACHINES: [(&str, &str); 3] = [("cu1", "vm/401"), ("wu1", "vm/421"), ("wu2", "vm/422")];
-
-async fn built(name: &str) -> Lab {
-    let lab = Lab::new(name);
-    assert_eq!(failures(&lab.apply(FULL).await), "");
-    lab
-}
-
-fn machine(node: &str) -> &'static str {
-    MACHINES.iter().find(|(name, _)| *name == node).map(|(_, machine)| *machine).unwrap()
-}
-
-/// Lets the system of a node ask for a restart.
-fn asks(lab: &Lab, node: &str) {
-    lab.world.with_state(|state| {
-        let files = &mut state.machines.get_mut(machine(node)).unwrap().files;
-        files.put("/run/reboot-required", "*** System restart required ***\n", 0o644, 0);
-    });
-}
-
-/// How often each machine was started.
-fn boots(lab: &Lab) -> Vec<(&'static str, u32)> {
-    lab.world.with_state(|state| MACHINES.iter().map(|(name, machine)| (*name, state.machines[*machine].boots)).collect())
-}
-
-/// What the cluster says of a node: whether it is cordoned, and by whom.
-fn cordon(lab: &Lab, node: &str) -> (bool, Option<String>) {
-    lab.world.with_state(|state| {
-        let node = &state.clusters[0].objects[&format!("|nodes||{node}")].value;
-        let mark = node["metadata"]["annotations"]["kthw.dev/cordoned"].as_str().map(str::to_owned);
-        (node["spec"]["unschedulable"] == true, mark)
-    })
-}
-
-const FREE: (bool, Option<String>) = (false, None);
-
-/// Puts an object into the cluster, as somebody with kubectl would.
-fn put(lab: &Lab, group: &str, plural: &str, object: Value) {
-    lab.world.with_state(|state| {
-        let metadata = &object["metadata"];
-        let text = |name: &str| metadata[name].as_str().unwrap_or_default();
-        let key = format!("{group}|{plural}|{}|{}", text("namespace"), text("name"));
-        let object = serde_json::from_value(json!({ "value": object, "applied": {}, "made_ms": 0 })).unwrap();
-        state.clusters[0].objects.insert(key, object);
-    });
-}
-
-/// A workload of so many pods, and a budget that wants this many of them.
-fn put_web(lab: &Lab, replicas: u64, at_least: u64) {
-    let labels = json!({ "app": "web" });
-    let template = json!({ "metadata": { "labels": labels }, "spec": { "containers": [{ "name": "web" }] } });
-    let spec = json!({ "replicas": replicas, "selector": { "matchLabels": labels }, "template": template });
-    put(lab, "apps", "deployments", json!({ "kind": "Deployment", "metadata": { "name": "web", "namespace": "default" }, "spec": spec }));
-    let spec = json!({ "minAvailable": at_least, "selector": { "matchLabels": labels } });
-    put(
-        lab,
-        "policy",
-        "poddisruptionbudgets",
-        json!({ "kind": "PodDisruptionBudget", "metadata": { "name": "web", "namespace": "default" }, "spec": spec }),
-    );
-}
-
-/// The pods on a node that a drain would take away.
-fn pods(lab: &Lab, node: &str) -> Vec<String> {
-    lab.world.with_state(|state| {
-        let pods = state.clusters[0].objects.iter().filter(|(key, _)| key.starts_with("|pods|")).map(|(_, pod)| &pod.value);
-        let moves =
-            |pod: &&Value| matches!(pod["metadata"]["ownerReferences"][0]["kind"].as_str(), Some("ReplicaSet" | "StatefulSet") | None);
-        let on = pods.filter(|pod| pod["spec"]["nodeName"] == node).filter(moves);
-        on.map(|pod| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect()
-    })
-}
-
-/// The lines of the journal that change something, since there were `from` of them.
-fn written(lab: &Lab, from: usize) -> Vec<String> {
-    let lines = lab.world.journal().into_iter().skip(from);
-    let is_look = |line: &String| line.contains(" GET ") || line.contains("/run/reboot-required");
-    let writes = |line: &String| line.starts_with("kubernetes ") || line.contains("reboot");
-    let short = |line: String| if line.contains("/eviction") { "evict".to_owned() } else { line };
-    let mut lines: Vec<String> = lines.filter(|line| writes(line) && !is_look(line)).map(short).collect();
-    lines.dedup();
-    lines
-}
+use serde_json::json;
+use std::sync::Arc;
 
 #[tokio::test(start_paused = true)]
 async fn only_the_nodes_that_need_it_are_restarted_one_by_one() {
@@ -170,99 +87,6 @@ async fn machines_that_kthw_did_not_make_are_restarted_too() {
         [("bare/10.10.10.116", 1), ("bare/10.10.10.120", 2), ("bare/10.10.10.121", 1)].map(|(key, boots)| (key.to_owned(), boots))
     );
     assert_eq!(changes(&lab.plan(RESTART).await), Vec::<String>::new());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_budget_that_allows_nothing_ends_in_a_limit_that_names_pods_and_budget() {
-    let lab = built("restart-held").await;
-    put_web(&lab, 2, 2);
-    asks(&lab, "wu1");
-    asks(&lab, "wu2");
-    // The workload has had its time to come up.
-    lab.plan(RESTART).await;
-    lab.peers.clock().sleep(Duration::from_secs(60)).await;
-    let plan = lab.plan(RESTART).await;
-    let planned = changes(&plan);
-    assert!(planned[0].contains("held at the moment: default/web-"), "{planned:?}");
-    assert!(planned[0].contains("(the disruption budget default/web needs 2 healthy pods and has 2)"), "{planned:?}");
-    let begun = lab.peers.clock().now();
-    let report = run(plan, &lab.peers, &silent(), &RunOptions::default()).await;
-    let took = (lab.peers.clock().now() - begun).as_secs();
-    assert!((590..660).contains(&took), "{took}");
-    let failed = failures(&report);
-    assert!(
-        failed.starts_with("kubernetes.node_restarted/wu1: waited 600 s for the pods of wu1 to leave; last seen: default/web-"),
-        "{failed}"
-    );
-    let words = "Cannot evict pod as it would violate the pod's disruption budget. (The disruption budget web needs 2 healthy pods and has 2 currently)";
-    assert!(failed.contains(words), "{failed}");
-    assert_eq!(report.failures.len(), 1);
-    let of = |id: &str| report.outcomes.iter().find(|(one, _)| one.to_string() == id).unwrap().1.clone();
-    assert!(
-        matches!(of("kubernetes.node_restarted/wu2"), Outcome::Skipped { because } if because.contains("nothing else of its kind is touched"))
-    );
-    assert_eq!((cordon(&lab, "wu1"), cordon(&lab, "wu2")), ((true, Some("a restart".into())), FREE));
-    assert_eq!(boots(&lab), [("cu1", 1), ("wu1", 1), ("wu2", 1)]);
-    let asked = lab.world.journal().iter().filter(|line| line.contains("/eviction")).count();
-    assert!((2..40).contains(&asked), "a held pod is asked for now and then, not all the time: {asked}");
-
-    // Somebody makes room.
-    put_web(&lab, 3, 2);
-    assert_eq!(failures(&lab.apply(RESTART).await), "");
-    assert_eq!(boots(&lab), [("cu1", 1), ("wu1", 2), ("wu2", 2)]);
-    assert_eq!((cordon(&lab, "wu1"), cordon(&lab, "wu2")), (FREE, FREE));
-    assert_eq!(changes(&lab.plan(RESTART).await), Vec::<String>::new());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_budget_holds_all_the_way_through() {
-    let lab = built("restart-budget").await;
-    put_web(&lab, 4, 3);
-    lab.plan(RESTART).await;
-    asks(&lab, "wu1");
-    asks(&lab, "wu2");
-    let well = |lab: &Lab| -> u64 {
-        lab.world.with_state(|state| {
-            state.clusters[0].objects["policy|poddisruptionbudgets|default|web"].value["status"]["currentHealthy"].as_u64().unwrap()
-        })
-    };
-    lab.plan(RESTART).await;
-    lab.peers.clock().sleep(Duration::from_secs(60)).await;
-    lab.plan(RESTART).await;
-    assert_eq!((well(&lab), pods(&lab, "wu1").len() + pods(&lab, "wu2").len()), (4, 7));
-    let watch = async {
-        let mut fewest = u64::MAX;
-        loop {
-            lab.peers.clock().sleep(Duration::from_secs(1)).await;
-            fewest = fewest.min(well(&lab));
-            if lab.world.with_state(|state| ["vm/421", "vm/422"].iter().all(|machine| state.machines[*machine].boots == 2)) {
-                return fewest;
-            }
-        }
-    };
-    let (report, fewest) = futures::join!(lab.apply(RESTART), watch);
-    assert_eq!(failures(&report), "");
-    assert_eq!(fewest, 3, "one at a time, never two");
-}
-
-#[tokio::test(start_paused = true)]
-async fn pods_that_nobody_would_start_again_are_named_before_anything_is_done() {
-    let lab = built("restart-unmanaged").await;
-    let spec = json!({ "nodeName": "wu1", "containers": [{ "name": "debug" }] });
-    put(&lab, "", "pods", json!({ "kind": "Pod", "metadata": { "name": "debug", "namespace": "default", "uid": "d" }, "spec": spec }));
-    assert_eq!(changes(&lab.plan(RESTART).await), Vec::<String>::new(), "nobody asks for a restart");
-    asks(&lab, "wu1");
-    asks(&lab, "wu2");
-    let writes = lab.world.writes();
-    let plan = lab.plan(RESTART).await;
-    assert_eq!(lab.world.writes(), writes);
-    let text = plan.to_string();
-    assert!(text.contains("(refused: wu1 cannot be drained: nothing would start default/debug again)"), "{text}");
-    assert!(text.contains("next: take those pods away yourself, or allow it with `force: true`"), "{text}");
-    let report = lab.apply(RESTART).await;
-    assert_eq!((report.refused(), failures(&report).as_str()), (1, ""));
-    assert_eq!(boots(&lab), [("cu1", 1), ("wu1", 1), ("wu2", 2)]);
-    assert_eq!(cordon(&lab, "wu1"), FREE);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,89 @@
+//! What tests of restarts and drains do to nodes and pods behind kthw's back, and what they look at.
+use crate::{FULL, Lab, failures};
+use serde_json::{Value, json};
+
+pub(crate) const RESTART: &str = "operations/restart";
+/// Machines by node, in the shipped workspace.
+pub(crate) const MACHINES: [(&str, &str); 3] = [("cu1", "vm/401"), ("wu1", "vm/421"), ("wu2", "vm/422")];
+
+pub(crate) async fn built(name: &str) -> Lab {
+    let lab = Lab::new(name);
+    assert_eq!(failures(&lab.apply(FULL).await), "");
+    lab
+}
+
+pub(crate) fn machine(node: &str) -> &'static str {
+    MACHINES.iter().find(|(name, _)| *name == node).map(|(_, machine)| *machine).unwrap()
+}
+
+/// Lets the system of a node ask for a restart.
+pub(crate) fn asks(lab: &Lab, node: &str) {
+    lab.world.with_state(|state| {
+        let files = &mut state.machines.get_mut(machine(node)).unwrap().files;
+        files.put("/run/reboot-required", "*** System restart required ***\n", 0o644, 0);
+    });
+}
+
+/// How often each machine was started.
+pub(crate) fn boots(lab: &Lab) -> Vec<(&'static str, u32)> {
+    lab.world.with_state(|state| MACHINES.iter().map(|(name, machine)| (*name, state.machines[*machine].boots)).collect())
+}
+
+/// What the cluster says of a node: whether it is cordoned, and by whom.
+pub(crate) fn cordon(lab: &Lab, node: &str) -> (bool, Option<String>) {
+    lab.world.with_state(|state| {
+        let node = &state.clusters[0].objects[&format!("|nodes||{node}")].value;
+        let mark = node["metadata"]["annotations"]["kthw.dev/cordoned"].as_str().map(str::to_owned);
+        (node["spec"]["unschedulable"] == true, mark)
+    })
+}
+
+pub(crate) const FREE: (bool, Option<String>) = (false, None);
+
+/// Puts an object into the cluster, as somebody with kubectl would.
+pub(crate) fn put(lab: &Lab, group: &str, plural: &str, object: Value) {
+    lab.world.with_state(|state| {
+        let metadata = &object["metadata"];
+        let text = |name: &str| metadata[name].as_str().unwrap_or_default();
+        let key = format!("{group}|{plural}|{}|{}", text("namespace"), text("name"));
+        let object = serde_json::from_value(json!({ "value": object, "applied": {}, "made_ms": 0 })).unwrap();
+        state.clusters[0].objects.insert(key, object);
+    });
+}
+
+/// A workload of so many pods, and a budget that wants this many of them.
+pub(crate) fn put_web(lab: &Lab, replicas: u64, at_least: u64) {
+    let labels = json!({ "app": "web" });
+    let template = json!({ "metadata": { "labels": labels }, "spec": { "containers": [{ "name": "web" }] } });
+    let spec = json!({ "replicas": replicas, "selector": { "matchLabels": labels }, "template": template });
+    put(lab, "apps", "deployments", json!({ "kind": "Deployment", "metadata": { "name": "web", "namespace": "default" }, "spec": spec }));
+    let spec = json!({ "minAvailable": at_least, "selector": { "matchLabels": labels } });
+    put(
+        lab,
+        "policy",
+        "poddisruptionbudgets",
+        json!({ "kind": "PodDisruptionBudget", "metadata": { "name": "web", "namespace": "default" }, "spec": spec }),
+    );
+}
+
+/// The pods on a node that a drain would take away.
+pub(crate) fn pods(lab: &Lab, node: &str) -> Vec<String> {
+    lab.world.with_state(|state| {
+        let pods = state.clusters[0].objects.iter().filter(|(key, _)| key.starts_with("|pods|")).map(|(_, pod)| &pod.value);
+        let moves =
+            |pod: &&Value| matches!(pod["metadata"]["ownerReferences"][0]["kind"].as_str(), Some("ReplicaSet" | "StatefulSet") | None);
+        let on = pods.filter(|pod| pod["spec"]["nodeName"] == node).filter(moves);
+        on.map(|pod| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect()
+    })
+}
+
+/// The lines of the journal that change something, since there were `from` of them.
+pub(crate) fn written(lab: &Lab, from: usize) -> Vec<String> {
+    let lines = lab.world.journal().into_iter().skip(from);
+    let is_look = |line: &String| line.contains(" GET ") || line.contains("/run/reboot-required");
+    let writes = |line: &String| line.starts_with("kubernetes ") || line.contains("reboot");
+    let short = |line: String| if line.contains("/eviction") { "evict".to_owned() } else { line };
+    let mut lines: Vec<String> = lines.filter(|line| writes(line) && !is_look(line)).map(short).collect();
+    lines.dedup();
+    lines
+}
