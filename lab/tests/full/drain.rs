@@ -1,11 +1,11 @@
 //! Drains: within disruption budgets, never of a pod that is not to be evicted, and at an end whatever comes in spite of the cordon.
 use crate::{
     Lab, changes, failures,
-    nodes::{FREE, RESTART, asks, boots, built, cordon, pods, put, put_web},
+    nodes::{FREE, RESTART, asks, boots, built, cordon, debug_pod, pods, put, put_web},
 };
 use kthw_engine::{Outcome, RunOptions, run, silent};
 use kthw_lab::Fault;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
@@ -84,8 +84,7 @@ async fn a_budget_holds_all_the_way_through() {
 #[tokio::test(start_paused = true)]
 async fn pods_that_nobody_would_start_again_are_named_before_anything_is_done() {
     let lab = built("restart-unmanaged").await;
-    let spec = json!({ "nodeName": "wu1", "containers": [{ "name": "debug" }] });
-    put(&lab, "", "pods", json!({ "kind": "Pod", "metadata": { "name": "debug", "namespace": "default", "uid": "d" }, "spec": spec }));
+    put(&lab, "", "pods", debug_pod("wu1", &json!({})));
     assert_eq!(changes(&lab.plan(RESTART).await), Vec::<String>::new(), "nobody asks for a restart");
     asks(&lab, "wu1");
     asks(&lab, "wu2");
@@ -138,13 +137,6 @@ async fn a_pod_that_comes_back_in_spite_of_the_cordon_stays() {
     assert_eq!((boots(&lab), cordon(&lab, "wu1")), (vec![("cu1", 1), ("wu1", 2), ("wu2", 1)], FREE));
     assert_eq!(evictions(&lab, "stubborn-"), 1, "once, as everything that was there");
     assert_eq!(changes(&lab.plan(RESTART).await), Vec::<String>::new());
-}
-
-/// A pod that no controller would start again.
-fn debug_pod(node: &str, more: &Value) -> Value {
-    let mut spec = json!({ "nodeName": node, "containers": [{ "name": "debug" }] });
-    spec.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
-    json!({ "kind": "Pod", "metadata": { "name": "debug", "namespace": "default", "uid": "d" }, "spec": spec })
 }
 
 #[tokio::test(start_paused = true)]

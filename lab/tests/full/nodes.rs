@@ -1,5 +1,6 @@
 //! What tests of restarts and drains do to nodes and pods behind kthw's back, and what they look at.
 use crate::{FULL, Lab, failures};
+use kthw_lab::World;
 use serde_json::{Value, json};
 
 pub(crate) const RESTART: &str = "operations/restart";
@@ -86,4 +87,16 @@ pub(crate) fn written(lab: &Lab, from: usize) -> Vec<String> {
     let mut lines: Vec<String> = lines.filter(|line| writes(line) && !is_look(line)).map(short).collect();
     lines.dedup();
     lines
+}
+
+/// A pod that no controller would start again.
+pub(crate) fn debug_pod(node: &str, more: &Value) -> Value {
+    let mut spec = json!({ "nodeName": node, "containers": [{ "name": "debug" }] });
+    spec.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    json!({ "kind": "Pod", "metadata": { "name": "debug", "namespace": "default", "uid": "d" }, "spec": spec })
+}
+
+/// The names of the nodes that the cluster knows.
+pub(crate) fn names(world: &World) -> Vec<String> {
+    world.with_state(|state| state.clusters[0].objects.keys().filter_map(|key| key.strip_prefix("|nodes||")).map(str::to_owned).collect())
 }

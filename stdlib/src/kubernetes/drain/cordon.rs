@@ -8,6 +8,7 @@ use kthw_engine::{Error, Intent, Limit, Peers, Permit, Poll, Result, progress, w
 use kube::{api::ApiResource, core::GroupVersionKind};
 use miette::Diagnostic;
 use serde_json::{Value, json};
+use std::net::Ipv4Addr;
 
 /// The annotation of a node that kthw cordoned; its value says what for.
 pub const CORDONED: &str = "kthw.dev/cordoned";
@@ -69,6 +70,11 @@ impl NodeState {
             addresses: addresses.map(str::to_owned).collect(),
             version: text("/metadata/resourceVersion"),
         }
+    }
+
+    /// Whether the cluster has another machine under this name than the one at `address`.
+    pub fn is_other_machine(&self, address: Ipv4Addr) -> bool {
+        !self.addresses.is_empty() && !self.addresses.contains(&address.to_string())
     }
 
     /// The patch that cordons it; nothing when it is cordoned, whoever did it.
