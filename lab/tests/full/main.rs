@@ -18,6 +18,7 @@ mod fixed;
 mod host_keys;
 mod leaving;
 mod nodes;
+mod one_by_one;
 mod pruning;
 mod removal;
 mod restart;

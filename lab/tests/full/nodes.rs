@@ -39,6 +39,20 @@ pub(crate) fn cordon(lab: &Lab, node: &str) -> (bool, Option<String>) {
     })
 }
 
+/// Cordons or uncordons a node as kubectl does: nothing else of it changes.
+pub(crate) fn kubectl_cordons(lab: &Lab, node: &str, cordons: bool) {
+    lab.world.with_state(|state| {
+        let node = &mut state.clusters[0].objects.get_mut(&format!("|nodes||{node}")).unwrap().value;
+        let entries = node["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
+        let others = entries.into_iter().filter(|entry| entry.pointer("/fieldsV1/f:spec/f:unschedulable").is_none());
+        let own = json!({ "manager": "kubectl-cordon", "operation": "Update", "fieldsV1": { "f:spec": { "f:unschedulable": {} } } });
+        node["metadata"]["managedFields"] = others.chain(cordons.then_some(own)).collect();
+        let spec = node["spec"].as_object_mut().unwrap();
+        spec.remove("unschedulable");
+        spec.extend(cordons.then(|| ("unschedulable".to_owned(), json!(true))));
+    });
+}
+
 pub(crate) const FREE: (bool, Option<String>) = (false, None);
 
 /// Puts an object into the cluster, as somebody with kubectl would.

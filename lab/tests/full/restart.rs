@@ -6,7 +6,6 @@ use crate::{
 use kthw_engine::{MemoryLedger, RunOptions, run, silent};
 use kthw_lab::{EndsAt, Moment, World};
 use kthw_stdlib::{restart::Restarts, ssh::KnownHosts};
-use serde_json::json;
 use std::sync::Arc;
 
 #[tokio::test(start_paused = true)]
@@ -86,18 +85,6 @@ async fn machines_that_kthw_did_not_make_are_restarted_too() {
         boots,
         [("bare/10.10.10.116", 1), ("bare/10.10.10.120", 2), ("bare/10.10.10.121", 1)].map(|(key, boots)| (key.to_owned(), boots))
     );
-    assert_eq!(changes(&lab.plan(RESTART).await), Vec::<String>::new());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_node_that_somebody_else_cordoned_stays_cordoned() {
-    let lab = built("restart-foreign").await;
-    asks(&lab, "wu1");
-    lab.world.with_state(|state| {
-        state.clusters[0].objects.get_mut("|nodes||wu1").unwrap().value["spec"]["unschedulable"] = json!(true);
-    });
-    assert_eq!(failures(&lab.apply(RESTART).await), "");
-    assert_eq!((boots(&lab)[1], cordon(&lab, "wu1")), (("wu1", 2), (true, None)));
     assert_eq!(changes(&lab.plan(RESTART).await), Vec::<String>::new());
 }
 

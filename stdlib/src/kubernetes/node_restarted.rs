@@ -4,7 +4,7 @@
 //! cordoned says so until it is uncordoned.
 use super::{
     boot::{back, code, is_away, printed, query, was_just_started},
-    drain::{self, Cordon, DrainOptions, NodeState, Outlook},
+    drain::{self, Cordon, DrainOptions, NodeState, Outlook, Purpose},
     error::{in_words, is_passing},
     objects,
     place::Place,
@@ -87,8 +87,8 @@ impl LiveRestart {
     }
 
     fn cordoned(&self) -> Option<Field> {
-        let ours = self.member.as_ref().is_some_and(|member| member.cordon == Cordon::Ours);
-        ours.then(|| Field { live: Some("by kthw, for something that it did not finish".into()), ..Field::new("cordoned", "no") })
+        let ours = self.member.as_ref().is_some_and(|member| member.cordon == Cordon::Ours(Purpose::Restart));
+        ours.then(|| Field { live: Some("by kthw, for a restart that it did not finish".into()), ..Field::new("cordoned", "no") })
     }
 }
 
@@ -148,7 +148,8 @@ impl Resource for NodeRestarted {
         if live.is_needed() {
             if let Some(place) = member {
                 let client = objects::client(peers, &place.node).await?;
-                drain::cordon(peers, &client, &self.node.name, "a restart", permit).await?;
+                drain::all_others_are_there(&client, &self.node.name).await?;
+                drain::cordon(peers, &client, &self.node.name, Purpose::Restart, permit).await?;
                 drain::evict(peers, &client, &self.node.name, &self.options, permit).await?;
             }
             boot_id = self.restart(&live, peers, permit).await?;
@@ -156,7 +157,7 @@ impl Resource for NodeRestarted {
         let Some(place) = member else { return Ok(()) };
         self.until_ready(place, &boot_id, peers).await?;
         let client = objects::client(peers, &place.node).await?;
-        drain::uncordon(peers, &client, &self.node.name, permit).await
+        drain::uncordon(peers, &client, &self.node.name, Purpose::Restart, permit).await
     }
 }
 

@@ -30,18 +30,18 @@ fn a_restart_is_planned_only_where_one_is_needed() {
         ~
         restart: needed (waiting in Proxmox: cores, memory; /run/reboot-required is there) -> done"#]]);
     let held = Outlook { goes: 2, held: vec!["default/web-1 (the disruption budget default/web needs 2 healthy pods and has 2)".into()], ..Outlook::default() };
-    check(&LiveRestart { member: member(Cordon::Ours, held), ..asked.clone() }, &expect![[r#"
+    check(&LiveRestart { member: member(Cordon::Ours(Purpose::Restart), held), ..asked.clone() }, &expect![[r#"
         ~
         restart: needed (waiting in Proxmox: cores, memory; /run/reboot-required is there) -> done, with 2 pods evicted before; held at the moment: default/web-1 (the disruption budget default/web needs 2 healthy pods and has 2)
-        cordoned: by kthw, for something that it did not finish -> no"#]]);
+        cordoned: by kthw, for a restart that it did not finish -> no"#]]);
 }
 
 #[test]
 fn a_node_that_kthw_left_cordoned_is_not_done() {
-    let left = LiveRestart { member: Some(Member { cordon: Cordon::Ours, outlook: Outlook::default() }), ..live() };
+    let left = LiveRestart { member: Some(Member { cordon: Cordon::Ours(Purpose::Restart), outlook: Outlook::default() }), ..live() };
     check(&left, &expect![[r#"
         ~
-        cordoned: by kthw, for something that it did not finish -> no"#]]);
+        cordoned: by kthw, for a restart that it did not finish -> no"#]]);
 }
 
 #[test]

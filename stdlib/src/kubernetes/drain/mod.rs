@@ -2,10 +2,12 @@
 mod budgets;
 mod cordon;
 mod eviction;
+mod others;
 mod pods;
 
-pub use cordon::{CORDONED, Cordon, NodeState};
+pub use cordon::{CORDONED, Cordon, NodeState, Purpose};
 pub(crate) use cordon::{cordon, look, remove, uncordon, unreadable};
+pub(crate) use others::all_others_are_there;
 
 use super::{
     client::{At, Client},
@@ -120,7 +122,7 @@ pub(crate) async fn evict(peers: &Peers, client: &Client, node: &str, options: &
     let limit = Limit::seconds(options.timeout_s.into());
     let help = format!(
         "{node} stays cordoned, and nothing else was done to it; see `kubectl get pdb -A` and the pods, then run again; `kubectl uncordon {node}` \
-         lets new pods come"
+         and `kubectl annotate node {node} {CORDONED}-` let new pods come"
     );
     let eviction = Eviction::new(peers, client, node, options, permit);
     wait(peers, limit, &format!("the pods of {node} to leave"), &help, || eviction.pass()).await
@@ -135,7 +137,7 @@ pub(crate) async fn empty(peers: &Peers, client: &Client, node: &str, options: &
         return Ok(());
     }
     allowed(client, node, options).await?;
-    cordon(peers, client, node, "its removal", permit).await?;
+    cordon(peers, client, node, Purpose::Removal, permit).await?;
     evict(peers, client, node, options, permit).await
 }
 
