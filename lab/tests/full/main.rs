@@ -22,6 +22,7 @@ mod one_by_one;
 mod pruning;
 mod removal;
 mod restart;
+mod restart_trouble;
 mod same;
 mod seeds;
 mod silence;

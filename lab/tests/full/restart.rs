@@ -88,32 +88,6 @@ async fn machines_that_kthw_did_not_make_are_restarted_too() {
     assert_eq!(changes(&lab.plan(RESTART).await), Vec::<String>::new());
 }
 
-#[tokio::test(start_paused = true)]
-async fn host_keys_that_a_restart_made_anew_are_vouched_for_and_kept() {
-    let lab = built("restart-keys").await;
-    // Cloud-init makes new keys where it is told something else than before.
-    let other = Lab::changed("restart-keys-dns", lab.world.clone(), &["nodes.wu1.cores=4", "network.dns=[10.10.10.101]"]);
-    assert_eq!(failures(&other.apply(FULL).await), "");
-    let key = |lab: &Lab| lab.world.with_state(|state| state.machines["vm/421"].files.text("/etc/ssh/ssh_host_ed25519_key.pub"));
-    let before = key(&other);
-    assert_eq!(changes(&other.plan(RESTART).await).len(), 1);
-    assert_eq!(failures(&other.apply(RESTART).await), "");
-    assert_ne!(key(&other), before);
-    let pins = std::fs::read_to_string(other.folder.join("known_hosts")).unwrap();
-    let data = |line: &str| line.split(' ').nth(1).unwrap().to_owned();
-    assert!(pins.contains(&data(&key(&other))) && !pins.contains(&data(&before)), "{pins}");
-    assert_eq!(changes(&other.again().plan(RESTART).await), Vec::<String>::new());
-
-    // Without a change of what cloud-init is told, another key is somebody else's.
-    asks(&other, "wu1");
-    other.world.with_state(|state| {
-        let files = &mut state.machines.get_mut("vm/421").unwrap().files;
-        files.put("/etc/ssh/ssh_host_ed25519_key.pub", &before, 0o644, 0);
-    });
-    let told = other.plan(RESTART).await.to_string();
-    assert!(told.contains("the host key of wu1 at 10.10.10.121 has changed"), "{told}");
-}
-
 /// A cluster in which every node needs a restart, one of them of its hardware; kept in a file, to begin from again and again.
 async fn all_need_one(name: &str) -> Lab {
     let lab = built(name).await;

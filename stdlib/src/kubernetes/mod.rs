@@ -40,6 +40,7 @@ pub fn module() -> Module {
 
 #[export_module]
 mod api {
+    use crate::proxmox::HostKeys;
     use super::{BadManifest, Document, DrainOptions, Manifest, NodeReady, NodeRestarted, Place};
     use crate::workspace::{Cluster, Node};
     use kthw_engine::{Id, Options, Rhai, declare, throw};
@@ -155,6 +156,9 @@ mod api {
         let options = Options::<DrainOptions>::parse(&cx, "kubernetes::node_restarted", options)?;
         let workspace = cluster.workspace().clone();
         let place = Place::of(&workspace).ok();
+        if workspace.proxmox.is_some() {
+            declare(&cx, HostKeys { node: node.spec().clone(), workspace: workspace.clone() }, Vec::new())?;
+        }
         declare(&cx, NodeRestarted { workspace, place, node: node.spec().clone(), options: options.spec }, options.common)
     }
 }
