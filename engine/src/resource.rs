@@ -181,7 +181,8 @@ pub struct Lane {
     pub name: String,
     /// How many at once.
     pub at_most: usize,
-    /// Whether nothing that waits in it is tried after the first failure: a second control plane is not touched after the first broke.
+    /// Whether nothing that waits in it is tried after the first failure, its own or of what it needs: a second control plane is not touched
+    /// after the first broke, or could not be reached.
     pub stop_after_failure: bool,
 }
 

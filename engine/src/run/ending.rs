@@ -32,7 +32,7 @@ impl Schedule<'_> {
                     // Not a failure: nothing was tried.
                     Err(error) if error.kind() == Kind::Stopped => {
                         self.over(position, Outcome::Skipped { because: error.to_string() });
-                        self.fall(position);
+                        _ = self.fall(position);
                     }
                     Err(error) => self.fail(position, error),
                 }
@@ -79,7 +79,8 @@ impl Schedule<'_> {
         let because = because_of(&self.order.items[*first].id, "failed");
         for position in others {
             if self.skip(*position, &because) {
-                self.fall(*position);
+                self.close_lane(*position, "could not be looked at");
+                self.fall_after_failure(*position);
             }
         }
     }
@@ -115,15 +116,27 @@ impl Schedule<'_> {
         if !failed {
             return self.release(position);
         }
-        if let Some(lane) = self.order.items[position].step.lane().filter(|lane| lane.stop_after_failure) {
-            let because = because_of(&self.order.items[position].id, "failed, and nothing else of its kind is touched after that");
-            for waiting in self.lanes.close(&lane, &because) {
-                if self.skip(waiting, &because) {
-                    self.fall(waiting);
-                }
+        self.close_lane(position, "failed");
+        self.fall_after_failure(position);
+    }
+
+    /// Lets nothing more into the lane of `position`, which was not done, if it is one that stops then.
+    fn close_lane(&mut self, position: usize, why: &str) {
+        let Some(lane) = self.order.items[position].step.lane().filter(|lane| lane.stop_after_failure) else { return };
+        let because = because_of(&self.order.items[position].id, &format!("{why}, and nothing else of its kind is touched after that"));
+        for waiting in self.lanes.close(&lane, &because) {
+            if self.skip(waiting, &because) {
+                self.fall_after_failure(waiting);
             }
         }
-        self.fall(position);
+    }
+
+    /// As [`fall`](Self::fall), and the lanes of what is skipped are closed too: a node that is down keeps its neighbours from being touched,
+    /// although what was to be done to itself was never begun.
+    pub(super) fn fall_after_failure(&mut self, position: usize) {
+        for skipped in self.fall(position) {
+            self.close_lane(skipped, "was not done");
+        }
     }
 
     fn over(&mut self, position: usize, outcome: Outcome) {
@@ -165,22 +178,25 @@ impl Schedule<'_> {
         }
     }
 
-    /// `position` will not be settled: everything that waits for it is skipped, directly or not.
-    pub(super) fn fall(&mut self, position: usize) {
+    /// `position` will not be settled: everything that waits for it is skipped, directly or not. Returns what is.
+    pub(super) fn fall(&mut self, position: usize) -> Vec<usize> {
         let because = match &self.turns[position].state {
             State::Over(Outcome::Skipped { because }) => because.clone(),
             State::Over(Outcome::Refused { .. }) => because_of(&self.order.items[position].id, "is refused"),
             _ => because_of(&self.order.items[position].id, "failed"),
         };
-        let mut falling = vec![position];
+        let (mut falling, mut skipped) = (vec![position], Vec::new());
         while let Some(position) = falling.pop() {
             for next in self.readiness.dependents(position).to_vec() {
-                let falls = if next < self.turns.len() { self.skip(next, &because) } else { self.fallen.insert(next) };
+                let is_resource = next < self.turns.len();
+                let falls = if is_resource { self.skip(next, &because) } else { self.fallen.insert(next) };
                 if falls {
                     falling.push(next);
+                    skipped.extend(is_resource.then_some(next));
                 }
             }
         }
+        skipped
     }
 
     pub fn report(self, stopped: bool) -> Report {

@@ -105,7 +105,7 @@ impl<'a> Schedule<'a> {
         schedule.take_ready();
         for position in 0..schedule.turns.len() {
             match &schedule.turns[position].state {
-                State::Over(Outcome::Refused { .. }) if schedule.turns[position].hides => schedule.fall(position),
+                State::Over(Outcome::Refused { .. }) if schedule.turns[position].hides => _ = schedule.fall(position),
                 State::Over(Outcome::Refused { .. } | Outcome::Unchanged) => schedule.release(position),
                 _ => {}
             }
@@ -186,7 +186,7 @@ impl<'a> Schedule<'a> {
             Entry::Full => false,
             Entry::Closed(because) => {
                 self.skip(position, &because);
-                self.fall(position);
+                self.fall_after_failure(position);
                 false
             }
         }

@@ -180,3 +180,56 @@ async fn what_comes_after_what_was_not_let_in_is_told_the_same_reason() {
     "#]]
     .assert_eq(&told);
 }
+
+#[tokio::test]
+async fn a_lane_that_stops_is_closed_too_by_what_was_not_begun_because_its_need_failed() {
+    let body = |stop: bool| {
+        format!(
+            r#"
+            let options = #{{ lane: "restarts", at_most: 1, stop_after_failure: {stop} }};
+            let open = tiny::step("open", #{{}});
+            tiny::step("a", options + #{{ needs: [open] }});
+            let slow = tiny::step("slow", #{{}});
+            tiny::step("b", options + #{{ needs: [tiny::step("slower", #{{ needs: [slow] }})] }});
+            tiny::step("other", #{{}});
+            "#
+        )
+    };
+    for (stop, expected) in [
+        (true, r#"Skipped { because: "tiny.step/a was not done, and nothing else of its kind is touched after that" }"#),
+        (false, r#"Changed { change: "create" }"#),
+    ] {
+        let world = Arc::new(World::default());
+        world.broken.lock().unwrap().insert("open".into());
+        let (_, told) = crowd(&world, &body(stop)).await;
+        let of = |name: &str| told.lines().find_map(|line| line.strip_prefix(&format!("tiny.step/{name}: "))).unwrap_or_default();
+        assert_eq!(of("a"), r#"Skipped { because: "tiny.step/open failed" }"#);
+        assert_eq!(of("b"), expected);
+        assert_eq!(of("other"), r#"Changed { change: "create" }"#);
+    }
+}
+
+#[tokio::test]
+async fn a_lane_that_stops_is_closed_by_a_node_that_does_not_answer() {
+    let world = Arc::new(World::default());
+    world.machines.lock().unwrap().extend(["a", "b"].map(|name| (name.to_owned(), 1)));
+    world.dead.lock().unwrap().insert("a".into());
+    const OPTIONS: &str = r#"let options = #{ content: "1", lane: "one by one", stop_after_failure: true };"#;
+    // Of a node that is looked at in one go, what waits for nothing else on it is skipped by itself.
+    let two = format!(r#"{OPTIONS} tiny::file("a", "/one", options);"#);
+    let three = format!(
+        r#"{OPTIONS} let slow = tiny::step("slow", #{{}});
+        tiny::file("b", "/one", options + #{{ needs: [tiny::step("slower", #{{ needs: [slow] }})] }});"#
+    );
+    let declared = phases(&[("one", r#"tiny::file("a", "/first", #{ content: "1" });"#), ("two", &two), ("three", &three)]);
+    let peers = peers(&world);
+    let told = told(&run(plan(&declared, &peers).await, &peers).await);
+    expect_test::expect![[r#"
+        tiny.file/a/first: Failed { error: "a does not answer" }
+        tiny.file/a/one: Skipped { because: "tiny.file/a/first failed" }
+        tiny.step/slow: Changed { change: "create" }
+        tiny.step/slower: Changed { change: "create" }
+        tiny.file/b/one: Skipped { because: "tiny.file/a/one could not be looked at, and nothing else of its kind is touched after that" }
+    "#]]
+    .assert_eq(&told);
+}

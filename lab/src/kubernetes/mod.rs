@@ -4,6 +4,7 @@ mod cluster;
 mod controllers;
 mod discovery;
 mod eviction;
+mod managed;
 mod members;
 mod merge;
 mod objects;

@@ -155,6 +155,9 @@ pub(crate) fn patch(cluster: &mut Cluster, target: &Target, body: &Value, moment
     }
     let mut value = old.value.clone();
     merge_patch(&mut value, body);
+    // Without a name of its own, a client is known by its agent.
+    let manager = if moment.manager.is_empty() { "unknown" } else { moment.manager };
+    super::managed::note(&old.value, &mut value, manager, &target.api_version());
     let applied = old.applied.clone();
     (200, store(cluster, target, Some(old), value, applied, moment))
 }
@@ -237,7 +240,7 @@ fn store(
     value["kind"] = json!(target.resource.kind);
     value["apiVersion"] = json!(target.api_version());
     let generation = before["metadata"]["generation"].as_u64().unwrap_or(0) + u64::from(before["spec"] != value["spec"] || old.is_none());
-    let managers: Vec<Value> = applied
+    let mut managers: Vec<Value> = applied
         .keys()
         .map(|name| json!({ "manager": name, "operation": "Apply", "apiVersion": target.api_version(), "fieldsType": "FieldsV1" }))
         .collect();
@@ -253,6 +256,8 @@ fn store(
     metadata["creationTimestamp"] = created;
     metadata["generation"] = json!(generation);
     metadata["resourceVersion"] = revision;
+    let updated = metadata["managedFields"].as_array().into_iter().flatten().filter(|entry| entry["operation"] == "Update");
+    managers.extend(updated.cloned().collect::<Vec<_>>());
     if !managers.is_empty() {
         metadata["managedFields"] = json!(managers);
     }

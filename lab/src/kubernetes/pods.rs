@@ -158,7 +158,8 @@ fn place(cluster: &mut Cluster, now_ms: u64) {
     }
     for key in waiting {
         let pod = &cluster.objects[&key].value;
-        let takes = |node: &&Object| has_condition(&node.value, "Ready") && !has_taint_against(&node.value, pod);
+        let takes =
+            |node: &&Object| has_condition(&node.value, "Ready") && !has_taint_against(&node.value, pod) && is_selected(&node.value, pod);
         let names = cluster.beginning(NODES).map(|(_, node)| node).filter(takes).map(|node| text(&node.value, "name").to_owned());
         let Some(node) = names.min_by_key(|name| (load.get(name).copied().unwrap_or(0), name.clone())) else { continue };
         *load.entry(node.clone()).or_default() += 1;
@@ -172,10 +173,23 @@ fn place(cluster: &mut Cluster, now_ms: u64) {
 /// Whether a taint keeps a pod away that it does not tolerate; a cordon counts as one.
 fn has_taint_against(node: &Value, pod: &Value) -> bool {
     let tolerations: Vec<&Value> = pod["spec"]["tolerations"].as_array().into_iter().flatten().collect();
-    let tolerated = |key: &str| tolerations.iter().any(|one| one["key"] == key || (one["key"].is_null() && one["operator"] == "Exists"));
-    let taints = node["spec"]["taints"].as_array().into_iter().flatten().filter_map(|taint| taint["key"].as_str());
-    let cordon = (node["spec"]["unschedulable"] == true).then_some(UNSCHEDULABLE);
-    taints.chain(cordon).any(|key| !tolerated(key))
+    let tolerated = |taint: &(&str, &str)| {
+        let (key, effect) = taint;
+        tolerations.iter().any(|one| {
+            let of_key = one["key"] == *key || (one["key"].is_null() && one["operator"] == "Exists");
+            of_key && (one["effect"].is_null() || one["effect"] == *effect)
+        })
+    };
+    let taints = node["spec"]["taints"].as_array().into_iter().flatten();
+    let taints = taints.filter_map(|taint| Some((taint["key"].as_str()?, taint["effect"].as_str().unwrap_or_default())));
+    let cordon = (node["spec"]["unschedulable"] == true).then_some((UNSCHEDULABLE, "NoSchedule"));
+    taints.chain(cordon).any(|taint| !tolerated(&taint))
+}
+
+/// Whether a node has the labels that a pod wants of its node.
+fn is_selected(node: &Value, pod: &Value) -> bool {
+    let wanted = pod["spec"]["nodeSelector"].as_object().into_iter().flatten();
+    wanted.into_iter().all(|(name, value)| node["metadata"]["labels"][name] == *value)
 }
 
 /// A pod runs on a node, and is Ready some seconds after its start while its node is.

@@ -8,8 +8,7 @@ use super::{
 };
 use crate::{
     kubernetes::{
-        DrainOptions, Place,
-        drain, in_words, is_passing, look, objects,
+        DrainOptions, Place, in_words, is_passing, look, objects,
     },
     workspace::{NodeSpec, Workspace},
 };
@@ -20,6 +19,8 @@ use kthw_engine::{
 };
 use miette::Diagnostic;
 use std::sync::Arc;
+
+mod leaving;
 
 const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 const BOOTSTRAP_CONF: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
@@ -125,26 +126,19 @@ impl NodeResource for Worker {
     }
 
     fn keeps(&self, live: &LiveWorker) -> Option<String> {
-        (*live == LiveWorker::ControlPlane).then(|| self.refuse_control_plane().why)
+        match live {
+            LiveWorker::ControlPlane => Some(self.refuse_control_plane().why),
+            LiveWorker::Joined { endpoint, .. } => self.is_of_another_cluster(endpoint.as_deref()),
+            LiveWorker::Begun => None,
+        }
     }
 
     fn removal(&self, _: &LiveWorker) -> Work {
         Work::Alone
     }
 
-    /// Drains the node and takes it out of the cluster. Its credentials go last: as long as they are there, it counts as a worker, so a
-    /// removal that was interrupted is gone on with.
     async fn remove(&self, _: &LiveWorker, peers: &Peers, permit: &Permit) -> Result<()> {
-        let (node, client) = (&self.node.name, objects::client(peers, &self.place.node).await?);
-        drain::empty(peers, &client, node, &self.drain, permit).await?;
-        // A kubelet that runs would make its Node object anew.
-        self.act(&Action::run(["systemctl", "stop", "kubelet"]), peers, permit).await?;
-        drain::remove(peers, &client, node, permit).await?;
-        let output = permit.act(peers, node, &Action::run_for(300, ["kubeadm", "reset", "--force"])).await?;
-        match output.status {
-            0 => Ok(()),
-            _ => Err(Error::peer(ResetWorker { node: node.to_string(), reason: Self::telling(&output) })),
-        }
+        self.leave(peers, permit).await
     }
 
     async fn apply(&self, live: Option<&LiveWorker>, peers: &Peers, permit: &Permit) -> Result<()> {
@@ -275,14 +269,6 @@ impl Worker {
     )
 )]
 struct JoinWorker {
-    node: String,
-    reason: String,
-}
-
-#[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("{node} left the cluster, and cannot be reset: {reason}")]
-#[diagnostic(code(kthw::kubeadm::reset), help("run it again, or `kubeadm reset --force` on {node}, to see what keeps it"))]
-struct ResetWorker {
     node: String,
     reason: String,
 }

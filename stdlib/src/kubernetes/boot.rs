@@ -7,18 +7,20 @@ use kthw_engine::{
 
 /// Its kubelet has credentials of a cluster when this is there.
 const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
+/// For which kernels a node was restarted in vain; one line for each.
+pub(super) const IN_VAIN: &str = "/var/lib/kthw/restarted-in-vain";
 const BOOT_ID: [&str; 2] = ["cat", "/proc/sys/kernel/random/boot_id"];
 /// How old a start may be that explains why an API server does not answer yet.
 const JUST_STARTED_S: f64 = 600.0;
 
 /// What is looked at on the node itself.
 pub(super) fn query() -> Vec<Probe> {
-    [Probe::run(BOOT_ID), Probe::path(KUBELET_CONF)].into_iter().chain(restart_query()).collect()
+    [Probe::run(BOOT_ID), Probe::path(KUBELET_CONF), Probe::run(["cat", IN_VAIN])].into_iter().chain(restart_query()).collect()
 }
 
 /// The boot that a node is in, when it is another one than `before` and its system has finished its start; else what is still missing.
 pub(super) fn back(findings: &[Finding], before: &str) -> Result<Poll<String>> {
-    let [boot_id, _, system @ ..] = findings else { return Ok(Poll::Pending("it gave no answer".into())) };
+    let [boot_id, _, _, system @ ..] = findings else { return Ok(Poll::Pending("it gave no answer".into())) };
     let boot_id = printed(boot_id);
     Ok(match boot_id.is_empty() || boot_id == before {
         true => Poll::Pending("it has not gone down yet".into()),

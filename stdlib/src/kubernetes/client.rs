@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tower::{BoxError, Service};
 
-/// The field manager under which kthw applies.
+/// The field manager under which kthw applies and patches.
 pub const FIELD_MANAGER: &str = "kthw";
 
 /// A client of one cluster's API.
@@ -105,7 +105,8 @@ impl Client {
     /// # Errors
     /// A server that cannot be reached or refuses.
     pub async fn patch(&self, at: &At, name: &str, body: &Value, _effect: &Effect) -> Result<()> {
-        self.api(at).patch(name, &PatchParams::default(), &Patch::Merge(body)).await.map(drop)
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        self.api(at).patch(name, &parameters, &Patch::Merge(body)).await.map(drop)
     }
 
     /// Asks the server to evict the pod with this `uid`, within its disruption budgets: 429 when one of them does not allow it now.

@@ -6,13 +6,16 @@ use super::{
 };
 use crate::{proxmox::is_there, workspace::Workspace};
 use kthw_engine::{
-    Kind, Peers, Permit, Result,
+    Error, Kind, Peers, Permit, Result,
     node::{Finding, Probe},
 };
+use miette::Diagnostic;
 use std::net::Ipv4Addr;
 
-/// Where a control plane has the administrator's kubeconfig; without it there is no cluster.
+/// Where a control plane has the administrator's kubeconfig.
 const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
+/// What runs an API server, and what a cluster is kept in; with one of them a cluster stands, whether kthw can ask it or not.
+const CLUSTER: [&str; 2] = ["/etc/kubernetes/manifests/kube-apiserver.yaml", "/var/lib/etcd/member"];
 
 /// What a cluster says of a machine that is to be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,9 +54,13 @@ pub async fn membership(workspace: &Workspace, node: &str, address: Option<Ipv4A
 
 /// The machine's Node object and why its pods may not be evicted; `None` when there is no cluster, or none that knows it.
 async fn ask(workspace: &Workspace, place: &Place, node: &str, peers: &Peers) -> Result<Option<(NodeState, Option<String>)>> {
-    match peers.nodes().read(&place.node, &[Probe::path(ADMIN_CONF)]).await {
-        Ok(findings) if matches!(findings.as_slice(), [Finding::Path(Some(_))]) => {}
-        Ok(_) => return Ok(None),
+    let probes: Vec<Probe> = [ADMIN_CONF].into_iter().chain(CLUSTER).map(Probe::path).collect();
+    match peers.nodes().read(&place.node, &probes).await {
+        Ok(findings) => match standing(&findings) {
+            Standing::Asked => {}
+            Standing::None => return Ok(None),
+            Standing::Unasked(path) => return Err(Error::peer(NoAdminConf { node: place.node.clone(), path })),
+        },
         // A control plane that is no machine runs nothing.
         Err(_) if !is_there(workspace, &place.node, peers).await? => return Ok(None),
         Err(error) => return Err(error),
@@ -64,9 +71,40 @@ async fn ask(workspace: &Workspace, place: &Place, node: &str, peers: &Peers) ->
     Ok(Some((state, refusal.map(|(why, _)| why))))
 }
 
+/// What the files of a control plane say of its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// There is none.
+    None,
+    /// It can be asked.
+    Asked,
+    /// There is one, as this path shows, and nothing to ask it with.
+    Unasked(&'static str),
+}
+
+fn standing(findings: &[Finding]) -> Standing {
+    let is_there = |at: usize| matches!(findings.get(at), Some(Finding::Path(Some(_))));
+    let of_cluster = CLUSTER.iter().enumerate().find(|(at, _)| is_there(at + 1));
+    match of_cluster {
+        _ if is_there(0) => Standing::Asked,
+        Some((_, path)) => Standing::Unasked(path),
+        None => Standing::None,
+    }
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{node} has {path}, and no {ADMIN_CONF} to ask its cluster with")]
+#[diagnostic(
+    code(kthw::kubernetes::no_admin_conf),
+    help("on {node}: `kubeadm init phase kubeconfig admin` writes it anew; what a cluster left behind that is gone goes with `kubeadm reset`")
+)]
+struct NoAdminConf {
+    node: String,
+    path: &'static str,
+}
+
 fn judge(state: &NodeState, refusal: Option<String>, node: &str, address: Option<Ipv4Addr>, place: Place) -> Membership {
-    let is_other = |address: &Ipv4Addr| !state.addresses.is_empty() && !state.addresses.contains(&address.to_string());
-    match (refusal, address.filter(is_other)) {
+    match (refusal, address.filter(|address| state.is_other_machine(*address))) {
         _ if state.is_control_plane => {
             Membership::Stays(format!("{node} runs a control plane of the cluster; taking it away could cost etcd its majority"))
         }
@@ -98,6 +136,7 @@ pub async fn remove_node(place: &Place, node: &str, peers: &Peers, permit: &Perm
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kthw_engine::node::{PathKind, PathState};
     use serde_json::json;
 
     #[test]
@@ -120,5 +159,19 @@ mod tests {
         assert_eq!(judged(json!({}), Some("nothing would start a/b again"), None), "wu2 cannot be drained: nothing would start a/b again");
         let plane = json!({ "node-role.kubernetes.io/control-plane": "" });
         assert!(judged(plane, None, None).starts_with("wu2 runs a control plane"));
+    }
+
+    #[test]
+    fn a_cluster_stands_while_its_api_server_or_its_data_are_there() {
+        let there = || {
+            let (owner, group) = ("root".to_owned(), "root".to_owned());
+            Finding::Path(Some(PathState { kind: PathKind::File, mode: 0o600, owner, group, modified_s: 0, sha256: None, content: None }))
+        };
+        let of = |[admin, manifest, data]: [bool; 3]| {
+            standing(&[admin, manifest, data].map(|one| if one { there() } else { Finding::Path(None) }))
+        };
+        assert_eq!((of([true, true, true]), of([false; 3])), (Standing::Asked, Standing::None));
+        assert_eq!(of([false, true, true]), Standing::Unasked("/etc/kubernetes/manifests/kube-apiserver.yaml"));
+        assert_eq!(of([false, false, true]), Standing::Unasked("/var/lib/etcd/member"));
     }
 }

@@ -40,6 +40,7 @@ pub fn module() -> Module {
 
 #[export_module]
 mod api {
+    use crate::proxmox::HostKeys;
     use super::{BadManifest, Document, DrainOptions, Manifest, NodeReady, NodeRestarted, Place};
     use crate::workspace::{Cluster, Node};
     use kthw_engine::{Id, Options, Rhai, declare, throw};
@@ -140,9 +141,10 @@ mod api {
     /// Keeps a node from needing a restart: where one is needed, it is drained, restarted, and takes pods again when it is Ready.
     ///
     /// It is cordoned under a mark of kthw's own, and only what carries that mark is uncordoned. Its pods are evicted, so that disruption
-    /// budgets hold; pods of DaemonSets and those that the node runs by itself stay. What kubectl drain refuses is refused in the plan. A node
-    /// that is in no cluster is restarted without that. Options, named as those of kubectl drain: `delete_emptydir_data` and `force` (pods that
-    /// no controller starts again), both `false` by default; `timeout_s`, how long the pods may take to leave (600).
+    /// budgets hold; pods of DaemonSets, those that the node runs by itself and those that come in spite of the cordon stay. What kubectl
+    /// drain refuses is refused in the plan, and is not evicted when it comes later either. A node that is in no cluster is restarted without
+    /// that. Options, named as those of kubectl drain: `delete_emptydir_data` and `force` (pods that no controller starts again), both `false`
+    /// by default; `timeout_s`, how long the pods may take to leave (600; at most a day).
     ///
     /// ```rhai
     /// for node in cluster.workers {
@@ -154,6 +156,9 @@ mod api {
         let options = Options::<DrainOptions>::parse(&cx, "kubernetes::node_restarted", options)?;
         let workspace = cluster.workspace().clone();
         let place = Place::of(&workspace).ok();
+        if workspace.proxmox.is_some() {
+            declare(&cx, HostKeys { node: node.spec().clone(), workspace: workspace.clone() }, Vec::new())?;
+        }
         declare(&cx, NodeRestarted { workspace, place, node: node.spec().clone(), options: options.spec }, options.common)
     }
 }

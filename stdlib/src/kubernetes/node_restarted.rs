@@ -1,28 +1,26 @@
 //! A node on which no restart is needed: where one is, the node is drained, restarted, seen to be back, and takes pods again.
 //!
-//! The goal is a state, so a run that died goes on where it was: what needs a restart says so until it was restarted, and a node that kthw
+//! The goal is a state, so a run that died is resumed: what needs a restart says so until it was restarted, and a node that kthw
 //! cordoned says so until it is uncordoned.
 use super::{
-    boot::{back, code, is_away, printed, query, was_just_started},
-    drain::{self, Cordon, DrainOptions, NodeState, Outlook},
+    boot::{printed, query, was_just_started},
+    drain::{self, Cordon, DrainOptions, NodeState, Outlook, Purpose},
     error::{in_words, is_passing},
     objects,
     place::Place,
 };
 use crate::{
-    proxmox::restart::{machine_of, pin_anew, restart as restart_machine},
+    proxmox::restart::machine_of,
     ssh::restart_reasons,
     workspace::{NodeSpec, Workspace},
 };
 use kthw_engine::{
-    Change, Error, Field, Id, Intent, Kind, Lane, Limit, Peers, Permit, Poll, Refusal, Resource, Result,
-    node::{Action, Finding},
-    progress, wait,
+    Change, Field, Id, Kind, Lane, Limit, Peers, Permit, Poll, Refusal, Resource, Result, node::Finding, wait,
 };
 use std::sync::Arc;
 
-/// How long a machine may take until its system answers again.
-const BACK: Limit = Limit::minutes(10);
+mod machine;
+
 /// How long its kubelet may take to report Ready after that.
 const READY: Limit = Limit::minutes(10);
 /// How long an API server may take to answer whose machine was just started.
@@ -48,6 +46,8 @@ pub struct LiveRestart {
     machine: Vec<String>,
     /// Why its system needs one.
     system: Vec<String>,
+    /// Why it needs one still, although it was restarted for that.
+    in_vain: Vec<String>,
     /// Which boot it is in.
     boot_id: String,
     /// What the cluster says, if it is a node of one.
@@ -65,6 +65,19 @@ struct Member {
 impl LiveRestart {
     fn is_needed(&self) -> bool {
         !self.machine.is_empty() || !self.system.is_empty()
+    }
+
+    /// Why it is not restarted: that did not help before.
+    fn in_vain(&self, node: &str) -> Option<Refusal> {
+        (!self.is_needed() && !self.in_vain.is_empty()).then(|| Refusal {
+            why: format!("{node} was restarted before, which did not help: {}", self.in_vain.join("; ")),
+            next: format!(
+                "see which kernel it boots (`grep GRUB_DEFAULT /etc/default/grub`, `grub-editenv list`) and restart it yourself, or remove {} on {node} \
+                 to have it tried again",
+                machine::IN_VAIN
+            ),
+            fields: vec![Field { live: Some(self.in_vain.join("; ")), ..Field::new("restart", "done") }],
+        })
     }
 
     fn needed(&self) -> Option<Field> {
@@ -87,8 +100,8 @@ impl LiveRestart {
     }
 
     fn cordoned(&self) -> Option<Field> {
-        let ours = self.member.as_ref().is_some_and(|member| member.cordon == Cordon::Ours);
-        ours.then(|| Field { live: Some("by kthw, for something that it did not finish".into()), ..Field::new("cordoned", "no") })
+        let ours = self.member.as_ref().is_some_and(|member| member.cordon == Cordon::Ours(Purpose::Restart));
+        ours.then(|| Field { live: Some("by kthw, for a restart that it did not finish".into()), ..Field::new("cordoned", "no") })
     }
 }
 
@@ -111,16 +124,8 @@ impl Resource for NodeRestarted {
     }
 
     async fn read(&self, peers: &Peers) -> Result<Option<LiveRestart>> {
-        let findings = peers.nodes().read(&self.node.name, &query()).await?;
-        let [boot_id, joined, system @ ..] = findings.as_slice() else { return Ok(None) };
-        let machine = machine_of(&self.node, &self.workspace, peers).await?;
-        let mut live = LiveRestart {
-            machine: machine.filter(|machine| machine.running).map(|machine| machine.waiting).unwrap_or_default(),
-            system: restart_reasons(system),
-            boot_id: printed(boot_id),
-            member: None,
-        };
-        if let (Some(place), Finding::Path(Some(_))) = (&self.place, joined) {
+        let Some((mut live, is_joined)) = self.look_at_node(peers).await? else { return Ok(None) };
+        if let Some(place) = self.place.as_ref().filter(|_| is_joined) {
             live.member = self.member(place, live.is_needed(), peers).await?;
         }
         Ok(Some(live))
@@ -132,6 +137,7 @@ impl Resource for NodeRestarted {
         let change = Change::between([live.needed(), live.cordoned()]);
         let refusal = live.member.as_ref().filter(|_| live.is_needed()).and_then(|member| member.outlook.refusal());
         match refusal {
+            None if change.is_none() => live.in_vain(&self.node.name).map_or(Change::None, Change::Refused),
             None => change,
             Some((why, next)) => Change::Refused(Refusal {
                 why: format!("{} cannot be drained: {why}", self.node.name),
@@ -144,23 +150,43 @@ impl Resource for NodeRestarted {
     async fn apply(&self, live: Option<LiveRestart>, peers: &Peers, permit: &Permit) -> Result<()> {
         let Some(live) = live else { return Ok(()) };
         let member = live.member.as_ref().and(self.place.as_ref());
-        let mut boot_id = live.boot_id.clone();
+        let (mut boot_id, mut restarted) = (live.boot_id.clone(), false);
         if live.is_needed() {
             if let Some(place) = member {
                 let client = objects::client(peers, &place.node).await?;
-                drain::cordon(peers, &client, &self.node.name, "a restart", permit).await?;
+                drain::all_others_are_there(&client, &self.node.name).await?;
+                drain::cordon(peers, &client, &self.node.name, Purpose::Restart, permit).await?;
                 drain::evict(peers, &client, &self.node.name, &self.options, permit).await?;
             }
-            boot_id = self.restart(&live, peers, permit).await?;
+            (boot_id, restarted) = self.restart(peers, permit).await?;
         }
-        let Some(place) = member else { return Ok(()) };
-        self.until_ready(place, &boot_id, peers).await?;
-        let client = objects::client(peers, &place.node).await?;
-        drain::uncordon(peers, &client, &self.node.name, permit).await
+        if let Some(place) = member {
+            self.until_ready(place, &boot_id, peers).await?;
+            let client = objects::client(peers, &place.node).await?;
+            drain::uncordon(peers, &client, &self.node.name, Purpose::Restart, permit).await?;
+        }
+        self.helped(&live, restarted, peers, permit).await
     }
 }
 
 impl NodeRestarted {
+    /// What the node and its machine say, and whether its kubelet has joined a cluster.
+    async fn look_at_node(&self, peers: &Peers) -> Result<Option<(LiveRestart, bool)>> {
+        let findings = peers.nodes().read(&self.node.name, &query()).await?;
+        let [boot_id, joined, tried, system @ ..] = findings.as_slice() else { return Ok(None) };
+        let machine = machine_of(&self.node, &self.workspace, peers).await?;
+        let tried = printed(tried);
+        let (in_vain, system) = restart_reasons(system).into_iter().partition(|reason| tried.lines().any(|line| line == reason));
+        let live = LiveRestart {
+            machine: machine.filter(|machine| machine.running).map(|machine| machine.waiting).unwrap_or_default(),
+            system,
+            in_vain,
+            boot_id: printed(boot_id),
+            member: None,
+        };
+        Ok(Some((live, matches!(joined, Finding::Path(Some(_))))))
+    }
+
     async fn member(&self, place: &Place, needed: bool, peers: &Peers) -> Result<Option<Member>> {
         let Some(state) = self.ask_patiently(place, peers).await? else { return Ok(None) };
         let outlook = match needed {
@@ -191,57 +217,6 @@ impl NodeRestarted {
         .await
     }
 
-    /// Restarts the machine, and returns the boot in which it is back: through Proxmox where that changes its hardware, else by its own system.
-    async fn restart(&self, live: &LiveRestart, peers: &Peers, permit: &Permit) -> Result<String> {
-        let waits = !live.machine.is_empty();
-        let machine = if waits { machine_of(&self.node, &self.workspace, peers).await? } else { None };
-        match machine {
-            Some(machine) => restart_machine(&machine, peers, permit).await?,
-            None => self.reboot(&live.boot_id, peers, permit).await?,
-        }
-        self.until_back(&live.boot_id, peers, permit).await
-    }
-
-    async fn reboot(&self, boot_id: &str, peers: &Peers, permit: &Permit) -> Result<()> {
-        let node = self.node.name.as_str();
-        progress(format!("restarting {node}"));
-        let action = Action::run(["systemctl", "reboot"]);
-        let intent = Intent::on(node, action.to_string()).told_by(format!("another boot than {boot_id}"));
-        // The connection may break before there is an answer; whether it went down shows then.
-        let asked = permit.effect(intent, async |effect| match peers.nodes().act(node, &action, effect).await {
-            Err(error) if is_away(&error) => Ok(None),
-            done => done.map(Some),
-        });
-        match asked.await?.filter(|output| output.status != 0) {
-            Some(output) => {
-                Err(Error::peer(RebootRefused { node: node.to_owned(), status: output.status, said: output.stderr.trim().to_owned() }))
-            }
-            None => Ok(()),
-        }
-    }
-
-    async fn until_back(&self, before: &str, peers: &Peers, permit: &Permit) -> Result<String> {
-        let node = self.node.name.as_str();
-        let help = format!(
-            "look at the machine's console; one that stays off is started by `kthw run recipes/phases/machines.rhai`; a node of a cluster stays \
-             cordoned until {node} is back and this recipe is run again"
-        );
-        wait(peers, BACK, &format!("{node} to be back from its restart"), &help, async || {
-            match peers.nodes().read(node, &query()).await {
-                Ok(findings) => back(&findings, before),
-                Err(error) if code(&error) == "kthw::ssh::host_key_changed" => match machine_of(&self.node, &self.workspace, peers).await? {
-                    Some(found) if pin_anew(&found, &self.node, &self.workspace, peers, permit).await? => {
-                        Ok(Poll::Pending("it has new host keys".into()))
-                    }
-                    _ => Err(error),
-                },
-                Err(error) if is_away(&error) => Ok(Poll::Pending(error.to_string())),
-                Err(error) => Err(error),
-            }
-        })
-        .await
-    }
-
     /// Waits until the kubelet reports Ready from this very boot: what it reported before stands for a while.
     async fn until_ready(&self, place: &Place, boot_id: &str, peers: &Peers) -> Result<()> {
         let node = self.node.name.as_str();
@@ -263,18 +238,6 @@ impl NodeRestarted {
         })
         .await
     }
-}
-
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("{node} does not restart: `systemctl reboot` ended with status {status}: {said}")]
-#[diagnostic(
-    code(kthw::kubernetes::reboot_refused),
-    help("something may keep it from shutting down: `systemd-inhibit --list` on {node}; a node of a cluster stays cordoned meanwhile")
-)]
-struct RebootRefused {
-    node: String,
-    status: i32,
-    said: String,
 }
 
 #[cfg(test)]

@@ -199,7 +199,7 @@ pub struct HostKeys {
 /// Reads the SSH host keys through the agent.
 ///
 /// # Errors
-/// When nobody could go on after what Proxmox answers.
+/// When Proxmox's answer leaves nothing to go on with.
 pub async fn host_keys(guest: &Guest, client: &Client) -> Result<HostKeys> {
     #[derive(Deserialize)]
     struct File {

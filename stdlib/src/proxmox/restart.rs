@@ -9,7 +9,7 @@ use crate::{
     ssh::KnownHosts,
     workspace::{NodeSpec, Workspace},
 };
-use kthw_engine::{Error, Intent, Limit, Peers, Permit, Poll, Result, progress, wait};
+use kthw_engine::{Error, Intent, Limit, Peers, Permit, Poll, Result, node::KeyTrust, progress, wait};
 use std::net::IpAddr;
 
 /// The machine of a node. `None` where kthw makes no machines, or where somebody else's has the node's VM id.
@@ -58,24 +58,51 @@ pub async fn restart(found: &Found, peers: &Peers, permit: &Permit) -> Result<()
     .await
 }
 
-/// Pins the host keys that a machine made anew when it started: cloud-init does so when its settings have changed. The guest agent vouches for
-/// them. Says whether it did.
+/// Forgets the host keys of a machine that Proxmox is about to start anew: if cloud-init is told something else then, it makes new ones, and
+/// Proxmox does not list that among what waits. A run that dies before it has pinned them leaves a machine whose keys are unknown, and are asked
+/// of its guest agent, and none whose keys are wrong. Where no agent vouches for them nothing is forgotten.
 ///
 /// # Errors
-/// When nobody could go on after what Proxmox answers.
-pub async fn pin_anew(found: &Found, node: &NodeSpec, workspace: &Workspace, peers: &Peers, permit: &Permit) -> Result<bool> {
-    let keys = agent::host_keys(&found.guest, peers.get::<Client>()?).await?.keys;
-    if keys.is_empty() {
-        return Ok(false);
+/// When Proxmox's answer leaves nothing to go on with.
+pub async fn forget_before_start(found: &Found, node: &NodeSpec, workspace: &Workspace, peers: &Peers, permit: &Permit) -> Result<()> {
+    if agent::host_keys(&found.guest, peers.get::<Client>()?).await?.keys.is_empty() {
+        return Ok(());
+    }
+    let (known, address, port) = pinned_at(node, workspace, peers)?;
+    let what = format!("forgetting the host keys of {}, which may make new ones", node.name);
+    permit
+        .effect(Intent::on(known.path().display().to_string(), what), async |effect| {
+            known.forget(address, port, effect).map_err(Error::peer)
+        })
+        .await
+}
+
+fn pinned_at<'p>(node: &NodeSpec, workspace: &Workspace, peers: &'p Peers) -> Result<(&'p KnownHosts, IpAddr, u16)> {
+    Ok((peers.get::<KnownHosts>()?, IpAddr::V4(node.address), node.port.unwrap_or(workspace.ssh.port)))
+}
+
+/// Pins the host keys that a machine made anew when it started: cloud-init does so when its settings have changed. The guest agent vouches for
+/// them; it is waited for. Returns what was seen.
+///
+/// # Errors
+/// When Proxmox's answer leaves nothing to go on with.
+pub async fn pin_anew(found: &Found, node: &NodeSpec, workspace: &Workspace, peers: &Peers, permit: &Permit) -> Result<String> {
+    let said = agent::wait_for_host_keys(&found.guest, peers.get::<Client>()?, peers).await?;
+    if said.keys.is_empty() {
+        return Ok(said.silence.map_or_else(|| "its guest agent finds no host keys".into(), |silence| silence.to_string()));
+    }
+    let (known, address, port) = pinned_at(node, workspace, peers)?;
+    let is_pinned = |key: &String| known.trust_line(&address.to_string(), port, key).is_ok_and(|(_, trust)| trust == KeyTrust::Pinned);
+    if known.is_pinned(address, port) && said.keys.iter().all(is_pinned) {
+        return Ok("it shows another host key than those that its guest agent vouches for".into());
     }
     progress(format!("{} has new SSH host keys since it was restarted, as its guest agent says", node.name));
-    let (known, address, port) = (peers.get::<KnownHosts>()?, IpAddr::V4(node.address), node.port.unwrap_or(workspace.ssh.port));
     let intent = Intent::on(known.path().display().to_string(), format!("the new host keys of {}", node.name)).closing();
     permit
         .effect(intent, async |effect| {
             known.forget(address, port, effect).map_err(Error::peer)?;
-            keys.iter().try_for_each(|key| known.pin(&node.name, address, port, key, effect).map(drop)).map_err(Error::peer)
+            said.keys.iter().try_for_each(|key| known.pin(&node.name, address, port, key, effect).map(drop)).map_err(Error::peer)
         })
         .await?;
-    Ok(true)
+    Ok("it has new host keys".into())
 }

@@ -1,6 +1,8 @@
 //! Cordoning: a node takes no new pods, and carries our mark if it was us, so that only what we cordoned is uncordoned.
+//!
+//! `kubectl uncordon` leaves the mark behind. So it counts only while the node is cordoned and the API server knows nobody else as who did it.
 use super::super::{
-    client::{At, Client},
+    client::{At, Client, FIELD_MANAGER},
     error::{ReadObject, in_words, is_conflict, is_not_found, is_passing},
     node_ready::LiveNode,
 };
@@ -8,6 +10,7 @@ use kthw_engine::{Error, Intent, Limit, Peers, Permit, Poll, Result, progress, w
 use kube::{api::ApiResource, core::GroupVersionKind};
 use miette::Diagnostic;
 use serde_json::{Value, json};
+use std::net::Ipv4Addr;
 
 /// The annotation of a node that kthw cordoned; its value says what for.
 pub const CORDONED: &str = "kthw.dev/cordoned";
@@ -15,13 +18,32 @@ pub const CORDONED: &str = "kthw.dev/cordoned";
 /// The label of a node that runs a control plane.
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
+/// What kthw cordons a node for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It is restarted, and uncordoned afterwards.
+    Restart,
+    /// It leaves the cluster.
+    Removal,
+}
+
+impl Purpose {
+    /// The value of the mark.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Restart => "a restart",
+            Self::Removal => "its removal",
+        }
+    }
+}
+
 /// Whether a node takes new pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cordon {
     /// It does.
     None,
-    /// kthw keeps new pods away, or left its mark.
-    Ours,
+    /// kthw keeps new pods away.
+    Ours(Purpose),
     /// Somebody else does.
     Foreign,
 }
@@ -31,8 +53,8 @@ pub enum Cordon {
 pub struct NodeState {
     /// Whether it takes new pods.
     pub cordon: Cordon,
-    /// Whether new pods are kept away.
-    unschedulable: bool,
+    /// Whether it carries our mark, which may be left over.
+    has_mark: bool,
     /// What its kubelet reports.
     pub live: LiveNode,
     /// Whether its kubelet is not heard of any more.
@@ -51,17 +73,19 @@ impl NodeState {
     pub fn of(object: &Value) -> Self {
         let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
         let unschedulable = object.pointer("/spec/unschedulable") == Some(&Value::Bool(true));
-        let cordon = match (object["metadata"]["annotations"][CORDONED].is_string(), unschedulable) {
-            (true, _) => Cordon::Ours,
-            (false, true) => Cordon::Foreign,
-            (false, false) => Cordon::None,
+        let mark = object["metadata"]["annotations"][CORDONED].as_str();
+        let purpose = [Purpose::Restart, Purpose::Removal].into_iter().find(|purpose| mark == Some(purpose.as_str()));
+        let cordon = match purpose.filter(|_| !is_cordoned_by_others(object)) {
+            _ if !unschedulable => Cordon::None,
+            Some(purpose) => Cordon::Ours(purpose),
+            None => Cordon::Foreign,
         };
         let addresses = object.pointer("/status/addresses").and_then(Value::as_array).into_iter().flatten();
         let addresses = addresses.filter(|one| one["type"] == "InternalIP").filter_map(|one| one["address"].as_str());
         let ready = super::super::objects::condition(object, "Ready").map(|(status, _)| status.to_owned());
         Self {
             cordon,
-            unschedulable,
+            has_mark: mark.is_some(),
             live: LiveNode::of(object),
             is_lost: ready.as_deref() == Some("Unknown"),
             boot_id: text("/status/nodeInfo/bootID"),
@@ -71,22 +95,39 @@ impl NodeState {
         }
     }
 
-    /// The patch that cordons it; nothing when it is cordoned, whoever did it.
-    fn cordoned(&self, why: &str) -> Option<Value> {
-        (!self.unschedulable).then(|| {
-            json!({ "metadata": { "resourceVersion": self.version, "annotations": { CORDONED: why } }, "spec": { "unschedulable": true } })
+    /// Whether the cluster has another machine under this name than the one at `address`.
+    pub fn is_other_machine(&self, address: Ipv4Addr) -> bool {
+        !self.addresses.is_empty() && !self.addresses.contains(&address.to_string())
+    }
+
+    /// The patch that cordons it; nothing when it is cordoned, whoever did it. What we cordoned for a restart stays so for its removal.
+    fn cordoned(&self, purpose: Purpose) -> Option<Value> {
+        let becomes_removal = self.cordon == Cordon::Ours(Purpose::Restart) && purpose == Purpose::Removal;
+        (self.cordon == Cordon::None || becomes_removal).then(|| {
+            let annotations = json!({ CORDONED: purpose.as_str() });
+            json!({ "metadata": { "resourceVersion": self.version, "annotations": annotations }, "spec": { "unschedulable": true } })
         })
     }
 
-    /// The patch that lets pods come again and takes our mark off; nothing when it does not carry it.
-    fn uncordoned(&self) -> Option<Value> {
-        (self.cordon == Cordon::Ours).then(|| {
-            json!({ "metadata": { "resourceVersion": self.version, "annotations": { CORDONED: null } }, "spec": { "unschedulable": null } })
-        })
+    /// The patch that lets pods come again and takes our mark off, if it was us who cordoned it for this; a mark that is left over goes alone.
+    fn uncordoned(&self, purpose: Purpose) -> Option<Value> {
+        let metadata = json!({ "resourceVersion": self.version, "annotations": { CORDONED: null } });
+        match self.cordon {
+            Cordon::Ours(own) if own == purpose => Some(json!({ "metadata": metadata, "spec": { "unschedulable": null } })),
+            Cordon::Ours(_) => None,
+            Cordon::None | Cordon::Foreign => self.has_mark.then(|| json!({ "metadata": metadata })),
+        }
     }
 }
 
-fn nodes() -> At {
+/// Whether the API server knows who cordoned a node, and it was not us.
+fn is_cordoned_by_others(object: &Value) -> bool {
+    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
+    let mut managers = entries.filter(|entry| entry.pointer("/fieldsV1/f:spec/f:unschedulable").is_some()).map(|entry| &entry["manager"]).peekable();
+    managers.peek().is_some() && managers.all(|manager| manager != FIELD_MANAGER)
+}
+
+pub(super) fn nodes() -> At {
     At { resource: ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Node")), namespace: None }
 }
 
@@ -105,18 +146,19 @@ pub fn unreadable(node: &str, error: &kube::Error) -> Error {
 ///
 /// # Errors
 /// When the server refuses, or there is no such node.
-pub async fn cordon(peers: &Peers, client: &Client, node: &str, why: &str, permit: &Permit) -> Result<()> {
+pub async fn cordon(peers: &Peers, client: &Client, node: &str, purpose: Purpose, permit: &Permit) -> Result<()> {
+    let why = purpose.as_str();
     let intent = Intent::on("kubernetes", format!("cordoning Node {node} for {why}")).told_by(format!("{CORDONED}: {why}"));
-    change(peers, client, node, intent, permit, |state| state.cordoned(why)).await
+    change(peers, client, node, intent, permit, |state| state.cordoned(purpose)).await
 }
 
-/// Lets pods come to a node again, if it was us who kept them away.
+/// Uncordons a node that we cordoned for this.
 ///
 /// # Errors
 /// When the server refuses, or there is no such node.
-pub async fn uncordon(peers: &Peers, client: &Client, node: &str, permit: &Permit) -> Result<()> {
+pub async fn uncordon(peers: &Peers, client: &Client, node: &str, purpose: Purpose, permit: &Permit) -> Result<()> {
     let intent = Intent::on("kubernetes", format!("uncordoning Node {node}")).closing();
-    change(peers, client, node, intent, permit, NodeState::uncordoned).await
+    change(peers, client, node, intent, permit, |state| state.uncordoned(purpose)).await
 }
 
 /// Removes a Node object. That it is gone already is fine.
@@ -197,28 +239,5 @@ struct ChangeNode {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn node(mark: bool, unschedulable: bool) -> NodeState {
-        let annotations = if mark { json!({ CORDONED: "a restart" }) } else { json!({}) };
-        let mut object = json!({ "metadata": { "resourceVersion": "7", "annotations": annotations }, "spec": {} });
-        if unschedulable {
-            object["spec"]["unschedulable"] = json!(true);
-        }
-        NodeState::of(&object)
-    }
-
-    #[test]
-    fn only_what_we_cordoned_is_uncordoned() {
-        let (free, ours, foreign, left) = (node(false, false), node(true, true), node(false, true), node(true, false));
-        assert_eq!([free.cordon, ours.cordon, foreign.cordon, left.cordon], [Cordon::None, Cordon::Ours, Cordon::Foreign, Cordon::Ours]);
-        assert_eq!(
-            free.cordoned("a restart"),
-            Some(json!({ "metadata": { "resourceVersion": "7", "annotations": { CORDONED: "a restart" } }, "spec": { "unschedulable": true } }))
-        );
-        assert_eq!((ours.cordoned("x"), foreign.cordoned("x")), (None, None));
-        assert_eq!((free.uncordoned(), foreign.uncordoned()), (None, None));
-        assert!(ours.uncordoned().is_some() && left.uncordoned().is_some());
-    }
-}
+#[path = "cordon_tests.rs"]
+mod tests;

@@ -1,26 +1,27 @@
 //! Emptying a node before it is restarted or removed: cordoned under our mark, its pods evicted as far as disruption budgets allow.
 mod budgets;
 mod cordon;
+mod eviction;
+mod others;
 mod pods;
 
-pub use cordon::{CORDONED, Cordon, NodeState};
+pub use cordon::{CORDONED, Cordon, NodeState, Purpose};
 pub(crate) use cordon::{cordon, look, remove, uncordon, unreadable};
+pub(crate) use others::all_others_are_there;
 
 use super::{
     client::{At, Client},
-    error::{ReadObject, in_words, is_conflict, is_not_found, is_passing},
+    error::{ReadObject, in_words},
 };
 use budgets::Budgets;
-use kthw_engine::{Error, Intent, Limit, Peers, Permit, Poll, Result, progress, wait};
+use eviction::Eviction;
+use kthw_engine::{Error, Limit, Peers, Permit, Result, wait};
 use kube::{api::ApiResource, core::GroupVersionKind};
 use miette::Diagnostic;
 use pods::{Pod, Treatment};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use std::{collections::BTreeMap, sync::Mutex, sync::PoisonError, time::Duration};
-
-/// A pod that a budget held is tried again after so long, even if the budget seems to hold it still: the server decides.
-const TRY_AGAIN: Duration = Duration::from_secs(30);
+use std::collections::BTreeMap;
 
 /// What a drain may do to pods; the names are `kubectl drain`'s own.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -31,7 +32,15 @@ pub struct DrainOptions {
     /// Whether pods may go that no controller starts again.
     pub force: bool,
     /// How long the pods of one node may take to leave.
+    #[serde(deserialize_with = "up_to_a_day")]
     pub timeout_s: u32,
+}
+
+/// A limit in seconds. None at all would end every drain at its first look; kubectl's 0, which waits for ever, is no limit.
+fn up_to_a_day<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u32, D::Error> {
+    let given = i64::deserialize(deserializer)?;
+    let fits = u32::try_from(given).ok().filter(|seconds| (1..=86_400).contains(seconds));
+    fits.ok_or_else(|| serde::de::Error::custom(format!("`timeout_s` is {given}; give seconds between 1 and 86400 (a day)")))
 }
 
 impl Default for DrainOptions {
@@ -67,6 +76,14 @@ impl Outlook {
         outlook
     }
 
+    /// An error that says why `node` cannot be drained, where it cannot.
+    fn allowed(&self, node: &str) -> Result<()> {
+        match self.refusal() {
+            Some((why, next)) => Err(Error::refused(NotToBeEvicted { node: node.to_owned(), why, next })),
+            None => Ok(()),
+        }
+    }
+
     /// Why a drain is refused, and what to do about it.
     pub fn refusal(&self) -> Option<(String, String)> {
         let mut by_option: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -95,18 +112,19 @@ pub(crate) async fn outlook(client: &Client, node: &str, options: &DrainOptions)
     Ok(Outlook::of(&pods, &budgets, options))
 }
 
-/// Evicts the pods of a node and waits until they are gone. Pods of DaemonSets, and those that the node runs by itself, stay.
+/// Evicts the pods of a node that is cordoned, and waits until they are gone. Pods of DaemonSets, those that the node runs by itself, and those
+/// that come in spite of the cordon stay.
 ///
 /// # Errors
-/// Before anything is evicted, pods that are not to be evicted; when the limit is over, the pods that are still there and what holds them.
+/// Pods that are not to be evicted, whenever they are seen: they are not; when the limit is over, the pods that are still there and what holds them.
 pub(crate) async fn evict(peers: &Peers, client: &Client, node: &str, options: &DrainOptions, permit: &Permit) -> Result<()> {
     allowed(client, node, options).await?;
     let limit = Limit::seconds(options.timeout_s.into());
     let help = format!(
         "{node} stays cordoned, and nothing else was done to it; see `kubectl get pdb -A` and the pods, then run again; `kubectl uncordon {node}` \
-         lets new pods come"
+         and `kubectl annotate node {node} {CORDONED}-` let new pods come"
     );
-    let eviction = Eviction { peers, client, node, options, permit, refused: Mutex::default() };
+    let eviction = Eviction::new(peers, client, node, options, permit);
     wait(peers, limit, &format!("the pods of {node} to leave"), &help, || eviction.pass()).await
 }
 
@@ -119,84 +137,13 @@ pub(crate) async fn empty(peers: &Peers, client: &Client, node: &str, options: &
         return Ok(());
     }
     allowed(client, node, options).await?;
-    cordon(peers, client, node, "its removal", permit).await?;
+    cordon(peers, client, node, Purpose::Removal, permit).await?;
     evict(peers, client, node, options, permit).await
 }
 
 /// Checks that no pod is on a node that is not to be evicted.
 async fn allowed(client: &Client, node: &str, options: &DrainOptions) -> Result<()> {
-    match outlook(client, node, options).await?.refusal() {
-        Some((why, next)) => Err(Error::refused(NotToBeEvicted { node: node.to_owned(), why, next })),
-        None => Ok(()),
-    }
-}
-
-/// The eviction of all pods of one node.
-struct Eviction<'a> {
-    peers: &'a Peers,
-    client: &'a Client,
-    node: &'a str,
-    options: &'a DrainOptions,
-    permit: &'a Permit,
-    /// By the uid of a pod, when the server last refused to evict it and what it said.
-    refused: Mutex<BTreeMap<String, (Duration, String)>>,
-}
-
-impl Eviction<'_> {
-    /// Evicts whatever may be evicted now, and says what is still there.
-    async fn pass(&self) -> Result<Poll<()>> {
-        let looked = async { Ok((look(self.client, self.node).await?, pods_on(self.client, self.node).await?, budgets(self.client).await?)) };
-        let (state, pods, budgets) = match looked.await {
-            Ok(found) => found,
-            Err(error) if is_passing(&error) => return Ok(Poll::Pending(in_words(&error))),
-            Err(error) => return Err(unlisted("the pods", self.node, &error)),
-        };
-        // Nobody tells the end of the pods of a node that is lost, or has no Node object any more.
-        let is_lost = state.is_none_or(|state| state.is_lost);
-        let stays = |pod: &Pod| pod.treatment(self.options) == Treatment::Stays || (pod.ends && is_lost);
-        let mut left = Vec::new();
-        for pod in pods.iter().filter(|pod| !stays(pod)) {
-            if pod.ends {
-                left.push(format!("{pod} ends"));
-            } else if let Some(why) = self.may_not_yet(pod, &budgets) {
-                left.push(why);
-            } else {
-                left.push(self.evict(pod).await?);
-            }
-        }
-        Ok(if left.is_empty() { Poll::Ready(()) } else { Poll::Pending(left.join("; ")) })
-    }
-
-    /// Why a pod that was refused a moment ago is not tried again yet.
-    fn may_not_yet(&self, pod: &Pod, budgets: &Budgets) -> Option<String> {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, said) = refused.get(&pod.uid)?;
-        let is_recent = self.peers.clock().now().saturating_sub(*since) < TRY_AGAIN;
-        budgets.holding(pod).filter(|_| is_recent).map(|_| said.clone())
-    }
-
-    /// Evicts one pod, and says what came of it.
-    async fn evict(&self, pod: &Pod) -> Result<String> {
-        progress(format!("evicting {pod} from {}", self.node));
-        let intent = Intent::on("kubernetes", format!("evicting Pod {pod} from {}", self.node)).told_by(format!("uid {}", pod.uid));
-        let said = self.permit.effect(intent, async |effect| match self.client.evict(&pod.namespace, &pod.name, &pod.uid, effect).await {
-            Ok(()) => Ok(format!("{pod} ends")),
-            // It went meanwhile, or another one has its name.
-            Err(error) if is_not_found(&error) || is_conflict(&error) => Ok(format!("{pod} went by itself")),
-            Err(error) if is_passing(&error) || is_many_budgets(&error) => Ok(format!("{pod}: {}", in_words(&error))),
-            Err(error) => Err(Error::peer(EvictPod { pod: pod.to_string(), reason: in_words(&error) })),
-        });
-        let said = said.await?;
-        let now = self.peers.clock().now();
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(pod.uid.clone(), (now, said.clone()));
-        Ok(said)
-    }
-}
-
-/// A pod that several budgets select cannot be evicted until somebody changes that, which may happen while it is waited for
-/// (<https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/>).
-fn is_many_budgets(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 500 && status.message.contains("PodDisruptionBudget"))
+    outlook(client, node, options).await?.allowed(node)
 }
 
 fn at(group: &str, kind: &str) -> At {
@@ -226,14 +173,6 @@ struct NotToBeEvicted {
     next: String,
 }
 
-#[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("the API server does not evict Pod {pod}: {reason}")]
-#[diagnostic(code(kthw::kubernetes::evict), help("see what keeps it: an admission webhook may refuse; `kubectl describe pod` says more"))]
-struct EvictPod {
-    pod: String,
-    reason: String,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,5 +184,17 @@ mod tests {
         assert_eq!(why, "the emptyDir data of default/b would go; nothing would start default/a, x/c again");
         assert_eq!(next, "take those pods away yourself, or allow it with `delete_emptydir_data: true` and `force: true`");
         assert_eq!(Outlook { goes: 3, ..Outlook::default() }.refusal(), None);
+    }
+
+    #[test]
+    fn a_drain_has_a_limit_of_at_least_a_second_and_at_most_a_day() {
+        let given = |seconds: i64| {
+            let options = serde_json::from_value::<DrainOptions>(serde_json::json!({ "timeout_s": seconds }));
+            options.map(|options| options.timeout_s).map_err(|error| error.to_string())
+        };
+        assert_eq!((given(1), given(86_400)), (Ok(1), Ok(86_400)));
+        for wrong in [0, -1, 86_401, i64::MAX] {
+            assert_eq!(given(wrong), Err(format!("`timeout_s` is {wrong}; give seconds between 1 and 86400 (a day)")));
+        }
     }
 }

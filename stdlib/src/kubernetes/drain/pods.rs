@@ -12,10 +12,12 @@ pub struct Pod {
     pub name: String,
     /// What tells it from a later one of the same name.
     pub uid: String,
-    /// By these budgets find it.
+    /// Budgets select it by these.
     pub labels: BTreeMap<String, String>,
     /// Whether it ends already.
     pub ends: bool,
+    /// Whether it may come to a node that is cordoned.
+    pub tolerates_cordon: bool,
     /// The kind of what would start it again.
     controller: Option<String>,
     /// Whether the kubelet runs it by a file on the node.
@@ -52,6 +54,7 @@ impl Pod {
             uid: text("uid").unwrap_or_default(),
             labels: labels.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect(),
             ends: metadata["deletionTimestamp"].is_string(),
+            tolerates_cordon: object["spec"]["tolerations"].as_array().into_iter().flatten().any(tolerates_cordon),
             controller: controller.map(str::to_owned),
             mirror: metadata["annotations"]["kubernetes.io/config.mirror"].is_string(),
             finished: matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed")),
@@ -66,11 +69,26 @@ impl Pod {
             _ if self.mirror => Treatment::Stays,
             _ if self.finished => Treatment::Goes,
             Some("DaemonSet") => Treatment::Stays,
+            // Somebody took it away already.
+            _ if self.ends => Treatment::Goes,
             None if !options.force => Treatment::Refused("force"),
             _ if self.empty_dir && !options.delete_emptydir_data => Treatment::Refused("delete_emptydir_data"),
             _ => Treatment::Goes,
         }
     }
+}
+
+/// Whether a toleration is one of the taint that a cordon puts on a node, `node.kubernetes.io/unschedulable:NoSchedule`
+/// (<https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/>).
+fn tolerates_cordon(toleration: &Value) -> bool {
+    let text = |name: &str| toleration[name].as_str().unwrap_or_default();
+    let of_key = match (text("key"), text("operator")) {
+        ("", operator) => operator == "Exists",
+        ("node.kubernetes.io/unschedulable", "Exists") => true,
+        (key, "" | "Equal") => key == "node.kubernetes.io/unschedulable" && text("value").is_empty(),
+        _ => false,
+    };
+    of_key && matches!(text("effect"), "" | "NoSchedule")
 }
 
 /// `namespace/name`.
@@ -111,5 +129,31 @@ mod tests {
         assert_eq!(treated(keeps, &careful), Treatment::Refused("delete_emptydir_data"));
         assert_eq!(treated(keeps, &DrainOptions { delete_emptydir_data: true, ..DrainOptions::default() }), Treatment::Goes);
         assert_eq!(treated(ended, &careful), Treatment::Goes);
+    }
+
+    #[test]
+    fn a_pod_that_ends_anyway_refuses_nothing() {
+        let ends = |pod: &mut Value| {
+            pod["metadata"]["ownerReferences"] = json!([]);
+            pod["metadata"]["deletionTimestamp"] = json!("2026-11-01T00:00:00Z");
+        };
+        assert_eq!(treated(ends, &DrainOptions::default()), Treatment::Goes);
+    }
+
+    #[test]
+    fn tolerations_of_a_cordon() {
+        let yes = [
+            json!({ "operator": "Exists" }),
+            json!({ "operator": "Exists", "effect": "NoSchedule" }),
+            json!({ "key": "node.kubernetes.io/unschedulable", "operator": "Exists" }),
+            json!({ "key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule" }),
+        ];
+        let no = [
+            json!({}),
+            json!({ "operator": "Exists", "effect": "NoExecute" }),
+            json!({ "key": "node-role.kubernetes.io/control-plane", "operator": "Exists" }),
+            json!({ "key": "node.kubernetes.io/unschedulable", "value": "x" }),
+        ];
+        assert_eq!((yes.each_ref().map(tolerates_cordon), no.each_ref().map(tolerates_cordon)), ([true; 4], [false; 4]));
     }
 }

@@ -198,6 +198,11 @@ impl NodeResource for OpenNode {
         true
     }
 
+    /// Whoever vouches for its host key is asked before it is opened.
+    fn after(&self) -> Vec<Id> {
+        vec![Id::new("proxmox.host_keys", &self.node)]
+    }
+
     fn query(&self) -> Vec<Probe> {
         restart_query().into_iter().chain([Probe::HostKey]).collect()
     }
