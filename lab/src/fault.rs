@@ -8,7 +8,7 @@ pub struct Fault {
     /// What it strikes.
     pub on: Trigger,
     /// What comes instead of the answer.
-    pub outcome: Outcome,
+    pub outcome: Harm,
     /// Matching requests that pass unharmed before it begins.
     pub after: u32,
     /// How often it strikes.
@@ -60,7 +60,7 @@ pub enum Trigger {
 
 /// What comes instead of the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
+pub enum Harm {
     /// This status and text; nothing was done.
     Refused {
         /// HTTP status, or exit status of a command.
@@ -101,49 +101,49 @@ pub enum Outcome {
 
 impl Fault {
     /// `outcome` strikes `on` once, at the first chance.
-    pub fn once(on: Trigger, outcome: Outcome) -> Self {
+    pub fn once(on: Trigger, outcome: Harm) -> Self {
         Self { on, outcome, after: 0, times: 1 }
     }
 
     /// Proxmox VE answers a request with `status` and `text`, once.
     pub fn http(method: &str, path_contains: &str, status: u16, text: &str) -> Self {
-        Self::once(Trigger::http(method, path_contains), Outcome::refused(status, text))
+        Self::once(Trigger::http(method, path_contains), Harm::refused(status, text))
     }
 
     /// The connection to Proxmox VE breaks, before (`false`) or after (`true`) the request was carried out, once.
     pub fn http_broken(method: &str, path_contains: &str, carried_out: bool) -> Self {
-        Self::once(Trigger::http(method, path_contains), Outcome::broken(carried_out))
+        Self::once(Trigger::http(method, path_contains), Harm::broken(carried_out))
     }
 
     /// A task of this type ends with `exit`, once.
     pub fn task(kind: &str, exit: &str) -> Self {
-        Self::once(Trigger::Task { kind: kind.into() }, Outcome::TaskEnds { exit: exit.into() })
+        Self::once(Trigger::Task { kind: kind.into() }, Harm::TaskEnds { exit: exit.into() })
     }
 
     /// A task of this type is interrupted and leaves what it had half made, once.
     pub fn task_stops(kind: &str, exit: &str) -> Self {
-        Self::once(Trigger::Task { kind: kind.into() }, Outcome::TaskStops { exit: exit.into() })
+        Self::once(Trigger::Task { kind: kind.into() }, Harm::TaskStops { exit: exit.into() })
     }
 
     /// A command on a node fails, once.
     pub fn command(node: &str, begins: &[&str], status: u16, stderr: &str) -> Self {
         let begins = begins.iter().map(|word| (*word).to_owned()).collect();
-        Self::once(Trigger::Command { node: node.into(), begins }, Outcome::refused(status, stderr))
+        Self::once(Trigger::Command { node: node.into(), begins }, Harm::refused(status, stderr))
     }
 
     /// A command on a node is killed when it comes to a part of its work, once.
     pub fn dies(node: &str, begins: &[&str], during: &str) -> Self {
-        Self { outcome: Outcome::Dies { during: during.into() }, ..Self::command(node, begins, 137, "") }
+        Self { outcome: Harm::Dies { during: during.into() }, ..Self::command(node, begins, 137, "") }
     }
 
     /// The SSH connection to a node is reset, before (`false`) or after (`true`) the work was done, once.
     pub fn node_reset(node: &str, carried_out: bool) -> Self {
-        Self::once(Trigger::Node { node: node.into() }, Outcome::broken(carried_out))
+        Self::once(Trigger::Node { node: node.into() }, Harm::broken(carried_out))
     }
 
     /// The Kubernetes API answers a request with `status` and `text`, once.
     pub fn kubernetes(method: &str, path_contains: &str, status: u16, text: &str) -> Self {
-        Self::once(Trigger::kubernetes(method, path_contains), Outcome::refused(status, text))
+        Self::once(Trigger::kubernetes(method, path_contains), Harm::refused(status, text))
     }
 
     /// The same fault, so many times.
@@ -176,7 +176,7 @@ impl Trigger {
     }
 }
 
-impl Outcome {
+impl Harm {
     /// An answer with this status and text; nothing was done.
     pub fn refused(status: u16, text: &str) -> Self {
         Self::Refused { status, text: text.into() }
@@ -189,7 +189,7 @@ impl Outcome {
 
 impl State {
     /// Takes the outcome of the first fault whose turn it is among those that `strikes`, counts all of them down, and tells of it.
-    pub(crate) fn strike(&mut self, strikes: impl Fn(&Trigger) -> bool) -> Option<Outcome> {
+    pub(crate) fn strike(&mut self, strikes: impl Fn(&Trigger) -> bool) -> Option<Harm> {
         let mut index = None;
         for (position, fault) in self.faults.iter_mut().enumerate().filter(|(_, fault)| strikes(&fault.on)) {
             if fault.after == 0 {
@@ -211,7 +211,7 @@ impl State {
     }
 
     /// As [`strike`](Self::strike), where only some outcomes mean anything: another one is noted as not played, and does nothing.
-    pub(crate) fn strike_as<T>(&mut self, strikes: impl Fn(&Trigger) -> bool, means: impl Fn(&Outcome) -> Option<T>) -> Option<T> {
+    pub(crate) fn strike_as<T>(&mut self, strikes: impl Fn(&Trigger) -> bool, means: impl Fn(&Harm) -> Option<T>) -> Option<T> {
         let outcome = self.strike(strikes)?;
         let meant = means(&outcome);
         if meant.is_none() {
@@ -241,7 +241,7 @@ mod tests {
         let faults = vec![Fault::task("qmclone", "late").after(2), Fault::task("qmclone", "soon").after(1)];
         let mut state = State { faults, ..State::default() };
         let mut strike = || match state.strike(clones()) {
-            Some(Outcome::TaskEnds { exit }) => exit,
+            Some(Harm::TaskEnds { exit }) => exit,
             _ => String::new(),
         };
         assert_eq!([strike(), strike(), strike(), strike()], ["", "soon", "late", ""]);
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_fault_that_means_nothing_where_it_strikes_is_not_played() {
-        let mut state = State { faults: vec![Fault::once(Trigger::Secrets, Outcome::BrokenBefore)], ..State::default() };
+        let mut state = State { faults: vec![Fault::once(Trigger::Secrets, Harm::BrokenBefore)], ..State::default() };
         assert_eq!(state.strike_as(|on| *on == Trigger::Secrets, |_| None::<()>), None);
         assert_eq!(state.unknown, ["the fault that breaks the connection before anything is done, at this place"]);
     }

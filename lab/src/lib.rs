@@ -22,12 +22,12 @@ mod world;
 
 pub use clock::{LabClock, pass_waits_at_once};
 pub use crash::{EndsAt, Moment};
-pub use fault::{Fault, Outcome, Trigger};
-pub use kubernetes::{Cluster, LabKubernetes, Member, Members, Object, Token};
+pub use fault::{Fault, Harm, Trigger};
+pub use kubernetes::{BootstrapToken, Cluster, LabKubernetes, Member, Members, Object};
 pub use node::{Entry, Files, Kind, LabNodes, Machine, Package, Unit};
 pub use peers::{PUBLIC_KEY, peers, stand_in_secrets};
 pub use play::{Audience, Played, at_rest, play};
-pub use proxmox::{ENDPOINT, Grant, LabHttp, Pve, Storage, Task, Token as ApiToken, Vm, Volume, Work};
+pub use proxmox::{ApiToken, ENDPOINT, Grant, LabHttp, Pve, Storage, Task, TaskWork, Vm, Volume};
 pub use random::LabRandom;
 pub use same::{differences, end_state};
 pub use schedule::Schedule;

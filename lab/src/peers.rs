@@ -1,7 +1,7 @@
 //! The peers of a run in the lab: the same clients as in the real world, over the lab's seams.
 use crate::{
     ENDPOINT, World,
-    fault::{Outcome, Trigger},
+    fault::{Harm, Trigger},
     proxmox::FIRST_TOKEN,
 };
 use bytes::Bytes;
@@ -85,9 +85,9 @@ fn lab_secrets(world: &World, workspace: &Workspace, given: &Secrets) -> Result<
             let fault = state.strike_as(
                 |on| *on == Trigger::Secrets,
                 |outcome| match outcome {
-                    Outcome::Refused { text, .. } => Some((text.clone(), false)),
-                    Outcome::BrokenBefore => Some(("the disk is gone".into(), false)),
-                    Outcome::BrokenAfter => Some(("the disk is gone, after it was written".into(), true)),
+                    Harm::Refused { text, .. } => Some((text.clone(), false)),
+                    Harm::BrokenBefore => Some(("the disk is gone".into(), false)),
+                    Harm::BrokenAfter => Some(("the disk is gone, after it was written".into(), true)),
                     _ => None,
                 },
             );

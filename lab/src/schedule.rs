@@ -1,7 +1,7 @@
 //! What goes wrong in a run, drawn from a seed: faults on every seam, and perhaps a process that dies.
 use crate::{
     crash::Moment,
-    fault::{Fault, Outcome, Trigger},
+    fault::{Fault, Harm, Trigger},
     node::INIT_PHASES,
     random::Dice,
 };
@@ -62,7 +62,7 @@ fn a_fault(dice: &mut Dice, nodes: &[NodeSpec]) -> Fault {
             let outcome = if dice.once_in(3) {
                 lost(dice, &[(0, "connection refused")])
             } else {
-                Outcome::StopsAfter { blocks: dice.below(8) as usize }
+                Harm::StopsAfter { blocks: dice.below(8) as usize }
             };
             Fault::once(Trigger::Batch { node }, outcome).after(up_to(dice, 5))
         }
@@ -77,15 +77,15 @@ fn up_to(dice: &mut Dice, bound: u32) -> u32 {
 }
 
 /// What any request may meet; `refusals` are what the peer says when it refuses.
-fn lost(dice: &mut Dice, refusals: &[(u16, &str)]) -> Outcome {
+fn lost(dice: &mut Dice, refusals: &[(u16, &str)]) -> Harm {
     match dice.below(6) {
-        0 => Outcome::BrokenBefore,
-        1 => Outcome::BrokenAfter,
-        2 => Outcome::Hangs { carried_out: false },
-        3 => Outcome::Hangs { carried_out: true },
+        0 => Harm::BrokenBefore,
+        1 => Harm::BrokenAfter,
+        2 => Harm::Hangs { carried_out: false },
+        3 => Harm::Hangs { carried_out: true },
         _ => {
             let (status, text) = dice.one_of(refusals);
-            Outcome::refused(*status, text)
+            Harm::refused(*status, text)
         }
     }
 }
@@ -207,7 +207,7 @@ mod tests {
         let workspace = workspace();
         let drawn: Vec<Schedule> = (0..300).map(|seed| Schedule::of_seed(seed, &workspace)).collect();
         assert_eq!(drawn[17], Schedule::of_seed(17, &workspace));
-        let words = |outcome: &Outcome| format!("{outcome:?}").split([' ', '{']).next().unwrap_or_default().to_owned();
+        let words = |outcome: &Harm| format!("{outcome:?}").split([' ', '{']).next().unwrap_or_default().to_owned();
         let seams = |on: &Trigger| format!("{on:?}").split(' ').next().unwrap_or_default().to_owned();
         let all = || drawn.iter().flat_map(|schedule| &schedule.faults);
         let outcomes: BTreeSet<String> = all().map(|fault| words(&fault.outcome)).collect();

@@ -1,5 +1,5 @@
 //! Faults in words, and who hears of them when they strike.
-use crate::fault::{Fault, Outcome, Trigger};
+use crate::fault::{Fault, Harm, Trigger};
 use std::{fmt, sync::Arc};
 
 /// Whoever wants to hear of faults as they strike.
@@ -47,7 +47,7 @@ impl fmt::Display for Trigger {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for Harm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused { status, text } => write!(f, "is refused with {status}, {text}"),

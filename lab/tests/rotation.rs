@@ -1,7 +1,7 @@
 //! Rotation in the lab: every step fails once, and after each failure the credentials in the secrets file work.
 #![allow(clippy::unwrap_used)]
 use kthw_engine::{Evaluated, Graph, Library, Peers, Plan, Report, RunOptions, Secret, Source, evaluate, node::Probe, plan, run, silent};
-use kthw_lab::{ApiToken, EndsAt, Fault, Grant, Moment, Outcome, Trigger, World, peers};
+use kthw_lab::{ApiToken, EndsAt, Fault, Grant, Harm, Moment, Trigger, World, peers};
 use kthw_stdlib::{
     Dynamic, script_engine,
     sops::Secrets,
@@ -162,11 +162,11 @@ async fn both_credentials_are_new_and_the_old_ones_gone() {
 /// Whatever fails, in whichever step: what the secrets file holds works, and the next run finishes.
 #[tokio::test(start_paused = true)]
 async fn after_every_failure_the_secrets_file_works_and_the_next_run_finishes() {
-    let http = |method: &str, path: &str, outcome: Outcome| Fault::once(Trigger::http(method, path), outcome);
-    let refused = || Outcome::Refused { status: 500, text: "disk full".into() };
+    let http = |method: &str, path: &str, outcome: Harm| Fault::once(Trigger::http(method, path), outcome);
+    let refused = || Harm::Refused { status: 500, text: "disk full".into() };
     let mut faults = Vec::new();
-    let mute = [false, true].map(|carried_out| Outcome::Hangs { carried_out });
-    for outcome in [refused(), Outcome::BrokenBefore, Outcome::BrokenAfter].iter().chain(&mute) {
+    let mute = [false, true].map(|carried_out| Harm::Hangs { carried_out });
+    for outcome in [refused(), Harm::BrokenBefore, Harm::BrokenAfter].iter().chain(&mute) {
         for (method, path) in [("POST", "/token/"), ("DELETE", "/token/"), ("PUT", "/access/acl")] {
             faults.push(http(method, path, outcome.clone()));
         }
@@ -175,11 +175,11 @@ async fn after_every_failure_the_secrets_file_works_and_the_next_run_finishes() 
             faults.push(Fault { after, times: 20, ..http("GET", "/access/", outcome.clone()) });
         }
     }
-    for outcome in [refused(), Outcome::BrokenBefore, Outcome::BrokenAfter] {
+    for outcome in [refused(), Harm::BrokenBefore, Harm::BrokenAfter] {
         faults.extend((0..2).map(|after| Fault::once(Trigger::Secrets, outcome.clone()).after(after)));
     }
     for (node, silent) in ["cu1", "wu2"].iter().zip(mute) {
-        for outcome in [Outcome::BrokenBefore, Outcome::BrokenAfter, silent] {
+        for outcome in [Harm::BrokenBefore, Harm::BrokenAfter, silent] {
             faults.extend((0..9).map(|after| Fault::once(Trigger::Node { node: (*node).into() }, outcome.clone()).after(after)));
         }
     }

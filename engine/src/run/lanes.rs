@@ -15,7 +15,7 @@ struct Queue {
 
 /// The answer to a resource that wants to enter.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Entry {
+pub(crate) enum Admission {
     Entered,
     /// It is full; the resource is woken when there is room.
     Full,
@@ -25,19 +25,19 @@ pub(crate) enum Entry {
 
 impl Lanes {
     /// Lets `position` enter if there is room.
-    pub fn enter(&mut self, position: usize, lane: Lane) -> Entry {
+    pub fn enter(&mut self, position: usize, lane: Lane) -> Admission {
         let queue = self.0.entry(lane.name).or_default();
         if let Some(because) = &queue.closed {
-            return Entry::Closed(because.clone());
+            return Admission::Closed(because.clone());
         }
         // Nothing could ever enter a lane of width 0.
         if queue.inside < lane.at_most.max(1) {
             queue.inside += 1;
             queue.waiting.remove(&position);
-            return Entry::Entered;
+            return Admission::Entered;
         }
         queue.waiting.insert(position);
-        Entry::Full
+        Admission::Full
     }
 
     /// A resource left; returns those that wait. One that finds the lane full again waits again: the first may not want to enter any more.
@@ -66,13 +66,13 @@ mod tests {
     #[test]
     fn when_one_leaves_a_full_lane_all_that_wait_may_try() {
         let mut lanes = Lanes::default();
-        let entries: Vec<Entry> = [4, 9, 7].into_iter().map(|position| lanes.enter(position, lane(1))).collect();
-        assert_eq!(entries, [Entry::Entered, Entry::Full, Entry::Full]);
+        let entries: Vec<Admission> = [4, 9, 7].into_iter().map(|position| lanes.enter(position, lane(1))).collect();
+        assert_eq!(entries, [Admission::Entered, Admission::Full, Admission::Full]);
         assert_eq!(lanes.leave(&lane(1)), BTreeSet::from([7, 9]));
-        assert_eq!((lanes.enter(7, lane(1)), lanes.enter(9, lane(1))), (Entry::Entered, Entry::Full));
+        assert_eq!((lanes.enter(7, lane(1)), lanes.enter(9, lane(1))), (Admission::Entered, Admission::Full));
         assert_eq!(
             (lanes.leave(&lane(1)), lanes.enter(9, lane(1)), lanes.leave(&lane(1))),
-            (BTreeSet::from([9]), Entry::Entered, BTreeSet::new())
+            (BTreeSet::from([9]), Admission::Entered, BTreeSet::new())
         );
     }
 
@@ -83,11 +83,11 @@ mod tests {
         lanes.enter(2, lane(1));
         assert_eq!(lanes.close(&lane(1), "1 failed"), BTreeSet::from([2]));
         assert_eq!(lanes.leave(&lane(1)), BTreeSet::new());
-        assert_eq!(lanes.enter(3, lane(1)), Entry::Closed("1 failed".into()));
+        assert_eq!(lanes.enter(3, lane(1)), Admission::Closed("1 failed".into()));
     }
 
     #[test]
     fn a_lane_for_none_is_a_lane_for_one() {
-        assert_eq!(Lanes::default().enter(1, lane(0)), Entry::Entered);
+        assert_eq!(Lanes::default().enter(1, lane(0)), Admission::Entered);
     }
 }

@@ -1,13 +1,13 @@
 //! The next task of a free node: a look at what the plan did not look at, then everything that can travel in one batch.
 use super::{
     batch::Batch,
-    schedule::{Schedule, State, Task},
+    schedule::{Job, Schedule, State},
     settle::within_consent,
 };
 use crate::{absent::Presence, change::Change, error::Result, event::Outcome, node::Probe, plan::refreshed_because, resource::Work};
 
 impl Schedule<'_> {
-    pub(super) fn on_node(&mut self, node: usize) -> Option<Task> {
+    pub(super) fn on_node(&mut self, node: usize) -> Option<Job> {
         let order = self.order;
         let waiting = order.nodes[node].items.iter().copied().filter(|position| self.is_waiting(*position));
         // What is removed goes in the opposite order.
@@ -19,7 +19,7 @@ impl Schedule<'_> {
         if unseen.iter().any(|position| self.readiness.open(*position) == 0) {
             // A check that may change something is asked when it is its turn, not together with others.
             let now = |position: &usize| self.readiness.open(*position) == 0 || !order.items[*position].step.query().iter().any(may_write);
-            return Some(Task::Read { node, members: unseen.into_iter().filter(now).collect() });
+            return Some(Job::Read { node, members: unseen.into_iter().filter(now).collect() });
         }
         let mut batch = Batch::new(node);
         for position in members {
@@ -53,7 +53,7 @@ impl Schedule<'_> {
                 Ok(Some(Work::Alone)) => {}
             }
         }
-        (!batch.members.is_empty()).then_some(Task::Batch(batch))
+        (!batch.members.is_empty()).then_some(Job::Batch(batch))
     }
 
     /// Whether everything that `position` waits for is settled or goes out before it in the same batch.

@@ -1,7 +1,7 @@
 //! Whose turn it is: what it waits for is settled, its lane has room, its node is free.
 use super::{
     batch::Batch,
-    lanes::{Entry, Lanes},
+    lanes::{Admission, Lanes},
     settle::MemberOutcome,
 };
 use crate::{
@@ -20,7 +20,7 @@ use std::{
 };
 
 /// Something to do now.
-pub(crate) enum Task {
+pub(crate) enum Job {
     /// One resource by itself.
     Alone { position: usize, consent: Consent, unread: bool },
     /// A look at resources that the plan did not look at.
@@ -126,7 +126,7 @@ impl<'a> Schedule<'a> {
     }
 
     /// Everything whose turn it is now; it counts as begun.
-    pub fn tasks(&mut self) -> Vec<Task> {
+    pub fn tasks(&mut self) -> Vec<Job> {
         let mut tasks = Vec::new();
         loop {
             if self.working < AT_ONCE
@@ -160,10 +160,10 @@ impl<'a> Schedule<'a> {
         self.turns[position].state = State::Working(self.clock.now());
     }
 
-    pub(super) fn alone(&mut self, position: usize) -> Task {
+    pub(super) fn alone(&mut self, position: usize) -> Job {
         self.begin(position);
         let consent = self.consent(position);
-        Task::Alone { position, consent, unread: self.order.items[position].opens_node && !self.turns[position].looked }
+        Job::Alone { position, consent, unread: self.order.items[position].opens_node && !self.turns[position].looked }
     }
 
     /// What was agreed to for `position`.
@@ -182,9 +182,9 @@ impl<'a> Schedule<'a> {
     pub(super) fn enters_lane(&mut self, position: usize) -> bool {
         let Some(lane) = self.order.items[position].step.lane() else { return true };
         match self.lanes.enter(position, lane) {
-            Entry::Entered => true,
-            Entry::Full => false,
-            Entry::Closed(because) => {
+            Admission::Entered => true,
+            Admission::Full => false,
+            Admission::Closed(because) => {
                 self.skip(position, &because);
                 self.fall_after_failure(position);
                 false

@@ -2,7 +2,7 @@
 use super::{
     batch::Batch,
     errors::{ActionFailed, DidNotSettle, MoreThanPlanned, NeverDone},
-    schedule::{Consent, Done, Task},
+    schedule::{Consent, Done, Job},
 };
 use crate::{
     change::Change,
@@ -22,20 +22,20 @@ const PATIENCE: [Duration; 5] =
     [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 
 /// Does one task. It does not fail itself: failures are part of what it returns.
-pub(crate) async fn work(task: Task, order: &Order, peers: &Peers, door: &Arc<Door>, events: &Events) -> Done {
+pub(crate) async fn work(task: Job, order: &Order, peers: &Peers, door: &Arc<Door>, events: &Events) -> Done {
     let items = &order.items;
     match task {
-        Task::Alone { position, consent, unread } => {
+        Job::Alone { position, consent, unread } => {
             events(Event::Started { id: items[position].id.clone() });
             let permit = door.permit(vec![items[position].id.clone()]);
             let alone = alone(&items[position], &consent, unread, peers, &permit);
             Done::Alone { position, ended: reporting(items[position].id.clone(), events.clone(), alone).await }
         }
-        Task::Read { node, members } => {
+        Job::Read { node, members } => {
             let found = read_node(&order.nodes[node].node, &members, items, peers, events).await;
             Done::Read { node, members, found }
         }
-        Task::Batch(batch) => {
+        Job::Batch(batch) => {
             let outcomes = change_node(&batch, order, peers, door, events).await;
             Done::Batch { batch, outcomes }
         }

@@ -2,7 +2,7 @@
 use super::service::{Reply, Request, WATCH_MS, answer, parse_query, refused, strike};
 use crate::{
     clock::{silence, sleep},
-    fault::Outcome,
+    fault::Harm,
     node::LabNodes,
     state::State,
     world::World,
@@ -82,12 +82,12 @@ fn exchange(state: &mut State, number: usize, request: &Request) -> Option<io::R
     let reset = || io::Error::new(io::ErrorKind::ConnectionReset, "connection reset by peer");
     match strike(state, request) {
         None => Some(Ok(answer(state, number, request))),
-        Some(Outcome::Refused { status, text }) => Some(Ok(refused(status, &text))),
-        Some(Outcome::BrokenBefore) => Some(Err(reset())),
-        Some(Outcome::Hangs { carried_out: false }) => None,
+        Some(Harm::Refused { status, text }) => Some(Ok(refused(status, &text))),
+        Some(Harm::BrokenBefore) => Some(Err(reset())),
+        Some(Harm::Hangs { carried_out: false }) => None,
         Some(outcome) => {
             answer(state, number, request);
-            (outcome == Outcome::BrokenAfter).then(|| Err(reset()))
+            (outcome == Harm::BrokenAfter).then(|| Err(reset()))
         }
     }
 }

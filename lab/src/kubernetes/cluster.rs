@@ -22,7 +22,7 @@ pub struct Cluster {
     /// Machines by node name.
     pub members: Members,
     /// Bootstrap tokens by id.
-    pub tokens: BTreeMap<String, Token>,
+    pub tokens: BTreeMap<String, BootstrapToken>,
     /// Objects by [`key`].
     pub objects: BTreeMap<String, Object>,
     /// Since when a pod network is wanted and can be had, in virtual milliseconds.
@@ -31,7 +31,7 @@ pub struct Cluster {
 
 /// A bootstrap token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Token {
+pub struct BootstrapToken {
     /// The part behind the dot.
     pub secret: String,
     /// When it ends, in virtual milliseconds.

@@ -14,7 +14,7 @@ mod service;
 mod tests;
 
 pub use access::LabKubernetes;
-pub use cluster::{Cluster, Object, Token};
+pub use cluster::{BootstrapToken, Cluster, Object};
 pub(crate) use cluster::{has_condition, key};
 pub(crate) use controllers::run_node as run_node_controllers;
 pub use members::{Member, Members};

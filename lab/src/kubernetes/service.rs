@@ -5,7 +5,7 @@ use super::{
     objects::{Answer, Moment, Target, apply, create, delete, matching, patch, read, replace, status},
 };
 use crate::{
-    fault::{Outcome, Trigger},
+    fault::{Harm, Trigger},
     state::State,
 };
 use serde_json::{Value, json};
@@ -49,17 +49,16 @@ pub(crate) fn get(state: &mut State, number: usize, path: &str) -> Reply {
     // kubectl says of a connection that breaks what it says of a server that is away.
     match strike(state, &request) {
         None => answer(state, number, &request),
-        Some(Outcome::Refused { status, text }) => refused(status, &text),
+        Some(Harm::Refused { status, text }) => refused(status, &text),
         Some(_) => refused(503, "the server is currently unable to handle the request"),
     }
 }
 
 /// The fault that strikes a request, if one does.
-pub(crate) fn strike(state: &mut State, request: &Request) -> Option<Outcome> {
+pub(crate) fn strike(state: &mut State, request: &Request) -> Option<Harm> {
     let strikes = |on: &Trigger| matches!(on, Trigger::Kubernetes { method, path_contains } if *method == request.method && request.path.contains(path_contains.as_str()));
     state.strike_as(strikes, |outcome| {
-        matches!(outcome, Outcome::Refused { .. } | Outcome::BrokenBefore | Outcome::BrokenAfter | Outcome::Hangs { .. })
-            .then(|| outcome.clone())
+        matches!(outcome, Harm::Refused { .. } | Harm::BrokenBefore | Harm::BrokenAfter | Harm::Hangs { .. }).then(|| outcome.clone())
     })
 }
 

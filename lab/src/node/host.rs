@@ -1,7 +1,7 @@
 //! A machine at work: the machine itself, the world around it, and how long the work took.
 use super::{machine::Machine, programs};
 use crate::{
-    fault::{Outcome, Trigger},
+    fault::{Harm, Trigger},
     state::{BEGIN_S, State},
 };
 use kthw_engine::node::Output;
@@ -63,8 +63,8 @@ impl<'s> Host<'s> {
         let name = &self.name;
         let strikes = |on: &Trigger| matches!(on, Trigger::Command { node, begins } if node == name && argv.starts_with(begins));
         let fault = self.state.strike_as(strikes, |outcome| match outcome {
-            Outcome::Refused { status, text } => Some(Err(failed(i32::from(*status), text.as_str()))),
-            Outcome::Dies { during } => Some(Ok(during.clone())),
+            Harm::Refused { status, text } => Some(Err(failed(i32::from(*status), text.as_str()))),
+            Harm::Dies { during } => Some(Ok(during.clone())),
             _ => None,
         });
         match fault {

@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 pub(crate) const FIRST_TOKEN: &str = "00000000-0000-0000-0000-000000000000";
 
 /// Users with their API tokens, by name.
-pub(crate) type Users = BTreeMap<String, BTreeMap<String, Token>>;
+pub(crate) type Users = BTreeMap<String, BTreeMap<String, ApiToken>>;
 
 /// An API token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Token {
+pub struct ApiToken {
     /// What proves that somebody holds it.
     pub value: String,
     /// What people wrote about it.
@@ -44,7 +44,7 @@ pub struct Grant {
 
 /// `root@pam` and its token, which the lab's client uses at first.
 pub(crate) fn first_users() -> Users {
-    let token = Token { value: FIRST_TOKEN.into(), comment: String::new(), expire: 0, privsep: false };
+    let token = ApiToken { value: FIRST_TOKEN.into(), comment: String::new(), expire: 0, privsep: false };
     BTreeMap::from([("root@pam".into(), BTreeMap::from([("kthw".into(), token)]))])
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn make_token(state: &mut State, request: &Request) -> Answer {
     }
     let digits = state.made_up("token");
     let value = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..32]].join("-");
-    let token = Token {
+    let token = ApiToken {
         value,
         comment: request.text("comment").into(),
         expire: request.number("expire").unwrap_or_default().into(),
@@ -188,7 +188,7 @@ const PRIVILEGES: &[&str] = &[
     "VM.PowerMgmt",
 ];
 
-fn of_user<'s>(users: &'s Users, request: &Request) -> Result<&'s BTreeMap<String, Token>, Refusal> {
+fn of_user<'s>(users: &'s Users, request: &Request) -> Result<&'s BTreeMap<String, ApiToken>, Refusal> {
     let user = request.text("userid");
     users.get(user).map_or_else(|| refuse(500, format!("no such user ('{user}')")), Ok)
 }
@@ -197,7 +197,7 @@ fn no_such_token(request: &Request) -> Answer {
     refuse(500, format!("no such token '{}' for user '{}'", request.text("tokenid"), request.text("userid")))
 }
 
-fn info(id: Option<&String>, token: &Token) -> Value {
+fn info(id: Option<&String>, token: &ApiToken) -> Value {
     let mut shown = json!({ "expire": token.expire, "privsep": u8::from(token.privsep) });
     if !token.comment.is_empty() {
         shown["comment"] = json!(token.comment);

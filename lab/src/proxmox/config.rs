@@ -5,7 +5,7 @@ use super::{
     patterns::{split_list, split_properties},
     power::is_disk,
     request::Request,
-    task::{Work, begin},
+    task::{TaskWork, begin},
 };
 use crate::state::State;
 use serde_json::{Value, json};
@@ -101,7 +101,7 @@ pub(crate) fn change(state: &mut State, request: &Request) -> Answer {
         put(vm, &key, Some(value));
     }
     match request.method.as_str() {
-        "POST" => Ok(begin(state, &node, "qmconfig", &vmid.to_string(), 1, Work::Nothing)),
+        "POST" => Ok(begin(state, &node, "qmconfig", &vmid.to_string(), 1, TaskWork::Nothing)),
         _ => Ok(Value::Null),
     }
 }

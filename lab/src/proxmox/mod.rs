@@ -20,12 +20,12 @@ mod tests;
 mod vm;
 
 pub(crate) use access::FIRST_TOKEN;
-pub use access::{Grant, Token};
+pub use access::{ApiToken, Grant};
 pub use model::{Pve, Storage, Vm, Volume};
 pub(crate) use power::percent_decoded;
 pub use route::LabHttp;
 pub(crate) use task::end_due_tasks;
-pub use task::{Task, Work};
+pub use task::{Task, TaskWork};
 
 /// Where the lab's Proxmox VE answers; a client needs no other setting but a token that it knows, or any password.
 pub const ENDPOINT: &str = "https://pve.lab:8006/api2/json";

@@ -1,6 +1,6 @@
 //! What the lab's Proxmox VE cluster consists of: nodes, storages, pools, virtual machines, tasks.
 use super::{
-    access::{Grant, Token},
+    access::{ApiToken, Grant},
     task::Task,
 };
 use kthw_stdlib::workspace::{CloneMode, Workspace};
@@ -29,7 +29,7 @@ pub struct Pve {
     pub tasks: BTreeMap<String, Task>,
     /// API tokens by user and name.
     #[serde(default = "super::access::first_users")]
-    pub users: BTreeMap<String, BTreeMap<String, Token>>,
+    pub users: BTreeMap<String, BTreeMap<String, ApiToken>>,
     /// The access control list.
     #[serde(default)]
     pub acl: Vec<Grant>,

@@ -3,7 +3,7 @@ use super::{
     answer::{Answer, refuse},
     model::{GIB, Vm, bytes_of},
     request::Request,
-    task::{Work, begin},
+    task::{TaskWork, begin},
 };
 use crate::{
     node::{self, Seed},
@@ -24,10 +24,10 @@ pub(crate) fn change(state: &mut State, request: &Request, deed: &str) -> Answer
         _ => {}
     }
     let (kind, seconds, work) = match deed {
-        "start" => ("qmstart", 3, Work::Start { vmid }),
-        "stop" => ("qmstop", 1, Work::Stop { vmid }),
-        "reboot" => ("qmreboot", 10, Work::Reboot { vmid }),
-        _ => ("qmshutdown", 6, Work::Stop { vmid }),
+        "start" => ("qmstart", 3, TaskWork::Start { vmid }),
+        "stop" => ("qmstop", 1, TaskWork::Stop { vmid }),
+        "reboot" => ("qmreboot", 10, TaskWork::Reboot { vmid }),
+        _ => ("qmshutdown", 6, TaskWork::Stop { vmid }),
     };
     Ok(begin(state, &node, kind, &vmid.to_string(), seconds, work))
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::silence,
-    fault::{Outcome, Trigger},
+    fault::{Harm, Trigger},
     state::State,
     world::World,
 };
@@ -51,13 +51,12 @@ fn send(state: &mut State, request: &http::Request<Bytes>) -> Option<Result<Resp
     state.journal.push(format!("pve {method} {path}"));
     let strikes = |on: &Trigger| matches!(on, Trigger::Http { method: wanted, path_contains } if wanted == method && path.contains(path_contains.as_str()));
     let fault = state.strike_as(strikes, |outcome| {
-        matches!(outcome, Outcome::Refused { .. } | Outcome::BrokenBefore | Outcome::BrokenAfter | Outcome::Hangs { .. })
-            .then(|| outcome.clone())
+        matches!(outcome, Harm::Refused { .. } | Harm::BrokenBefore | Harm::BrokenAfter | Harm::Hangs { .. }).then(|| outcome.clone())
     });
     match fault {
-        Some(Outcome::BrokenBefore) => return Some(Err(Unreachable { reason: "connection refused".into(), sent: false })),
-        Some(Outcome::Refused { status, text }) => return Some(Ok(response(refuse(status, text)))),
-        Some(Outcome::Hangs { carried_out: false }) => return None,
+        Some(Harm::BrokenBefore) => return Some(Err(Unreachable { reason: "connection refused".into(), sent: false })),
+        Some(Harm::Refused { status, text }) => return Some(Ok(response(refuse(status, text)))),
+        Some(Harm::Hangs { carried_out: false }) => return None,
         _ => {}
     }
     if !matches!(method, "GET" | "HEAD") && path != "/access/ticket" {
@@ -65,8 +64,8 @@ fn send(state: &mut State, request: &http::Request<Bytes>) -> Option<Result<Resp
     }
     let answer = response(answer(state, request, method, path));
     match fault {
-        Some(Outcome::BrokenAfter) => Some(Err(Unreachable { reason: "connection reset by peer".into(), sent: true })),
-        Some(Outcome::Hangs { .. }) => None,
+        Some(Harm::BrokenAfter) => Some(Err(Unreachable { reason: "connection reset by peer".into(), sent: true })),
+        Some(Harm::Hangs { .. }) => None,
         _ => Some(Ok(answer)),
     }
 }

@@ -3,7 +3,7 @@ use super::{
     answer::{Answer, Refusal, refuse},
     model::{GIB, Storage, Volume},
     request::Request,
-    task::{Work, begin},
+    task::{TaskWork, begin},
 };
 use crate::state::State;
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ pub(crate) fn delete(state: &mut State, request: &Request) -> Answer {
     match state.pve.storages.get_mut(storage).and_then(|store| store.volumes.remove(name)) {
         Some(volume) => {
             let owner = volume.vmid.map(|vmid| vmid.to_string()).unwrap_or_default();
-            Ok(begin(state, node, "imgdel", &format!("{owner}@{storage}"), 1, Work::Nothing))
+            Ok(begin(state, node, "imgdel", &format!("{owner}@{storage}"), 1, TaskWork::Nothing))
         }
         None => refuse(500, format!("volume '{storage}:{name}' does not exist")),
     }
@@ -93,7 +93,7 @@ pub(crate) fn download(state: &mut State, request: &Request) -> Answer {
     if storage.volumes.contains_key(&name) {
         return refuse(500, format!("refusing to override existing file '{file}'"));
     }
-    let work = Work::Download { storage: request.text("storage").into(), name, size: IMAGE_SIZE };
+    let work = TaskWork::Download { storage: request.text("storage").into(), name, size: IMAGE_SIZE };
     Ok(begin(state, request.text("node"), "download", &file, 25, work))
 }
 

@@ -1,7 +1,7 @@
 //! Tasks of the lab's Proxmox VE: begun at once, ended by the virtual clock, then carried out.
 use super::{answer::Answer, power, request::Request, vm};
 use crate::{
-    fault::{Outcome, Trigger},
+    fault::{Harm, Trigger},
     state::State,
 };
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub struct Task {
     /// When it ends, in virtual milliseconds.
     pub ends_ms: u64,
     /// What it does when it ends.
-    pub work: Work,
+    pub work: TaskWork,
     /// How it ended.
     pub exit: Option<String>,
 }
@@ -30,7 +30,7 @@ pub struct Task {
 /// What a task does when it ends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
-pub enum Work {
+pub enum TaskWork {
     /// Puts a file on a storage.
     Download { storage: String, name: String, size: u64 },
     /// Finishes a VM that was created: takes its lock away, or the VM if the task failed.
@@ -54,7 +54,7 @@ pub enum Work {
 }
 
 /// Begins a task that takes `seconds` and returns its UPID.
-pub(crate) fn begin(state: &mut State, node: &str, kind: &str, id: &str, seconds: u64, work: Work) -> Value {
+pub(crate) fn begin(state: &mut State, node: &str, kind: &str, id: &str, seconds: u64, work: TaskWork) -> Value {
     let number = state.next_number();
     let begun_s = state.unix_s();
     let upid = format!("UPID:{node}:{:08X}:{:08X}:{begun_s:08X}:{kind}:{id}:root@pam!kthw:", 1000 + number, state.now_ms / 10);
@@ -73,8 +73,8 @@ pub(crate) fn end_due_tasks(state: &mut State) {
         let now_ms = std::mem::replace(&mut state.now_ms, task.ends_ms);
         let strikes = |on: &Trigger| matches!(on, Trigger::Task { kind } if *kind == task.kind);
         let fault = state.strike_as(strikes, |outcome| match outcome {
-            Outcome::TaskEnds { exit } => Some((exit.clone(), true)),
-            Outcome::TaskStops { exit } => Some((exit.clone(), false)),
+            Harm::TaskEnds { exit } => Some((exit.clone(), true)),
+            Harm::TaskStops { exit } => Some((exit.clone(), false)),
             _ => None,
         });
         let exit = match fault {
@@ -89,23 +89,23 @@ pub(crate) fn end_due_tasks(state: &mut State) {
         if let Some(task) = state.pve.tasks.get_mut(&upid) {
             task.exit = Some(exit);
             // It is done, and nobody asks for it any more.
-            task.work = Work::Nothing;
+            task.work = TaskWork::Nothing;
         }
     }
 }
 
 fn carry_out(state: &mut State, task: &Task) -> Result<(), String> {
     match &task.work {
-        Work::Nothing => Ok(()),
-        Work::Download { storage, name, size } => {
+        TaskWork::Nothing => Ok(()),
+        TaskWork::Download { storage, name, size } => {
             super::storage::put_file(state, storage, name, *size);
             Ok(())
         }
-        Work::Finish { vmid, start } => {
+        TaskWork::Finish { vmid, start } => {
             vm::finish(state, *vmid);
             if *start { power::start(state, *vmid) } else { Ok(()) }
         }
-        Work::Clone { vmid, target, config } => {
+        TaskWork::Clone { vmid, target, config } => {
             if let Some(vm) = state.pve.vms.get_mut(vmid) {
                 target.clone_into(&mut vm.node);
                 vm.config.clone_from(config);
@@ -113,21 +113,21 @@ fn carry_out(state: &mut State, task: &Task) -> Result<(), String> {
             vm::finish(state, *vmid);
             Ok(())
         }
-        Work::Template { vmid } => vm::make_template(state, *vmid),
-        Work::Start { vmid } => power::start(state, *vmid),
-        Work::Stop { vmid } => power::stop(state, *vmid),
-        Work::Reboot { vmid } => super::restart(state, *vmid),
-        Work::Destroy { vmid } => {
+        TaskWork::Template { vmid } => vm::make_template(state, *vmid),
+        TaskWork::Start { vmid } => power::start(state, *vmid),
+        TaskWork::Stop { vmid } => power::stop(state, *vmid),
+        TaskWork::Reboot { vmid } => super::restart(state, *vmid),
+        TaskWork::Destroy { vmid } => {
             vm::remove(state, *vmid);
             Ok(())
         }
-        Work::Resize { vmid, disk, size } => vm::grow(state, *vmid, disk, *size),
+        TaskWork::Resize { vmid, disk, size } => vm::grow(state, *vmid, disk, *size),
     }
 }
 
 /// A create or clone that fails leaves nothing behind.
-fn undo(state: &mut State, work: &Work) {
-    if let Work::Finish { vmid, .. } | Work::Clone { vmid, .. } = work {
+fn undo(state: &mut State, work: &TaskWork) {
+    if let TaskWork::Finish { vmid, .. } | TaskWork::Clone { vmid, .. } = work {
         vm::remove(state, *vmid);
     }
 }

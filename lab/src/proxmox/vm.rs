@@ -6,7 +6,7 @@ use super::{
     patterns::split_properties,
     power::is_disk,
     request::Request,
-    task::{Work, begin},
+    task::{TaskWork, begin},
 };
 use crate::state::State;
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ pub(crate) fn create(state: &mut State, request: &Request) -> Answer {
     state.pve.vms.insert(vmid, Vm { node: node.clone(), config, lock: Some("create".into()), ..Vm::default() });
     join_pool(state, request, vmid);
     let start = request.flag("start");
-    Ok(begin(state, &node, "qmcreate", &vmid.to_string(), 12, Work::Finish { vmid, start }))
+    Ok(begin(state, &node, "qmcreate", &vmid.to_string(), 12, TaskWork::Finish { vmid, start }))
 }
 
 /// `POST …/clone`.
@@ -78,7 +78,7 @@ pub(crate) fn clone(state: &mut State, request: &Request) -> Answer {
     state.pve.vms.insert(newid, half);
     join_pool(state, request, newid);
     let seconds = if full { 15 } else { 2 };
-    let work = Work::Clone { vmid: newid, target: node, config };
+    let work = TaskWork::Clone { vmid: newid, target: node, config };
     Ok(begin(state, &source.node, "qmclone", &vmid.to_string(), seconds, work))
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn template(state: &mut State, request: &Request) -> Answer {
         return refuse(500, "you can't convert a VM to template if VM is running");
     }
     let node = vm.node.clone();
-    Ok(begin(state, &node, "qmtemplate", &vmid.to_string(), 2, Work::Template { vmid }))
+    Ok(begin(state, &node, "qmtemplate", &vmid.to_string(), 2, TaskWork::Template { vmid }))
 }
 
 /// Turns a VM into a template: its disks become base images.
@@ -122,7 +122,7 @@ pub(crate) fn resize(state: &mut State, request: &Request) -> Answer {
     };
     let Some(size) = size.filter(|size| *size >= now) else { return refuse(500, "shrinking disks is not supported") };
     let node = vm.node.clone();
-    Ok(begin(state, &node, "resize", &vmid.to_string(), 1, Work::Resize { vmid, disk, size }))
+    Ok(begin(state, &node, "resize", &vmid.to_string(), 1, TaskWork::Resize { vmid, disk, size }))
 }
 
 /// Grows a disk to `size` bytes.
@@ -147,7 +147,7 @@ pub(crate) fn destroy(state: &mut State, request: &Request) -> Answer {
         return refuse(500, format!("can't remove VM {vmid} - protection mode enabled"));
     }
     let node = vm.node.clone();
-    Ok(begin(state, &node, "qmdestroy", &vmid.to_string(), 3, Work::Destroy { vmid }))
+    Ok(begin(state, &node, "qmdestroy", &vmid.to_string(), 3, TaskWork::Destroy { vmid }))
 }
 
 /// Ends a create or clone: the VM may be used.

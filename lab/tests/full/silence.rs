@@ -2,10 +2,10 @@
 //! and the next run goes on from what is there.
 use super::{FULL, Lab, changes, failures};
 use kthw_engine::Plan;
-use kthw_lab::{Fault, Outcome, Trigger};
+use kthw_lab::{Fault, Harm, Trigger};
 
 fn mute(on: Trigger) -> Fault {
-    Fault::once(on, Outcome::Hangs { carried_out: false })
+    Fault::once(on, Harm::Hangs { carried_out: false })
 }
 
 fn node(name: &str) -> Trigger {
@@ -41,7 +41,7 @@ async fn proxmox_is_given_up_after_a_minute() {
         "proxmox.vm/cu1: cannot reach Proxmox for `POST /nodes/homelab/qemu/9420/clone`: pve.lab:8006: no answer within 60 s\n"
     );
     // Where it was carried out all the same, it is found.
-    let done = Fault::once(on, Outcome::Hangs { carried_out: true });
+    let done = Fault::once(on, Harm::Hangs { carried_out: true });
     assert_eq!(fails("mute-proxmox-done", "phases/template", "phases/machines", done).await, "");
 }
 
@@ -71,7 +71,7 @@ async fn a_look_at_a_node_is_given_up_after_five_minutes() {
 #[tokio::test(start_paused = true)]
 async fn a_change_of_a_node_is_given_up_when_its_programs_should_have_ended() {
     for carried_out in [false, true] {
-        let fault = Fault::once(batch("wu1"), Outcome::Hangs { carried_out });
+        let fault = Fault::once(batch("wu1"), Harm::Hangs { carried_out });
         let failed = fails(&format!("mute-batch-{carried_out}"), "phases/machines", "phases/system", fault).await;
         let seconds =
             failed.split_once("wu1 has not answered for ").and_then(|(_, rest)| rest.split_once(" s; asked for was a change of it"));
@@ -84,7 +84,7 @@ async fn a_change_of_a_node_is_given_up_when_its_programs_should_have_ended() {
 async fn the_kubernetes_api_is_given_up_after_a_minute() {
     let failed = fails("mute-api", "phases/control-plane", "phases/network", mute(Trigger::kubernetes("PATCH", "/installations/"))).await;
     assert!(failed.contains("to take Installation") && failed.contains("last seen: no answer within 60 s"), "{failed}");
-    let broken = Fault::once(Trigger::kubernetes("PATCH", "/installations/"), Outcome::BrokenAfter);
+    let broken = Fault::once(Trigger::kubernetes("PATCH", "/installations/"), Harm::BrokenAfter);
     assert_eq!(fails("broken-api", "phases/control-plane", "phases/network", broken).await, "", "applying is repeated");
 }
 
@@ -107,7 +107,7 @@ async fn a_batch_that_stops_in_the_middle_is_gone_on_with() {
     assert_eq!(failures(&lab.apply("phases/machines").await), "");
     let left = |plan: &Plan| changes(plan).iter().filter(|change| change.contains("/wu1/")).count();
     let all = left(&lab.again().plan("phases/system").await);
-    lab.world.add_fault(Fault::once(batch("wu1"), Outcome::StopsAfter { blocks: 3 }));
+    lab.world.add_fault(Fault::once(batch("wu1"), Harm::StopsAfter { blocks: 3 }));
     let failed = failures(&lab.again().apply("phases/system").await);
     assert!(failed.contains("cannot reach wu1"), "{failed}");
     assert_eq!(left(&lab.again().plan("phases/system").await), all - 3, "three blocks were carried out, and no more");
@@ -119,7 +119,7 @@ async fn a_batch_that_stops_in_the_middle_is_gone_on_with() {
 async fn a_refused_connection_to_a_node_says_so() {
     let lab = Lab::new("refused-node");
     assert_eq!(failures(&lab.apply("phases/machines").await), "");
-    lab.world.add_fault(Fault::once(node("wu1"), Outcome::refused(0, "connection refused")).times(1000));
+    lab.world.add_fault(Fault::once(node("wu1"), Harm::refused(0, "connection refused")).times(1000));
     let plan = lab.again().plan("phases/system").await;
     let error = &plan.failures().first().unwrap().1;
     assert_eq!(error.to_string(), "cannot reach wu1 at 10.10.10.121: connection refused");

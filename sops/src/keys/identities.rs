@@ -26,14 +26,14 @@ const MAX_WORK_FACTOR: u8 = 22;
 pub(super) struct Keyring {
     open: Vec<Box<dyn Identity + Send>>,
     protected: Vec<Protected>,
-    places: Vec<Place>,
+    places: Vec<KeyPlace>,
     /// What is wrong with places that a variable names.
     broken: Option<SopsError>,
     gathered: (bool, bool),
 }
 
 /// Where keys were looked for, and what was wrong there.
-struct Place {
+struct KeyPlace {
     name: String,
     /// The file, when the name is that of a variable.
     file: Option<PathBuf>,
@@ -101,14 +101,14 @@ impl Keyring {
         match read(path) {
             Ok(keys) => self.take(&place, Ok(keys), take),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.places.push(Place { name: place, file: None, note: Some("not there".into()) })
+                self.places.push(KeyPlace { name: place, file: None, note: Some("not there".into()) })
             }
             Err(error) => self.take(&place, Err(error.to_string()), take),
         }
     }
 
     fn take(&mut self, place: &str, keys: Result<Zeroizing<Vec<u8>>, String>, take: Take) {
-        self.places.push(Place { name: place.into(), file: None, note: None });
+        self.places.push(KeyPlace { name: place.into(), file: None, note: None });
         if let Err(reason) = keys.and_then(|keys| take(self, &keys)) {
             self.places.last_mut().expect("it was pushed").note = Some(reason.clone());
             self.broken.get_or_insert(SopsError::ReadKey { place: place.into(), reason });
@@ -185,7 +185,7 @@ impl Keyring {
         };
         protected.asked = true;
         let place = protected.place;
-        let Place { name, file, .. } = &self.places[place];
+        let KeyPlace { name, file, .. } = &self.places[place];
         let answer = ask(&format!("Passphrase of {}", file.as_ref().map_or_else(|| name.clone(), |file| file.display().to_string())));
         let unlocked = match answer {
             None => Err("no passphrase was given".into()),

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 const MAX_OUTPUT: usize = 1 << 20;
 
 /// A program that has ended.
-pub(super) struct Ended {
+pub(super) struct ProgramEnd {
     pub status: ExitStatus,
     pub output: Zeroizing<Vec<u8>>,
     /// What it said on stderr.
@@ -20,7 +20,7 @@ pub(super) struct Ended {
 }
 
 /// Runs `command` with `input` on its stdin. The error says why it did not run to its end.
-pub(super) fn run(command: &mut Command, input: &[u8], limit: Duration) -> Result<Ended, String> {
+pub(super) fn run(command: &mut Command, input: &[u8], limit: Duration) -> Result<ProgramEnd, String> {
     let until = Instant::now() + limit;
     let mut child = command
         .stdin(Stdio::piped())
@@ -50,7 +50,7 @@ pub(super) fn run(command: &mut Command, input: &[u8], limit: Duration) -> Resul
         Err(RecvTimeoutError::Disconnected) => Err("its output could not be read".to_owned()),
     };
     let (output, said) = (receive(output)?, receive(said)?);
-    Ok(Ended { status, output, said: String::from_utf8_lossy(&said).into_owned() })
+    Ok(ProgramEnd { status, output, said: String::from_utf8_lossy(&said).into_owned() })
 }
 
 /// Writes `input` on a thread of its own: a program may print before it has read everything.
@@ -76,7 +76,7 @@ fn collect(pipe: impl Read + Send + 'static) -> Receiver<Zeroizing<Vec<u8>>> {
 mod tests {
     use super::*;
 
-    fn shell(script: &str, limit: Duration) -> Result<Ended, String> {
+    fn shell(script: &str, limit: Duration) -> Result<ProgramEnd, String> {
         run(Command::new("sh").args(["-c", script]), b"in", limit)
     }
 

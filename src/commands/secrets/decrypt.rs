@@ -1,7 +1,7 @@
 //! `kthw secrets decrypt`: the plain text, on standard output.
 use super::{
     change::services,
-    target::{Place, Target},
+    target::{Location, TargetFile},
 };
 use crate::ui::Ui;
 use clap::Args;
@@ -15,7 +15,7 @@ pub struct Decrypt {
     /// The file; the workspace's when absent
     file: Option<PathBuf>,
     #[command(flatten)]
-    place: Place,
+    place: Location,
     /// Replace the file by its plain text instead; only its owner may read it then
     #[arg(short, long)]
     in_place: bool,
@@ -23,7 +23,7 @@ pub struct Decrypt {
 
 impl Decrypt {
     pub fn run(self, ui: &Ui) -> Result<u8> {
-        let target = Target::of(self.file, &self.place)?;
+        let target = TargetFile::of(self.file, &self.place)?;
         let unlocked = target.load()?.unlock(&services(ui))?;
         if !self.in_place {
             ui.raw(unlocked.opened.plain());

@@ -1,9 +1,9 @@
 //! `kthw secrets edit`: the plain text in the user's editor, in memory only; an edit is saved or kept, never lost.
 use super::{
     change::{new_key, seal, services},
-    editor::{Editor, Ended},
+    editor::{Editor, EditorEnd},
     shelter::{self, Shelter},
-    target::{Config, Place, Target, Unlocked},
+    target::{Config, Location, TargetFile, Unlocked},
 };
 use crate::ui::Ui;
 use clap::Args;
@@ -28,7 +28,7 @@ pub struct Edit {
     /// The file; the workspace's when absent
     file: Option<PathBuf>,
     #[command(flatten)]
-    place: Place,
+    place: Location,
     #[command(flatten)]
     config: Config,
     /// Begin with the text in this file: an edit that was kept
@@ -41,7 +41,7 @@ pub struct Edit {
 
 impl Edit {
     pub fn run(self, ui: &Ui) -> Result<u8> {
-        let target = Target::of(self.file, &self.place)?;
+        let target = TargetFile::of(self.file, &self.place)?;
         let services = services(ui);
         let draft = match target.load_opt()? {
             Some(encrypted) => Draft::of(encrypted.unlock(&services)?),
@@ -84,28 +84,28 @@ impl Draft {
     }
 
     /// Edits until the text is saved, unchanged or given up.
-    fn edit(&self, target: &Target, shelter: Shelter, ui: &Ui) -> Result<u8> {
+    fn edit(&self, target: &TargetFile, shelter: Shelter, ui: &Ui) -> Result<u8> {
         let editor = Editor::new()?;
         loop {
             let ended = editor.run(&shelter);
             let edited = shelter.read()?;
             let unchanged = *edited == *self.start;
             match ended {
-                Ended::Failed(error) if unchanged => return Err(error),
-                Ended::Failed(error) => {
+                EditorEnd::Failed(error) if unchanged => return Err(error),
+                EditorEnd::Failed(error) => {
                     ui.error(&error);
                     return Err(kept(shelter.keep(), target, ui));
                 }
                 // What the editor writes later must have a place.
-                Ended::StillOpen(error) => {
+                EditorEnd::StillOpen(error) => {
                     ui.error(&error);
                     return Err(kept(shelter.keep_open(), target, ui));
                 }
-                Ended::Well if unchanged => {
+                EditorEnd::Well if unchanged => {
                     ui.note(&format!("Nothing changed in {}.", target.name));
                     return Ok(0);
                 }
-                Ended::Well => {}
+                EditorEnd::Well => {}
             }
             // A mistake in kthw must not cost the edit either; it was told already.
             let Ok(saved) = catch_unwind(AssertUnwindSafe(|| self.save(target, &edited))) else {
@@ -130,7 +130,7 @@ impl Draft {
         }
     }
 
-    fn save(&self, target: &Target, edited: &[u8]) -> Result<()> {
+    fn save(&self, target: &TargetFile, edited: &[u8]) -> Result<()> {
         let before = self.unlocked.as_ref();
         let text = seal(target, edited, &self.metadata, &self.key, before.map(|unlocked| &unlocked.opened))?;
         match before {
@@ -153,7 +153,7 @@ fn read_kept(from: &PathBuf) -> Result<Zeroizing<Vec<u8>>> {
 }
 
 /// The edit stays in memory. Where, is said on a line of its own, so that it can be copied.
-fn kept(place: Result<PathBuf>, target: &Target, ui: &Ui) -> Error {
+fn kept(place: Result<PathBuf>, target: &TargetFile, ui: &Ui) -> Error {
     match place {
         Ok(place) => {
             ui.note(&format!("Take the edit up again with:\n  kthw secrets edit {} --from {}\n", target.name, place.display()));
@@ -164,7 +164,7 @@ fn kept(place: Result<PathBuf>, target: &Target, ui: &Ui) -> Error {
 }
 
 /// The edit stays in memory, to be compared with what somebody else did: saving it as it is would undo that.
-fn kept_aside(place: Result<PathBuf>, target: &Target, ui: &Ui) -> Error {
+fn kept_aside(place: Result<PathBuf>, target: &TargetFile, ui: &Ui) -> Error {
     match place {
         Ok(place) => {
             let (file, place) = (&target.name, place.display());

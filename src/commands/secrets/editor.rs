@@ -28,7 +28,7 @@ pub struct Editor {
 
 /// How the editor ended.
 #[derive(Debug)]
-pub enum Ended {
+pub enum EditorEnd {
     /// As it should.
     Well,
     /// With an error, or not at all.
@@ -50,24 +50,28 @@ impl Editor {
     }
 
     /// Waits until the editor has ended. Ctrl-C is the editor's own affair meanwhile.
-    pub fn run(&self, shelter: &Shelter) -> Ended {
+    pub fn run(&self, shelter: &Shelter) -> EditorEnd {
         let failed = |reason: String| {
-            Ended::Failed(Error::usage(EditorFailed { name: self.command.to_string_lossy().into_owned(), reason, variable: self.variable }))
+            EditorEnd::Failed(Error::usage(EditorFailed {
+                name: self.command.to_string_lossy().into_owned(),
+                reason,
+                variable: self.variable,
+            }))
         };
         if let Err(error) = shelter.share_lock(true) {
-            return Ended::Failed(error);
+            return EditorEnd::Failed(error);
         }
         let ended = self.runtime.block_on(wait(&self.command, shelter));
         if let Err(error) = shelter.share_lock(false) {
-            return Ended::Failed(error);
+            return EditorEnd::Failed(error);
         }
         match ended {
             Err(error) => failed(error.to_string()),
-            Ok(Waited::Ended(status)) if status.success() => Ended::Well,
-            Ok(Waited::Ended(status)) if status.code() == Some(127) => failed("there is no such program".into()),
-            Ok(Waited::Ended(status)) => failed(format!("it ended with {status}")),
-            Ok(Waited::Asked) => Ended::Failed(Error::usage(Asked)),
-            Ok(Waited::StillOpen) => Ended::StillOpen(Error::usage(Asked)),
+            Ok(Waited::EditorEnd(status)) if status.success() => EditorEnd::Well,
+            Ok(Waited::EditorEnd(status)) if status.code() == Some(127) => failed("there is no such program".into()),
+            Ok(Waited::EditorEnd(status)) => failed(format!("it ended with {status}")),
+            Ok(Waited::Asked) => EditorEnd::Failed(Error::usage(Asked)),
+            Ok(Waited::StillOpen) => EditorEnd::StillOpen(Error::usage(Asked)),
         }
     }
 
@@ -98,7 +102,7 @@ impl Editor {
 
 /// How a wait for the editor ended.
 enum Waited {
-    Ended(ExitStatus),
+    EditorEnd(ExitStatus),
     /// kthw was asked to end, and the editor ended too.
     Asked,
     /// kthw was asked to end, and the editor runs on.
@@ -121,7 +125,7 @@ async fn wait(editor: &OsStr, shelter: &Shelter) -> io::Result<Waited> {
         .env("TMPDIR", shelter.folder())
         .spawn()?;
     tokio::select! {
-        status = child.wait() => return status.map(Waited::Ended),
+        status = child.wait() => return status.map(Waited::EditorEnd),
         _ = hangup.recv() => {}
         _ = terminate.recv() => {}
     }

@@ -1,7 +1,7 @@
 //! `kthw secrets encrypt`: a plain file becomes one that only the recipients of `.sops.yaml` can read.
 use super::{
     change::{new_key, seal, services},
-    target::{Config, Place, Target},
+    target::{Config, Location, TargetFile},
 };
 use crate::ui::Ui;
 use clap::Args;
@@ -15,7 +15,7 @@ pub struct Encrypt {
     /// The file; the workspace's when absent
     file: Option<PathBuf>,
     #[command(flatten)]
-    place: Place,
+    place: Location,
     #[command(flatten)]
     config: Config,
     /// Replace the file instead of printing the encrypted text
@@ -25,7 +25,7 @@ pub struct Encrypt {
 
 impl Encrypt {
     pub fn run(self, ui: &Ui) -> Result<u8> {
-        let target = Target::of(self.file, &self.place)?;
+        let target = TargetFile::of(self.file, &self.place)?;
         let plain = target.read()?;
         let mut metadata = target.creation(&self.config)?;
         let key = new_key(&target, &mut metadata, &services(ui))?;

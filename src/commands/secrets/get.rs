@@ -1,7 +1,7 @@
 //! `kthw secrets get`: one value, raw, for a pipe.
 use super::{
     change::services,
-    target::{Place, Target, missing},
+    target::{Location, TargetFile, missing},
 };
 use crate::ui::Ui;
 use clap::Args;
@@ -19,12 +19,12 @@ pub struct Get {
     #[arg(short, long)]
     file: Option<PathBuf>,
     #[command(flatten)]
-    place: Place,
+    place: Location,
 }
 
 impl Get {
     pub fn run(self, ui: &Ui) -> Result<u8> {
-        let target = Target::of(self.file, &self.place)?;
+        let target = TargetFile::of(self.file, &self.place)?;
         let unlocked = target.load()?.unlock(&services(ui))?;
         let found = unlocked.opened.values().iter().find(|(name, _)| *name == self.name);
         let (_, value) = found.ok_or_else(|| missing(&self.name, &unlocked.encrypted.file))?;

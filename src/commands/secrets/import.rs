@@ -1,7 +1,7 @@
 //! `kthw secrets import`: the secrets file of the system before kthw, taken over into a new file under kthw's names.
 use super::{
     change::{new_key, seal, services},
-    target::{Config, Place, Target},
+    target::{Config, Location, TargetFile},
 };
 use crate::ui::Ui;
 use clap::Args;
@@ -20,7 +20,7 @@ pub struct Import {
     #[arg(short, long)]
     file: Option<PathBuf>,
     #[command(flatten)]
-    place: Place,
+    place: Location,
     #[command(flatten)]
     config: Config,
     /// Old name that counts where several names of one secret hold different values; may be repeated
@@ -33,8 +33,8 @@ pub struct Import {
 
 impl Import {
     pub fn run(self, ui: &Ui) -> Result<u8> {
-        let old = Target::of(Some(self.old), &Place::default())?;
-        let target = Target::new_file(self.file, &self.place)?;
+        let old = TargetFile::of(Some(self.old), &Location::default())?;
+        let target = TargetFile::new_file(self.file, &self.place)?;
         if target.format != Format::Yaml {
             return Err(Error::usage(NotYaml { file: target.name }));
         }

@@ -1,7 +1,7 @@
 //! `kthw secrets rotate`: a new data key, and everything encrypted with it.
 use super::{
     change::{new_key, seal, services},
-    target::{Place, Target},
+    target::{Location, TargetFile},
 };
 use crate::ui::Ui;
 use clap::Args;
@@ -18,12 +18,12 @@ pub struct Rotate {
     /// The file; the workspace's when absent
     file: Option<PathBuf>,
     #[command(flatten)]
-    place: Place,
+    place: Location,
 }
 
 impl Rotate {
     pub fn run(self, ui: &Ui) -> Result<u8> {
-        let target = Target::of(self.file, &self.place)?;
+        let target = TargetFile::of(self.file, &self.place)?;
         let services = services(ui);
         let unlocked = target.load()?.unlock(&services)?;
         let mut metadata = unlocked.encrypted.file.metadata().clone();

@@ -1,7 +1,7 @@
 //! `kthw secrets set`: one value from standard input or a prompt, never from the command line.
 use super::{
     change::{seal_again, services},
-    target::{Place, Target},
+    target::{Location, TargetFile},
 };
 use crate::ui::Ui;
 use clap::Args;
@@ -30,7 +30,7 @@ pub struct Set {
     #[arg(short, long)]
     file: Option<PathBuf>,
     #[command(flatten)]
-    place: Place,
+    place: Location,
     /// The value is JSON: a number, a boolean, a list or a map is stored as such
     #[arg(long)]
     json_value: bool,
@@ -41,7 +41,7 @@ impl Set {
         if self.value.map(Zeroizing::new).is_some() {
             return Err(Error::usage(InArgument { name: self.name }));
         }
-        let target = Target::of(self.file, &self.place)?;
+        let target = TargetFile::of(self.file, &self.place)?;
         // The file is opened first: whoever cannot change it is not asked for a value.
         let unlocked = target.load()?.unlock(&services(ui))?;
         // `set name=value` would write the value into the name, and names are not encrypted.

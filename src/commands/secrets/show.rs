@@ -1,7 +1,7 @@
 //! `kthw secrets show`: the names of all secrets; their values only on request.
 use super::{
     change::services,
-    target::{Place, Target},
+    target::{Location, TargetFile},
 };
 use crate::ui::Ui;
 use clap::Args;
@@ -16,7 +16,7 @@ pub struct Show {
     /// The file; the workspace's when absent
     file: Option<PathBuf>,
     #[command(flatten)]
-    place: Place,
+    place: Location,
     /// Also decrypt, and print every value on standard output
     #[arg(long)]
     values: bool,
@@ -24,7 +24,7 @@ pub struct Show {
 
 impl Show {
     pub fn run(self, ui: &Ui) -> Result<u8> {
-        let target = Target::of(self.file, &self.place)?;
+        let target = TargetFile::of(self.file, &self.place)?;
         let encrypted = target.load()?;
         if !ui.is_json() {
             about(&encrypted.file, ui);

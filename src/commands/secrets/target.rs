@@ -18,7 +18,7 @@ const MAX_BYTES: u64 = 256 << 20;
 
 /// The workspace and the format, for all verbs.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Place {
+pub struct Location {
     /// Use the `secrets.sops.yaml` of this workspace: a name below `workspaces/`, or a folder, or a file
     #[arg(short, long, value_name = "NAME|PATH")]
     workspace: Option<String>,
@@ -37,7 +37,7 @@ pub struct Config {
 
 /// The file that a verb works on; it may be missing still.
 #[derive(Debug)]
-pub struct Target {
+pub struct TargetFile {
     pub path: PathBuf,
     /// As people know it.
     pub name: String,
@@ -59,9 +59,9 @@ pub struct Unlocked {
     pub opened: Opened,
 }
 
-impl Target {
+impl TargetFile {
     /// The file named on the command line, or the workspace's, or `secrets.sops.yaml` in the working folder.
-    pub fn of(file: Option<PathBuf>, place: &Place) -> Result<Self> {
+    pub fn of(file: Option<PathBuf>, place: &Location) -> Result<Self> {
         let target = Self::named(file, place)?;
         if target.is_none() && !Path::new(NAME).is_file() {
             return Err(Error::usage(Which));
@@ -73,7 +73,7 @@ impl Target {
     ///
     /// # Errors
     /// When there is one already.
-    pub fn new_file(file: Option<PathBuf>, place: &Place) -> Result<Self> {
+    pub fn new_file(file: Option<PathBuf>, place: &Location) -> Result<Self> {
         let target = Self::named(file, place)?.unwrap_or_else(|| Self::at(PathBuf::from(NAME), place));
         if target.path.symlink_metadata().is_ok() {
             return Err(Error::usage(Exists { file: target.name }));
@@ -81,7 +81,7 @@ impl Target {
         Ok(target)
     }
 
-    fn named(file: Option<PathBuf>, place: &Place) -> Result<Option<Self>> {
+    fn named(file: Option<PathBuf>, place: &Location) -> Result<Option<Self>> {
         let path = match (file, &place.workspace) {
             (Some(_), Some(_)) => return Err(Error::usage(Both)),
             (Some(file), None) => file,
@@ -91,7 +91,7 @@ impl Target {
         Ok(Some(Self::at(path, place)))
     }
 
-    fn at(path: PathBuf, place: &Place) -> Self {
+    fn at(path: PathBuf, place: &Location) -> Self {
         let format = place.input_type.unwrap_or_else(|| Format::of(&path));
         Self { name: path.display().to_string(), path, format }
     }
@@ -167,7 +167,7 @@ impl Encrypted {
     ///
     /// # Errors
     /// When somebody else changed the file meanwhile, or it cannot be written: it is as it was then.
-    pub fn replace(&self, target: &Target, text: &[u8], mode: Mode) -> Result<()> {
+    pub fn replace(&self, target: &TargetFile, text: &[u8], mode: Mode) -> Result<()> {
         kthw_sops::replace(&target.path, &target.name, Some(&self.bytes), text, mode).map_err(Error::usage)
     }
 }

@@ -1,7 +1,7 @@
 //! `kthw secrets updatekeys`: the file gets the recipients that `.sops.yaml` names now.
 use super::{
     change::services,
-    target::{Config, Place, Target},
+    target::{Config, Location, TargetFile},
 };
 use crate::ui::Ui;
 use clap::Args;
@@ -17,7 +17,7 @@ pub struct UpdateKeys {
     /// The file; the workspace's when absent
     file: Option<PathBuf>,
     #[command(flatten)]
-    place: Place,
+    place: Location,
     #[command(flatten)]
     config: Config,
     /// Change the recipients without asking
@@ -27,7 +27,7 @@ pub struct UpdateKeys {
 
 impl UpdateKeys {
     pub fn run(self, ui: &Ui) -> Result<u8> {
-        let target = Target::of(self.file, &self.place)?;
+        let target = TargetFile::of(self.file, &self.place)?;
         let encrypted = target.load()?;
         let (now, wanted) = (encrypted.file.metadata(), target.creation(&self.config)?);
         let changes = changes(now, &wanted);

@@ -2,7 +2,7 @@
 use super::{LabNodes, broken, key_of, unreachable};
 use crate::{
     clock::{silence, sleep},
-    fault::{Outcome, Trigger},
+    fault::{Harm, Trigger},
     node::host::Host,
     state::State,
 };
@@ -30,9 +30,9 @@ impl LabNodes {
             let key = self.reach(state, node)?;
             let fault = strike(state, node, errand);
             match &fault {
-                Some(Outcome::BrokenBefore) => (Some(Err(broken(node))), 0),
-                Some(Outcome::Refused { text, .. }) => (Some(Err(unreachable(node, &self.addresses[node], text))), 0),
-                Some(Outcome::Hangs { carried_out: false }) => (None, 0),
+                Some(Harm::BrokenBefore) => (Some(Err(broken(node))), 0),
+                Some(Harm::Refused { text, .. }) => (Some(Err(unreachable(node, &self.addresses[node], text))), 0),
+                Some(Harm::Hangs { carried_out: false }) => (None, 0),
                 _ => {
                     let Some(mut host) = Host::take(state, &key, node) else { return Err(broken(node)) };
                     if let Errand::Script { run, .. } = errand
@@ -41,12 +41,12 @@ impl LabNodes {
                         host.put_back();
                         return Err(overtaken);
                     }
-                    let stops_after = if let Some(Outcome::StopsAfter { blocks }) = fault { Some(blocks) } else { None };
+                    let stops_after = if let Some(Harm::StopsAfter { blocks }) = fault { Some(blocks) } else { None };
                     let answer = work(&mut host, stops_after);
                     let span_ms = finish(host, errand);
                     match fault {
                         None => (Some(Ok(answer)), span_ms),
-                        Some(Outcome::Hangs { .. }) => (None, span_ms),
+                        Some(Harm::Hangs { .. }) => (None, span_ms),
                         Some(_) => (Some(Err(broken(node))), span_ms),
                     }
                 }
@@ -92,12 +92,12 @@ pub(super) enum Errand {
 }
 
 /// The fault that strikes a round trip, if one does.
-fn strike(state: &mut State, node: &str, errand: Errand) -> Option<Outcome> {
+fn strike(state: &mut State, node: &str, errand: Errand) -> Option<Harm> {
     let is_batch = matches!(errand, Errand::Script { batch: true, .. });
     let strikes = |on: &Trigger| on.is_node(node) || is_batch && matches!(on, Trigger::Batch { node: wanted } if wanted == node);
     state.strike_as(strikes, |outcome| match outcome {
-        Outcome::Refused { .. } | Outcome::BrokenBefore | Outcome::BrokenAfter | Outcome::Hangs { .. } => Some(outcome.clone()),
-        Outcome::StopsAfter { .. } => is_batch.then(|| outcome.clone()),
+        Harm::Refused { .. } | Harm::BrokenBefore | Harm::BrokenAfter | Harm::Hangs { .. } => Some(outcome.clone()),
+        Harm::StopsAfter { .. } => is_batch.then(|| outcome.clone()),
         _ => None,
     })
 }

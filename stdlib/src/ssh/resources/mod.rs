@@ -1,6 +1,7 @@
 //! What recipes declare on a node, one file for each kind.
 
 mod apt;
+mod boot;
 mod command;
 mod declare;
 mod directory;
@@ -26,8 +27,9 @@ pub(crate) use file::kind_field;
 pub use in_use::InUse;
 pub use kernel_module::MODULES_QUERY;
 pub use key_pair::{KeyLogin, private_key, public_half};
-pub(crate) use open_node::{has_started, restart_query};
-pub use open_node::{LOCK_HOLDERS, restart_reasons};
+pub use boot::restart_reasons;
+pub(crate) use boot::{has_started, restart_query};
+pub use open_node::LOCK_HOLDERS;
 pub use package::DPKG_FORMAT;
 pub use service::PROPERTIES as SERVICE_PROPERTIES;
 pub(crate) use service::started_s;

@@ -1,14 +1,16 @@
 //! `ssh.node`: a machine that answers, has finished its first start, and bears its name.
-use super::declare::{NeedsOnly, PackageManager, declare, path_at, run_at};
+use super::{
+    boot::{FirstStart, first_start, restart_query},
+    declare::{NeedsOnly, PackageManager, declare, run_at},
+};
 use crate::{ssh::Starts, workspace::Node};
 use kthw_engine::{
     Change, Error, Field, Id, Intent, Limit, NodeResource, Peers, Permit, Poll, Result, Rhai, Work, field,
-    node::{Action, Content, Finding, HostKey, KeyTrust, PathKind, Probe},
+    node::{Action, Content, Finding, HostKey, KeyTrust, Probe},
     wait,
 };
 use miette::Diagnostic;
 use rhai::plugin::*;
-use serde::Deserialize;
 use std::time::Duration;
 
 /// Prints `PID NAME FILE` for each process that holds a lock of apt or dpkg. `/proc/locks` names files by their inode.
@@ -22,11 +24,6 @@ case $c in apt*|dpkg*|unattended*|packagekit*|aptd|synaptic|needrestart) echo "$
 done </proc/locks
 done"#;
 
-const RESULT: &str = "/run/cloud-init/result.json";
-/// Where Debian's and Ubuntu's packages ask for a restart; it is gone after one.
-const RESTART_ASKED: &str = "/run/reboot-required";
-/// Where Debian and Ubuntu point at the newest kernel that is installed.
-const KERNEL_LINKS: [&str; 2] = ["/boot/vmlinuz", "/vmlinuz"];
 const FIRST_START: Limit = Limit::minutes(20);
 const LOCK: Limit = Limit::minutes(15);
 /// While cloud-init has not made the user yet, sshd refuses it; after this long it is a refusal.
@@ -78,26 +75,6 @@ pub struct Live {
     first_start: FirstStart,
     /// Its key, if that is not kept yet.
     new_key: Option<HostKey>,
-}
-
-/// How far cloud-init is. Read from its own files: asking `cloud-init status` costs a third of a second on every look.
-#[derive(Debug, PartialEq, Eq)]
-enum FirstStart {
-    /// Finished, disabled, or not there at all.
-    Over,
-    Running,
-    Failed(String),
-}
-
-#[derive(Deserialize)]
-struct CloudInitResult {
-    v1: CloudInitV1,
-}
-
-#[derive(Deserialize)]
-struct CloudInitV1 {
-    #[serde(default)]
-    errors: Vec<String>,
 }
 
 impl OpenNode {
@@ -259,56 +236,6 @@ impl NodeResource for OpenNode {
     }
 }
 
-/// What tells whether a node needs a restart, and whether it has started.
-pub fn restart_query() -> Vec<Probe> {
-    vec![
-        // The host name and the running kernel.
-        Probe::run(["uname", "-nr"]),
-        Probe::path("/run/cloud-init"),
-        Probe::path("/run/cloud-init/disabled"),
-        // It is a link to a file that outlives a restart, so only the link tells of this start.
-        Probe::run(["cat", RESULT]),
-        Probe::path(RESTART_ASKED),
-        Probe::path(KERNEL_LINKS[0]),
-        Probe::path(KERNEL_LINKS[1]),
-    ]
-}
-
-/// Whether a node has finished its start, from the answers to [`restart_query`]. One that failed has.
-///
-/// # Errors
-/// When they are no such answers.
-pub fn has_started(findings: &[Finding]) -> Result<bool> {
-    Ok(first_start(findings)? != FirstStart::Running)
-}
-
-fn first_start(findings: &[Finding]) -> Result<FirstStart> {
-    let result = run_at(findings, 3)?;
-    Ok(match (path_at(findings, 1), path_at(findings, 2)) {
-        (None, _) | (_, Some(_)) => FirstStart::Over,
-        (Some(_), None) if result.status == 0 => finished(&result.stdout),
-        (Some(_), None) => FirstStart::Running,
-    })
-}
-
-/// Why a node needs a restart, from the answers to [`restart_query`].
-pub fn restart_reasons(findings: &[Finding]) -> Vec<String> {
-    let running = run_at(findings, 0).ok().and_then(|said| said.stdout.split_whitespace().nth(1)).unwrap_or_default();
-    let installed = [5, 6].iter().find_map(|position| match &path_at(findings, *position)?.kind {
-        PathKind::Symlink { target } => target.rsplit('/').next()?.strip_prefix("vmlinuz-"),
-        _ => None,
-    });
-    let asked = path_at(findings, 4).map(|_| format!("{RESTART_ASKED} is there"));
-    let kernel = installed.filter(|installed| !running.is_empty() && is_newer(installed, running));
-    asked.into_iter().chain(kernel.map(|kernel| format!("kernel {kernel} is installed, {running} runs"))).collect()
-}
-
-/// Whether a kernel's release is the newer one: its numbers count, one after the other.
-fn is_newer(one: &str, other: &str) -> bool {
-    let numbers = |text: &str| -> Vec<u64> { text.split(|sign: char| !sign.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect() };
-    numbers(one) > numbers(other)
-}
-
 fn code(error: &Error) -> String {
     error.diagnostic().code().map(|code| code.to_string()).unwrap_or_default()
 }
@@ -318,15 +245,6 @@ fn until_it_is_there<T>(error: Error) -> Result<Poll<T>> {
     match code(&error).strip_prefix("kthw::ssh::") {
         Some("unreachable" | "no_answer" | "handshake" | "through_jump_host" | "broken") => Ok(Poll::Pending(error.to_string())),
         _ => Err(error),
-    }
-}
-
-fn finished(result: &str) -> FirstStart {
-    match serde_json::from_str::<CloudInitResult>(result) {
-        Ok(result) if result.v1.errors.is_empty() => FirstStart::Over,
-        Ok(result) => FirstStart::Failed(result.v1.errors.join("; ")),
-        // It is being written just now.
-        Err(_) => FirstStart::Running,
     }
 }
 
@@ -369,7 +287,6 @@ mod tests {
     use super::*;
     use crate::ssh::testing::{a_file, check, failed, printed};
     use expect_test::expect;
-    use kthw_engine::node::PathState;
 
     const NONE: Finding = Finding::Path(None);
 
@@ -401,20 +318,6 @@ mod tests {
             false,
             &expect!["~ ssh.node/cu1\n    cloud-init: failed: ('scripts_user', RuntimeError('1 failed')) -> finished\n  > just in time\n"],
         );
-    }
-
-    #[test]
-    fn a_restart_is_needed_when_the_system_asks_or_a_newer_kernel_waits() {
-        let link = |target: &str| Finding::Path(Some(PathState { kind: PathKind::Symlink { target: target.into() }, ..a_file("", true) }));
-        let reasons = |asked: Finding, boot: Finding, root: Finding| {
-            restart_reasons(&[printed("cu1 6.8.0-9-generic\n"), NONE, NONE, failed(1), asked, boot, root]).join("; ")
-        };
-        assert_eq!(reasons(NONE, NONE, NONE), "");
-        assert_eq!(reasons(NONE, link("vmlinuz-6.8.0-9-generic"), NONE), "");
-        assert_eq!(reasons(NONE, link("vmlinuz-6.5.0-90-generic"), NONE), "");
-        assert_eq!(reasons(NONE, NONE, link("boot/vmlinuz-6.8.0-10-generic")), "kernel 6.8.0-10-generic is installed, 6.8.0-9-generic runs");
-        assert_eq!(reasons(some(""), NONE, NONE), "/run/reboot-required is there");
-        assert_eq!(restart_reasons(&[]), Vec::<String>::new());
     }
 
     #[test]

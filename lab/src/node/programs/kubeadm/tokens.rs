@@ -1,6 +1,6 @@
 //! `kubeadm token`: minting, revoking and listing bootstrap tokens.
 use crate::{
-    kubernetes::{self, Token},
+    kubernetes::{self, BootstrapToken},
     node::{
         host::{Host, failed, printed},
         programs::{has, option},
@@ -18,7 +18,7 @@ pub(super) fn create(host: &mut Host, arguments: &[&str]) -> Output {
     let ends_ms = if seconds == 0 { u64::MAX } else { host.state.now_ms + seconds * 1000 };
     let cluster = &mut host.state.clusters[number];
     let (id, secret) = (&digits[..6], &digits[6..22]);
-    cluster.tokens.insert(id.to_owned(), Token { secret: secret.to_owned(), ends_ms });
+    cluster.tokens.insert(id.to_owned(), BootstrapToken { secret: secret.to_owned(), ends_ms });
     if has(arguments, &["--print-join-command"]) {
         return printed(format!(
             "kubeadm join {} --token {id}.{secret} --discovery-token-ca-cert-hash sha256:{} \n",
