@@ -275,6 +275,7 @@ async fn hardware_that_waits_comes_with_a_restart_through_proxmox() {
     let declare = "kubernetes::node_restarted(cluster, cluster.workers[0]);";
     let planned = pve.plan_text(declare, &peers, &bigger).await;
     expect![[r#"
+        = proxmox.host_keys/wu1
         ~ kubernetes.node_restarted/wu1
             restart: needed (waiting in Proxmox: cores) -> done
     "#]]
