@@ -1,5 +1,5 @@
 //! Machines that were started a moment ago: who they are is asked until they can tell, and they are waited for; a dead one is not for long.
-use crate::{Lab, changes, failures};
+use crate::{FULL, Lab, changes, failures};
 use kthw_engine::{Kind, MemoryLedger, RunOptions, run, silent};
 use kthw_lab::{EndsAt, Moment};
 use kthw_stdlib::ssh::KnownHosts;
@@ -93,4 +93,22 @@ async fn a_run_that_ends_around_a_start_with_new_host_keys_leaves_no_old_ones() 
             assert_eq!(failures(&again.apply(PHASE).await), "", "{moment:?} effect {number}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_waits_for_no_machine_to_tell_its_host_keys_and_the_run_does() {
+    const RESTART: &str = "operations/restart";
+    let lab = Lab::new("untold");
+    assert_eq!(failures(&lab.apply(FULL).await), "");
+    lab.peers.clock().sleep(Duration::from_secs(3600)).await;
+    let lab = lab.elsewhere("untold-again");
+    lab.world.restart_vm(421).unwrap();
+    slow(&lab, 45);
+    let begun = lab.peers.clock().now();
+    let planned = changes(&lab.plan(RESTART).await);
+    assert!(lab.peers.clock().now() - begun < Duration::from_secs(10), "{:?}", lab.peers.clock().now() - begun);
+    let untold = "update proxmox.host_keys/wu1 host keys: not told yet -> told by its guest agent";
+    assert_eq!(planned.iter().filter(|one| one.contains("proxmox.host_keys/")).collect::<Vec<_>>(), [untold]);
+    assert_eq!(failures(&lab.apply(RESTART).await), "");
+    assert_eq!(changes(&lab.plan(RESTART).await), Vec::<String>::new());
 }

@@ -131,7 +131,7 @@ async fn look(guest: &Guest, address: Ipv4Addr, client: &Client) -> Result<Seen>
 
 impl Silence {
     /// Whether the agent may still come. Who may not ask it may not a minute later either.
-    fn may_pass(&self) -> bool {
+    pub fn may_pass(&self) -> bool {
         !matches!(self, Self::Unasked { passing: false, .. })
     }
 }
