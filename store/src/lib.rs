@@ -1,0 +1,9 @@
+//! What kthw remembers of a workspace: named records and logs, in a folder or in object storage.
+
+mod memory;
+mod name;
+mod records;
+
+pub use memory::MemoryRecords;
+pub use name::{BadName, Name};
+pub use records::{Condition, Record, Records, Version};
