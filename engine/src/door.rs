@@ -5,10 +5,13 @@
 //! to stop, writing down what is about to happen, counting, and ending a run exactly there in the lab.
 use crate::{
     error::{Error, Result},
+    fence::Fence,
     id::Id,
     ledger::{Entry, Ledger},
     node::{Action, Output},
     peers::Peers,
+    recovery::{Leftover, Recovery},
+    run::RunOptions,
     stop::{Stop, not_to_be_stopped},
 };
 use miette::Diagnostic;
@@ -18,29 +21,42 @@ use std::sync::{
 };
 
 /// What an effect is about to do.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Intent {
     /// The peer that is changed: a node's name, `proxmox`, `kubernetes`, or a file.
     pub peer: String,
     /// What is done to it, in words; never a secret.
     pub what: String,
+    /// What a later run does when nobody saw how it ended.
+    pub recovery: Recovery,
     /// How to tell later whether it happened, when reading the resource is not enough: a nonce, a digest.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_by: Option<String>,
+    /// What goes with it that an earlier effect left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub takes_back: Option<Leftover>,
     /// Whether it takes back or completes what was begun, so that it is done even after the run was told to stop.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub closing: bool,
 }
 
 impl Intent {
-    /// Doing `what` to `peer`.
-    pub fn on(peer: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { peer: peer.into(), what: what.into(), told_by: None, closing: false }
+    /// Doing `what` to `peer`, settled in this way if the run dies in it.
+    pub fn on(peer: impl Into<String>, what: impl Into<String>, recovery: Recovery) -> Self {
+        Self { peer: peer.into(), what: what.into(), recovery, told_by: None, takes_back: None, closing: false }
     }
 
     /// The same, with how to tell later whether it happened.
     #[must_use]
     pub fn told_by(mut self, mark: impl Into<String>) -> Self {
         self.told_by = Some(mark.into());
+        self
+    }
+
+    /// The same, after which what an earlier effect [left](Recovery::TakeBack) is gone.
+    #[must_use]
+    pub fn taking_back(mut self, leftover: Leftover) -> Self {
+        self.takes_back = Some(leftover);
         self
     }
 
@@ -52,20 +68,31 @@ impl Intent {
     }
 }
 
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 /// What all effects of one run share.
 #[derive(Debug)]
 pub(crate) struct Door {
     run: u64,
     stop: Stop,
+    fence: Arc<dyn Fence>,
     ledger: Arc<dyn Ledger>,
     /// How many effects were begun.
     begun: AtomicU64,
 }
 
 impl Door {
+    /// The door of the run with these options.
+    pub fn open(peers: &Peers, options: &RunOptions) -> Arc<Self> {
+        Self::numbered(options.number.unwrap_or_else(|| peers.clock().unix_ms()), options)
+    }
+
     /// The door of the run with this number.
-    pub fn new(run: u64, stop: Stop, ledger: Arc<dyn Ledger>) -> Arc<Self> {
-        Arc::new(Self { run, stop, ledger, begun: AtomicU64::new(0) })
+    pub fn numbered(run: u64, options: &RunOptions) -> Arc<Self> {
+        let RunOptions { stop, fence, ledger, effects_before, .. } = options.clone();
+        Arc::new(Self { run, stop, fence, ledger, begun: AtomicU64::new(effects_before) })
     }
 
     /// Lets `resources` be changed.
@@ -99,13 +126,14 @@ impl Permit {
     /// Does `work`, having written down what is about to happen, and writes down how it ended.
     ///
     /// # Errors
-    /// As `work`. It is not begun when the run was told to stop (unless the intent is [closing](Intent::closing)), or when the ledger does not
-    /// take the intent.
+    /// As `work`. It is not begun when the run was told to stop (unless the intent is [closing](Intent::closing)), when the fence does not say
+    /// that the workspace is still this run's, or when the ledger does not take the intent.
     pub async fn effect<T>(&self, intent: Intent, work: impl AsyncFnOnce(&Effect) -> Result<T>) -> Result<T> {
         let door = &self.door;
         if door.stop.is_asked() && !intent.closing {
             return Err(Error::stopped(Stopped { before: format!("{} ({})", intent.what, intent.peer) }));
         }
+        door.fence.check().await?;
         let number = door.begun.fetch_add(1, Ordering::Relaxed) + 1;
         let entry = Entry { number, run: door.run, resources: self.resources.clone(), intent };
         door.ledger.begin(&entry).await?;
@@ -116,12 +144,18 @@ impl Permit {
         told.map(|()| done)
     }
 
+    /// The number of the run: later runs have higher ones.
+    pub fn run(&self) -> u64 {
+        self.door.run
+    }
+
     /// Does one action on a node, as an effect of its own. The exit status of the action is part of the output.
     ///
     /// # Errors
     /// When the node cannot be reached, and as [`effect`](Self::effect).
     pub async fn act(&self, peers: &Peers, node: &str, action: &Action) -> Result<Output> {
-        self.effect(Intent::on(node, action.to_string()), async |effect| peers.nodes().act(node, action, effect).await).await
+        self.effect(Intent::on(node, action.to_string(), Recovery::Script), async |effect| peers.nodes().act(node, action, effect).await)
+            .await
     }
 
     /// As [`act`](Self::act), for an action that takes back or completes what was begun.
@@ -129,7 +163,7 @@ impl Permit {
     /// # Errors
     /// As [`act`](Self::act).
     pub async fn act_closing(&self, peers: &Peers, node: &str, action: &Action) -> Result<Output> {
-        let intent = Intent::on(node, action.to_string()).closing();
+        let intent = Intent::on(node, action.to_string(), Recovery::Script).closing();
         self.effect(intent, async |effect| peers.nodes().act(node, action, effect).await).await
     }
 }

@@ -19,6 +19,8 @@ pub enum Kind {
     Settle,
     /// What is declared is never done as asked: exit code 1.
     Refused,
+    /// Another run has the workspace: exit code 5.
+    Overtaken,
     /// It was not begun, because the run was told to stop. In a run it counts as skipped; by itself: exit code 130.
     Stopped,
 }
@@ -56,6 +58,11 @@ impl Error {
         Self { kind: Kind::Refused, diagnostic: Redacted::new(diagnostic) }
     }
 
+    /// Something that was not done because another run has the workspace.
+    pub fn overtaken(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
+        Self { kind: Kind::Overtaken, diagnostic: Redacted::new(diagnostic) }
+    }
+
     /// Something that was not begun because the run was told to stop.
     pub(crate) fn stopped(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
         Self { kind: Kind::Stopped, diagnostic: Redacted::new(diagnostic) }
@@ -78,6 +85,7 @@ impl Error {
             Kind::Peer => 3,
             Kind::Settle => 4,
             Kind::Refused => 1,
+            Kind::Overtaken => 5,
             Kind::Stopped => 130,
         }
     }

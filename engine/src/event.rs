@@ -1,6 +1,6 @@
 //! What a run reports while it goes on: typed events for the terminal, for `--json` and later for the journal.
 use crate::{change::Change, clock::Clock, id::Id, redact::presentable};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// One thing that happened. Serialised with `"event"` as its tag; the schema's version is in [`Event::Begun`].
@@ -73,7 +73,7 @@ pub enum Event {
 }
 
 /// How work on one resource ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
     /// It is as wanted and nothing was done.
@@ -126,6 +126,11 @@ impl RunStamp {
     /// A run that begins now.
     pub fn begin(clock: Arc<dyn Clock>) -> Self {
         Self { run: clock.unix_ms(), clock }
+    }
+
+    /// The run with this number.
+    pub fn numbered(run: u64, clock: Arc<dyn Clock>) -> Self {
+        Self { run, clock }
     }
 
     /// The run's number.

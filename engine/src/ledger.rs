@@ -6,7 +6,7 @@ use std::{
 };
 
 /// One effect as it is written down before it happens.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Entry {
     /// Its number in the run, from 1.
     pub number: u64,

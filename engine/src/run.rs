@@ -3,6 +3,7 @@ use crate::{
     door::Door,
     error::{Error, Result},
     event::{Event, Events, Outcome},
+    fence::{Fence, NoFence},
     id::Id,
     ledger::{Ledger, NoLedger},
     node::{Action, Output},
@@ -28,8 +29,12 @@ use schedule::Schedule;
 pub struct RunOptions {
     /// Asked when the person at the terminal presses Ctrl-C.
     pub stop: Stop,
+    /// Whether the workspace is still this run's.
+    pub fence: Arc<dyn Fence>,
     /// Where effects are written down.
     pub ledger: Arc<dyn Ledger>,
+    /// How many effects this run had before, when it settled what an earlier one left.
+    pub effects_before: u64,
     /// The run's number, see [`RunStamp`](crate::RunStamp); by default the moment at which it begins.
     pub number: Option<u64>,
     /// Whether nothing is begun after the first failure; what is under way is finished.
@@ -38,7 +43,14 @@ pub struct RunOptions {
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { stop: Stop::default(), ledger: Arc::new(NoLedger), number: None, ends_at_failure: false }
+        Self {
+            stop: Stop::default(),
+            fence: Arc::new(NoFence),
+            ledger: Arc::new(NoLedger),
+            effects_before: 0,
+            number: None,
+            ends_at_failure: false,
+        }
     }
 }
 
@@ -84,7 +96,7 @@ impl Report {
 /// Each resource is read again at its turn and may need less than the plan said, never more. A failure skips what depends on it;
 /// everything else goes on. Failures are in the report, not in the result.
 pub async fn run(plan: Plan, peers: &Peers, events: &Events, options: &RunOptions) -> Report {
-    let door = open(peers, options);
+    let door = Door::open(peers, options);
     let begun = peers.clock().now();
     let blocker = plan.blocker().map(|id| format!("{id} differs in what the others were told too"));
     let Plan { mut order, planned, seen, .. } = plan;
@@ -95,6 +107,11 @@ pub async fn run(plan: Plan, peers: &Peers, events: &Events, options: &RunOption
     }
     let mut working = FuturesUnordered::new();
     loop {
+        if schedule.is_overtaken() {
+            schedule.skip_the_rest("another run has this workspace now");
+            // Waits end too: nothing comes of them.
+            options.stop.ask();
+        }
         // This includes what comes back undone from a batch that was under way.
         if options.stop.is_asked() {
             schedule.skip_the_rest("the run was asked to stop");
@@ -111,7 +128,7 @@ pub async fn run(plan: Plan, peers: &Peers, events: &Events, options: &RunOption
         }
     }
     let took = peers.clock().now().saturating_sub(begun);
-    let report = Report { took, effects: door.effects(), ..schedule.report(options.stop.is_asked()) };
+    let report = Report { took, effects: door.effects() - options.effects_before, ..schedule.report(options.stop.is_asked()) };
     events(Event::Finished {
         changed: report.changed(),
         unchanged: report.count(|outcome| *outcome == Outcome::Unchanged),
@@ -123,16 +140,10 @@ pub async fn run(plan: Plan, peers: &Peers, events: &Events, options: &RunOption
     report
 }
 
-fn open(peers: &Peers, options: &RunOptions) -> Arc<Door> {
-    let number = options.number.unwrap_or_else(|| peers.clock().unix_ms());
-    Door::new(number, options.stop.clone(), options.ledger.clone())
-}
-
 /// Does one action on a node because a person asked for exactly that (`kthw exec`). It is not a run: its number is 0.
 ///
 /// # Errors
 /// When the node cannot be reached; the exit status of the action is part of the output.
 pub async fn execute(node: &str, action: &Action, peers: &Peers, options: &RunOptions) -> Result<Output> {
-    let door = Door::new(0, options.stop.clone(), options.ledger.clone());
-    door.permit(Vec::new()).act(peers, node, action).await
+    Door::numbered(0, options).permit(Vec::new()).act(peers, node, action).await
 }

@@ -22,6 +22,7 @@ modules! {
 pub mod artifact;
 pub mod checked;
 pub mod help;
+pub mod recovery;
 mod refusals;
 pub mod restart;
 pub mod rotation;

@@ -199,7 +199,7 @@ impl<'a> Planning<'a> {
         let why = error.to_string();
         let change = match error.kind() {
             Kind::Usage | Kind::Recipe => return Err(error),
-            Kind::Peer | Kind::Settle | Kind::Stopped => Change::Unknown(why),
+            Kind::Peer | Kind::Settle | Kind::Overtaken | Kind::Stopped => Change::Unknown(why),
             Kind::Refused => {
                 let next = error.diagnostic().help().map(|help| help.to_string()).unwrap_or_default();
                 Change::Refused(Refusal { why, next, fields: Vec::new() })

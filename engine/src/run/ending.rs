@@ -106,6 +106,7 @@ impl Schedule<'_> {
 
     pub(super) fn fail(&mut self, position: usize, error: Error) {
         let text = error.to_string();
+        self.overtaken |= error.kind() == Kind::Overtaken;
         self.failures.insert(position, error);
         self.end(position, Outcome::Failed { error: text });
     }

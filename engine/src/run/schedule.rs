@@ -81,6 +81,7 @@ pub(crate) struct Schedule<'a> {
     /// Gates that will never open.
     pub(super) fallen: BTreeSet<usize>,
     pub(super) failures: BTreeMap<usize, Error>,
+    pub(super) overtaken: bool,
     pub(super) events: &'a Events,
     pub(super) clock: &'a dyn Clock,
 }
@@ -99,6 +100,7 @@ impl<'a> Schedule<'a> {
             lanes: Lanes::default(),
             fallen: BTreeSet::new(),
             failures: BTreeMap::new(),
+            overtaken: false,
             events,
             clock,
         };
@@ -116,6 +118,11 @@ impl<'a> Schedule<'a> {
     /// Whether anything failed so far.
     pub fn has_failed(&self) -> bool {
         !self.failures.is_empty()
+    }
+
+    /// Whether another run has the workspace now.
+    pub fn is_overtaken(&self) -> bool {
+        self.overtaken
     }
 
     /// Ends everything that has not begun.

@@ -13,6 +13,7 @@ use crate::{
     order::{Item, Order},
     peers::Peers,
     plan::read_node,
+    recovery::Recovery,
     resource::Live,
 };
 use std::{sync::Arc, time::Duration};
@@ -111,7 +112,7 @@ async fn change_node(batch: &Batch, order: &Order, peers: &Peers, door: &Arc<Doo
     };
     let first = items[batch.members[0]].id.clone();
     let permit = door.permit(batch.members.iter().map(|position| items[*position].id.clone()).collect());
-    let intent = Intent::on(node, batch.to_string());
+    let intent = Intent::on(node, batch.to_string(), Recovery::Script);
     let work = permit.effect(intent, async |effect| peers.nodes().change(node, &batch.blocks, effect, &started).await);
     let outcomes = match reporting(first, events.clone(), work).await {
         Ok(outcomes) => outcomes,

@@ -34,6 +34,9 @@ pub struct Cluster {
 pub struct BootstrapToken {
     /// The part behind the dot.
     pub secret: String,
+    /// What it says of itself.
+    #[serde(default)]
+    pub description: String,
     /// When it ends, in virtual milliseconds.
     pub ends_ms: u64,
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::seams::KubernetesAccess;
 use futures::{StreamExt, TryStreamExt, stream};
-use kthw_engine::{Change, Effect, Error, Field, Intent, Limit, Peers, Permit, Poll, Result, progress, wait};
+use kthw_engine::{Change, Effect, Error, Field, Intent, Limit, Peers, Permit, Recovery, Poll, Result, progress, wait};
 use kube::{api::ApiResource, core::GroupVersion};
 use serde_json::{Value, json};
 use std::{
@@ -119,7 +119,7 @@ pub async fn apply(peers: &Peers, client: &Client, live: &LiveObjects, permit: &
         for (index, document) in members.iter().enumerate() {
             progress(format!("applying {document} ({} of {})", index + 1, members.len()));
             let at = kinds.at(document).ok_or_else(|| Error::peer(NoSuchKind::of(document)))?;
-            let intent = Intent::on("kubernetes", format!("applying {document}")).told_by(format!("{APPLIED}: {}", document.digest()));
+            let intent = Intent::on("kubernetes", format!("applying {document}"), Recovery::Look).told_by(format!("{APPLIED}: {}", document.digest()));
             permit.effect(intent, async |effect| apply_one(peers, client, &at, document, effect).await).await?;
         }
         if tier == Tier::Definition {
@@ -144,7 +144,7 @@ pub async fn remove(peers: &Peers, client: &Client, live: &LiveObjects, permit: 
         // A kind that is no longer served went with its definition, and its objects with it.
         let Some(at) = kinds.at(document) else { continue };
         let refused = |error: &kube::Error| Error::peer(RemoveObject { what: document.to_string(), reason: in_words(error) });
-        let intent = Intent::on("kubernetes", format!("removing {document}"));
+        let intent = Intent::on("kubernetes", format!("removing {document}"), Recovery::Look);
         permit.effect(intent, async |effect| client.delete(&at, &document.name, effect).await.map_err(|error| refused(&error))).await?;
     }
     let (documents, kinds) = (&documents, &kinds);

@@ -49,6 +49,8 @@ pub(crate) use restart::is_there;
 pub use script::module;
 pub use session::SecondFactor;
 pub use access::{Credentials, Endpoint, SECRETS, Access, AccessError, access_from};
+pub(crate) use task::wait_for_left as wait_for_left_task;
 pub use task::{Task, TaskFailed, retry_locked};
 pub use template::{BadImage, Template, TemplateSpec};
+pub(crate) use token::remove_left as remove_left_token;
 pub use vm::{Vm, VmSpec};

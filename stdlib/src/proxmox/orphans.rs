@@ -11,7 +11,7 @@ use crate::{
     workspace::Workspace,
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use kthw_engine::{BoxFuture, Change, Error, Id, Intent, Owned, Owner, Peers, Permit, Removable, Resource, Result};
+use kthw_engine::{BoxFuture, Change, Error, Id, Intent, Owned, Owner, Peers, Permit, Recovery, Removable, Resource, Result};
 use std::{
     collections::{BTreeMap, HashSet},
     net::{IpAddr, Ipv4Addr},
@@ -140,7 +140,7 @@ impl Orphan {
         let address = known_address(&found.config).filter(|address| !self.taken.contains(address));
         let Some(address) = address else { return Ok(()) };
         let (known, port) = (peers.get::<KnownHosts>()?, self.workspace.ssh.port);
-        let intent = Intent::on(known.path().display().to_string(), format!("forgetting the host keys at {address}")).closing();
+        let intent = Intent::on(known.path().display().to_string(), format!("forgetting the host keys at {address}"), Recovery::Look).closing();
         permit.effect(intent, async |effect| known.forget(IpAddr::V4(address), port, effect).map_err(Error::peer)).await
     }
 }

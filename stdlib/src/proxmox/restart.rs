@@ -9,7 +9,7 @@ use crate::{
     ssh::KnownHosts,
     workspace::{NodeSpec, Workspace},
 };
-use kthw_engine::{Error, Intent, Limit, Peers, Permit, Poll, Result, node::KeyTrust, progress, wait};
+use kthw_engine::{Error, Intent, Limit, Peers, Permit, Recovery, Poll, Result, node::KeyTrust, progress, wait};
 use std::net::IpAddr;
 
 /// The machine of a node. `None` where kthw makes no machines, or where somebody else's has the node's VM id.
@@ -71,7 +71,7 @@ pub async fn forget_before_start(found: &Found, node: &NodeSpec, workspace: &Wor
     let (known, address, port) = pinned_at(node, workspace, peers)?;
     let what = format!("forgetting the host keys of {}, which may make new ones", node.name);
     permit
-        .effect(Intent::on(known.path().display().to_string(), what), async |effect| {
+        .effect(Intent::on(known.path().display().to_string(), what, Recovery::Look), async |effect| {
             known.forget(address, port, effect).map_err(Error::peer)
         })
         .await
@@ -97,7 +97,7 @@ pub async fn pin_anew(found: &Found, node: &NodeSpec, workspace: &Workspace, pee
         return Ok("it shows another host key than those that its guest agent vouches for".into());
     }
     progress(format!("{} has new SSH host keys since it was restarted, as its guest agent says", node.name));
-    let intent = Intent::on(known.path().display().to_string(), format!("the new host keys of {}", node.name)).closing();
+    let intent = Intent::on(known.path().display().to_string(), format!("the new host keys of {}", node.name), Recovery::Look).closing();
     permit
         .effect(intent, async |effect| {
             known.forget(address, port, effect).map_err(Error::peer)?;

@@ -26,6 +26,8 @@ pub struct Task {
 const FAILED_POLLS: u32 = 10;
 /// How long a task may be unknown after it was begun.
 const UNKNOWN: Duration = Duration::from_secs(15);
+/// How long a task of an earlier run is waited for.
+const LEFT: Limit = Limit::minutes(60);
 /// How often something is tried that fails because of a lock.
 const LOCK_TRIES: u32 = 8;
 /// The longest pause between two such tries; the first is a second.
@@ -60,7 +62,7 @@ impl Task {
     pub async fn wait(&self, client: &Client, peers: &Peers, limit: Limit, what: &str) -> Result<()> {
         let begun = client.clock().now();
         let failed = AtomicU32::new(0);
-        let look = || self.look(client, begun, &failed);
+        let look = async || Ok(self.look(client, begun, &failed).await?);
         let help = format!("it goes on; see `pvenode task status {}` on {}, and run again", self.upid, self.node);
         let exit = wait(peers, limit, what, &help, look).await?;
         if exit == "OK" {
@@ -75,7 +77,7 @@ impl Task {
         Err(Error::peer(TaskFailed { what: what.into(), exit, detail, upid: self.upid.clone(), node: self.node.clone() }))
     }
 
-    async fn look(&self, client: &Client, begun: Duration, failed: &AtomicU32) -> Result<Poll<String>> {
+    async fn look(&self, client: &Client, begun: Duration, failed: &AtomicU32) -> std::result::Result<Poll<String>, Failure> {
         let call = Call::get(["nodes", &self.node, "tasks", &self.upid, "status"]);
         let unknown = client.clock().now().saturating_sub(begun) < UNKNOWN;
         match client.get::<Status>(&call).await {
@@ -93,7 +95,7 @@ impl Task {
             Err(Failure::Refused(refused)) if unknown && matches!(refused.status, 400 | 404 | 500) => {
                 Ok(Poll::Pending("the task does not show yet".into()))
             }
-            Err(failure) => Err(failure.into()),
+            Err(failure) => Err(failure),
         }
     }
 
@@ -103,6 +105,24 @@ impl Task {
         let lines: Vec<LogLine> = client.get(&call).await.ok()?;
         lines.into_iter().map(|line| line.t).rfind(|text| !text.trim().is_empty() && text != "no content" && text != "TASK OK")
     }
+}
+
+/// Waits for a task that a run began before it died; says in words how it ended. What it made or did not make is for the plan to find.
+///
+/// # Errors
+/// When Proxmox stays out of reach, or the task goes on for longer than an hour.
+pub async fn wait_for_left(upid: &str, peers: &Peers) -> Result<String> {
+    let Some(task) = Task::parse(upid) else { return Ok(format!("{upid} is no task of Proxmox; the plan tells")) };
+    let client = peers.get::<Client>()?;
+    let (begun, failed) = (client.clock().now(), AtomicU32::new(0));
+    let look = async || match task.look(client, begun, &failed).await {
+        // Proxmox forgets tasks after a while.
+        Err(Failure::Refused(_)) => Ok(Poll::Ready("Proxmox does not know it any more".to_owned())),
+        told => Ok(told?),
+    };
+    let help = format!("see `pvenode task status {upid}` on {}, and run again", task.node);
+    let exit = wait(peers, LEFT, &format!("the task {} that an earlier run began", task.kind), &help, look).await?;
+    Ok(format!("its task {} ended: {exit}", task.kind))
 }
 
 impl fmt::Display for Task {

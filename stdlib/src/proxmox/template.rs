@@ -9,7 +9,7 @@ use super::{
     ownership::{MadeMeanwhile, Mark},
     task::retry_locked,
 };
-use kthw_engine::{Change, Cost, Error, Field, Id, Intent, Limit, Peers, Permit, Removable, Resource, Result, field};
+use kthw_engine::{Change, Cost, Error, Field, Id, Intent, Limit, Peers, Permit, Recovery, Removable, Resource, Result, field};
 use miette::Diagnostic;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -182,7 +182,7 @@ impl Template {
         let call = Call::delete(["nodes", &self.spec.node, "storage", &self.spec.images, "content", &self.volume()]);
         let what = format!("the removal of {}", self.volume());
         let work = async |effect: &_| finish(client.write(&call, effect).await?, client, peers, &what).await;
-        permit.effect(Intent::on("proxmox", &what), work).await
+        permit.effect(Intent::on("proxmox", &what, Recovery::Task), work).await
     }
 
     async fn fetch_image(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
@@ -194,7 +194,7 @@ impl Template {
             Some(task) => task.wait(client, peers, DOWNLOAD, &what).await,
             None => Ok(()),
         };
-        permit.effect(Intent::on("proxmox", &what), work).await
+        permit.effect(Intent::on("proxmox", &what, Recovery::Task), work).await
     }
 
     async fn create(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<Found> {
@@ -210,7 +210,7 @@ impl Template {
             })
             .await
         };
-        permit.effect(Intent::on("proxmox", &what).told_by(mark.to_string()), work).await?;
+        permit.effect(Intent::on("proxmox", &what, Recovery::Task).told_by(mark.to_string()), work).await?;
         inventory::remember(client, self.spec.vmid, &self.spec.node, &self.machine_name()).await;
         let Some(found) = self.read_ours(client, peers).await? else {
             return Err(Error::peer(Vanished { name: self.machine_name(), vmid: self.spec.vmid }));

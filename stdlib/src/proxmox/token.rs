@@ -14,6 +14,8 @@ use serde_json::Value;
 
 mod exchange;
 
+pub use exchange::remove_left;
+
 /// The options of `proxmox::token`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,6 @@
 //! What else is on a node: that it can be reached at all, and commands that somebody else wrote.
 use super::resources::world;
-use kthw_engine::{Change, Id, Intent, Lane, NodeResource, Peers, Permit, Result, Work, node::*};
+use kthw_engine::{Change, Id, Intent, Lane, NodeResource, Peers, Permit, Recovery, Result, Work, node::*};
 
 /// The first thing on a node: it answers, and with a key that was kept. Whoever wants it waits for it.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ impl NodeResource for Command {
     }
     async fn apply(&self, _: Option<&()>, peers: &Peers, permit: &Permit) -> Result<()> {
         let world = world(peers)?;
-        let intent = Intent::on(&self.node, format!("the command {}", self.name));
+        let intent = Intent::on(&self.node, format!("the command {}", self.name), Recovery::Script);
         permit.effect(intent, async |effect| world.run_by_itself(&self.name, effect).await).await
     }
 }

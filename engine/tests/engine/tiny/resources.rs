@@ -1,7 +1,7 @@
 //! What the tiny world is made of: a machine, a file on it, and a step that is there or not.
 use super::World;
 use kthw_engine::{
-    Change, Cost, Error, Field, Id, Intent, Lane, NodeResource, Peers, Permit, Removable, Resource, Result, Work, field, node::*,
+    Change, Cost, Error, Field, Id, Intent, Lane, NodeResource, Peers, Permit, Recovery, Removable, Resource, Result, Work, field, node::*,
 };
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ impl Resource for Machine {
     }
     async fn apply(&self, _: Option<u32>, peers: &Peers, permit: &Permit) -> Result<()> {
         let world = world(peers)?;
-        let intent = Intent::on("tiny", format!("the machine {}", self.name)).told_by("its name");
+        let intent = Intent::on("tiny", format!("the machine {}", self.name), Recovery::Task).told_by("its name");
         permit.effect(intent, async |effect| world.make(&self.name, self.cores, effect).await).await
     }
     fn keeps(&self, live: &u32) -> Option<String> {
@@ -62,7 +62,7 @@ impl Resource for Machine {
     }
     async fn remove(&self, _: u32, peers: &Peers, permit: &Permit) -> Result<()> {
         let world = world(peers)?;
-        let intent = Intent::on("tiny", format!("the end of the machine {}", self.name));
+        let intent = Intent::on("tiny", format!("the end of the machine {}", self.name), Recovery::Task);
         permit.effect(intent, async |effect| world.unmake(&self.name, effect).await).await
     }
 }
@@ -134,7 +134,7 @@ impl NodeResource for File {
             world.files.lock().unwrap().remove(&(self.node.clone(), self.path.clone()));
             world.note(&what, effect).await
         };
-        permit.effect(Intent::on("tiny", &what), leave).await
+        permit.effect(Intent::on("tiny", &what, Recovery::Look), leave).await
     }
     fn work(&self, _: Option<&PathState>, _: bool) -> Work {
         let content = Content::plain(&self.spec.content);
@@ -180,7 +180,7 @@ impl Resource for Step {
     }
     async fn apply(&self, _: Option<()>, peers: &Peers, permit: &Permit) -> Result<()> {
         let world = world(peers)?;
-        let begun = permit.effect(Intent::on("tiny", format!("the step {}", self.name)), async |_| {
+        let begun = permit.effect(Intent::on("tiny", format!("the step {}", self.name), Recovery::Look), async |_| {
             world.busy(peers.clock()).await;
             if world.broken.lock().unwrap().contains(&self.name) {
                 return Err(Error::peer(Trouble(format!("{} cannot be made", self.name))));
@@ -196,10 +196,14 @@ impl Resource for Step {
             return Ok(());
         }
         permit
-            .effect(Intent::on("tiny", format!("a polish of {}", self.name)), async |effect| world.note("polished", effect).await)
+            .effect(Intent::on("tiny", format!("a polish of {}", self.name), Recovery::Look), async |effect| {
+                world.note("polished", effect).await
+            })
             .await?;
         permit
-            .effect(Intent::on("tiny", format!("tidying after {}", self.name)).closing(), async |effect| world.note("tidied", effect).await)
+            .effect(Intent::on("tiny", format!("tidying after {}", self.name), Recovery::Look).closing(), async |effect| {
+                world.note("tidied", effect).await
+            })
             .await
     }
 }

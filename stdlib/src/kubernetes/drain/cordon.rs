@@ -6,7 +6,7 @@ use super::super::{
     error::{ReadObject, in_words, is_conflict, is_not_found, is_passing},
     node_ready::LiveNode,
 };
-use kthw_engine::{Error, Intent, Limit, Peers, Permit, Poll, Result, progress, wait};
+use kthw_engine::{Error, Intent, Limit, Peers, Permit, Recovery, Poll, Result, progress, wait};
 use kube::{api::ApiResource, core::GroupVersionKind};
 use miette::Diagnostic;
 use serde_json::{Value, json};
@@ -148,7 +148,7 @@ pub fn unreadable(node: &str, error: &kube::Error) -> Error {
 /// When the server refuses, or there is no such node.
 pub async fn cordon(peers: &Peers, client: &Client, node: &str, purpose: Purpose, permit: &Permit) -> Result<()> {
     let why = purpose.as_str();
-    let intent = Intent::on("kubernetes", format!("cordoning Node {node} for {why}")).told_by(format!("{CORDONED}: {why}"));
+    let intent = Intent::on("kubernetes", format!("cordoning Node {node} for {why}"), Recovery::Look).told_by(format!("{CORDONED}: {why}"));
     change(peers, client, node, intent, permit, |state| state.cordoned(purpose)).await
 }
 
@@ -157,7 +157,7 @@ pub async fn cordon(peers: &Peers, client: &Client, node: &str, purpose: Purpose
 /// # Errors
 /// When the server refuses, or there is no such node.
 pub async fn uncordon(peers: &Peers, client: &Client, node: &str, purpose: Purpose, permit: &Permit) -> Result<()> {
-    let intent = Intent::on("kubernetes", format!("uncordoning Node {node}")).closing();
+    let intent = Intent::on("kubernetes", format!("uncordoning Node {node}"), Recovery::Look).closing();
     change(peers, client, node, intent, permit, |state| state.uncordoned(purpose)).await
 }
 
@@ -172,7 +172,7 @@ pub async fn remove(peers: &Peers, client: &Client, node: &str, permit: &Permit)
     }
     let what = format!("the API server to remove Node {node}");
     permit
-        .effect(Intent::on("kubernetes", format!("removing Node {node}")), async |effect| {
+        .effect(Intent::on("kubernetes", format!("removing Node {node}"), Recovery::Look), async |effect| {
             wait(peers, TAKES, &what, HELP, async || match client.delete(&nodes(), node, effect).await {
                 Ok(()) => Ok(Poll::Ready(())),
                 Err(error) if is_passing(&error) => Ok(Poll::Pending(in_words(&error))),

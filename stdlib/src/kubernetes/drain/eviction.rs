@@ -10,7 +10,7 @@ use super::{
     pods::{Pod, Treatment},
     pods_on, unlisted,
 };
-use kthw_engine::{Error, Intent, Peers, Permit, Poll, Result, progress};
+use kthw_engine::{Error, Intent, Peers, Permit, Recovery, Poll, Result, progress};
 use miette::Diagnostic;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -92,7 +92,7 @@ impl<'a> Eviction<'a> {
     /// Evicts one pod, and says what came of it.
     async fn evict(&self, pod: &Pod) -> Result<String> {
         progress(format!("evicting {pod} from {}", self.node));
-        let intent = Intent::on("kubernetes", format!("evicting Pod {pod} from {}", self.node)).told_by(format!("uid {}", pod.uid));
+        let intent = Intent::on("kubernetes", format!("evicting Pod {pod} from {}", self.node), Recovery::Look).told_by(format!("uid {}", pod.uid));
         let answered = self.permit.effect(intent, async |effect| match self.client.evict(&pod.namespace, &pod.name, &pod.uid, effect).await {
             Ok(()) => Ok((format!("{pod} ends"), false)),
             // It went meanwhile, or another one has its name.

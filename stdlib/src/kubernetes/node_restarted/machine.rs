@@ -5,7 +5,7 @@ use crate::{
     proxmox::restart::{forget_before_start, machine_of, pin_anew, restart as restart_machine},
 };
 use kthw_engine::{
-    Error, Intent, Kind, Limit, Peers, Permit, Poll, Result,
+    Error, Intent, Kind, Limit, Peers, Permit, Recovery, Poll, Result,
     node::{Action, Content},
     progress, wait,
 };
@@ -40,7 +40,7 @@ impl NodeRestarted {
         let node = self.node.name.as_str();
         progress(format!("restarting {node}"));
         let action = Action::run(["systemctl", "reboot"]);
-        let intent = Intent::on(node, action.to_string()).told_by(format!("another boot than {boot_id}"));
+        let intent = Intent::on(node, action.to_string(), Recovery::Script).told_by(format!("another boot than {boot_id}"));
         // The connection may break before there is an answer; whether it went down shows then.
         let asked = permit.effect(intent, async |effect| match peers.nodes().act(node, &action, effect).await {
             Err(error) if is_away(&error) => Ok(None),

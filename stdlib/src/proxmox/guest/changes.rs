@@ -8,7 +8,7 @@ use crate::proxmox::{
     inventory,
     task::{Task, retry_locked},
 };
-use kthw_engine::{Effect, Error, Intent, Kind, Limit, Peers, Permit, Poll, Result, progress, wait};
+use kthw_engine::{Effect, Error, Intent, Kind, Limit, Peers, Permit, Recovery, Poll, Result, progress, wait};
 use miette::Diagnostic;
 
 /// How long changes of a machine may take.
@@ -58,7 +58,7 @@ impl Guest {
                 left -= 1;
                 let call = self.configure_call(config.get("digest"), &values);
                 let names: Vec<&str> = values.iter().map(|(name, _)| *name).collect();
-                let intent = Intent::on("proxmox", format!("{what}: {}", names.join(", ")));
+                let intent = Intent::on("proxmox", format!("{what}: {}", names.join(", ")), Recovery::Task);
                 let sent = permit.effect(intent, async |effect| match client.write(&call, effect).await {
                     Ok(task) => finish(task, client, peers, &what).await.map(|()| true),
                     Err(failure) if left > 0 && is_stale(&failure) => Ok(false),
@@ -89,7 +89,7 @@ impl Guest {
         let work = async |effect: &_| {
             retry_locked(peers, what, async || finish(client.write(call, effect).await?, client, peers, what).await).await
         };
-        permit.effect(Intent::on("proxmox", what), work).await
+        permit.effect(Intent::on("proxmox", what, Recovery::Task), work).await
     }
 
     /// Grows a disk to so many GiB.
@@ -119,7 +119,7 @@ impl Guest {
         let what = format!("the start of VM {}", self.vmid);
         let vmid = self.vmid.to_string();
         let call = Call::post(["nodes", &self.host, "qemu", &vmid, "status", "start"]);
-        let started = permit.effect(Intent::on("proxmox", &what), async |effect| {
+        let started = permit.effect(Intent::on("proxmox", &what, Recovery::Task), async |effect| {
             retry_locked(peers, &what, async || match client.write(&call, effect).await {
                 Ok(task) => finish(task, client, peers, &what).await,
                 Err(failure) if failure.says("already running") => Ok(()),

@@ -7,10 +7,11 @@ use crate::{
         error::{BadAnswer, Failure},
         access::Credentials,
     },
+    recovery::Leftover,
     rotation::Stamp,
     sops::Secrets,
 };
-use kthw_engine::{Error, Intent, Limit, Peers, Permit, Poll, Result, Secret, progress, wait};
+use kthw_engine::{Error, Intent, Limit, Peers, Permit, Recovery, Poll, Result, Secret, progress, wait};
 use miette::Diagnostic;
 use serde::Deserialize;
 use serde_json::Value;
@@ -64,7 +65,8 @@ impl Token {
         }
         let was = self.kept(peers)?;
         let secrets = peers.get::<Secrets>()?;
-        let intent = Intent::on(secrets.file(), format!("the new value of {}", self.spec.secret.name)).closing();
+        let what = format!("the new value of {}", self.spec.secret.name);
+        let intent = Intent::on(secrets.file(), what, Recovery::Look).taking_back(self.unkept(&live.user, &id)).closing();
         permit.effect(intent, async |effect| secrets.set(&[(&self.spec.secret.name, secret)], effect)).await?;
         if let Some(Credentials::Token { id: was, .. }) = was
             && client.identity().await? == was
@@ -80,6 +82,10 @@ impl Token {
             ));
         }
         Ok(id)
+    }
+
+    fn unkept(&self, user: &str, id: &str) -> kthw_engine::Leftover {
+        Leftover::ApiToken { user: user.to_owned(), id: id.to_owned(), secret: self.spec.secret.name.clone() }.into()
     }
 
     async fn make(
@@ -105,7 +111,10 @@ impl Token {
             .with("expire", expire)
             .with("privsep", u8::from(old.is_some_and(|old| old.privsep)));
         let client = peers.get::<Client>()?;
-        let intent = Intent::on("proxmox", format!("the token {}!{}", live.user, self.token_id(generation)));
+        let id = self.token_id(generation);
+        // Its value is in the answer and nowhere else.
+        let recovery = Recovery::TakeBack(self.unkept(&live.user, &id));
+        let intent = Intent::on("proxmox", format!("the token {}!{id}", live.user), recovery);
         let answer = permit.effect(intent, async |effect| Ok(client.make(&call, effect).await?)).await?;
         let (Some(id), Some(value)) = (answer["full-tokenid"].as_str(), answer["value"].as_str()) else {
             return Err(Failure::from(BadAnswer { call: call.name(), reason: "it holds no token".into() }).into());
@@ -126,7 +135,7 @@ impl Token {
                 .with("roles", &grant.roleid)
                 .with("tokens", &new)
                 .with("propagate", u8::from(grant.propagate));
-            let intent = Intent::on("proxmox", format!("{} on {} for {new}", grant.roleid, grant.path));
+            let intent = Intent::on("proxmox", format!("{} on {} for {new}", grant.roleid, grant.path), Recovery::Look);
             permit.effect(intent, async |effect| Ok(client.write(&call, effect).await?)).await?;
         }
         Ok(())
@@ -174,16 +183,38 @@ impl Token {
     }
 
     pub(super) async fn remove(&self, id: &str, user: &str, peers: &Peers, permit: &Permit) -> Result<()> {
-        let call = Call::delete(["access", "users", user, "token", id]);
-        let client = peers.get::<Client>()?;
         // Nobody knows its value any more, or it is no longer wanted: it goes whatever happens.
-        let intent = Intent::on("proxmox", format!("the removal of the token {user}!{id}")).closing();
-        let work = async |effect: &_| match client.write(&call, effect).await {
-            Err(failure) if failure.says("no such token") => Ok(()),
-            done => Ok(done.map(drop)?),
-        };
-        permit.effect(intent, work).await
+        let intent = Intent::on("proxmox", format!("the removal of the token {user}!{id}"), Recovery::Look).taking_back(self.unkept(user, id));
+        remove(user, id, intent.closing(), peers, permit).await
     }
+}
+
+async fn remove(user: &str, id: &str, intent: Intent, peers: &Peers, permit: &Permit) -> Result<()> {
+    let call = Call::delete(["access", "users", user, "token", id]);
+    let client = peers.get::<Client>()?;
+    let work = async |effect: &_| match client.write(&call, effect).await {
+        Err(failure) if failure.says("no such token") => Ok(()),
+        done => Ok(done.map(drop)?),
+    };
+    permit.effect(intent, work).await
+}
+
+/// Removes a token whose run died before its value was kept in the secret `secret`; says in words what was done.
+///
+/// # Errors
+/// When Proxmox cannot be asked, or refuses.
+pub async fn remove_left(user: &str, id: &str, secret: &str, peers: &Peers, permit: &Permit) -> Result<String> {
+    let kept = peers.get::<Secrets>()?.get_opt(secret)?.and_then(|value| Credentials::token(&value).ok());
+    if matches!(kept, Some(Credentials::Token { id: kept, .. }) if kept == format!("{user}!{id}")) {
+        return Ok(format!("the token {user}!{id} is kept"));
+    }
+    let listed: Vec<Listed> = peers.get::<Client>()?.get(&Call::get(["access", "users", user, "token"])).await?;
+    let ours = |listed: &&Listed| listed.tokenid == id && Stamp::find(&listed.comment).is_some();
+    if !listed.iter().any(|one| ours(&one)) {
+        return Ok(format!("no token {user}!{id} of ours is there"));
+    }
+    remove(user, id, Intent::on("proxmox", format!("the removal of the token {user}!{id}"), Recovery::Look).closing(), peers, permit).await?;
+    Ok(format!("removed the token {user}!{id}, whose value was kept nowhere"))
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]

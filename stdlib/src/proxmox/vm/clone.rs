@@ -13,7 +13,7 @@ use crate::{
     },
     workspace::CloneMode,
 };
-use kthw_engine::{Effect, Error, Intent, Limit, Peers, Permit, Result, progress};
+use kthw_engine::{Effect, Error, Intent, Limit, Peers, Permit, Recovery, Result, progress};
 use miette::Diagnostic;
 
 /// How long Proxmox may take to copy a template.
@@ -43,7 +43,7 @@ impl Vm {
         let what = format!("the clone of {} as VM {}", self.spec.template, self.vmid);
         let lane = client.lane(format!("clone/{}", source.vmid), CLONES_AT_ONCE);
         let _place = lane.acquire().await.expect("lanes are never closed");
-        let intent = Intent::on("proxmox", &what).told_by(mark.to_string());
+        let intent = Intent::on("proxmox", &what, Recovery::Task).told_by(mark.to_string());
         let work = async |effect: &_| {
             retry_locked(peers, &what, async || match client.write(&call, effect).await {
                 Ok(Some(task)) => match task.wait(client, peers, CLONE, &what).await {

@@ -9,7 +9,7 @@ use crate::{
     },
     ssh::KnownHosts,
 };
-use kthw_engine::{Error, Intent, Peers, Permit, Result, progress};
+use kthw_engine::{Error, Intent, Peers, Permit, Recovery, Result, progress};
 use std::time::Duration;
 
 impl Vm {
@@ -86,14 +86,14 @@ impl Vm {
 
     pub(super) async fn pin(&self, keys: &[String], peers: &Peers, permit: &Permit) -> Result<()> {
         let known = peers.get::<KnownHosts>()?;
-        let intent = Intent::on(known.path().display().to_string(), format!("the host keys of {}", self.node)).closing();
+        let intent = Intent::on(known.path().display().to_string(), format!("the host keys of {}", self.node), Recovery::Look).closing();
         let pin = |key: &String, effect: &_| known.pin(&self.node, self.address.into(), self.port, key, effect).map(drop);
         permit.effect(intent, async |effect| keys.iter().try_for_each(|key| pin(key, effect)).map_err(Error::peer)).await
     }
 
     pub(super) async fn forget_keys(&self, peers: &Peers, permit: &Permit) -> Result<()> {
         let known = peers.get::<KnownHosts>()?;
-        let intent = Intent::on(known.path().display().to_string(), format!("forgetting the host keys at {}", self.address)).closing();
+        let intent = Intent::on(known.path().display().to_string(), format!("forgetting the host keys at {}", self.address), Recovery::Look).closing();
         permit.effect(intent, async |effect| known.forget(self.address.into(), self.port, effect).map_err(Error::peer)).await
     }
 }

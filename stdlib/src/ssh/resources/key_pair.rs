@@ -7,7 +7,7 @@ use crate::{
 };
 use jiff::civil::Date;
 use kthw_engine::{
-    BoxFuture, Change, Error, Field, Id, Intent, Peers, Permit, Resource, Result, Rhai, Secret, SecretRef, field,
+    BoxFuture, Change, Error, Field, Id, Intent, Peers, Permit, Recovery, Resource, Result, Rhai, Secret, SecretRef, field,
     node::{Action, Block, BlockOutcome, Content, Finding, Output, Probe},
     progress,
 };
@@ -169,7 +169,7 @@ impl KeyPair {
             self.try_on(node, &secret, peers).await?;
         }
         let secrets = peers.get::<Secrets>()?;
-        let intent = Intent::on(secrets.file(), format!("the new value of {name}")).told_by(new.fingerprint.clone());
+        let intent = Intent::on(secrets.file(), format!("the new value of {name}"), Recovery::Look).told_by(new.fingerprint.clone());
         permit.effect(intent, async |effect| secrets.set(&[(name, secret)], effect)).await?;
         Ok(new)
     }
@@ -205,7 +205,7 @@ impl KeyPair {
         let owner = Some(format!("{}:{}", state.owner, state.group));
         let write = Action::Write { path: self.path(), content: Content::plain(kept), mode: state.mode, owner };
         let block = Block { after: Vec::new(), guard: vec![keys.seen.clone()], actions: vec![write], reread: Vec::new() };
-        let intent = Intent::on(&keys.node, format!("taking unused keys from {}", self.path()));
+        let intent = Intent::on(&keys.node, format!("taking unused keys from {}", self.path()), Recovery::Script);
         let changed = permit.effect(intent, async |effect| peers.nodes().change(&keys.node, &[block], effect, &|_| ()).await);
         match changed.await?.into_iter().next() {
             Some(BlockOutcome::Done(_)) => Ok(()),

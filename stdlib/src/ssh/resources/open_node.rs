@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{ssh::Starts, workspace::Node};
 use kthw_engine::{
-    Change, Error, Field, Id, Intent, Limit, NodeResource, Peers, Permit, Poll, Result, Rhai, Work, field,
+    Change, Error, Field, Id, Intent, Limit, NodeResource, Peers, Permit, Recovery, Poll, Result, Rhai, Work, field,
     node::{Action, Content, Finding, HostKey, KeyTrust, Probe},
     wait,
 };
@@ -226,7 +226,7 @@ impl NodeResource for OpenNode {
         self.until_reachable(peers).await?;
         let live = self.until_first_start_is_over(peers).await?;
         if let Some(key) = &live.new_key {
-            let intent = Intent::on(&self.node, format!("keeping its host key {}", key.fingerprint));
+            let intent = Intent::on(&self.node, format!("keeping its host key {}", key.fingerprint), Recovery::Look);
             permit.effect(intent, async |effect| peers.nodes().keep_host_key(&self.node, effect).await).await?;
         }
         if live.hostname != self.node {

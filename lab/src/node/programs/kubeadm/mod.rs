@@ -28,7 +28,7 @@ pub(crate) fn kubeadm(host: &mut Host, arguments: &[&str]) -> Output {
         ["reset", ..] => reset(host),
         ["token", "create", ..] => tokens::create(host, &arguments[2..]),
         ["token", "delete", ids @ ..] => tokens::delete(host, ids),
-        ["token", "list", ..] => tokens::list(host),
+        ["token", "list", ..] => tokens::list(host, &arguments[2..]),
         ["version", rest @ ..] => {
             let version = version(host);
             match option(rest, "-o").or_else(|| option(rest, "--output")) {

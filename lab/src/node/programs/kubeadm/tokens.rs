@@ -16,9 +16,10 @@ pub(super) fn create(host: &mut Host, arguments: &[&str]) -> Output {
     let ttl = option(arguments, "--ttl").unwrap_or("24h0m0s");
     let Some(seconds) = seconds(ttl) else { return failed(1, format!("invalid argument \"{ttl}\" for \"--ttl\" flag")) };
     let ends_ms = if seconds == 0 { u64::MAX } else { host.state.now_ms + seconds * 1000 };
+    let description = option(arguments, "--description").unwrap_or_default().to_owned();
     let cluster = &mut host.state.clusters[number];
     let (id, secret) = (&digits[..6], &digits[6..22]);
-    cluster.tokens.insert(id.to_owned(), BootstrapToken { secret: secret.to_owned(), ends_ms });
+    cluster.tokens.insert(id.to_owned(), BootstrapToken { secret: secret.to_owned(), description, ends_ms });
     if has(arguments, &["--print-join-command"]) {
         return printed(format!(
             "kubeadm join {} --token {id}.{secret} --discovery-token-ca-cert-hash sha256:{} \n",
@@ -43,12 +44,26 @@ pub(super) fn delete(host: &mut Host, ids: &[&str]) -> Output {
     printed(stdout)
 }
 
-/// Runs `kubeadm token list`.
-pub(super) fn list(host: &mut Host) -> Output {
+/// Runs `kubeadm token list`: a line for each token, or with `-o json` a JSON text for each,
+/// <https://kubernetes.io/docs/reference/setup-tools/kubeadm/kubeadm-token/#cmd-token-list>.
+pub(super) fn list(host: &mut Host, arguments: &[&str]) -> Output {
     let Some(number) = cluster(host) else { return no_answer(host) };
     let now_ms = host.state.now_ms;
     let live = host.state.clusters[number].tokens.iter().filter(|(_, token)| token.ends_ms > now_ms);
-    printed(live.map(|(id, token)| format!("{id}.{}   authentication,signing\n", token.secret)).collect::<String>())
+    let shown = live.map(|(id, token)| match option(arguments, "-o") {
+        Some("json") => {
+            let token = serde_json::json!({
+                "kind": "BootstrapToken",
+                "apiVersion": "output.kubeadm.k8s.io/v1alpha3",
+                "token": format!("{id}.{}", token.secret),
+                "description": token.description,
+                "usages": ["authentication", "signing"],
+            });
+            format!("{token:#}\n")
+        }
+        _ => format!("{id}.{}   authentication,signing   {}\n", token.secret, token.description),
+    });
+    printed(shown.collect::<String>())
 }
 
 /// The cluster whose API server answers this machine's administrator.
