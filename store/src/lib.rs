@@ -1,9 +1,13 @@
 //! What kthw remembers of a workspace: named records and logs, in a folder or in object storage.
 
+mod folder;
 mod memory;
 mod name;
 mod records;
+mod s3;
 
+pub use folder::{FolderRecords, make_folder};
 pub use memory::MemoryRecords;
 pub use name::{BadName, Name};
 pub use records::{Condition, Record, Records, Version};
+pub use s3::{BadAddress, Limits, S3Address, S3Records, Variables};
