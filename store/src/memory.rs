@@ -6,11 +6,10 @@ use crate::{
 use kthw_engine::{BoxFuture, Result};
 use std::{
     collections::BTreeMap,
-    future::ready,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Records that end with the value. Everything is done at once.
+/// Records that end with the value. They never fail.
 #[derive(Debug, Default)]
 pub struct MemoryRecords {
     kept: Mutex<BTreeMap<Name, Vec<u8>>>,
@@ -24,47 +23,52 @@ impl MemoryRecords {
 
 impl Records for MemoryRecords {
     fn get<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Record>>> {
-        let found = self.kept().get(name).map(|bytes| Record { bytes: bytes.clone(), version: Version::of(bytes) });
-        Box::pin(ready(Ok(found)))
+        Box::pin(async move { Ok(self.kept().get(name).cloned().map(Record::of)) })
     }
 
     fn put<'a>(&'a self, name: &'a Name, bytes: &'a [u8], condition: Condition) -> BoxFuture<'a, Result<Option<Version>>> {
-        let mut kept = self.kept();
-        let found = kept.get(name).map(|bytes| Version::of(bytes));
-        let written = condition.holds(found.as_ref()).then(|| {
+        Box::pin(async move {
+            let mut kept = self.kept();
+            let found = kept.get(name).map(|bytes| Version::of(bytes));
+            if !condition.holds(found.as_ref()) {
+                return Ok(None);
+            }
             kept.insert(name.clone(), bytes.to_vec());
-            Version::of(bytes)
-        });
-        Box::pin(ready(Ok(written)))
+            Ok(Some(Version::of(bytes)))
+        })
     }
 
     fn append<'a>(&'a self, name: &'a Name, at: u64, bytes: &'a [u8]) -> BoxFuture<'a, Result<Option<()>>> {
-        let mut kept = self.kept();
-        let length = kept.get(name).map_or(0, Vec::len) as u64;
-        let added = (bytes.is_empty() || length == at).then(|| {
-            if !bytes.is_empty() {
-                kept.entry(name.clone()).or_default().extend_from_slice(bytes);
+        Box::pin(async move {
+            if bytes.is_empty() {
+                return Ok(Some(()));
             }
-        });
-        Box::pin(ready(Ok(added)))
+            let mut kept = self.kept();
+            if kept.get(name).map_or(0, Vec::len) as u64 != at {
+                return Ok(None);
+            }
+            kept.entry(name.clone()).or_default().extend_from_slice(bytes);
+            Ok(Some(()))
+        })
     }
 
     fn read_log<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
-        let found = self.kept().get(name).cloned();
-        Box::pin(ready(Ok(found)))
+        Box::pin(async move { Ok(self.kept().get(name).cloned()) })
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Name>>> {
-        let found = list_below(prefix).map(|below| {
+        Box::pin(async move {
+            let below = list_below(prefix)?;
             let is_below = |name: &&Name| below.as_ref().is_none_or(|below| name.is_below(below));
-            self.kept().keys().filter(is_below).cloned().collect()
-        });
-        Box::pin(ready(found))
+            Ok(self.kept().keys().filter(is_below).cloned().collect())
+        })
     }
 
     fn remove<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<()>> {
-        self.kept().remove(name);
-        Box::pin(ready(Ok(())))
+        Box::pin(async move {
+            self.kept().remove(name);
+            Ok(())
+        })
     }
 
     fn place(&self) -> String {

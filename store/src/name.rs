@@ -10,7 +10,7 @@ pub(crate) const OFFSET_DIGITS: usize = 20;
 
 /// What a record or a log is called below its workspace: parts of `[a-z0-9._-]` with `/` between them, such as `journal/7`.
 ///
-/// A part begins with a letter, a digit or `_`, so that none is hidden or leads upwards, and is not a number of 20 digits, which is what pieces
+/// A part begins with a letter, a digit or `_`, so that none is hidden or leads upwards, and is no number of 20 digits: that is what pieces
 /// of a log are called in object storage. No name lies below another: where `journal` is a record, `journal/7` is none.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);

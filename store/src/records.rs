@@ -7,8 +7,9 @@ use std::fmt;
 /// Records, which are replaced whole, and logs, which grow at their end.
 ///
 /// What [`put`](Self::put) and [`append`](Self::append) answered with `Some` is durable: it survives the death of the process and of the
-/// machine. Any number of processes may use one store at a time; of those that want to change one thing at once, one does and the others are
-/// told. An answer may get lost on its way, and is then told by what is there: so what two of them write must differ, say by its owner's name.
+/// machine. Any number of processes may use one store at a time; of those that want to change one thing at once, one does and the others
+/// are told. An answer may get lost on its way, and what happened is then told by what is there: so what two of them write must differ,
+/// say by its owner's name.
 ///
 /// A name is a record's or a log's, never both.
 pub trait Records: fmt::Debug + Send + Sync {
@@ -24,11 +25,12 @@ pub trait Records: fmt::Debug + Send + Sync {
     /// When the store cannot be written; the record then has its old bytes or its new ones.
     fn put<'a>(&'a self, name: &'a Name, bytes: &'a [u8], condition: Condition) -> BoxFuture<'a, Result<Option<Version>>>;
 
-    /// Adds `bytes` at the end of a log, which is `at` bytes long according to [`read_log`](Self::read_log) and what was added since. `None` when
-    /// it is not that long any more, because somebody else wrote. Adding nothing is done without looking.
+    /// Adds `bytes` at the end of a log, which is `at` bytes long according to [`read_log`](Self::read_log) and what was added since.
+    /// `None` when it is not that long any more, because somebody else wrote. Adding nothing is done without looking.
     ///
     /// # Errors
-    /// When the store cannot be written; the log then has all of `bytes` at its end, or none of it.
+    /// When the store cannot be written; the log then has all of `bytes` at its end or none of it. Only where a process or a machine dies
+    /// in the middle, a log in a folder may end with a part of them.
     fn append<'a>(&'a self, name: &'a Name, at: u64, bytes: &'a [u8]) -> BoxFuture<'a, Result<Option<()>>>;
 
     /// Reads all bytes of a log, in order; `None` when there is none.
@@ -37,7 +39,7 @@ pub trait Records: fmt::Debug + Send + Sync {
     /// When the store cannot be asked, or a piece of the log is missing.
     fn read_log<'a>(&'a self, name: &'a Name) -> BoxFuture<'a, Result<Option<Vec<u8>>>>;
 
-    /// The names of records and logs that begin with `prefix` and a `/`, or of all when it is empty; sorted, each once. What is in the store and
+    /// The names of records and logs that begin with `prefix` and a `/`, or of all when it is empty; sorted, each once. What is there and
     /// can have no such name is somebody else's and left out.
     ///
     /// # Errors
@@ -63,10 +65,17 @@ pub struct Record {
     pub version: Version,
 }
 
+impl Record {
+    /// One whose version is the digest of its bytes.
+    pub(crate) fn of(bytes: Vec<u8>) -> Self {
+        Self { version: Version::of(&bytes), bytes }
+    }
+}
+
 /// Which of a record's versions is meant. Equal versions have equal bytes.
 ///
-/// They need no more than that: a record that became another and then what it was again is one that was read just now, since nothing is known of a
-/// record but its bytes.
+/// They need no more than that: of a record nothing is known but its bytes, so one that became another and then what it was before is one
+/// that was read just now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version(String);
 

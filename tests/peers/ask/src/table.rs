@@ -60,6 +60,8 @@ pub const VIM: Peer = Peer { proof: &["--version"], ..program("vim", "keys") };
 pub const SCRIPT: Peer = program("script", "keys");
 /// Makes certificates.
 pub const OPENSSL: Peer = program("openssl", "keys");
+/// Gives a process mounts of its own, such as a small disk.
+pub const UNSHARE: Peer = Peer { proof: &["--mount", "true"], needs_root: true, ..program("unshare", "hosts") };
 /// Runs a few lines of a test's own.
 pub const PYTHON: Peer = program("python3", "keys");
 /// A Python that has fakepve, which plays Proxmox VE.
@@ -124,6 +126,7 @@ pub const ALL: &[&Peer] = &[
     &VIM,
     &SCRIPT,
     &OPENSSL,
+    &UNSHARE,
     &PYTHON,
     &FAKEPVE,
     &PVE_SCHEMA,
