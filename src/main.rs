@@ -1,6 +1,7 @@
 //! `kthw`: runs versioned recipes that build and operate kubeadm clusters on Proxmox VE.
 
 mod commands;
+mod interrupt;
 mod library;
 mod options;
 mod session;

@@ -18,9 +18,11 @@ use std::{
     sync::Arc,
 };
 
+mod hold;
 mod lab;
 mod real;
 
+pub use hold::{Change, Ended, ask, tell_open};
 pub use lab::LAB_FILES;
 
 /// A validated workspace and where it stands.
@@ -128,7 +130,13 @@ fn no_workspace(asked: &str) -> NoWorkspace {
 /// # Errors
 /// When its folder cannot be made.
 pub fn store_of(workspace: &Workspace, options: &WorkspaceOptions) -> Result<Store> {
-    Store::open(options.store.as_deref(), &workspace.name)
+    Store::open(options.store.as_deref(), &workspace.name, options.lab)
+}
+
+/// A moment in milliseconds since 1970, as `2026-11-28T21:00:05Z`.
+pub fn moment(ms: u64) -> String {
+    let second = i64::try_from(ms / 1000).ok().and_then(|second| jiff::Timestamp::from_second(second).ok());
+    second.map_or_else(|| format!("{ms} ms"), |second| second.to_string())
 }
 
 /// The secrets beside a workspace; nothing is decrypted yet. An embedded workspace has none.

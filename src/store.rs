@@ -2,7 +2,11 @@
 //! in it is the kubeconfig that `kthw kubeconfig` was asked to fetch; the folder is its owner's alone.
 use etcetera::BaseStrategy;
 use kthw_engine::{Error, Result};
-use std::path::{Path, PathBuf};
+use kthw_store::{FolderRecords, Records};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 mod safe;
 
@@ -10,6 +14,7 @@ mod safe;
 #[derive(Clone, Debug)]
 pub struct Store {
     folder: PathBuf,
+    lab: bool,
 }
 
 impl Store {
@@ -17,7 +22,7 @@ impl Store {
     ///
     /// # Errors
     /// When the folder cannot be made, or somebody else could have written what is in it.
-    pub fn open(root: Option<&Path>, workspace: &str) -> Result<Self> {
+    pub fn open(root: Option<&Path>, workspace: &str, lab: bool) -> Result<Self> {
         let root = match root {
             Some(root) => root.to_owned(),
             None => etcetera::choose_base_strategy()
@@ -30,7 +35,15 @@ impl Store {
             make_private(&folder).map_err(|source| Error::usage(MakeStore { folder: folder.clone(), source }))?;
         }
         safe::check(&root, &folder)?;
-        Ok(Self { folder })
+        Ok(Self { folder, lab })
+    }
+
+    /// The journal and the lock of the workspace. Those of the lab are not those of the real world.
+    ///
+    /// # Errors
+    /// Never for a folder.
+    pub fn records(&self) -> Result<Arc<dyn Records>> {
+        Ok(if self.lab { Arc::new(FolderRecords::unsynced(self.folder.join("lab"))) } else { Arc::new(FolderRecords::new(&self.folder)) })
     }
 
     /// The path of a file in the store.

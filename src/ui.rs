@@ -276,6 +276,10 @@ fn spinner() -> ProgressBar {
 fn told(event: &Event) -> Option<String> {
     match event {
         Event::Begun { .. } | Event::Planned { .. } | Event::RestartNeeded { .. } => None,
+        Event::Recovered { run_left, effect, what, how, settled } => {
+            let mark = if *settled { '✓' } else { '✗' };
+            Some(format!("  {mark} left by run {run_left}, effect {effect}, {what}: {how}"))
+        }
         Event::Started { id } => Some(format!("  … {id}")),
         Event::Progress { id, text } => Some(format!("    {id}: {text}")),
         Event::Ended { id, outcome: Outcome::Changed { change }, seconds } => Some(format!("  ✓ {id} ({change}, {seconds:.1} s)")),

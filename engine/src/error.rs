@@ -64,7 +64,7 @@ impl Error {
     }
 
     /// Something that was not begun because the run was told to stop.
-    pub(crate) fn stopped(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
+    pub fn stopped(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
         Self { kind: Kind::Stopped, diagnostic: Redacted::new(diagnostic) }
     }
 

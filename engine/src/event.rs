@@ -18,6 +18,19 @@ pub enum Event {
         /// Whether the world is the lab.
         lab: bool,
     },
+    /// An effect that an earlier run left open was settled, or could not be.
+    Recovered {
+        /// That run's number.
+        run_left: u64,
+        /// The effect's number in it.
+        effect: u64,
+        /// What it was, and on which peer.
+        what: String,
+        /// How it was settled, or why it could not be.
+        how: String,
+        /// Whether it was.
+        settled: bool,
+    },
     /// A resource was compared with the world.
     Planned {
         /// Which resource.

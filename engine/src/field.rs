@@ -1,5 +1,5 @@
 //! One field of a resource that differs, and what making it right costs.
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt};
 
 /// One field that differs.
@@ -16,7 +16,7 @@ pub struct Field {
 }
 
 /// What changing a field costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cost {
     /// Nothing: it takes effect at once.
@@ -27,6 +27,18 @@ pub enum Cost {
     Replacement,
     /// Making everything anew: others were told this value too, so a run under another one begins nothing at all.
     Everything,
+}
+
+impl Cost {
+    /// What a plan says of it behind the field; nothing where it costs nothing.
+    pub(crate) fn note(self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::Reboot => "  (needs a reboot)",
+            Self::Replacement => "  (needs replacement)",
+            Self::Everything => "  (cannot be changed)",
+        }
+    }
 }
 
 /// Compares one field; `None` when it is as wanted.
@@ -58,12 +70,7 @@ const SHOWN_LINES: usize = 40;
 
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let note = match self.cost {
-            Cost::Nothing => "",
-            Cost::Reboot => "  (needs a reboot)",
-            Cost::Replacement => "  (needs replacement)",
-            Cost::Everything => "  (cannot be changed)",
-        };
+        let note = self.cost.note();
         match &self.live {
             Some(live) if live.contains('\n') || self.want.contains('\n') => {
                 writeln!(f, "{}:{note}", self.name)?;

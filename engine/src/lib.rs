@@ -53,7 +53,7 @@ pub use id::Id;
 pub use ledger::{Entry, Ledger, MemoryLedger, NoLedger, Remembered};
 pub use orphan::{Owned, Owner, orphans, pruned};
 pub use peers::{BoxFuture, Peers};
-pub use plan::{Choice, Plan, Planned, check, plan, plan_for_run};
+pub use plan::{Asked, Choice, Plan, Planned, SavedPlan, Verb, check, plan, plan_for_run};
 pub use random::{Random, SystemRandom};
 pub use recipe::{Header, Library, Need, Recipe, Source};
 pub use recovery::{Leftover, Recovered, Recoverer, Recovery, Unsettled, recover};

@@ -18,6 +18,7 @@ use serde::Serialize;
 mod choose;
 mod look;
 mod planning;
+mod saved;
 mod show;
 
 pub use choose::Choice;
@@ -25,6 +26,7 @@ use look::look;
 pub(crate) use look::read_node;
 use planning::{Decided, Planning};
 pub(crate) use planning::{Seen, refreshed_because};
+pub use saved::{Asked, SavedPlan, Verb};
 
 /// How many looks are under way at once. A look is one exec on a node, or one resource of another peer.
 pub(crate) const AT_ONCE: usize = 256;

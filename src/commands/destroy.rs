@@ -1,9 +1,15 @@
 //! `kthw destroy`: the same recipe with everything absent that it made.
-use super::run::{code_of, exit_code, tell_begin, until_ended};
-use crate::{options::WorkspaceOptions, session, ui::Ui};
+use super::run::{code_of, exit_code, tell_begin};
+use crate::{
+    interrupt::Interrupts,
+    options::WorkspaceOptions,
+    session::{self, Ended, Prepared, Target},
+    ui::Ui,
+};
 use clap::Args;
-use kthw_engine::{Error, Result, RunOptions, RunStamp, all_absent};
+use kthw_engine::{Error, Plan, Result, RunOptions, RunStamp, all_absent};
 use kthw_stdlib::workspace::{Environment, Workspace};
+use kthw_store::Hold;
 
 /// Remove what a recipe made
 #[derive(Debug, Args)]
@@ -25,17 +31,25 @@ pub struct Destroy {
 
 impl Destroy {
     pub async fn run(self, ui: &Ui) -> Result<u8> {
-        let prepared = session::prepare(&self.recipe, &self.workspace)?;
+        let mut prepared = session::prepare(&self.recipe, &self.workspace)?;
         let target = session::connect(&prepared, &self.workspace)?;
         if self.dry_run {
             target.never_trust_at_first_sight()?;
+            session::tell_open(&prepared, &self.workspace, ui).await?;
+            let stamp = RunStamp::begin(target.peers().shared_clock());
+            return Ok(code_of(&self.plan(&mut prepared, &target, &stamp, ui).await?, false));
         }
-        let stamp = RunStamp::begin(target.peers().shared_clock());
-        let events = ui.events(&stamp);
-        let words = words_to_type(&prepared.workspace);
-        tell_begin(&prepared, &target, &events, ui);
-        let orphans = session::orphans(&prepared, &target).await;
-        let gone = all_absent(prepared.evaluated);
+        let change = session::Change::of(&prepared, &self.workspace, "destroy")?;
+        let work = async |hold: &Hold, interrupts: &Interrupts| self.remove(&mut prepared, &target, hold, interrupts, ui).await;
+        change.under_lock(&target, ui, work).await
+    }
+
+    /// Makes the plan and shows it.
+    async fn plan(&self, prepared: &mut Prepared, target: &Target, stamp: &RunStamp, ui: &Ui) -> Result<Plan> {
+        let events = ui.events(stamp);
+        tell_begin(prepared, target, &events, ui);
+        let orphans = session::orphans(prepared, target).await;
+        let gone = all_absent(std::mem::take(&mut prepared.evaluated));
         let plan = kthw_engine::plan(&gone, target.peers(), &events).await?;
         plan.announce(&events);
         drop(events);
@@ -44,46 +58,58 @@ impl Destroy {
         target.tell_trust(ui)?;
         target.save()?;
         plan.check_max_destroy(self.max_destroy)?;
-        if self.dry_run || plan.work() == 0 {
-            return Ok(code_of(&plan, false));
+        Ok(plan)
+    }
+
+    /// Plans, asks, and removes.
+    async fn remove(&self, prepared: &mut Prepared, target: &Target, hold: &Hold, interrupts: &Interrupts, ui: &Ui) -> Result<Ended> {
+        let stamp = RunStamp::numbered(hold.number(), target.peers().shared_clock());
+        let words = words_to_type(&prepared.workspace);
+        let plan = self.plan(prepared, target, &stamp, ui).await?;
+        if plan.work() == 0 {
+            return Ok(Ended::early(code_of(&plan, false)));
         }
-        if !self.is_confirmed(&words, ui)? {
+        let (given, in_lab) = (self.confirm.clone(), self.workspace.lab && self.workspace.speed.is_none());
+        if !session::ask(ui, move |ui| is_confirmed(&given, &words, in_lab, ui)).await.transpose()?.unwrap_or(false) {
             ui.note("Nothing was removed.");
-            return Ok(0);
+            return Ok(Ended::early(0));
         }
+        hold.journal().planned(plan.digest(), plan.work())?;
+        let _changes = interrupts.changing();
         // What follows may stand on what failed: nothing more is removed then.
-        let options = RunOptions { number: Some(stamp.number()), ends_at_failure: true, ..RunOptions::default() };
-        let events = ui.events(&stamp);
-        let report = until_ended(kthw_engine::run(plan, target.peers(), &events, &options), &options.stop, ui).await;
+        let options = RunOptions { ends_at_failure: true, ..hold.options(interrupts.stop()) };
+        let events = hold.journal().with_resources(ui.events(&stamp));
+        let report = kthw_engine::run(plan, target.peers(), &events, &options).await;
+        drop(events);
         target.tell_trust(ui)?;
         ui.report(&report);
         target.tell_unplayed(ui);
         target.save()?;
-        Ok(exit_code(&report))
+        Ok(Ended { code: exit_code(&report), report: Some(report) })
     }
+}
 
-    /// Whether a person typed what there is to type. In the lab nothing real goes.
-    fn is_confirmed(&self, words: &[String], ui: &Ui) -> Result<bool> {
-        let is_what = ["the name of this workspace", "the word that production asks for"];
-        if let Some(((given, word), what)) = self.confirm.iter().zip(words).zip(is_what).find(|((given, word), _)| given != word) {
-            return Err(Error::usage(OtherWord { given: given.clone(), what, word: word.clone() }));
-        }
-        if self.confirm.is_empty() && self.workspace.lab && self.workspace.speed.is_none() {
-            return Ok(true);
-        }
-        for (number, word) in words.iter().enumerate().skip(self.confirm.len()) {
-            let question = match number {
-                0 => format!("\nThis cannot be taken back. Type the name of the workspace, {word}, to remove all of it: "),
-                _ => format!("{} is a cluster in {word}. Type {word} as well: ", words[0]),
-            };
-            match ui.ask(&question) {
-                Some(answer) if answer == *word => {}
-                Some(_) => return Ok(false),
-                None => return Err(Error::usage(NotConfirmed::new(words))),
-            }
-        }
-        Ok(true)
+/// Whether a person typed what there is to type. In the lab nothing real goes.
+fn is_confirmed(confirmed: &[String], words: &[String], in_lab: bool, ui: &Ui) -> Result<bool> {
+    let is_what = ["the name of this workspace", "the word that production asks for"];
+    if let Some(((given, word), what)) = confirmed.iter().zip(words).zip(is_what).find(|((given, word), _)| given != word) {
+        return Err(Error::usage(OtherWord { given: given.clone(), what, word: word.clone() }));
     }
+    if confirmed.is_empty() && in_lab {
+        return Ok(true);
+    }
+    for (number, word) in words.iter().enumerate().skip(confirmed.len()) {
+        let question = match number {
+            0 => format!("\nThis cannot be taken back. Type the name of the workspace, {word}, to remove all of it: "),
+            _ => format!("{} is a cluster in {word}. Type {word} as well: ", words[0]),
+        };
+        match ui.ask(&question) {
+            Some(answer) if answer == *word => {}
+            Some(_) => return Ok(false),
+            None => return Err(Error::usage(NotConfirmed::new(words))),
+        }
+    }
+    Ok(true)
 }
 
 /// What a person has to type: the workspace's name, and that it is in production if it is.

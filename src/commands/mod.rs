@@ -10,7 +10,9 @@ mod graph;
 mod help;
 mod kubeconfig;
 mod lab;
+mod lock;
 mod run;
+mod runs;
 mod schema;
 mod secrets;
 
@@ -33,6 +35,10 @@ pub enum Command {
     Exec(exec::Exec),
     /// Read and change files of secrets that sops or kthw encrypted
     Secrets(secrets::Secrets),
+    /// Show what earlier runs did
+    Runs(runs::Runs),
+    /// Show or break the lock of a workspace
+    Lock(lock::Lock),
     /// Print the JSON Schema of workspace.yaml, for editors
     Schema(schema::Schema),
     /// Manage the simulated world
@@ -53,6 +59,8 @@ pub fn dispatch(command: Command, ui: &Ui) -> Result<u8> {
         Command::Kubeconfig(command) => blocking(command.run(ui)),
         Command::Exec(command) => blocking(command.run(ui)),
         Command::Secrets(command) => command.run(ui),
+        Command::Runs(command) => blocking(command.run(ui)),
+        Command::Lock(command) => blocking(command.run(ui)),
         Command::Schema(command) => command.run(ui),
         Command::Lab(command) => blocking(command.run(ui)),
     }

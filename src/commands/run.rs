@@ -1,8 +1,14 @@
 //! `kthw run`: plan, ask, apply, report.
-use crate::{options::WorkspaceOptions, session, ui::Ui};
+use crate::{
+    interrupt::Interrupts,
+    options::WorkspaceOptions,
+    session::{self, Ended, Prepared, Target},
+    ui::Ui,
+};
 use clap::Args;
-use kthw_engine::{Choice, Error, Event, Id, Kind, Plan, Report, Result, RunOptions, RunStamp, SCHEMA, Stop};
+use kthw_engine::{Choice, Error, Event, Id, Kind, Plan, Report, Result, RunStamp, SCHEMA};
 use kthw_stdlib::{restart::Restarts, workspace::Environment};
+use kthw_store::Hold;
 
 /// Exit code of a dry run that found changes, when `--exit-code` asks for it.
 const CHANGES: u8 = 10;
@@ -39,27 +45,34 @@ pub struct Run {
 
 impl Run {
     pub async fn run(self, ui: &Ui) -> Result<u8> {
-        let prepared = session::prepare(&self.recipe, &self.workspace)?;
+        let mut prepared = session::prepare(&self.recipe, &self.workspace)?;
         let target = session::connect(&prepared, &self.workspace)?;
         if self.dry_run {
             target.never_trust_at_first_sight()?;
+            session::tell_open(&prepared, &self.workspace, ui).await?;
+            let stamp = RunStamp::begin(target.peers().shared_clock());
+            let (plan, _) = self.plan(&mut prepared, &target, &stamp, ui).await?;
+            return Ok(code_of(&plan, self.exit_code));
         }
+        let change = session::Change::of(&prepared, &self.workspace, "run")?;
+        let work = async |hold: &Hold, interrupts: &Interrupts| self.change(&mut prepared, &target, hold, interrupts, ui).await;
+        change.under_lock(&target, ui, work).await
+    }
+
+    /// Makes the plan and shows it.
+    async fn plan(&self, prepared: &mut Prepared, target: &Target, stamp: &RunStamp, ui: &Ui) -> Result<(Plan, Restarts)> {
         let in_production = prepared.workspace.environment == Environment::Production;
-        let stamp = RunStamp::begin(target.peers().shared_clock());
-        let events = ui.events(&stamp);
-        tell_begin(&prepared, &target, &events, ui);
-        let mut orphans = session::orphans(&prepared, &target).await;
-        let header = prepared.graph.root().header.workspace.clone();
-        let asked = self.workspace.workspace.clone().or(header).unwrap_or_else(|| prepared.workspace.name.clone());
-        let mut declared = prepared.evaluated;
+        let events = ui.events(stamp);
+        tell_begin(prepared, target, &events, ui);
+        let mut orphans = session::orphans(prepared, target).await;
         if self.prune {
-            declared.extend(session::without_orphans(std::mem::replace(&mut orphans, Ok(Vec::new()))?)?);
+            prepared.evaluated.extend(session::without_orphans(std::mem::replace(&mut orphans, Ok(Vec::new()))?)?);
         }
         let mut plan = match self.dry_run {
-            true => kthw_engine::plan(&declared, target.peers(), &events).await?,
-            false => kthw_engine::plan_for_run(&declared, target.peers(), &events).await?,
+            true => kthw_engine::plan(&prepared.evaluated, target.peers(), &events).await?,
+            false => kthw_engine::plan_for_run(&prepared.evaluated, target.peers(), &events).await?,
         };
-        let choice = Choice { only: self.only, nodes: self.node };
+        let choice = Choice { only: self.only.clone(), nodes: self.node.clone() };
         if !choice.is_everything() {
             plan = plan.only(&choice)?;
         }
@@ -70,36 +83,53 @@ impl Run {
         drop(events);
         ui.plan(&plan);
         ui.orphans(&plan, &orphans);
-        ui.restarts(&restarts, &asked);
+        ui.restarts(&restarts, &self.asked(prepared));
         target.tell_trust(ui)?;
         target.save()?;
         plan.check_max_destroy(self.max_destroy.or(in_production.then_some(0)))?;
-        if self.dry_run || plan.work() == 0 {
-            return Ok(code_of(&plan, self.exit_code));
+        Ok((plan, restarts))
+    }
+
+    /// How the workspace was asked for.
+    fn asked(&self, prepared: &Prepared) -> String {
+        let header = prepared.graph.root().header.workspace.clone();
+        self.workspace.workspace.clone().or(header).unwrap_or_else(|| prepared.workspace.name.clone())
+    }
+
+    /// Plans, asks, and makes it so.
+    async fn change(&self, prepared: &mut Prepared, target: &Target, hold: &Hold, interrupts: &Interrupts, ui: &Ui) -> Result<Ended> {
+        let stamp = RunStamp::numbered(hold.number(), target.peers().shared_clock());
+        let (plan, restarts) = self.plan(prepared, target, &stamp, ui).await?;
+        if plan.work() == 0 {
+            return Ok(Ended::early(code_of(&plan, self.exit_code)));
         }
         if let Some(id) = plan.blocker() {
             return Err(Error::refused(Blocked { id: id.clone() }));
         }
         // Nothing real changes in the lab, so there is nothing to ask for, unless somebody wants to see how it is.
         if !self.yes && (!self.workspace.lab || self.workspace.speed.is_some()) {
-            match ui.confirm("\nMake these changes?") {
+            match session::ask(ui, |ui| ui.confirm("\nMake these changes?")).await.flatten() {
                 Some(true) => {}
                 Some(false) => {
                     ui.note("Nothing was changed.");
-                    return Ok(0);
+                    return Ok(Ended::early(0));
                 }
                 None => return Err(Error::usage(NotAsked)),
             }
         }
-        let report = apply(plan, &target, &stamp, ui).await;
+        hold.journal().planned(plan.digest(), plan.work())?;
+        let _changes = interrupts.changing();
+        let events = hold.journal().with_resources(ui.events(&stamp));
+        let report = kthw_engine::run(plan, target.peers(), &events, &hold.options(interrupts.stop())).await;
+        drop(events);
         ui.report(&report);
         target.tell_unplayed(ui);
         let restarts = restarts.after_run(&report, target.peers());
         tell_restarts(&restarts, &ui.events(&stamp));
-        ui.restarts(&restarts, &asked);
+        ui.restarts(&restarts, &self.asked(prepared));
         target.tell_trust(ui)?;
         target.save()?;
-        Ok(exit_code(&report))
+        Ok(Ended { code: exit_code(&report), report: Some(report) })
     }
 }
 
@@ -123,34 +153,6 @@ pub(super) fn tell_begin(prepared: &session::Prepared, target: &session::Target,
     }
 }
 
-/// Applies the plan.
-async fn apply(plan: Plan, target: &session::Target, stamp: &RunStamp, ui: &Ui) -> Report {
-    let stop = Stop::default();
-    let asked = stop.clone();
-    let options = RunOptions { stop, number: Some(stamp.number()), ..RunOptions::default() };
-    let events = ui.events(stamp);
-    until_ended(kthw_engine::run(plan, target.peers(), &events, &options), &asked, ui).await
-}
-
-/// Waits for a run to end; Ctrl-C once asks it to stop, twice ends at once.
-pub(super) async fn until_ended(run: impl Future<Output = Report>, asked: &Stop, ui: &Ui) -> Report {
-    tokio::pin!(run);
-    loop {
-        tokio::select! {
-            // In one order, so that runs of the lab are alike.
-            biased;
-            report = &mut run => return report,
-            signal = tokio::signal::ctrl_c() => {
-                if signal.is_ok() && asked.is_asked() {
-                    std::process::exit(130);
-                }
-                ui.note("Stopping after what is under way; Ctrl-C again ends at once.");
-                asked.ask();
-            }
-        }
-    }
-}
-
 /// The exit code of a plan that is not carried out: 3 when a part of it could not be looked at, 1 when a part is refused.
 pub(super) fn code_of(plan: &Plan, tell_changes: bool) -> u8 {
     let any = |word: &str| plan.planned().iter().any(|one| one.change.word() == word);
@@ -167,6 +169,7 @@ pub(super) fn exit_code(report: &Report) -> u8 {
     match () {
         () if kinds.is_empty() && report.skipped() + report.refused() > 0 => 1,
         () if kinds.is_empty() => 0,
+        () if kinds.contains(&Kind::Overtaken) => 5,
         () if kinds.contains(&Kind::Peer) => 3,
         () if kinds.contains(&Kind::Settle) => 4,
         () if kinds.contains(&Kind::Refused) => 1,

@@ -106,9 +106,9 @@ impl Hold {
         }
     }
 
-    /// Does `work` under the lock, which is renewed beside it.
-    pub async fn renewing<T>(&self, work: impl Future<Output = T>) -> T {
-        self.lease.renewing(work).await
+    /// The lock.
+    pub fn lease(&self) -> &Arc<Lease> {
+        &self.lease
     }
 
     /// Settles what earlier runs left open, and writes down how. What cannot be settled now stays open for the next run.

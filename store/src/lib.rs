@@ -14,4 +14,4 @@ pub use hold::{About, Hold};
 pub use memory::MemoryRecords;
 pub use name::{BadName, Name};
 pub use records::{Condition, Record, Records, Version};
-pub use s3::*;
+pub use s3::{BadAddress, Limits, S3Address, S3Records, Variables};

@@ -1,7 +1,8 @@
 //! What one line of a log says.
 use crate::lease::Owner;
-use kthw_engine::{Id, Intent, Outcome, Unsettled};
+use kthw_engine::{Id, Intent, Outcome, Recipe, Unsettled};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// The version of the lines. A reader refuses newer ones; what is older it reads.
 pub const SCHEMA: u32 = 1;
@@ -120,6 +121,14 @@ pub struct RecipeStamp {
     pub version: String,
     /// The digest of its text.
     pub sha256: String,
+}
+
+impl RecipeStamp {
+    /// That of a recipe.
+    pub fn of(recipe: &Recipe) -> Self {
+        let (source, header) = (&recipe.source, &recipe.header);
+        Self { name: source.name.clone(), version: header.version.to_string(), sha256: hex::encode(Sha256::digest(&source.text)) }
+    }
 }
 
 /// How one resource ended.
