@@ -9,6 +9,7 @@ mod openers;
 mod order;
 mod pace;
 mod planning;
+mod recovery;
 mod saved;
 mod settling;
 mod tiny;
