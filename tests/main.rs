@@ -7,6 +7,7 @@ mod clusters;
 mod guide;
 mod lab;
 mod lab_worlds;
+mod operating;
 mod peers;
 mod peers_support;
 mod secrets;
