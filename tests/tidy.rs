@@ -22,7 +22,7 @@ fn files(folder: &str, extension: &str) -> Vec<(PathBuf, String)> {
 }
 
 fn product_code() -> Vec<(PathBuf, String)> {
-    ["src", "engine/src", "http/src", "yaml/src", "sops/src", "stdlib/src", "lab/src"]
+    ["src", "engine/src", "http/src", "yaml/src", "sops/src", "store/src", "stdlib/src", "lab/src"]
         .into_iter()
         .flat_map(|folder| files(folder, "rs"))
         .collect()
@@ -112,7 +112,8 @@ fn dependencies_point_one_way() {
         ("http", &["kthw-"]),
         ("yaml", &["kthw-"]),
         ("sops", &["kthw-stdlib", "kthw-lab", "rhai"]),
-        ("stdlib", &["kthw-lab"]),
+        ("store", &["kthw-http", "kthw-sops", "kthw-stdlib", "kthw-lab", "rhai"]),
+        ("stdlib", &["kthw-lab", "kthw-store"]),
     ] {
         let manifest = manifest(name);
         assert!(others.iter().all(|other| !manifest.contains(other)), "{name} does not know {others:?}");
