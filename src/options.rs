@@ -20,7 +20,7 @@ pub struct WorkspaceOptions {
     /// With `--lab`: what everything random in an empty world comes from, such as keys and addresses of network cards
     #[arg(long, requires = "lab", value_name = "SEED")]
     pub lab_seed: Option<u64>,
-    /// Folder for what kthw remembers (known hosts, cache, lab); one folder per workspace is made in it
-    #[arg(long, env = "KTHW_STORE", value_name = "FOLDER")]
+    /// Where kthw keeps what it remembers: a folder, in which each workspace has one; or S3 for the records that a team shares
+    #[arg(long, env = "KTHW_STORE", value_name = "FOLDER|s3://BUCKET/PREFIX")]
     pub store: Option<PathBuf>,
 }

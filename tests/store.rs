@@ -75,3 +75,29 @@ fn a_new_store_is_its_owners_alone() {
     let (_sandbox, store) = with_store();
     assert_eq!(fs::metadata(store).unwrap().permissions().mode() & 0o777, 0o700);
 }
+
+#[test]
+fn with_s3_for_the_records_the_rest_is_in_the_state_folder() {
+    let sandbox = Sandbox::new();
+    let with = |store: &str| sandbox.kthw(&["run", "recipes/phases/template.rhai", "-w", "ubuntu", "--lab", "--dry-run", "--store", store]);
+    with("s3://team-kthw/clusters").ended_with(0);
+    assert!(sandbox.path().join(".local/state/kthw/ubuntu/lab.json").is_file());
+    for store in ["s3://", "s3://Team/x", "s3://key:canary@team/x"] {
+        let said = with(store).ended_with(2);
+        assert!(said.stderr.contains("kthw::store::s3_address") && said.stderr.contains("s3://BUCKET/PREFIX"), "{}", said.stderr);
+        assert!(!said.stderr.contains("canary"), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn resetting_the_lab_removes_its_records_and_no_others() {
+    let (sandbox, store) = with_store();
+    for file in ["lab/journal/1", "lab/lease", "journal/1", "known_hosts"] {
+        fs::create_dir_all(store.join(file).parent().unwrap()).unwrap();
+        fs::write(store.join(file), "").unwrap();
+    }
+    sandbox.kthw(&["lab", "reset", "-w", "ubuntu"]).ended_with(0);
+    let there = |file: &&str| store.join(file).exists();
+    let files = ["lab.json", "lab/journal/1", "lab/lease", "journal/1", "known_hosts"];
+    assert_eq!(files.iter().filter(|file| there(file)).collect::<Vec<_>>(), [&"journal/1", &"known_hosts"]);
+}

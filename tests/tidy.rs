@@ -112,8 +112,8 @@ fn dependencies_point_one_way() {
         ("http", &["kthw-"]),
         ("yaml", &["kthw-"]),
         ("sops", &["kthw-stdlib", "kthw-lab", "rhai"]),
-        ("store", &["kthw-stdlib", "kthw-lab", "rhai"]),
-        ("stdlib", &["kthw-lab"]),
+        ("store", &["kthw-http", "kthw-sops", "kthw-stdlib", "kthw-lab", "rhai"]),
+        ("stdlib", &["kthw-lab", "kthw-store"]),
     ] {
         let manifest = manifest(name);
         assert!(others.iter().all(|other| !manifest.contains(other)), "{name} does not know {others:?}");

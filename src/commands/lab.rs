@@ -25,22 +25,26 @@ enum Verb {
 impl Lab {
     pub async fn run(self, ui: &Ui) -> Result<u8> {
         match self.verb {
-            Verb::Reset(options) => reset(&options, ui),
+            Verb::Reset(options) => reset(WorkspaceOptions { lab: true, ..options }, ui).await,
             Verb::Show(options) => show(&options, ui),
             Verb::Replay(replay) => replay.run(ui).await,
         }
     }
 }
 
-fn reset(options: &WorkspaceOptions, ui: &Ui) -> Result<u8> {
-    let workspace = session::workspace_of(options)?;
-    let store = session::store_of(&workspace, options)?;
+async fn reset(options: WorkspaceOptions, ui: &Ui) -> Result<u8> {
+    let workspace = session::workspace_of(&options)?;
+    let store = session::store_of(&workspace, &options)?;
     for name in session::LAB_FILES {
         match std::fs::remove_file(store.file(name)) {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(source) => return Err(Error::usage(Reset { file: store.file(name).display().to_string(), source })),
         }
+    }
+    let records = store.records()?;
+    for name in records.list("").await? {
+        records.remove(&name).await?;
     }
     ui.line(&format!("The lab of workspace {} is empty.", workspace.name));
     Ok(0)

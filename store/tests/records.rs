@@ -3,5 +3,9 @@
 
 #[path = "records/folder.rs"]
 mod folder;
+#[path = "records/front.rs"]
+mod front;
+#[path = "records/s3.rs"]
+mod s3;
 #[path = "records/suite.rs"]
 mod suite;

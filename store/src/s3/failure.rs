@@ -89,10 +89,9 @@ fn of_refusal(refusal: &Refusal) -> Failure {
     }
 }
 
-/// An error of TLS, which hides in an error of input and output.
-fn of_tls(cause: &(dyn StdError + 'static)) -> Option<String> {
-    let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref).and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    inner.or_else(|| cause.downcast_ref()).map(ToString::to_string)
+/// An error of TLS. Others hide it: an error of input and output gives as its cause not what it holds, but the cause of that.
+fn of_tls<'e>(cause: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
+    cause.downcast_ref().or_else(|| of_tls(cause.downcast_ref::<io::Error>()?.get_ref()?))
 }
 
 /// What wraps it says only "error sending request" and the like, or quotes an address.

@@ -196,7 +196,6 @@ mod tests {
         assert!(with(&[("AWS_ENDPOINT_URL", "https://s3.example.com:9000")]).is_ok());
         assert!(with(&[("AWS_ENDPOINT_URL", "http://127.0.0.1:9"), ("AWS_ALLOW_HTTP", "true")]).is_ok());
         for (variables, expected) in [
-            (vec![], "there are no credentials for S3"),
             (vec![KEYS[0]], "Missing SecretAccessKey"),
             ([&KEYS[..], &[("AWS_ENDPOINT_URL", "http://127.0.0.1:9")]].concat(), "AWS_ENDPOINT_URL is not encrypted: http://127.0.0.1:9"),
             (
@@ -216,6 +215,11 @@ mod tests {
     fn a_secret_that_was_read_is_never_shown() {
         made(&KEYS).expect("the settings are right");
         assert_eq!(kthw_engine::presentable("it says canary-of-the-settings"), "it says <secret>");
+    }
+
+    #[test]
+    fn without_credentials_nobody_is_asked_for_them_but_on_ec2() {
+        assert_eq!(made(&[]).err().as_deref(), (!on_ec2()).then_some("there are no credentials for S3"));
     }
 
     /// A variable of `object_store`'s own that would let anybody answer.

@@ -1,5 +1,5 @@
 //! A folder: whose its files are, what is in the way, disks that are full or read-only, and processes that die.
-use crate::suite::{check, many_appends, name, race};
+use crate::suite::{check, many_appends, name, race, told};
 use kthw_engine::Error;
 use kthw_peers::{UNSHARE, ask};
 use kthw_store::{Condition, FolderRecords, Records};
@@ -61,13 +61,6 @@ async fn what_has_no_such_name_is_not_listed() {
     store.put(&name("known_hosts"), b"x", Condition::Absent).await.unwrap();
     assert_eq!(store.list("").await.unwrap(), [name("known_hosts")]);
     assert!(!folder.path().join(".new").exists(), "what somebody who died left there is gone");
-}
-
-#[track_caller]
-fn told(error: &Error, words: &[&str]) {
-    let help = error.diagnostic().help().map(|help| help.to_string()).unwrap_or_default();
-    let text = format!("{error} [{help}]");
-    assert!(words.iter().all(|word| text.contains(word)), "{words:?} are not all in\n{text}");
 }
 
 #[tokio::test]

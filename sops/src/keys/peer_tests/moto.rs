@@ -1,46 +1,22 @@
 //! A moto_server of one's own: AWS KMS, STS and IAM on 127.0.0.1, with signatures and policies checked on demand.
 use super::{super::aws, *};
+use kthw_peers::MotoServer;
 use serde_json::Value;
-use std::{
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
-    process::{Child, Stdio},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 pub(crate) const REGION: &str = "eu-central-1";
 
 /// Ends with the value.
-pub(crate) struct Moto {
-    server: Child,
-    port: u16,
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
+pub(crate) struct Moto(MotoServer);
 
 impl Moto {
     pub fn start(moto: &Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
-        let mut command = Command::new(moto);
-        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let started = Self { server: command.spawn().expect("moto_server starts"), port };
-        let until = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < until, "moto_server does not answer");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        started
+        Self(MotoServer::start(moto))
     }
 
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        self.0.endpoint()
     }
 
     /// A home with credentials for it in the environment.
@@ -69,13 +45,7 @@ impl Moto {
 
     /// From now on signatures are verified and policies apply.
     pub fn be_strict(&self) {
-        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).expect("it runs");
-        connection.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
-        let request = "POST /moto-api/reset-auth HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\n\r\n0";
-        connection.write_all(request.as_bytes()).expect("it reads");
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).expect("it answers");
-        assert!(answer.contains(" 200 "), "{answer}");
+        self.0.be_strict();
     }
 }
 

@@ -13,6 +13,7 @@
 //! the file that `KTHW_SKIPPED` names. With `KTHW_REQUIRE_PEERS` set, the test fails instead. No test looks for a program by itself
 //! (tests/tidy/asking.rs).
 mod api;
+mod moto;
 mod place;
 mod skip;
 mod sshd;
@@ -20,6 +21,7 @@ mod table;
 mod turn;
 
 pub use api::ApiServer;
+pub use moto::MotoServer;
 pub use sshd::{make_key, start_sshd};
 pub use table::*;
 pub use turn::Turn;

@@ -52,7 +52,7 @@ pub const SOPS: Peer = Peer { variable: Some("KTHW_SOPS"), cached: &["venv/bin/s
 pub const GPG: Peer = Peer { variable: Some("KTHW_GPG"), ..program("gpg", "keys") };
 /// age; `age-keygen` is beside it.
 pub const AGE: Peer = Peer { variable: Some("KTHW_AGE"), ..program("age", "keys") };
-/// Plays AWS KMS, STS and IAM.
+/// Plays AWS KMS, STS, IAM and S3; [`crate::MotoServer`] starts it.
 pub const MOTO: Peer = Peer { variable: Some("KTHW_MOTO"), cached: &["venv/bin/moto_server"], ..program("moto_server", "keys") };
 /// The editor whose traces are looked for.
 pub const VIM: Peer = Peer { proof: &["--version"], ..program("vim", "keys") };
