@@ -50,8 +50,21 @@ impl Copy {
         let copy = Self(target.join("guide-test"));
         let _ = std::fs::remove_dir_all(copy.path());
         std::fs::create_dir_all(copy.path().join("target")).unwrap();
-        let names =
-            ["Cargo.toml", "Cargo.lock", "src", "engine", "http", "yaml", "sops", "store", "stdlib", "lab", "recipes", "workspaces", "tests"];
+        let names = [
+            "Cargo.toml",
+            "Cargo.lock",
+            "src",
+            "engine",
+            "http",
+            "yaml",
+            "sops",
+            "store",
+            "stdlib",
+            "lab",
+            "recipes",
+            "workspaces",
+            "tests",
+        ];
         run(Command::new("cp").arg("-r").args(names.map(|name| root().join(name))).arg(copy.path()));
         run(Command::new("cp").arg("-al").arg(target.join("debug")).arg(copy.path().join("target")));
         copy

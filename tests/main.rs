@@ -5,6 +5,7 @@ mod bad_recipes;
 mod canary;
 mod clusters;
 mod guide;
+mod kills;
 mod lab;
 mod lab_worlds;
 mod operating;

@@ -7,6 +7,8 @@ use std::{collections::BTreeMap, process::Command};
 pub struct World {
     name: String,
     values: BTreeMap<String, String>,
+    /// What else is in kthw's environment.
+    pub more: BTreeMap<String, String>,
     pub sandbox: Sandbox,
     /// Worlds share the machine's cores and memory: the next one comes up when this one is down.
     _turn: Turn,
@@ -16,7 +18,7 @@ impl World {
     /// Brings a world up, once no other test has one. What is left of an earlier one of that `name` goes away.
     pub fn up(name: &str) -> Self {
         let mut world =
-            Self { name: format!("kthw-{name}"), values: BTreeMap::new(), sandbox: Sandbox::new(), _turn: Turn::take("worlds") };
+            Self { name: format!("kthw-{name}"), values: BTreeMap::new(), more: BTreeMap::new(), sandbox: Sandbox::new(), _turn: Turn::take("worlds") };
         world.learn(&["up"]);
         world
     }
@@ -51,8 +53,13 @@ impl World {
         self.command(&[&["host", "exec", &number, "--"], command].concat())
     }
 
-    /// `kthw ARGUMENTS…` inside the world's network, from which nothing leads out.
+    /// Runs `kthw ARGUMENTS…` inside the world's network, from which nothing leads out.
     pub fn kthw(&self, arguments: &[&str]) -> Said {
+        said(self.kthw_command(arguments).output().unwrap())
+    }
+
+    /// `kthw ARGUMENTS…` inside the world's network; its process is kthw's own.
+    pub fn kthw_command(&self, arguments: &[&str]) -> Command {
         let inner = self.sandbox.command(arguments);
         let mut command = Command::new("ip");
         command
@@ -66,7 +73,8 @@ impl World {
             command.env("PROXMOX_VE_ENDPOINT", self.value("PVE_ENDPOINT")).env("PROXMOX_VE_API_TOKEN", self.value("PVE_TOKEN"));
             command.env("PROXMOX_VE_CA_FILE", self.value("PVE_CA_FILE"));
         }
-        said(command.output().unwrap())
+        command.envs(&self.more);
+        command
     }
 
     /// Evaluates a Python expression over fakepve's state (`pve`).

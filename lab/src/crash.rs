@@ -1,5 +1,5 @@
 //! A run that ends at one effect, as if its process had been killed there.
-use kthw_engine::{BoxFuture, Entry, Ledger, Report, Result};
+use kthw_engine::{BoxFuture, Entry, Ledger, NoLedger, Report, Result};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -9,6 +9,8 @@ use tokio::sync::Notify;
 /// Where in an effect a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
+    /// Nobody was told of it.
+    Unwritten,
     /// It was written down, and nothing was done.
     Before,
     /// The peer has begun it and said what it calls it. An effect that the peer gives no name ends after it instead.
@@ -21,6 +23,7 @@ impl Moment {
     /// In words, before the effect's number.
     pub(crate) fn word(self) -> &'static str {
         match self {
+            Self::Unwritten => "before the journal has",
             Self::Before => "before",
             Self::Underway => "in the middle of",
             Self::After => "after",
@@ -33,6 +36,8 @@ impl Moment {
 pub struct EndsAt {
     number: u64,
     moment: Moment,
+    /// Where effects are written down until then.
+    ledger: Arc<dyn Ledger>,
     told: Notify,
     over: AtomicBool,
 }
@@ -40,7 +45,12 @@ pub struct EndsAt {
 impl EndsAt {
     /// Ends the run at the effect `number`, counted from 1.
     pub fn new(number: u64, moment: Moment) -> Arc<Self> {
-        Arc::new(Self { number, moment, told: Notify::new(), over: AtomicBool::new(false) })
+        Self::around(Arc::new(NoLedger), number, moment)
+    }
+
+    /// The same for a run that writes its effects down in `ledger`.
+    pub fn around(ledger: Arc<dyn Ledger>, number: u64, moment: Moment) -> Arc<Self> {
+        Arc::new(Self { number, moment, ledger, told: Notify::new(), over: AtomicBool::new(false) })
     }
 
     /// Lets a run go on until it ends by itself, or here. What was under way is dropped, wherever it was; `None` then.
@@ -67,17 +77,25 @@ impl EndsAt {
 
 impl Ledger for EndsAt {
     fn begin<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.at(entry.number, Moment::Before))
+        Box::pin(async move {
+            self.at(entry.number, Moment::Unwritten).await?;
+            self.ledger.begin(entry).await?;
+            self.at(entry.number, Moment::Before).await
+        })
     }
 
-    fn note<'a>(&'a self, number: u64, _: &'a str) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.at(number, Moment::Underway))
+    fn note<'a>(&'a self, number: u64, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.ledger.note(number, name).await?;
+            self.at(number, Moment::Underway).await
+        })
     }
 
-    fn end<'a>(&'a self, number: u64, _: Option<&'a str>) -> BoxFuture<'a, Result<()>> {
+    fn end<'a>(&'a self, number: u64, failure: Option<&'a str>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             self.at(number, Moment::After).await?;
-            self.at(number, Moment::Underway).await
+            self.at(number, Moment::Underway).await?;
+            self.ledger.end(number, failure).await
         })
     }
 }

@@ -26,7 +26,7 @@ pub use fault::{Fault, Harm, Trigger};
 pub use kubernetes::{BootstrapToken, Cluster, LabKubernetes, Member, Members, Object};
 pub use node::{Entry, Files, Kind, LabNodes, Machine, Package, Unit};
 pub use peers::{PUBLIC_KEY, peers, stand_in_secrets};
-pub use play::{Audience, Played, at_rest, play};
+pub use play::{Audience, Played, a_run_that_is_gone, at_rest, play};
 pub use proxmox::{ApiToken, ENDPOINT, Grant, LabHttp, Pve, Storage, Task, TaskWork, Vm, Volume};
 pub use random::LabRandom;
 pub use same::{differences, end_state};

@@ -2,9 +2,11 @@
 //! so that both see the same.
 use crate::{crash::EndsAt, same::end_state, schedule::Schedule, world::World};
 
-use kthw_engine::{Evaluated, Events, Peers, Plan, Report, Result, RunOptions, plan_for_run, run, silent};
+use kthw_engine::{Evaluated, Events, Peers, Plan, Report, Result, RunOptions, Stop, plan_for_run, run, silent};
+use kthw_stdlib::recovery::Recovery;
+use kthw_store::{About, Hold, Records, journal::RecipeStamp, lease::Owner};
 use serde_json::Value;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Watches a play.
 pub trait Audience {
@@ -29,7 +31,7 @@ pub struct Played {
     pub untrue: Vec<String>,
 }
 
-/// Plays `schedule` in `world`. `open` gives each run the peers that a new process has.
+/// Plays `schedule` in `world`, with the lock and the journals in `records`. `open` gives each run the peers that a new process has.
 ///
 /// # Errors
 /// When there are no peers, or nothing can be planned at all.
@@ -37,6 +39,7 @@ pub async fn play(
     schedule: &Schedule,
     world: &World,
     evaluated: &[Evaluated],
+    records: &Arc<dyn Records>,
     open: impl Fn() -> Result<Peers>,
     audience: &mut impl Audience,
 ) -> Result<Played> {
@@ -47,6 +50,10 @@ pub async fn play(
         played.runs += 1;
         let peers = open()?;
         let events = audience.events(played.runs, &peers);
+        let mut hold = Hold::take(records.clone(), peers.shared_clock(), a_run_that_is_gone(evaluated), &|_| ()).await?;
+        let options = hold.options(Stop::default());
+        hold.recover(&Recovery, &peers, &events, &options).await?;
+        let options = hold.options(Stop::default());
         let plan = plan_for_run(evaluated, &peers, &events).await?;
         audience.planned(&plan);
         let differing = || plan.planned().iter().filter(|one| !one.change.is_none());
@@ -56,22 +63,44 @@ pub async fn play(
             played.untrue.extend(left.map(|one| format!("{} {}", one.change.word(), one.id)));
         }
         if differing().next().is_none() {
-            played.settled = true;
-            break;
+            played.settled = hold.open().is_empty();
+            hold.end(None).await?;
+            if played.settled {
+                break;
+            }
+            continue;
         }
         let report = match schedule.killed.filter(|_| played.runs == 1) {
-            None => Some(run(plan, &peers, &events, &RunOptions::default()).await),
+            None => Some(run(plan, &peers, &events, &options).await),
             Some((number, moment)) => {
-                let ends = EndsAt::new(number, moment);
-                let options = RunOptions { ledger: ends.clone(), ..RunOptions::default() };
-                ends.cut(run(plan, &peers, &events, &options)).await
+                let ends = EndsAt::around(options.ledger.clone(), number, moment);
+                ends.cut(run(plan, &peers, &events, &RunOptions { ledger: ends.clone(), ..options })).await
             }
         };
+        // A run that was killed gives nothing back.
+        if report.is_some() {
+            hold.end(report.as_ref()).await?;
+        }
         audience.ended(report.as_ref());
         all_done = report.as_ref().is_some_and(|report| report.failures.is_empty() && report.skipped() + report.refused() == 0);
         played.last = report.or(played.last);
     }
     Ok(played)
+}
+
+/// What a run in the lab is: one whose process has ended by the time that anybody asks, so that the next run goes on at once.
+pub fn a_run_that_is_gone(evaluated: &[Evaluated]) -> About {
+    let me = Owner::me();
+    // No process began together with the machine.
+    let birth = me.birth.rsplit_once(' ').map(|(place, _)| format!("{place} 0")).unwrap_or_default();
+    About {
+        workspace: "lab".into(),
+        verb: "run".into(),
+        owner: Owner { birth, ..me },
+        kthw: env!("CARGO_PKG_VERSION").into(),
+        recipes: evaluated.iter().map(|one| RecipeStamp::of(&one.recipe)).collect(),
+        workspace_sha256: String::new(),
+    }
 }
 
 /// The end state of `world` when everything in it has had its time, see [`end_state`].

@@ -133,6 +133,18 @@ impl Lease {
                 (held.holder, held.version, held.renewed) = (holder, version, asked);
                 Ok(())
             }
+            None => self.look(held, asked).await,
+        }
+    }
+
+    /// It is not as we left it: somebody took it, or an earlier answer to us was lost.
+    async fn look(&self, held: &mut Held, asked: (Duration, u64)) -> Result<()> {
+        let found = read(&*self.records, &held.holder.workspace).await?;
+        match found.filter(|(holder, _)| holder.number == self.number && holder.owner == held.holder.owner) {
+            Some((holder, version)) => {
+                (held.holder, held.version, held.renewed) = (holder, version, asked);
+                Ok(())
+            }
             None => {
                 held.lost = true;
                 Err(overtaken(self.number))

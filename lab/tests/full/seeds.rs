@@ -4,8 +4,9 @@
 use super::{FULL, Lab, failures};
 use kthw_engine::{Events, Peers, Plan, Report, silent};
 use kthw_lab::{Audience, Schedule, World, differences, play};
+use kthw_store::{MemoryRecords, Records};
 use serde_json::Value;
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 /// How the runs of a play ended, for a message.
 #[derive(Default)]
@@ -44,7 +45,8 @@ async fn wrong(seed: u64, wanted: &Value) -> (Schedule, Vec<String>, usize) {
     let lab = Lab::changed(&format!("seed-{seed}"), World::of_seed(seed), &[]);
     let schedule = Schedule::of_seed(seed, &lab.workspace);
     let mut notes = Notes::default();
-    let played = play(&schedule, &lab.world, &lab.evaluated(FULL), || Ok(lab.peers_again()), &mut notes).await.unwrap();
+    let records: Arc<dyn Records> = Arc::new(MemoryRecords::default());
+    let played = play(&schedule, &lab.world, &lab.evaluated(FULL), &records, || Ok(lab.peers_again()), &mut notes).await.unwrap();
     let mut wrong: Vec<String> = played.untrue.iter().map(|left| format!("a run said that it did everything, but: {left}")).collect();
     if !played.settled {
         wrong.push(format!("{} plain runs did not settle it", played.runs));

@@ -4,6 +4,8 @@ use clap::Args;
 use kthw_engine::{Error, Events, Peers, Plan, Report, Result, RunOptions, RunStamp, plan_for_run, run, silent};
 use kthw_lab::{Audience, Played, Schedule, World, at_rest, differences, play};
 use kthw_stdlib::ssh::KnownHosts;
+use kthw_store::{MemoryRecords, Records};
+use std::sync::Arc;
 
 /// Play the faults that a seed gives, in a world of its own
 #[derive(Debug, Args)]
@@ -42,7 +44,8 @@ impl Replay {
             let known_hosts = KnownHosts::open(scratch.path().join(pins)).map_err(Error::usage)?;
             kthw_lab::peers(world, workspace, known_hosts, kthw_lab::stand_in_secrets(names.clone()))
         };
-        let played = play(&schedule, &world, &prepared.evaluated, || open(&world, "known_hosts"), &mut Shown(&ui)).await?;
+        let records: Arc<dyn Records> = Arc::new(MemoryRecords::default());
+        let played = play(&schedule, &world, &prepared.evaluated, &records, || open(&world, "known_hosts"), &mut Shown(&ui)).await?;
         // The test that prints a seed judges it by the same: what the lab was asked for and does not play, and an undisturbed world.
         world.with_state(|state| state.faults.clear());
         let mut wrong: Vec<String> =

@@ -98,23 +98,36 @@ impl Journal {
             let mut gathered = self.gathered();
             (std::mem::take(&mut gathered.bytes), gathered.lines)
         };
-        match self.records.append(&self.name, written.length, &bytes).await {
-            Ok(Some(())) => {
-                written.length += bytes.len() as u64;
+        match self.append(&mut written, &bytes).await {
+            Ok(()) => {
                 written.lines = lines;
                 written.times += 1;
                 Ok(())
             }
-            // Only a run that took over writes here.
-            Ok(None) => Err(overtaken(self.run)),
             Err(error) => {
-                // None of it was written: the next who needs one of these lines tries again.
+                // The next who needs one of these lines tries again.
                 let mut gathered = self.gathered();
                 let later = std::mem::replace(&mut gathered.bytes, bytes);
                 gathered.bytes.extend(later);
                 Err(error)
             }
         }
+    }
+
+    async fn append(&self, written: &mut Written, bytes: &[u8]) -> Result<()> {
+        if self.records.append(&self.name, written.length, bytes).await?.is_none() {
+            // Only a run that took over writes here, or an earlier try of ours whose answer was lost.
+            let start = usize::try_from(written.length).unwrap_or(usize::MAX);
+            let log = self.records.read_log(&self.name).await?.unwrap_or_default();
+            let there =
+                log.get(start..).filter(|there| !there.is_empty() && bytes.starts_with(there)).ok_or_else(|| overtaken(self.run))?;
+            let (at, rest) = (log.len() as u64, &bytes[there.len()..]);
+            if !rest.is_empty() && self.records.append(&self.name, at, rest).await?.is_none() {
+                return Err(overtaken(self.run));
+            }
+        }
+        written.length += bytes.len() as u64;
+        Ok(())
     }
 
     async fn add_and_write(&self, what: What) -> Result<()> {
