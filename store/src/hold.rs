@@ -1,6 +1,6 @@
 //! What a run has while it changes a workspace: the lock, its own journal, and what earlier runs left for it to settle.
 use crate::{
-    journal::{Header, History, Journal, RecipeStamp, SCHEMA},
+    journal::{End, Header, History, Journal, RecipeStamp, SCHEMA},
     lease::{self, Lease, Owner, Waiting},
     records::Records,
 };
@@ -55,19 +55,25 @@ impl Hold {
             Ok((journal, open)) => Ok(Self { lease: Arc::new(lease), journal: Arc::new(journal), open, effects: 0 }),
             Err(error) => {
                 // What went wrong first is what there is to tell.
-                let _ = lease.give_back(None).await;
+                let _ = lease.give_back(End::Unknown).await;
                 Err(error)
             }
         }
     }
 
     async fn read(records: Arc<dyn Records>, clock: Arc<dyn Clock>, about: About, lease: &Lease) -> Result<(Journal, Vec<Unsettled>)> {
-        let last = History::new(records.clone(), &about.workspace).last().await?;
-        let open = last.as_ref().map(|log| log.unsettled()).unwrap_or_default();
+        // Whoever gave the lock back said whether there is anything to read.
+        let (previous, open) = match lease.last().await.filter(|last| last.settled) {
+            Some(last) => (Some(last), Vec::new()),
+            None => {
+                let last = History::new(records.clone(), &about.workspace).last().await?;
+                (last.as_ref().map(|log| log.tail()), last.map(|log| log.unsettled()).unwrap_or_default())
+            }
+        };
         let header = Header {
             schema: SCHEMA,
             run: lease.number(),
-            previous: last.map(|log| log.tail()),
+            previous,
             workspace: about.workspace,
             verb: about.verb,
             owner: about.owner,

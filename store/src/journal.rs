@@ -7,12 +7,15 @@ mod chain;
 mod history;
 mod line;
 mod log;
+mod open;
 mod write;
 
+#[cfg(test)]
+mod lossy_tests;
 #[cfg(test)]
 mod tests;
 
 pub use history::{Damage, History};
-pub use line::{Finish, Header, Line, RecipeStamp, Resource, SCHEMA, Tail, What};
+pub use line::{End, Finish, Header, Line, RecipeStamp, Resource, SCHEMA, Tail, What};
 pub use log::{Fault, RunLog};
 pub use write::Journal;

@@ -3,7 +3,7 @@
 //! Whoever takes the lock over from a run that did not give it back ends that run's log first, so that its next intent, and with it its next
 //! effect, is refused. The number is the run's, which nodes compare too.
 use crate::{
-    journal::{History, Tail},
+    journal::{End, History, Tail},
     name::{BadName, Name},
     records::{Condition, Record, Records, Version},
 };
@@ -112,7 +112,7 @@ impl Lease {
             loop {
                 self.clock.sleep(BEAT).await;
                 // Whether it is still ours is asked before the next effect, and told there.
-                let _ = self.renew(&mut *self.held.lock().await).await;
+                let _ = self.renew_now().await;
             }
         };
         tokio::select! {
@@ -120,6 +120,14 @@ impl Lease {
             done = work => done,
             () = beats => unreachable!("they never end"),
         }
+    }
+
+    /// Renews the lease.
+    ///
+    /// # Errors
+    /// When another run has it, or the store cannot be asked or written.
+    pub async fn renew_now(&self) -> Result<()> {
+        self.renew(&mut *self.held.lock().await).await
     }
 
     async fn renew(&self, held: &mut Held) -> Result<()> {
@@ -152,16 +160,20 @@ impl Lease {
         }
     }
 
-    /// Gives the lock back; `last` is the end of this run's log, if it left one. A lease that was lost is not given back.
+    /// Gives the lock back, and says where the journal ends now. A lease that was lost is not given back.
     ///
     /// # Errors
     /// When the store cannot be written. The lease ends by itself then.
-    pub async fn give_back(&self, last: Option<Tail>) -> Result<()> {
+    pub async fn give_back(&self, end: End) -> Result<()> {
         let held = self.held.lock().await;
         if held.lost {
             return Ok(());
         }
-        let last = last.or_else(|| held.holder.last.clone());
+        let last = match end {
+            End::Same => held.holder.last.clone(),
+            End::At(tail) => Some(tail),
+            End::Unknown => None,
+        };
         let free = Holder { owner: None, renewed_ms: self.clock.unix_ms(), last, ..held.holder.clone() };
         write(&*self.records, &free, Condition::Is(held.version.clone())).await.map(drop)
     }
@@ -201,7 +213,8 @@ pub async fn break_lock(records: &Arc<dyn Records>, workspace: &str, clock: &dyn
         let Some((holder, version)) = found else { return Err(errors::free(workspace)) };
         // First, so that its run changes nothing more even if the rest fails.
         History::new(records.clone(), workspace).end(holder.number, 0, clock).await?;
-        let free = Holder { owner: None, beat: holder.beat + 1, ..holder.clone() };
+        // The next run reads what it left.
+        let free = Holder { owner: None, beat: holder.beat + 1, last: None, ..holder.clone() };
         if write(&**records, &free, Condition::Is(version)).await?.is_some() {
             return Ok(holder);
         }

@@ -110,6 +110,20 @@ pub struct Tail {
     pub run: u64,
     /// The digest of its last line.
     pub chain: String,
+    /// Whether nothing was open then.
+    #[serde(default)]
+    pub settled: bool,
+}
+
+/// Where the journal of a workspace ends when a run is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Where it ended before: the run wrote nothing.
+    Same,
+    /// Here.
+    At(Tail),
+    /// Nobody knows: something could not be written.
+    Unknown,
 }
 
 /// Which text of a recipe was run.

@@ -2,10 +2,10 @@
 use super::{
     chain,
     line::{Finish, Header, Line, SCHEMA, Tail, What},
+    open::Open,
 };
-use kthw_engine::{Entry, Recovery, Unsettled};
+use kthw_engine::Unsettled;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// A log.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,7 +144,7 @@ impl RunLog {
 
     /// Its end, for the run after it.
     pub fn tail(&self) -> Tail {
-        Tail { run: self.run, chain: self.chain.clone() }
+        Tail { run: self.run, chain: self.chain.clone(), settled: self.unsettled().is_empty() }
     }
 
     /// Whether its last line has no end.
@@ -154,38 +154,8 @@ impl RunLog {
 
     /// What is open after this run: its own effects whose end nobody saw, what it left behind, and what it found open and did not settle.
     pub fn unsettled(&self) -> Vec<Unsettled> {
-        let mut open: BTreeMap<(u64, u64), Unsettled> = BTreeMap::new();
-        let key = |one: &Unsettled| (one.entry.run, one.entry.number);
-        for line in &self.lines {
-            match &line.what {
-                What::Run(header) => open.extend(header.open.iter().map(|one| (key(one), one.clone()))),
-                What::Settled { run, effect, .. } => _ = open.remove(&(*run, *effect)),
-                What::Begin { effect, resources, intent } => {
-                    let entry = Entry { number: *effect, run: self.run, resources: resources.clone(), intent: intent.clone() };
-                    open.insert((self.run, *effect), Unsettled { entry, names: Vec::new(), ended: false });
-                }
-                What::Note { effect, name } => {
-                    if let Some(one) = open.get_mut(&(self.run, *effect)) {
-                        one.names.push(name.clone());
-                    }
-                }
-                What::End { effect, failure } => end(&mut open, (self.run, *effect), failure.is_some()),
-                What::Planned { .. } | What::Resource(_) | What::Finish(_) | What::TakenOver { .. } => {}
-            }
-        }
-        open.into_values().collect()
-    }
-}
-
-/// An effect is over: what it took back is gone with it, and it stays open only for what it left itself.
-fn end(open: &mut BTreeMap<(u64, u64), Unsettled>, which: (u64, u64), failed: bool) {
-    let Some(one) = open.get_mut(&which) else { return };
-    one.ended = true;
-    let Unsettled { entry, .. } = one.clone();
-    if let Some(taken) = entry.intent.takes_back.filter(|_| !failed) {
-        open.retain(|_, other| other.entry.intent.recovery != Recovery::TakeBack(taken.clone()));
-    }
-    if !matches!(entry.intent.recovery, Recovery::TakeBack(_)) {
-        open.remove(&which);
+        let mut open = Open::default();
+        self.lines.iter().for_each(|line| open.follow(self.run, &line.what));
+        open.all()
     }
 }

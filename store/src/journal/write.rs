@@ -2,7 +2,8 @@
 use super::{
     chain,
     history::log_name,
-    line::{Finish, Header, Line, Resource, Tail, What},
+    line::{End, Finish, Header, Line, Resource, Tail, What},
+    open::Open,
 };
 use crate::{lease::overtaken, name::Name, records::Records};
 use kthw_engine::{BoxFuture, Clock, Entry, Error, Event, Events, Ledger, Outcome, Report, Result, presentable};
@@ -32,6 +33,7 @@ struct Gathered {
     /// The digest of the last of them.
     chain: String,
     bytes: Vec<u8>,
+    open: Open,
 }
 
 struct Written {
@@ -41,6 +43,8 @@ struct Written {
     lines: u64,
     /// How many times something was written.
     times: u64,
+    /// Whether a write ever failed.
+    failed: bool,
 }
 
 /// What a journal cost.
@@ -64,8 +68,8 @@ impl Journal {
             clock,
             name: log_name(run),
             run,
-            gathered: Mutex::new(Gathered { lines: 0, chain: String::new(), bytes: Vec::new() }),
-            written: tokio::sync::Mutex::new(Written { length: 0, lines: 0, times: 0 }),
+            gathered: Mutex::new(Gathered { lines: 0, chain: String::new(), bytes: Vec::new(), open: Open::default() }),
+            written: tokio::sync::Mutex::new(Written { length: 0, lines: 0, times: 0, failed: false }),
         };
         journal.add(What::Run(Box::new(header)))?;
         Ok(journal)
@@ -78,6 +82,7 @@ impl Journal {
     /// Gathers a line; returns its number.
     fn add(&self, what: What) -> Result<u64> {
         let mut gathered = self.gathered();
+        gathered.open.follow(self.run, &what);
         let line = Line { n: gathered.lines + 1, ms: self.clock.unix_ms(), what };
         let json = serde_json::to_string(&line).map_err(|source| Error::usage(NotJson { source }))?;
         let (text, chain) = chain::seal(&presentable(&json), &gathered.chain);
@@ -105,6 +110,7 @@ impl Journal {
                 Ok(())
             }
             Err(error) => {
+                written.failed = true;
                 // The next who needs one of these lines tries again.
                 let mut gathered = self.gathered();
                 let later = std::mem::replace(&mut gathered.bytes, bytes);
@@ -187,11 +193,17 @@ impl Journal {
         self.add_and_write(What::Finish(finish)).await
     }
 
-    /// Its end as far as it is on disk; `None` when nothing is.
-    pub async fn tail(&self) -> Option<Tail> {
+    /// Where it ends.
+    pub async fn tail(&self) -> End {
         let written = self.written.lock().await;
         let gathered = self.gathered();
-        (written.lines > 0 && gathered.lines == written.lines).then(|| Tail { run: self.run, chain: gathered.chain.clone() })
+        match written.lines {
+            0 if !written.failed => End::Same,
+            lines if lines == gathered.lines => {
+                End::At(Tail { run: self.run, chain: gathered.chain.clone(), settled: gathered.open.is_empty() })
+            }
+            _ => End::Unknown,
+        }
     }
 
     /// What it cost so far.

@@ -77,6 +77,7 @@ fn claim(workspace: &str, what: &str, me: &Owner, before: Option<&Holder>, clock
         what: what.to_owned(),
         beat: 0,
         renewed_ms: now,
-        last: before.and_then(|before| before.last.clone()),
+        // What a run that did not give the lock back left is not known yet.
+        last: before.filter(|before| before.owner.is_none()).and_then(|before| before.last.clone()),
     }
 }

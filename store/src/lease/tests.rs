@@ -2,7 +2,7 @@
 use super::{EXPIRES, Holder, Owner, break_lock, holder, record, take};
 use crate::{
     MemoryRecords,
-    journal::{Header, Journal, SCHEMA},
+    journal::{End, Header, Journal, SCHEMA, Tail},
     records::{Condition, Records},
 };
 use kthw_engine::{BoxFuture, Clock, Entry, Fence, Intent, Ledger, Recovery};
@@ -71,7 +71,7 @@ async fn a_free_lock_is_taken_at_once_and_its_number_only_rises() {
     let (records, clock) = (store(), Hands::at(1000));
     let first = taken(&records, &clock, somebody("a")).await.unwrap();
     assert_eq!(first.number(), 1000);
-    first.give_back(None).await.unwrap();
+    first.give_back(End::Same).await.unwrap();
     assert_eq!(holder(&*records, "ubuntu").await.unwrap().unwrap().owner, None);
     let later = Hands::at(10);
     assert_eq!(taken(&records, &later, somebody("b")).await.unwrap().number(), 1001, "a clock that went back changes nothing");
@@ -116,7 +116,7 @@ async fn a_lock_that_nobody_renews_is_taken_over_and_the_old_run_changes_nothing
     // A while later it asks.
     theirs.pass(Duration::from_secs(25));
     assert_eq!(old.check().await.unwrap_err().exit_code(), 5);
-    old.give_back(None).await.unwrap();
+    old.give_back(End::Same).await.unwrap();
     new.check().await.unwrap();
     assert_eq!(holder(&*records, "ubuntu").await.unwrap().unwrap().owner, Some(somebody("b")), "the lock of another is not given back");
 }
@@ -196,4 +196,33 @@ async fn a_record_that_is_newer_damaged_or_anothers_is_refused() {
         let refused = taken(&records, &Hands::at(1000), somebody("a")).await.unwrap_err();
         assert!(refused.to_string().contains(told), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn what_a_run_left_is_read_unless_the_one_before_gave_the_lock_back_with_nothing_open() {
+    let tail = |settled| End::At(Tail { run: 1000, chain: "c".into(), settled });
+    for (owner, end, believed) in [
+        (somebody("a"), Some(tail(true)), true),
+        (somebody("a"), Some(tail(false)), false),
+        (somebody("a"), Some(End::Unknown), false),
+        (somebody("a"), Some(End::Same), false),
+        (dead(), None, false),
+    ] {
+        let (records, clock) = (store(), Hands::at(1000));
+        let first = taken(&records, &clock, owner).await.unwrap();
+        if let Some(end) = end.clone() {
+            first.give_back(end).await.unwrap();
+        }
+        let second = taken(&records, &clock, somebody("b")).await.unwrap();
+        assert_eq!(second.last().await.is_some_and(|last| last.settled), believed, "{end:?}");
+        // It wrote nothing: what it knew is what is known.
+        second.give_back(End::Same).await.unwrap();
+        let third = taken(&records, &clock, somebody("c")).await.unwrap();
+        assert_eq!(third.last().await.is_some_and(|last| last.settled), believed, "{end:?}");
+    }
+    let (records, clock) = (store(), Hands::at(1000));
+    taken(&records, &clock, somebody("a")).await.unwrap().give_back(tail(true)).await.unwrap();
+    taken(&records, &clock, somebody("b")).await.unwrap();
+    break_lock(&records, "ubuntu", &*clock).await.unwrap();
+    assert_eq!(taken(&records, &clock, somebody("c")).await.unwrap().last().await, None, "a broken lock knows nothing");
 }
