@@ -1,5 +1,6 @@
 //! A store in which somebody else could have written is refused: it says whose host keys are right.
-use crate::support::{Said, Sandbox};
+use crate::support::{Said, Sandbox, said};
+use kthw_peers::{MOTO, MotoServer, ask};
 use std::{
     fs::{self, Permissions},
     os::unix::fs::{PermissionsExt, symlink},
@@ -100,4 +101,30 @@ fn resetting_the_lab_removes_its_records_and_no_others() {
     let there = |file: &&str| store.join(file).exists();
     let files = ["lab.json", "lab/journal/1", "lab/lease", "journal/1", "known_hosts"];
     assert_eq!(files.iter().filter(|file| there(file)).collect::<Vec<_>>(), [&"journal/1", &"known_hosts"]);
+}
+
+#[test]
+fn what_a_team_shares_is_asked_in_s3() {
+    let sandbox = Sandbox::new();
+    let with = |arguments: &[&str], store: &str, variables: &[(&str, &str)]| {
+        let mut command = sandbox.command(&[arguments, &["-w", "ubuntu", "--store", store]].concat());
+        said(command.envs(variables.iter().copied()).output().unwrap())
+    };
+    let keys = [("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "canary/K7MDENG/bPxRfiCYEXAMPLEKEY")];
+    let alone = with(&["lock", "show"], "s3://team/clusters", &[keys[0], keys[1], ("AWS_ENDPOINT_URL", "http://127.0.0.1:9")]);
+    let alone = alone.ended_with(2);
+    assert!(alone.stderr.contains("kthw::store::s3_http") && alone.stderr.contains("AWS_ALLOW_HTTP=true"), "{}", alone.stderr);
+
+    let Some([moto]) = ask([&MOTO]) else { return };
+    let moto = MotoServer::start(&moto);
+    let s3 = "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20300101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
+    moto.ask("PUT", "/team", &[("Authorization", s3)], b"");
+    let endpoint = moto.endpoint();
+    let variables = [keys[0], keys[1], ("AWS_ENDPOINT_URL_S3", &endpoint), ("AWS_ALLOW_HTTP", "true")];
+    with(&["lock", "show"], "s3://team/clusters", &variables).ended_with(0);
+    with(&["runs", "list"], "s3://team/clusters", &variables).ended_with(0);
+    let missing = with(&["lock", "show"], "s3://another/clusters", &variables).ended_with(3);
+    let told = missing.stderr.split_whitespace().collect::<Vec<_>>().join(" ").replace("│ ", "");
+    assert!(told.contains("in s3://another/clusters/ubuntu at") && told.contains("NoSuchBucket"), "{told}");
+    assert!(told.contains("make the bucket") && !told.contains("canary"), "{told}");
 }
