@@ -1,7 +1,7 @@
 //! The lock and the journal around a command that changes a workspace, and what an earlier run left, which is settled first.
 use super::{Prepared, Target, store_of};
 use crate::{interrupt::Interrupts, options::WorkspaceOptions, ui::Ui};
-use kthw_engine::{Event, Report, Result, RunStamp};
+use kthw_engine::{Entry, Event, Report, Result, RunStamp, Unsettled};
 use kthw_stdlib::recovery::Recovery;
 use kthw_store::{
     About, Hold, Records,
@@ -104,21 +104,20 @@ async fn recover(hold: &mut Hold, target: &Target, interrupts: &Interrupts, ui: 
     target.save()
 }
 
-/// What earlier runs left open, for a dry run, which settles nothing.
-///
-/// # Errors
-/// When the store or the last journal cannot be read.
-pub async fn tell_open(prepared: &Prepared, options: &WorkspaceOptions, ui: &Ui) -> Result<()> {
-    let records = store_of(&prepared.workspace, options)?.records()?;
-    let open = History::new(records, &prepared.workspace.name).unsettled().await?;
-    for one in open {
-        let (run, effect) = (one.entry.run, one.entry.number);
-        ui.note(&format!(
-            "Run {run} left its effect {effect} open: {} ({}). A run settles it first.",
-            one.entry.intent.what, one.entry.intent.peer
-        ));
+/// Tells what earlier runs left open, for a dry run, which settles nothing.
+pub async fn tell_open(prepared: &Prepared, options: &WorkspaceOptions, ui: &Ui) {
+    let open = async {
+        let records = store_of(&prepared.workspace, options)?.records()?;
+        History::new(records, &prepared.workspace.name).unsettled().await
+    };
+    match open.await {
+        Ok(open) => open.iter().for_each(|one| {
+            let Unsettled { entry: Entry { run, number, intent, .. }, .. } = one;
+            ui.note(&format!("Run {run} left its effect {number} open: {} ({}). A run settles it first.", intent.what, intent.peer));
+        }),
+        // What is there to change does not depend on it.
+        Err(error) => ui.note(&format!("Cannot tell what earlier runs left open: {error}")),
     }
-    Ok(())
 }
 
 /// Asks a person while the lock goes on being renewed.

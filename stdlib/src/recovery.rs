@@ -16,6 +16,8 @@ pub enum Leftover {
         control_plane: String,
         /// What it says of itself.
         description: String,
+        /// When it ends by itself, in milliseconds since 1970.
+        ends_ms: u64,
     },
     /// A token of Proxmox's API whose value is kept nowhere yet.
     ApiToken {
@@ -47,7 +49,9 @@ impl Recoverer for Recovery {
     fn take_back<'a>(&'a self, leftover: &'a kthw_engine::Leftover, peers: &'a Peers, permit: &'a Permit) -> BoxFuture<'a, Result<String>> {
         Box::pin(async move {
             match Leftover::deserialize(&leftover.0).map_err(|source| Error::usage(Unknown { source }))? {
-                Leftover::JoinToken { control_plane, description } => revoke_left_tokens(&control_plane, &description, peers, permit).await,
+                Leftover::JoinToken { control_plane, description, ends_ms } => {
+                    revoke_left_tokens(&control_plane, &description, ends_ms, peers, permit).await
+                }
                 Leftover::ApiToken { user, id, secret } => remove_left_token(&user, &id, &secret, peers, permit).await,
             }
         })
