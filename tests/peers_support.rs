@@ -17,8 +17,13 @@ pub struct World {
 impl World {
     /// Brings a world up, once no other test has one. What is left of an earlier one of that `name` goes away.
     pub fn up(name: &str) -> Self {
-        let mut world =
-            Self { name: format!("kthw-{name}"), values: BTreeMap::new(), more: BTreeMap::new(), sandbox: Sandbox::new(), _turn: Turn::take("worlds") };
+        let mut world = Self {
+            name: format!("kthw-{name}"),
+            values: BTreeMap::new(),
+            more: BTreeMap::new(),
+            sandbox: Sandbox::new(),
+            _turn: Turn::take("worlds"),
+        };
         world.learn(&["up"]);
         world
     }

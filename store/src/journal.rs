@@ -13,6 +13,6 @@ mod write;
 mod tests;
 
 pub use history::{Damage, History};
-pub use line::{Finish, Header, Line, RecipeStamp, Resource, SCHEMA, Tail, What};
+pub use line::{Finish, Header, Line, Resource, SCHEMA, Tail, What};
 pub use log::{Fault, RunLog};
 pub use write::Journal;
