@@ -4,6 +4,7 @@ mod commands;
 mod interrupt;
 mod library;
 mod options;
+mod private_file;
 mod session;
 mod store;
 mod ui;

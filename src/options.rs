@@ -1,5 +1,6 @@
 //! Options that several commands share.
 use clap::Args;
+use kthw_engine::Asked;
 use std::path::PathBuf;
 
 /// Which workspace, with which changes, in which world.
@@ -23,4 +24,12 @@ pub struct WorkspaceOptions {
     /// Where kthw keeps what it remembers: a folder, in which each workspace has one; or S3 for the records that a team shares
     #[arg(long, env = "KTHW_STORE", value_name = "FOLDER|s3://BUCKET/PREFIX")]
     pub store: Option<PathBuf>,
+}
+
+impl WorkspaceOptions {
+    /// Asks for the workspace that was asked for when a plan was kept. The store is this computer's own affair.
+    pub fn ask_as(&mut self, asked: &Asked) {
+        self.workspace = Some(asked.workspace.clone());
+        (self.set, self.lab) = (asked.set.clone(), asked.lab);
+    }
 }

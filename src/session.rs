@@ -34,6 +34,13 @@ pub struct Loaded {
     pub folder: Option<PathBuf>,
 }
 
+impl Loaded {
+    /// Every field, with those that have their default. No secret is among them: a workspace holds the names of secrets alone.
+    pub fn as_json(&self) -> serde_json::Value {
+        serde_json::to_value(&*self.workspace).expect("every field of a workspace becomes JSON")
+    }
+}
+
 impl Deref for Loaded {
     type Target = Workspace;
     fn deref(&self) -> &Workspace {
@@ -48,6 +55,8 @@ pub struct Prepared {
     pub graph: Graph,
     /// The workspace that it runs on.
     pub workspace: Loaded,
+    /// What that workspace was asked for as: what was typed, or what the recipe names.
+    pub asked: String,
     /// What the recipes declare.
     pub evaluated: Vec<Evaluated>,
 }
@@ -70,7 +79,7 @@ pub fn prepare(recipe: &str, options: &WorkspaceOptions) -> Result<Prepared> {
         .iter()
         .map(|recipe| kthw_engine::evaluate(&engine, recipe, rhai_value(cluster.clone())).map_err(Error::recipe))
         .collect::<Result<_>>()?;
-    Ok(Prepared { graph, workspace, evaluated })
+    Ok(Prepared { graph, workspace, asked, evaluated })
 }
 
 fn rhai_value(cluster: Cluster) -> kthw_stdlib::Dynamic {
@@ -178,6 +187,14 @@ impl Target {
     /// When there are no known hosts.
     pub fn never_trust_at_first_sight(&self) -> Result<()> {
         self.known_hosts().map(|known| known.set_first_use(FirstUse::Never))
+    }
+
+    /// Lets host keys for which nobody can vouch be taken at first sight again, for a run.
+    ///
+    /// # Errors
+    /// When there are no known hosts.
+    pub fn trust_at_first_sight(&self) -> Result<()> {
+        self.known_hosts().map(|known| known.set_first_use(FirstUse::default()))
     }
 
     /// Tells which host keys were or will be taken at first sight; each once.

@@ -224,7 +224,7 @@ fn rotation_says_what_it_does_and_what_it_leaves_to_a_person() {
     assert!(first.stdout.contains(wanted) && first.stderr.contains("the SSH key is not rotated"), "{}{}", first.stdout, first.stderr);
     assert!(first.stderr.contains("pveum user token remove root@pam kthw"), "{}", first.stderr);
     let second = rotate(&["--set", "rotation.generation=2"]);
-    assert!(second.stdout.contains("token: generation 1, made today -> generation 2"), "{}", second.stdout);
+    assert!(second.stdout.contains("token: generation 1, made on 2026-08-15 -> generation 2"), "{}", second.stdout);
     assert!(rotate(&[]).stdout.contains("Nothing to change"));
     let world = std::fs::read_to_string(sandbox.path().join("store/ubuntu/lab.json")).unwrap();
     let token = state(&sandbox.path().join("store/ubuntu/lab.json"))["secrets"]["proxmox.token"].as_str().unwrap().to_owned();

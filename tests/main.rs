@@ -11,6 +11,7 @@ mod lab_worlds;
 mod operating;
 mod peers;
 mod peers_support;
+mod saved_plan;
 mod secrets;
 mod store;
 mod support;

@@ -73,7 +73,7 @@ impl Change {
             _ => {}
         }
         if let Self::Create(fields) | Self::Update(fields) | Self::Refused(Refusal { fields, .. }) = &mut self {
-            fields.iter_mut().flat_map(|field| field.live.iter_mut().chain([&mut field.want])).for_each(clean);
+            fields.iter_mut().flat_map(|field| field.live.iter_mut().chain([&mut field.want]).chain(&mut field.because)).for_each(clean);
         }
         self
     }
@@ -190,6 +190,18 @@ mod tests {
         assert_eq!(update(&["mode"]).beyond(&planned, false), None);
         assert_eq!(update(&["mode", "content"]).beyond(&planned, false), Some("also change content".into()));
         assert_eq!(update(&["mode", "content"]).beyond(&planned, true), None);
+    }
+
+    #[test]
+    fn a_secret_is_in_no_part_of_what_a_person_sees() {
+        let secret = crate::Secret::new("correct horse battery staple");
+        let echo = format!("it is {}", secret.expose());
+        let fields = vec![Field { live: Some(echo.clone()), ..Field::new("key", &echo) }.because(&echo)];
+        let refusal = Refusal { why: echo.clone(), next: echo.clone(), fields: fields.clone() };
+        for change in [Change::Create(fields.clone()), Change::Update(fields), Change::Unknown(echo), Change::Refused(refusal)] {
+            let shown = serde_json::to_string(&change.presentable()).unwrap();
+            assert!(shown.contains("it is <secret>") && !shown.contains("horse"), "{shown}");
+        }
     }
 
     #[test]

@@ -13,6 +13,9 @@ pub struct Field {
     pub want: String,
     /// What making it so costs.
     pub cost: Cost,
+    /// Why it is as it was found, where that is told: a peer's own words, which may be others the next time. No part of the value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
 }
 
 /// What changing a field costs.
@@ -43,18 +46,25 @@ impl Cost {
 
 /// Compares one field; `None` when it is as wanted.
 pub fn field<T: PartialEq + fmt::Display>(name: impl Into<Cow<'static, str>>, live: T, want: T) -> Option<Field> {
-    (live != want).then(|| Field { name: name.into(), live: Some(live.to_string()), want: want.to_string(), cost: Cost::Nothing })
+    (live != want).then(|| Field { live: Some(live.to_string()), ..Field::new(name, want) })
 }
 
 /// A field whose values must not be shown, only that they differ.
 pub fn secret_field(name: impl Into<Cow<'static, str>>, differs: bool) -> Option<Field> {
-    differs.then(|| Field { name: name.into(), live: Some("<secret>".into()), want: "<secret>".into(), cost: Cost::Nothing })
+    differs.then(|| Field { live: Some("<secret>".into()), ..Field::new(name, "<secret>") })
 }
 
 impl Field {
     /// A field of something that does not exist yet.
     pub fn new(name: impl Into<Cow<'static, str>>, want: impl fmt::Display) -> Self {
-        Self { name: name.into(), live: None, want: want.to_string(), cost: Cost::Nothing }
+        Self { name: name.into(), live: None, want: want.to_string(), cost: Cost::Nothing, because: None }
+    }
+
+    /// The same field, with the reason why it is as it was found.
+    #[must_use]
+    pub fn because(mut self, why: impl Into<String>) -> Self {
+        self.because = Some(why.into());
+        self
     }
 
     /// The same field at another cost.
@@ -86,7 +96,10 @@ impl fmt::Display for Field {
                 }
                 Ok(())
             }
-            Some(live) => write!(f, "{}: {} -> {}{note}", self.name, shown(live), shown(&self.want)),
+            Some(live) => {
+                let because = self.because.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+                write!(f, "{}: {}{because} -> {}{note}", self.name, shown(live), shown(&self.want))
+            }
             None if self.want.contains('\n') => {
                 let lines = self.want.lines().count();
                 write!(f, "{}: {lines} line{}", self.name, if lines == 1 { "" } else { "s" })

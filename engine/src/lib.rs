@@ -55,7 +55,7 @@ pub use orphan::{Owned, Owner, orphans, pruned};
 pub use peers::{BoxFuture, Peers};
 pub use plan::{Asked, Choice, Plan, Planned, SavedPlan, Verb, check, plan, plan_for_run};
 pub use random::{Random, SystemRandom};
-pub use recipe::{Header, Library, Need, Recipe, Source};
+pub use recipe::{Header, Library, Need, Recipe, RecipeStamp, Source};
 pub use recovery::{Leftover, Recovered, Recoverer, Recovery, Unsettled, recover};
 pub use redact::{forget_secrets, presentable, redacted};
 pub use resource::{Lane, NodeResource, Removable, Resource, Work};

@@ -2,6 +2,8 @@
 use crate::diagnostics::{RecipeError, from_rhai};
 use rhai::{AST, Dynamic, Engine};
 use semver::{Version, VersionReq};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// The text of a recipe and its names.
@@ -51,6 +53,25 @@ pub struct Need {
     pub version: VersionReq,
     /// As written, so that an error can point at it.
     pub written: String,
+}
+
+/// Which text of a recipe a plan was made of, or a run carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecipeStamp {
+    /// Its name.
+    pub name: String,
+    /// The version that it states.
+    pub version: String,
+    /// Lower-case hex SHA-256 of its text.
+    pub sha256: String,
+}
+
+impl RecipeStamp {
+    /// That of a recipe.
+    pub fn of(recipe: &Recipe) -> Self {
+        let (source, header) = (&recipe.source, &recipe.header);
+        Self { name: source.name.clone(), version: header.version.to_string(), sha256: hex::encode(Sha256::digest(&source.text)) }
+    }
 }
 
 /// A recipe that parses and whose header is in order.

@@ -2,9 +2,9 @@
 //! so that both see the same.
 use crate::{crash::EndsAt, same::end_state, schedule::Schedule, world::World};
 
-use kthw_engine::{Evaluated, Events, Peers, Plan, Report, Result, RunOptions, Stop, plan_for_run, run, silent};
+use kthw_engine::{Evaluated, Events, Peers, Plan, RecipeStamp, Report, Result, RunOptions, Stop, plan_for_run, run, silent};
 use kthw_stdlib::recovery::Recovery;
-use kthw_store::{About, Hold, Records, journal::RecipeStamp, lease::Owner};
+use kthw_store::{About, Hold, Records, lease::Owner};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 

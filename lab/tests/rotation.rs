@@ -149,8 +149,8 @@ async fn both_credentials_are_new_and_the_old_ones_gone() {
     assert_eq!(
         changes(&later.plan(ROTATE).await),
         [
-            "proxmox.token/kthw-ubuntu token: generation 2, 31 days old -> generation 3",
-            "ssh.key_pair/ssh.private_key key: generation 2, 31 days old -> generation 3"
+            "proxmox.token/kthw-ubuntu token: generation 2, made on 2026-08-15 -> generation 3",
+            "ssh.key_pair/ssh.private_key key: generation 2, made on 2026-08-15 -> generation 3"
         ]
     );
     // The machines' own settings follow with the phase that keeps machines.

@@ -1,5 +1,5 @@
 //! `kthw destroy`: the same recipe with everything absent that it made.
-use super::run::{code_of, exit_code, tell_begin};
+use super::run::{code_of, exit_code, saved, tell_begin};
 use crate::{
     interrupt::Interrupts,
     options::WorkspaceOptions,
@@ -7,20 +7,32 @@ use crate::{
     ui::Ui,
 };
 use clap::Args;
-use kthw_engine::{Error, Plan, Result, RunOptions, RunStamp, all_absent};
+use kthw_engine::{Asked, Error, Plan, Result, RunOptions, RunStamp, SavedPlan, Verb, all_absent};
 use kthw_stdlib::workspace::{Environment, Workspace};
 use kthw_store::Hold;
+use std::path::PathBuf;
 
 /// Remove what a recipe made
 #[derive(Debug, Args)]
 pub struct Destroy {
     /// Recipe: a path, or a name such as `ubuntu/full`
-    recipe: String,
+    #[arg(required_unless_present = "plan")]
+    recipe: Option<String>,
     #[command(flatten)]
     workspace: WorkspaceOptions,
     /// Only show what would be removed
     #[arg(long)]
     dry_run: bool,
+    /// With `--dry-run`: keep the plan in this file, with all that was asked for, to be carried out with `--plan`
+    #[arg(short, long, requires = "dry_run", value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Carry out exactly the plan in this file, or refuse and name what moved since it was made; the name of the workspace is asked for all the
+    /// same
+    #[arg(long, value_name = "FILE", conflicts_with_all = saved::GIVEN_WITH_A_PLAN_TO_DESTROY)]
+    plan: Option<PathBuf>,
+    /// What `plan` holds.
+    #[arg(skip)]
+    saved: Option<SavedPlan>,
     /// Do not ask: the name of the workspace, as one would type it; in production a second time with the word `production`
     #[arg(long, value_name = "WORKSPACE")]
     confirm: Vec<String>,
@@ -30,14 +42,24 @@ pub struct Destroy {
 }
 
 impl Destroy {
-    pub async fn run(self, ui: &Ui) -> Result<u8> {
-        let mut prepared = session::prepare(&self.recipe, &self.workspace)?;
+    pub async fn run(mut self, ui: &Ui) -> Result<u8> {
+        if let Some(file) = &self.plan {
+            let saved = saved::read(file, Verb::Destroy)?;
+            self.ask_as(saved.asked());
+            self.saved = Some(saved);
+        }
+        let mut prepared = session::prepare(self.recipe.as_deref().unwrap_or_default(), &self.workspace)?;
+        saved::check_inputs(self.saved.as_ref(), &prepared)?;
         let target = session::connect(&prepared, &self.workspace)?;
         if self.dry_run {
             target.never_trust_at_first_sight()?;
             session::tell_open(&prepared, &self.workspace, ui).await;
             let stamp = RunStamp::begin(target.peers().shared_clock());
-            return Ok(code_of(&self.plan(&mut prepared, &target, &stamp, ui).await?, false));
+            let plan = self.plan(&mut prepared, &target, &stamp, ui).await?;
+            if let Some(file) = &self.output {
+                saved::write(file, &plan, self.asked(&prepared.asked), &prepared, ui)?;
+            }
+            return Ok(code_of(&plan, false));
         }
         let change = session::Change::of(&prepared, &self.workspace, "destroy")?;
         let work = async |hold: &Hold, interrupts: &Interrupts| self.remove(&mut prepared, &target, hold, interrupts, ui).await;
@@ -51,6 +73,9 @@ impl Destroy {
         let orphans = session::orphans(prepared, target).await;
         let gone = all_absent(std::mem::take(&mut prepared.evaluated));
         let plan = kthw_engine::plan(&gone, target.peers(), &events).await?;
+        if let Some(saved) = &self.saved {
+            saved.check(&plan)?;
+        }
         plan.announce(&events);
         drop(events);
         ui.plan(&plan);
@@ -61,11 +86,36 @@ impl Destroy {
         Ok(plan)
     }
 
+    /// What is asked for, of `workspace`.
+    fn asked(&self, workspace: &str) -> Asked {
+        Asked {
+            verb: Verb::Destroy,
+            recipe: self.recipe.clone().unwrap_or_default(),
+            workspace: workspace.into(),
+            set: self.workspace.set.clone(),
+            lab: self.workspace.lab,
+            only: Vec::new(),
+            nodes: Vec::new(),
+            prune: false,
+            max_destroy: self.max_destroy,
+        }
+    }
+
+    /// Asks for what was asked for when a plan was kept.
+    fn ask_as(&mut self, asked: &Asked) {
+        (self.recipe, self.max_destroy) = (Some(asked.recipe.clone()), asked.max_destroy);
+        self.workspace.ask_as(asked);
+    }
+
     /// Plans, asks, and removes.
     async fn remove(&self, prepared: &mut Prepared, target: &Target, hold: &Hold, interrupts: &Interrupts, ui: &Ui) -> Result<Ended> {
         let stamp = RunStamp::numbered(hold.number(), target.peers().shared_clock());
         let words = words_to_type(&prepared.workspace);
+        if self.saved.is_some() {
+            target.never_trust_at_first_sight()?;
+        }
         let plan = self.plan(prepared, target, &stamp, ui).await?;
+        target.trust_at_first_sight()?;
         if plan.work() == 0 {
             return Ok(Ended::early(code_of(&plan, false)));
         }

@@ -1,13 +1,10 @@
 //! `kthw kubeconfig`: the administrator's kubeconfig in a file of its own; merged into another only on request.
-use crate::{options::WorkspaceOptions, session, ui::Ui};
+use crate::{options::WorkspaceOptions, private_file, session, ui::Ui};
 use clap::Args;
 use etcetera::BaseStrategy;
 use kthw_engine::{Error, Result};
 use kthw_stdlib::kubernetes::kubeconfig;
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// Fetch the cluster's kubeconfig into a file of its own
 #[derive(Debug, Args)]
@@ -95,11 +92,7 @@ fn write_private(file: &Path, text: &str) -> Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed = |error: std::io::Error| Error::usage(WriteFile { file: file.display().to_string(), why: error.to_string() });
     std::fs::create_dir_all(folder).map_err(failed)?;
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    temporary.write_all(text.as_bytes()).map_err(failed)?;
-    temporary.as_file().sync_all().map_err(failed)?;
-    temporary.persist(file).map_err(|error| failed(error.error))?;
-    Ok(())
+    private_file::write(file, text).map_err(failed)
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

@@ -6,9 +6,12 @@ use crate::{
     ui::Ui,
 };
 use clap::Args;
-use kthw_engine::{Choice, Error, Event, Id, Kind, Plan, Report, Result, RunStamp, SCHEMA};
+use kthw_engine::{Asked, Choice, Error, Event, Id, Kind, Plan, Report, Result, RunStamp, SCHEMA, SavedPlan, Verb};
 use kthw_stdlib::{restart::Restarts, workspace::Environment};
 use kthw_store::Hold;
+use std::path::PathBuf;
+
+pub(super) mod saved;
 
 /// Exit code of a dry run that found changes, when `--exit-code` asks for it.
 const CHANGES: u8 = 10;
@@ -17,7 +20,8 @@ const CHANGES: u8 = 10;
 #[derive(Debug, Args)]
 pub struct Run {
     /// Recipe: a path such as `recipes/ubuntu/full.rhai`, or a name such as `ubuntu/full`
-    recipe: String,
+    #[arg(required_unless_present = "plan")]
+    recipe: Option<String>,
     #[command(flatten)]
     workspace: WorkspaceOptions,
     /// Only show what would change
@@ -29,6 +33,16 @@ pub struct Run {
     /// With `--dry-run`: exit with 10 when there are changes
     #[arg(long, requires = "dry_run")]
     exit_code: bool,
+    /// With `--dry-run`: keep the plan in this file, with all that was asked for, to be carried out with `--plan`
+    #[arg(short, long, requires = "dry_run", value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Carry out exactly the plan in this file, without asking, or refuse and name what moved since it was made. Recipe, workspace and
+    /// everything else are as they were given then
+    #[arg(long, value_name = "FILE", conflicts_with_all = saved::GIVEN_WITH_A_PLAN)]
+    plan: Option<PathBuf>,
+    /// What `plan` holds.
+    #[arg(skip)]
+    saved: Option<SavedPlan>,
     /// Change only these phases or resources: `phases/system`, `proxmox.vm/cu1`, or a beginning such as `ssh.file/`; may be repeated
     #[arg(long, value_name = "PHASE|RESOURCE")]
     only: Vec<String>,
@@ -44,14 +58,23 @@ pub struct Run {
 }
 
 impl Run {
-    pub async fn run(self, ui: &Ui) -> Result<u8> {
-        let mut prepared = session::prepare(&self.recipe, &self.workspace)?;
+    pub async fn run(mut self, ui: &Ui) -> Result<u8> {
+        if let Some(file) = &self.plan {
+            let saved = saved::read(file, Verb::Run)?;
+            self.ask_as(saved.asked());
+            self.saved = Some(saved);
+        }
+        let mut prepared = session::prepare(self.recipe.as_deref().unwrap_or_default(), &self.workspace)?;
+        saved::check_inputs(self.saved.as_ref(), &prepared)?;
         let target = session::connect(&prepared, &self.workspace)?;
         if self.dry_run {
             target.never_trust_at_first_sight()?;
             session::tell_open(&prepared, &self.workspace, ui).await;
             let stamp = RunStamp::begin(target.peers().shared_clock());
             let (plan, _) = self.plan(&mut prepared, &target, &stamp, ui).await?;
+            if let Some(file) = &self.output {
+                saved::write(file, &plan, self.asked(&prepared.asked), &prepared, ui)?;
+            }
             return Ok(code_of(&plan, self.exit_code));
         }
         let change = session::Change::of(&prepared, &self.workspace, "run")?;
@@ -68,13 +91,17 @@ impl Run {
         if self.prune {
             prepared.evaluated.extend(session::without_orphans(std::mem::replace(&mut orphans, Ok(Vec::new()))?)?);
         }
-        let mut plan = match self.dry_run {
+        // A plan that was kept is made anew as a dry run made it, so that the two can be compared.
+        let mut plan = match self.dry_run || self.saved.is_some() {
             true => kthw_engine::plan(&prepared.evaluated, target.peers(), &events).await?,
             false => kthw_engine::plan_for_run(&prepared.evaluated, target.peers(), &events).await?,
         };
         let choice = Choice { only: self.only.clone(), nodes: self.node.clone() };
         if !choice.is_everything() {
             plan = plan.only(&choice)?;
+        }
+        if let Some(saved) = &self.saved {
+            saved.check(&plan)?;
         }
         plan.announce(&events);
         let restarts = Restarts::seen_by(&plan, target.peers());
@@ -83,31 +110,53 @@ impl Run {
         drop(events);
         ui.plan(&plan);
         ui.orphans(&plan, &orphans);
-        ui.restarts(&restarts, &self.asked(prepared));
+        ui.restarts(&restarts, &prepared.asked);
         target.tell_trust(ui)?;
         target.save()?;
         plan.check_max_destroy(self.max_destroy.or(in_production.then_some(0)))?;
         Ok((plan, restarts))
     }
 
-    /// How the workspace was asked for.
-    fn asked(&self, prepared: &Prepared) -> String {
-        let header = prepared.graph.root().header.workspace.clone();
-        self.workspace.workspace.clone().or(header).unwrap_or_else(|| prepared.workspace.name.clone())
+    /// What is asked for, of `workspace`.
+    fn asked(&self, workspace: &str) -> Asked {
+        Asked {
+            verb: Verb::Run,
+            recipe: self.recipe.clone().unwrap_or_default(),
+            workspace: workspace.into(),
+            set: self.workspace.set.clone(),
+            lab: self.workspace.lab,
+            only: self.only.clone(),
+            nodes: self.node.clone(),
+            prune: self.prune,
+            max_destroy: self.max_destroy,
+        }
+    }
+
+    /// Asks for what was asked for when a plan was kept.
+    fn ask_as(&mut self, asked: &Asked) {
+        self.recipe = Some(asked.recipe.clone());
+        self.workspace.ask_as(asked);
+        (self.only, self.node) = (asked.only.clone(), asked.nodes.clone());
+        (self.prune, self.max_destroy) = (asked.prune, asked.max_destroy);
     }
 
     /// Plans, asks, and makes it so.
     async fn change(&self, prepared: &mut Prepared, target: &Target, hold: &Hold, interrupts: &Interrupts, ui: &Ui) -> Result<Ended> {
         let stamp = RunStamp::numbered(hold.number(), target.peers().shared_clock());
+        if self.saved.is_some() {
+            target.never_trust_at_first_sight()?;
+        }
         let (plan, restarts) = self.plan(prepared, target, &stamp, ui).await?;
+        target.trust_at_first_sight()?;
         if plan.work() == 0 {
             return Ok(Ended::early(code_of(&plan, self.exit_code)));
         }
         if let Some(id) = plan.blocker() {
             return Err(Error::refused(Blocked { id: id.clone() }));
         }
-        // Nothing real changes in the lab, so there is nothing to ask for, unless somebody wants to see how it is.
-        if !self.yes && (!self.workspace.lab || self.workspace.speed.is_some()) {
+        // Whoever hands over a plan has seen it. Nothing real changes in the lab, so there is nothing to ask for, unless somebody wants to see
+        // how it is.
+        if !self.yes && self.saved.is_none() && (!self.workspace.lab || self.workspace.speed.is_some()) {
             match session::ask(ui, |ui| ui.confirm("\nMake these changes?")).await.flatten() {
                 Some(true) => {}
                 Some(false) => {
@@ -126,7 +175,7 @@ impl Run {
         target.tell_unplayed(ui);
         let restarts = restarts.after_run(&report, target.peers());
         tell_restarts(&restarts, &ui.events(&stamp));
-        ui.restarts(&restarts, &self.asked(prepared));
+        ui.restarts(&restarts, &prepared.asked);
         target.tell_trust(ui)?;
         target.save()?;
         Ok(Ended { code: exit_code(&report), report: Some(report) })

@@ -1,11 +1,11 @@
 //! The lock and the journal around a command that changes a workspace, and what an earlier run left, which is settled first.
 use super::{Prepared, Target, store_of};
 use crate::{interrupt::Interrupts, options::WorkspaceOptions, ui::Ui};
-use kthw_engine::{Entry, Event, Report, Result, RunStamp, Unsettled};
+use kthw_engine::{Entry, Event, RecipeStamp, Report, Result, RunStamp, Unsettled};
 use kthw_stdlib::recovery::Recovery;
 use kthw_store::{
     About, Hold, Records,
-    journal::{History, RecipeStamp},
+    journal::History,
     lease::{EXPIRES, Holder, Owner},
 };
 use sha2::{Digest, Sha256};

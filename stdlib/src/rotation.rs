@@ -39,13 +39,9 @@ impl Stamp {
         (today - self.made).get_days()
     }
 
-    /// As a plan shows it: `3, 12 days old`.
-    pub fn shown(&self, today: Date) -> String {
-        match self.age_days(today) {
-            0 => format!("{}, made today", self.generation),
-            1 => format!("{}, 1 day old", self.generation),
-            days => format!("{}, {days} days old", self.generation),
-        }
+    /// As a plan shows it: `generation 3, made on 2026-08-01`. Not how old it is: a plan that was kept says the same the next day.
+    pub fn shown(&self) -> String {
+        format!("generation {}, made on {}", self.generation, self.made)
     }
 }
 
@@ -81,7 +77,7 @@ mod tests {
         let stamp = Stamp { workspace: "ubuntu".into(), name: "token/kthw:a".into(), generation: 3, made: date(2026, 8, 1) };
         assert_eq!(stamp.to_string(), "kthw:ubuntu:token/kthw:a:3:2026-08-01");
         assert_eq!(Stamp::find(&format!("{stamp} replaces SHA256:x")), Some(stamp.clone()));
-        assert_eq!((stamp.age_days(date(2026, 8, 31)), stamp.shown(date(2026, 8, 2))), (30, "3, 1 day old".into()));
+        assert_eq!((stamp.age_days(date(2026, 8, 31)), stamp.shown()), (30, "generation 3, made on 2026-08-01".into()));
         for not_ours in ["", "me@home", "kthw:", "kthw:a:b:c:d", "kthw::n:1:2026-08-01", "kthw:a::1:2026-08-01", "x kthw:a:b:1:2026-08-01"]
         {
             assert_eq!(Stamp::find(not_ours), None, "{not_ours}");

@@ -1,10 +1,10 @@
 //! What a run has while it changes a workspace: the lock, its own journal, and what earlier runs left for it to settle.
 use crate::{
-    journal::{End, Header, History, Journal, RecipeStamp, SCHEMA},
+    journal::{End, Header, History, Journal, SCHEMA},
     lease::{self, Lease, Owner, Waiting},
     records::Records,
 };
-use kthw_engine::{Clock, Events, Peers, Recovered, Recoverer, Report, Result, RunOptions, Stop, Unsettled, recover};
+use kthw_engine::{Clock, Events, Peers, RecipeStamp, Recovered, Recoverer, Report, Result, RunOptions, Stop, Unsettled, recover};
 use std::sync::Arc;
 
 /// What a run is, for the journal.

@@ -6,7 +6,7 @@ use super::{
 use crate::support::root;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kthw_engine::{
-    BoxFuture, Effect, Evaluated, Events, Peers, Recipe, Report, Result, RunOptions, Secret, Source, evaluate,
+    Asked, BoxFuture, Effect, Evaluated, Events, Peers, Recipe, Report, Result, RunOptions, Secret, Source, Verb, evaluate,
     node::{Action, Block, BlockOutcome, Content, Finding, Nodes, Output, Probe},
     plan, run,
 };
@@ -122,6 +122,11 @@ struct Lab {
     told: Arc<Mutex<String>>,
 }
 
+fn asked() -> Asked {
+    let (verb, recipe, workspace, none) = (Verb::Run, "canary".into(), "bare".into(), Vec::new);
+    Asked { verb, recipe, workspace, set: none(), lab: true, only: none(), nodes: none(), prune: false, max_destroy: None }
+}
+
 /// What a run came to.
 struct Came {
     plan: String,
@@ -183,13 +188,17 @@ impl Lab {
             told.push('\n');
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        let (shown, report) = runtime.block_on(async {
-            let plan = plan(&self.evaluated(more), &peers, &events).await.unwrap();
+        let (shown, kept, report) = runtime.block_on(async {
+            let evaluated = self.evaluated(more);
+            let plan = plan(&evaluated, &peers, &events).await.unwrap();
+            let recipes: Vec<_> = evaluated.into_iter().map(|one| one.recipe).collect();
+            let kept = plan.save(asked(), &recipes, serde_json::to_value(&*self.workspace).unwrap()).to_text().unwrap();
             plan.announce(&events);
             let shown = format!("{plan}\n{}\n{plan:?}", serde_json::to_string(plan.planned()).unwrap());
-            (shown, run(plan, &peers, &events, &RunOptions::default()).await)
+            (shown, kept, run(plan, &peers, &events, &RunOptions::default()).await)
         });
         self.scanner.clean("the plan", &shown);
+        self.scanner.clean("the plan that is kept in a file", kept);
         self.scanner.clean("the events", self.told.lock().unwrap().as_bytes());
         self.scanner.clean("what nodes are asked and told", self.heard.lock().unwrap().as_bytes());
         self.scanner.clean("the lab's journal", self.world.journal().join("\n"));

@@ -2,10 +2,10 @@
 use super::Plan;
 use crate::{
     error::{Error, Result},
-    recipe::Recipe,
+    recipe::{Recipe, RecipeStamp},
 };
 use errors::{ChangedByHand, NotAPlan, NotJson, OtherForm, TooLarge};
-use moved::Moved;
+use moved::{Facts, Moved};
 use resource::SavedResource;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,7 +34,7 @@ pub struct SavedPlan {
     digest: String,
     asked: Asked,
     workspace: Value,
-    recipes: Vec<SavedRecipe>,
+    recipes: Vec<RecipeStamp>,
     resources: Vec<SavedResource>,
     /// What people call the file that it was read from.
     #[serde(skip)]
@@ -75,23 +75,6 @@ pub enum Verb {
     Destroy,
 }
 
-/// A recipe that a plan was made of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SavedRecipe {
-    name: String,
-    version: String,
-    /// Lower-case hex SHA-256 of its text.
-    sha256: String,
-}
-
-impl SavedRecipe {
-    fn of(recipe: &Recipe) -> Self {
-        let (name, version) = (recipe.source.name.clone(), recipe.header.version.to_string());
-        Self { name, version, sha256: hex::encode(Sha256::digest(&recipe.source.text)) }
-    }
-}
-
 impl Plan {
     /// The plan as it is kept in a file: made of these recipes and this workspace, whose fields are given with what was set in it.
     pub fn save(&self, asked: Asked, recipes: &[Arc<Recipe>], workspace: Value) -> SavedPlan {
@@ -101,7 +84,7 @@ impl Plan {
             digest: String::new(),
             asked,
             workspace,
-            recipes: recipes.iter().map(|recipe| SavedRecipe::of(recipe)).collect(),
+            recipes: recipes.iter().map(|recipe| RecipeStamp::of(recipe)).collect(),
             resources: self.resources(),
             label: String::new(),
         };
@@ -173,10 +156,10 @@ impl SavedPlan {
     /// # Errors
     /// When one of them is another one, with each difference.
     pub fn check_inputs(&self, recipes: &[Arc<Recipe>], workspace: &Value) -> Result<()> {
-        let recipes: Vec<SavedRecipe> = recipes.iter().map(|recipe| SavedRecipe::of(recipe)).collect();
+        let recipes: Vec<RecipeStamp> = recipes.iter().map(|recipe| RecipeStamp::of(recipe)).collect();
         let mut moved = inputs::recipes(&self.recipes, &recipes);
         moved.extend(inputs::workspace(&self.workspace, workspace));
-        self.refuse_if(moved)
+        self.refuse_if(Facts { told: moved, following: 0 })
     }
 
     /// Checks that `now`, which was made of the same recipes and workspace, would do what this plan would do: no more and no less.
@@ -184,11 +167,11 @@ impl SavedPlan {
     /// # Errors
     /// When it would not, with each fact that moved.
     pub fn check(&self, now: &Plan) -> Result<()> {
-        self.refuse_if(moved::between(&self.resources, &now.resources()))
+        self.refuse_if(moved::between(&self.resources, now))
     }
 
-    fn refuse_if(&self, facts: Vec<String>) -> Result<()> {
-        if facts.is_empty() { Ok(()) } else { Err(Error::refused(Moved::new(&self.label, facts, &self.kthw))) }
+    fn refuse_if(&self, facts: Facts) -> Result<()> {
+        if facts.told.is_empty() && facts.following == 0 { Ok(()) } else { Err(Error::refused(Moved::new(&self.label, facts, &self.kthw))) }
     }
 
     fn own_digest(&self) -> String {

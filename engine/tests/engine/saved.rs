@@ -117,6 +117,36 @@ async fn every_fact_that_moved_is_named() {
 }
 
 #[tokio::test]
+async fn what_only_follows_from_another_fact_is_counted_and_hides_no_other() {
+    let whole = |world: &World| {
+        for (node, path) in [("a", "/one"), ("a", "/two"), ("b", "/one")] {
+            world.write(node, path, if path == "/one" { "1\n" } else { "2\n" }, 0o644);
+        }
+    };
+    let gone = |world: &World| {
+        world.machines.lock().unwrap().remove("a");
+        world.files.lock().unwrap().clear();
+    };
+    let two = "\n  tiny.file/b/one: was as wanted, is not there now\n  and 2 resources that need one of these";
+    assert_eq!(moved(whole, gone).await, format!("  tiny.machine/a: was as wanted, is not there now{two}"));
+    let back = moved(
+        |world| _ = world.machines.lock().unwrap().remove("a"),
+        |world| {
+            world.machines.lock().unwrap().insert("a".into(), 2);
+            whole(world);
+        },
+    );
+    let back = back.await;
+    assert!(back.starts_with("  tiny.machine/a: was to be created, is there now and as wanted\n  tiny.file/b/one: "), "{back}");
+    assert!(back.ends_with("\n  and 2 resources that need one of these"), "{back}");
+    let refused = moved(whole, |world| _ = world.foreign.lock().unwrap().insert("a".into())).await;
+    assert_eq!(
+        refused,
+        "  tiny.machine/a: was as wanted, is refused now: a belongs to somebody else\n  and 2 resources that need one of these"
+    );
+}
+
+#[tokio::test]
 async fn a_reason_that_is_told_in_other_words_is_no_fact() {
     let forbidden = |world: &World| _ = world.unreadable.lock().unwrap().insert("a".into());
     assert_eq!(moved(forbidden, |_| {}).await, "holds");

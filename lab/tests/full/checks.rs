@@ -1,5 +1,5 @@
 //! What the author of a recipe gives to ask with: never asked by a dry run, by a plan for a run only where it is marked, else at its turn.
-use crate::{Lab, Recipes, changes, failures};
+use crate::{Lab, Recipes, changes, failures, saved_plan::asked};
 use kthw_engine::{Evaluated, Graph, Library, Outcome, Plan, Report, RunOptions, Source, evaluate, plan, plan_for_run, run, silent};
 use kthw_stdlib::{Dynamic, script_engine, workspace::Cluster};
 
@@ -70,6 +70,23 @@ async fn a_dry_run_asks_no_check_and_a_plan_for_a_run_only_what_is_marked() {
     let script = r#"ssh::script(node, "mine", #{ check: "test -e /nothing", apply: "true" });"#;
     plan_for_run(&declared(&lab, script), &lab.peers, &silent()).await.unwrap();
     assert!(!lab.world.unknown().iter().any(|what| what.contains("sh -c")), "a script was run");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_was_kept_asks_no_check_before_its_turn() {
+    let lab = with_machines("kept-asks").await;
+    let script = r#"ssh::command(node, "make", #{ run: ["mkdir", "/made"], unless: ["test", "-d", "/made"], reads: true });"#;
+    let made = declared(&lab, script);
+    go(&lab, plan(&made, &lab.peers, &silent()).await.unwrap()).await;
+    let recipes: Vec<_> = made.iter().map(|one| one.recipe.clone()).collect();
+    let dry = plan(&made, &lab.peers, &silent()).await.unwrap();
+    let saved = dry.save(asked("mine"), &recipes, lab.workspace_as_json());
+    assert_eq!(changes(&dry).len(), 1, "nobody was asked yet");
+    // A plan for a run knows more than a dry run could: the two are not compared.
+    let for_run = plan_for_run(&made, &lab.peers, &silent()).await.unwrap();
+    assert!(saved.check(&for_run).unwrap_err().to_string().contains("ssh.command/cu1/make: was to be created, is there now and as wanted"));
+    saved.check(&dry).unwrap();
+    assert!(matches!(outcome(&go(&lab, dry).await, "ssh.command/cu1/make"), Outcome::Unchanged));
 }
 
 #[tokio::test(start_paused = true)]

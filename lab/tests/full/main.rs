@@ -24,6 +24,8 @@ mod removal;
 mod restart;
 mod restart_trouble;
 mod same;
+mod saved_plan;
+mod saved_plan_moved;
 mod seeds;
 mod silence;
 mod starting;

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{ssh::kind_field, workspace::Workspace};
 use kthw_engine::{
-    Change, Cost, Error, Field, Id, NodeResource, Refusal, Result, Work, field,
+    Change, Error, Field, Id, NodeResource, Refusal, Result, Work, field,
     node::{Finding, PathKind, PathState, Probe},
 };
 use miette::Diagnostic;
@@ -89,7 +89,7 @@ impl NodeResource for ContainerdConfig {
         let content = match text {
             // Without containerd the file is left from before, and is looked at again when there is one.
             None => Some(Field { live: Some(format_in(&found)), ..Field::new("format", TO_BE_CHOSEN) }),
-            Some(text) => (found != text).then(|| Field { name: "content".into(), live: Some(found), want: text, cost: Cost::Nothing }),
+            Some(text) => (found != text).then(|| Field { live: Some(found), ..Field::new("content", text) }),
         };
         if let (Some(live), Some(content)) = (live, &content)
             && let Some(refused) = crate::refusals::refused(self.refusals(live, content))

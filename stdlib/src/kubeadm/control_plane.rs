@@ -108,7 +108,7 @@ impl ControlPlane {
 
     /// What differs of it. While it is silent, only what its silence may come from.
     fn difference(&self, live: &LiveControlPlane) -> Change {
-        let silent = live.silent.as_ref().map(|reason| was(API_SERVER, format!("silent ({reason})"), "answering"));
+        let silent = live.silent.as_ref().map(|reason| was(API_SERVER, "silent", "answering").because(reason));
         let begun = live.begun.then(|| was("kubeadm init", "begun", "ended"));
         let missing = live.missing.iter().flat_map(|(_, names)| names).map(|name| was(name, "absent", "present"));
         let own = silent.into_iter().chain(begun).chain(self.certificate_fields(&live.certificate)).chain(missing);

@@ -68,7 +68,7 @@ impl Resource for NodeReady {
         match live {
             None => Change::create([Field::new("ready", true)]),
             Some(live) if live.ready => Change::None,
-            Some(live) => Change::Update(vec![Field { live: Some(format!("false ({})", live.why)), ..Field::new("ready", true) }]),
+            Some(live) => Change::Update(vec![Field { live: Some("false".into()), ..Field::new("ready", true) }.because(&live.why)]),
         }
     }
 

@@ -266,12 +266,8 @@ impl Resource for Template {
         let name = self.machine_name();
         let found = live.config.get("name").unwrap_or_default();
         // Image or steps are others: machines are still cloned from the old one until it is given another VM id.
-        let other = (found != name).then(|| Field {
-            name: "name".into(),
-            live: Some(found.into()),
-            want: format!("{name} (another image: choose another VM id for it)"),
-            cost: Cost::Replacement,
-        });
+        let wanted = format!("{name} (another image: choose another VM id for it)");
+        let other = (found != name).then(|| Field { live: Some(found.into()), ..Field::new("name", wanted) }.at(Cost::Replacement));
         let drive = live.config.drive("scsi0");
         let lies_on = drive.as_ref().map_or("nowhere", |drive| drive.storage.as_str());
         let storage = field("storage", lies_on, storage).map(|field| field.at(Cost::Replacement));

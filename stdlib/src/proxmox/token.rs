@@ -169,7 +169,7 @@ impl Resource for Token {
         };
         let rotated = self.due(live).and_then(|generation| {
             let found = match self.current(live) {
-                Some((_, Some(stamp))) => format!("generation {}", stamp.shown(live.today)),
+                Some((_, Some(stamp))) => stamp.shown(),
                 Some((listed, None)) => format!("{}, not made by kthw", listed.tokenid),
                 None => "none".into(),
             };

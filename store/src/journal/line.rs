@@ -1,8 +1,7 @@
 //! What one line of a log says.
 use crate::lease::Owner;
-use kthw_engine::{Id, Intent, Outcome, Recipe, Unsettled};
+use kthw_engine::{Id, Intent, Outcome, RecipeStamp, Unsettled};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// The version of the lines. A reader refuses newer ones; what is older it reads.
 pub const SCHEMA: u32 = 1;
@@ -124,25 +123,6 @@ pub enum End {
     At(Tail),
     /// Nobody knows: something could not be written.
     Unknown,
-}
-
-/// Which text of a recipe was run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecipeStamp {
-    /// Its name.
-    pub name: String,
-    /// The version that it states.
-    pub version: String,
-    /// The digest of its text.
-    pub sha256: String,
-}
-
-impl RecipeStamp {
-    /// That of a recipe.
-    pub fn of(recipe: &Recipe) -> Self {
-        let (source, header) = (&recipe.source, &recipe.header);
-        Self { name: source.name.clone(), version: header.version.to_string(), sha256: hex::encode(Sha256::digest(&source.text)) }
-    }
 }
 
 /// How one resource ended.

@@ -1,5 +1,5 @@
 //! Where the recipes and the workspace are not those that a saved plan was made of.
-use super::SavedRecipe;
+use crate::recipe::RecipeStamp;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 const SHOWN: usize = 60;
 
 /// How the recipes differ, one in a line.
-pub(super) fn recipes(saved: &[SavedRecipe], now: &[SavedRecipe]) -> Vec<String> {
-    let of = |recipes: &[SavedRecipe], name: &str| recipes.iter().find(|recipe| recipe.name == name).cloned();
+pub(super) fn recipes(saved: &[RecipeStamp], now: &[RecipeStamp]) -> Vec<String> {
+    let of = |recipes: &[RecipeStamp], name: &str| recipes.iter().find(|recipe| recipe.name == name).cloned();
     let mut facts = Vec::new();
     for was in saved {
-        let SavedRecipe { name, version, .. } = was;
+        let RecipeStamp { name, version, .. } = was;
         match of(now, name) {
             None => facts.push(format!("recipe {name} {version}: is not needed any more")),
             Some(is) if is.version != *version => facts.push(format!("recipe {name}: {version} -> {}", is.version)),
@@ -86,8 +86,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn recipe(name: &str, version: &str, text: &str) -> SavedRecipe {
-        SavedRecipe { name: name.into(), version: version.into(), sha256: text.into() }
+    fn recipe(name: &str, version: &str, text: &str) -> RecipeStamp {
+        RecipeStamp { name: name.into(), version: version.into(), sha256: text.into() }
     }
 
     #[test]

@@ -1,24 +1,38 @@
 //! What moved between a saved plan and the world as it is now, one fact in a line.
 use super::resource::{SavedField, SavedResource, Word};
-use crate::id::Id;
+use crate::{id::Id, plan::Plan};
 use std::{collections::HashMap, fmt};
 
 /// How many facts are told at most.
 const TOLD: usize = 20;
 
+/// What moved.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// Each in a line.
+    pub told: Vec<String>,
+    /// How many resources only moved because something that they need did: all that is on a machine that is gone.
+    pub following: usize,
+}
+
 /// Where `now` is not what was `saved`, in the order of `now`.
-pub(super) fn between(saved: &[SavedResource], now: &[SavedResource]) -> Vec<String> {
+pub(super) fn between(saved: &[SavedResource], now: &Plan) -> Facts {
+    let resources = now.resources();
     let mut known: HashMap<&Id, &SavedResource> = saved.iter().map(|one| (&one.id, one)).collect();
-    let mut facts = Vec::new();
-    for one in now {
-        match known.remove(&one.id) {
-            Some(was) if was.facts() == one.facts() => {}
-            Some(was) => facts.extend(moved(was, one)),
-            None => facts.push(format!("{}: was not in the plan, {}", one.id, is(None, one))),
+    let before: Vec<Option<&SavedResource>> = resources.iter().map(|one| known.remove(&one.id)).collect();
+    let differs: Vec<bool> = resources.iter().zip(&before).map(|(one, was)| was.is_none_or(|was| was.facts() != one.facts())).collect();
+    // What hid what needs it when the plan was made, or hides it now.
+    let hides = |one: usize| now.planned[one].hides || before[one].is_some_and(|was| was.change.may_hide());
+    let mut facts = Facts::default();
+    for (number, one) in resources.iter().enumerate().filter(|(number, _)| differs[*number]) {
+        match before[number] {
+            _ if now.order.items[number].needs.iter().any(|need| differs[*need] && hides(*need)) => facts.following += 1,
+            Some(was) => facts.told.extend(moved(was, one)),
+            None => facts.told.push(format!("{}: was not in the plan, {}", one.id, is(None, one))),
         }
     }
     let gone = saved.iter().filter(|one| known.contains_key(&one.id));
-    facts.extend(gone.map(|one| format!("{}: {}, is not in the plan now", one.id, was(one.change))));
+    facts.told.extend(gone.map(|one| format!("{}: {}, is not in the plan now", one.id, was(one.change))));
     facts
 }
 
@@ -38,9 +52,10 @@ fn moved(saved: &SavedResource, now: &SavedResource) -> Vec<String> {
 
 /// How the fields of a resource moved that is still to be changed in the same way.
 fn fields(saved: &[SavedField], now: &[SavedField]) -> Vec<String> {
-    let mut left: Vec<&SavedField> = now.iter().filter(|field| !saved.contains(field)).collect();
+    let holds = |fields: &[SavedField], field: &SavedField| fields.iter().any(|one| one.facts() == field.facts());
+    let mut left: Vec<&SavedField> = now.iter().filter(|field| !holds(saved, field)).collect();
     let mut facts = Vec::new();
-    for was in saved.iter().filter(|field| !now.contains(field)) {
+    for was in saved.iter().filter(|field| !holds(now, field)) {
         match left.iter().position(|field| field.name == was.name) {
             Some(position) => facts.push(format!("{}: was {was}, is now {}", was.name, left.remove(position))),
             None => facts.push(format!("{}: was {was}, is now as wanted", was.name)),
@@ -84,33 +99,36 @@ fn is(was: Option<Word>, now: &SavedResource) -> String {
 
 /// A saved plan is not carried out, because of these facts.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("{label} is not carried out: what it was made of moved\n{}", Told(facts))]
+#[error("{label} is not carried out: what it was made of moved\n{facts}")]
 #[diagnostic(code(kthw::plan::moved), help("nothing was changed; make the plan anew with `--dry-run -o`, and look at it{version}"))]
 pub(super) struct Moved {
     label: String,
-    facts: Vec<String>,
+    facts: Facts,
     version: String,
 }
 
 impl Moved {
     /// `kthw` is the version that made the plan.
-    pub fn new(label: &str, facts: Vec<String>, kthw: &str) -> Self {
+    pub fn new(label: &str, facts: Facts, kthw: &str) -> Self {
         let this = env!("CARGO_PKG_VERSION");
         let version = if kthw == this { String::new() } else { format!("; kthw {kthw} made this one, and this is kthw {this}") };
         Self { label: label.into(), facts, version }
     }
 }
 
-/// Facts, each in a line, and no more than a person reads.
-struct Told<'a>(&'a [String]);
-
-impl fmt::Display for Told<'_> {
+/// Each in a line, and no more than a person reads.
+impl fmt::Display for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let told: Vec<String> = self.0.iter().take(TOLD).map(|fact| format!("  {fact}")).collect();
+        let told: Vec<String> = self.told.iter().take(TOLD).map(|fact| format!("  {fact}")).collect();
         f.write_str(&told.join("\n"))?;
-        match self.0.len().saturating_sub(TOLD) {
+        match self.told.len().saturating_sub(TOLD) {
+            0 => {}
+            more => write!(f, "\n  and {more} more")?,
+        }
+        match self.following {
             0 => Ok(()),
-            more => write!(f, "\n  and {more} more"),
+            1 => f.write_str("\n  and 1 resource that needs one of these"),
+            many => write!(f, "\n  and {many} resources that need one of these"),
         }
     }
 }

@@ -12,8 +12,8 @@ use std::fmt;
 /// A text that is longer than this many bytes, such as the content of a file, is kept as its digest.
 const LONGEST: usize = 4096;
 
-/// The longest text that a message shows as it is, in characters.
-const SHOWN: usize = 60;
+/// The longest line that a message shows as it is, and how much it shows of a longer one, in characters.
+const SHOWN: usize = 80;
 
 /// A resource and what would change.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ pub(super) enum Word {
 }
 
 /// A field that differs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SavedField {
     pub name: String,
@@ -58,6 +58,8 @@ pub(super) struct SavedField {
     pub live: Option<SavedText>,
     pub want: SavedText,
     pub cost: Cost,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
 }
 
 /// A text, or what is kept of a long one.
@@ -74,6 +76,13 @@ pub(super) struct LongText {
     bytes: usize,
     /// Lower-case hex SHA-256 of the text.
     sha256: String,
+}
+
+impl Word {
+    /// Whether what needs something with this change may have been hidden by it.
+    pub fn may_hide(self) -> bool {
+        matches!(self, Self::Create | Self::Unknown | Self::Refused)
+    }
 }
 
 impl From<&Planned> for SavedResource {
@@ -102,15 +111,23 @@ impl From<&Planned> for SavedResource {
 impl SavedResource {
     /// What counts when two are compared. A reason does not: nothing is done because of it, and it may tell a time. Neither does whether it was
     /// chosen, which follows from what was asked for.
-    pub fn facts(&self) -> (&Id, &str, Option<&str>, Word, &[SavedField]) {
-        (&self.id, &self.phase, self.node.as_deref(), self.change, &self.fields)
+    pub fn facts(&self) -> impl PartialEq + Serialize + '_ {
+        let fields: Vec<_> = self.fields.iter().map(SavedField::facts).collect();
+        (&self.id, &self.phase, &self.node, self.change, fields)
+    }
+}
+
+impl SavedField {
+    /// What counts when two are compared: the value, not why it is that.
+    pub fn facts(&self) -> impl PartialEq + Serialize + '_ {
+        (&self.name, &self.live, &self.want, self.cost)
     }
 }
 
 impl From<&Field> for SavedField {
     fn from(field: &Field) -> Self {
         let (live, want) = (field.live.as_deref().map(SavedText::from), SavedText::from(field.want.as_str()));
-        Self { name: field.name.clone().into_owned(), live, want, cost: field.cost }
+        Self { name: field.name.clone().into_owned(), live, want, cost: field.cost, because: field.because.clone() }
     }
 }
 
@@ -118,7 +135,8 @@ impl From<&Field> for SavedField {
 impl fmt::Display for SavedField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(live) = &self.live {
-            write!(f, "{live} -> ")?;
+            let because = self.because.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            write!(f, "{live}{because} -> ")?;
         }
         write!(f, "{}{}", self.want, self.cost.note())
     }
@@ -139,8 +157,50 @@ impl fmt::Display for SavedText {
         match self {
             Self::Whole(text) if text.is_empty() => f.write_str("\"\""),
             Self::Whole(text) if !text.contains('\n') && text.chars().count() <= SHOWN => f.write_str(text),
-            Self::Whole(text) => write!(f, "{} bytes ({}…)", text.len(), &hex::encode(Sha256::digest(text))[..8]),
+            Self::Whole(text) => {
+                let begins: String =
+                    if text.contains('\n') { String::new() } else { text.chars().take(SHOWN).chain("… ".chars()).collect() };
+                write!(f, "{begins}{} bytes ({}…)", text.len(), &hex::encode(Sha256::digest(text))[..8])
+            }
             Self::Long(LongText { bytes, sha256 }) => write!(f, "{bytes} bytes ({}…)", sha256.get(..8).unwrap_or(sha256)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field;
+
+    fn saved(field: Field) -> SavedResource {
+        let (id, change) = (Id::new("tiny.file", "a/one"), Change::Update(vec![field]));
+        SavedResource::from(&Planned { id, phase: "one".into(), node: None, change, chosen: true, hides: false })
+    }
+
+    #[test]
+    fn a_value_counts_and_what_it_costs_and_not_why_it_is_that() {
+        let ready = |live, why: &str| field("ready", live, "true").unwrap().because(why);
+        let first = saved(ready("false", "seen 3 s ago"));
+        let is_same = |other: Field| {
+            let other = saved(other);
+            first.facts() == other.facts()
+        };
+        assert!(is_same(ready("false", "seen 4 s ago")));
+        assert!(!is_same(ready("unknown", "seen 3 s ago")));
+        assert!(!is_same(ready("false", "seen 3 s ago").at(Cost::Reboot)));
+        assert_eq!(first.fields[0].to_string(), "false (seen 3 s ago) -> true");
+        let text = serde_json::to_string(&first).unwrap();
+        assert_eq!(serde_json::to_string(&serde_json::from_str::<SavedResource>(&text).unwrap()).unwrap(), text);
+    }
+
+    #[test]
+    fn of_a_long_text_a_message_shows_enough_to_tell_it_from_another() {
+        let shown = |text: &str| SavedText::from(text).to_string();
+        assert_eq!(shown(""), "\"\"");
+        assert_eq!(shown(&"ü".repeat(80)), "ü".repeat(80));
+        assert_eq!(shown(&"x".repeat(81)), format!("{}… 81 bytes (4d1f7bb8…)", "x".repeat(80)));
+        assert_eq!(shown("a\n"), "2 bytes (87428fc5…)");
+        assert_eq!(shown(&"x".repeat(LONGEST)), format!("{}… 4096 bytes (a2e659da…)", "x".repeat(80)));
+        assert_eq!(shown(&"x".repeat(LONGEST + 1)), "4097 bytes (3e97197f…)");
     }
 }

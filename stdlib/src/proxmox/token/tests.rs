@@ -44,7 +44,7 @@ fn what_is_due_is_made_anew_and_what_is_left_over_goes() {
     "#]]);
     check(rotation(1, Some(29)), &[&format!("*{first}")], expect![[r#"
         ~
-            token: generation 1, 30 days old -> generation 2
+            token: generation 1, made on 2026-08-01 -> generation 2
     "#]]);
     check(rotation(2, None), &[&first, &format!("*{second}")], expect![[r#"
         ~

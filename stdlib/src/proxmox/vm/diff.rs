@@ -95,7 +95,7 @@ impl Vm {
         let live = config.ssh_keys();
         let differ = !keys.is_empty() && (live.len() != keys.len() || keys.iter().any(|key| !live.contains(key)));
         let shown = |keys: &[String]| keys.iter().map(|key| keys::short(key)).collect::<Vec<_>>().join(", ");
-        differ.then(|| Field { name: "ssh_keys".into(), live: Some(shown(&live)), want: shown(keys), cost: Cost::Nothing })
+        differ.then(|| Field { live: Some(shown(&live)), ..Field::new("ssh_keys", shown(keys)) })
     }
 
     /// The disk: it grows in place, everything else about it needs another machine.

@@ -121,7 +121,7 @@ impl NodeResource for File {
         }
         let differs = live.sha256.as_deref() != Some(&self.sha256());
         let content =
-            differs.then(|| Field { name: "content".into(), live: Some(shown(live)), want: self.content.clone(), cost: Cost::Nothing });
+            differs.then(|| Field { live: Some(shown(live)), ..Field::new("content", &self.content) });
         Change::between([content, field("mode", Mode(live.mode), self.mode), field("owner", Owner::of(live), self.owner.0.clone())])
     }
 

@@ -263,7 +263,7 @@ impl Resource for KeyPair {
         };
         let due = self.due(live);
         let rotated = due.and_then(|generation| {
-            let found = live.current.as_ref().map_or_else(|| "none".into(), |current| current.shown(live.today));
+            let found = live.current.as_ref().map_or_else(|| "none".into(), |current| current.shown());
             field("key", found, format!("generation {generation}"))
         });
         let mut fields = vec![rotated];

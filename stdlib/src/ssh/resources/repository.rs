@@ -6,7 +6,7 @@ use super::{
 };
 use crate::workspace::Node;
 use kthw_engine::{
-    BadOption, Change, Cost, Field, Id, NodeResource, Result, Rhai, Work, field,
+    BadOption, Change, Field, Id, NodeResource, Result, Rhai, Work, field,
     node::{Action, Content, Finding, Probe},
 };
 use rhai::plugin::*;
@@ -196,12 +196,7 @@ impl NodeResource for Repository {
         let Some(live) = live else {
             return Change::create([Field::new("url", &self.spec.url), Field::new("key", format!("sha256 {}", self.key_sha256()))]);
         };
-        let sources = (!live.sources_match).then(|| Field {
-            name: "sources".into(),
-            live: live.sources.clone(),
-            want: self.sources(),
-            cost: Cost::Nothing,
-        });
+        let sources = (!live.sources_match).then(|| Field { live: live.sources.clone(), ..Field::new("sources", self.sources()) });
         let key = (!live.key_matches).then(|| Field::new("key", format!("sha256 {}", self.key_sha256())));
         let index = field("index", if live.fetched { "fetched" } else { "not fetched" }, "fetched");
         let fields = [sources, key, index];

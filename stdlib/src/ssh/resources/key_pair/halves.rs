@@ -1,7 +1,6 @@
 //! The halves of a key pair: a private key in the secrets file, its public line, and the lines of a node's `authorized_keys`.
 use crate::ssh::transport::{fingerprint, parse_private};
 use crate::rotation::Stamp;
-use jiff::civil::Date;
 use kthw_engine::{
     Error, Random, Result, Secret,
     node::{Finding, PathState, Probe},
@@ -93,9 +92,9 @@ impl Current {
         })
     }
 
-    pub fn shown(&self, today: Date) -> String {
+    pub fn shown(&self) -> String {
         match &self.stamp {
-            Some(stamp) => format!("generation {}", stamp.shown(today)),
+            Some(stamp) => stamp.shown(),
             None => format!("{}, not made by kthw", self.fingerprint),
         }
     }

@@ -50,7 +50,7 @@ fn what_is_due_missing_or_left_over_shows() {
     "#]]);
     check(&pair(1, Some(29)), Some(one), &[one], expect![[r#"
         ~
-            key: generation 1, 30 days old -> generation 2
+            key: generation 1, made on 2026-08-01 -> generation 2
     "#]]);
     check(&pair(1, None), Some(two), &[one, "me@home", "kthw:other:ssh-key/ssh.private_key:1:2026-08-01"], expect![[r#"
         ~
