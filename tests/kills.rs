@@ -3,6 +3,7 @@
 //! `KTHW_KILLS=30` kills so many (two by default), `KTHW_KILLS_SEED` draws others.
 use crate::{peers_support::World, support::said};
 use kthw_peers::{FAKEPVE, HOSTS, KUBERNETES, MOTO, TEST_DATA, ask};
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     os::unix::process::ExitStatusExt,
     process::{Child, Command, Stdio},
@@ -145,11 +146,11 @@ fn a_paused_run_that_wakes_after_a_take_over_changes_nothing_more() {
         cluster.lose(&[2]);
         let paused = cluster.begin();
         cluster.until("its first effects", || cluster.lines() >= 8);
-        signal(&paused, "-STOP");
+        signal(&paused, Signal::STOP);
         let (run, before) = (cluster.last_run().unwrap(), cluster.lines());
         cluster.kthw(&["lock", "break", "--yes"]).ended_with(0);
         cluster.settles("a take-over");
-        signal(&paused, "-CONT");
+        signal(&paused, Signal::CONT);
         let told = said(paused.wait_with_output().unwrap());
         assert_eq!(told.code, 5, "{}{}", told.stdout, told.stderr);
         assert!(told.stderr.contains("another run has this workspace now"), "{}", told.stderr);
@@ -160,8 +161,8 @@ fn a_paused_run_that_wakes_after_a_take_over_changes_nothing_more() {
     }
 }
 
-fn signal(run: &Child, name: &str) {
-    assert!(Command::new("kill").args([name, &run.id().to_string()]).status().unwrap().success());
+fn signal(run: &Child, signal: Signal) {
+    kill_process(Pid::from_child(run), signal).unwrap();
 }
 
 /// A bucket on a server that stands in for S3, inside the world's network.

@@ -1,10 +1,11 @@
 //! docs/operating.md, kind of death by kind of death: each is brought about, and then the page's commands are run.
 use crate::support::{Said, Sandbox, root, said};
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
     os::unix::process::ExitStatusExt,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -55,8 +56,8 @@ fn under_way(sandbox: &Sandbox) -> Child {
     run
 }
 
-fn signal(run: &Child, name: &str) {
-    assert!(Command::new("kill").args([name, &run.id().to_string()]).status().unwrap().success());
+fn signal(run: &Child, signal: Signal) {
+    kill_process(Pid::from_child(run), signal).unwrap();
 }
 
 fn ended(run: Child) -> Said {
@@ -73,10 +74,10 @@ fn settled(sandbox: &Sandbox) {
 
 #[test]
 fn a_run_that_is_told_to_stop_ends_what_is_under_way_and_lists_what_is_left() {
-    for name in ["-INT", "-TERM"] {
+    for asked in [Signal::INT, Signal::TERM] {
         let sandbox = Sandbox::new();
         let run_one = under_way(&sandbox);
-        signal(&run_one, name);
+        signal(&run_one, asked);
         let told = ended(run_one).ended_with(1);
         assert!(told.stderr.contains("Stopping after what is under way"), "{}", told.stderr);
         assert!(told.stdout.contains("Skipped, because the run was asked to stop") && told.stdout.contains("Not done:"), "{}", told.stdout);
@@ -93,9 +94,9 @@ fn a_run_that_is_told_to_stop_ends_what_is_under_way_and_lists_what_is_left() {
 fn a_second_signal_ends_it_at_once() {
     let sandbox = Sandbox::new();
     let run = under_way(&sandbox);
-    signal(&run, "-INT");
+    signal(&run, Signal::INT);
     sleep(Duration::from_millis(300));
-    signal(&run, "-INT");
+    signal(&run, Signal::INT);
     assert_eq!(ended(run).code, 130);
     sandbox.kthw(&["run", FULL, "--lab", "--yes"]).ended_with(0);
     settled(&sandbox);
@@ -125,14 +126,14 @@ fn after_a_kill_the_next_run_goes_on_at_once() {
 fn a_paused_run_whose_lock_was_broken_changes_nothing_more() {
     let sandbox = Sandbox::new();
     let paused = under_way(&sandbox);
-    signal(&paused, "-STOP");
+    signal(&paused, Signal::STOP);
     let [show, breaks, again] = &blocks("paused").concat()[..] else { panic!("the page has other commands") };
     assert!(run(&sandbox, show).ended_with(0).stdout.contains("is locked by"));
     run(&sandbox, breaks).ended_with(0);
     let before = fs::read(journal(&sandbox).unwrap()).unwrap();
     let log = journal(&sandbox).unwrap();
     run(&sandbox, again).ended_with(0);
-    signal(&paused, "-CONT");
+    signal(&paused, Signal::CONT);
     let told = ended(paused).ended_with(5);
     assert!(told.stderr.contains("another run has this workspace now"), "{}", told.stderr);
     assert_eq!(fs::read(log).unwrap(), before, "it wrote into its journal");

@@ -15,6 +15,7 @@ mod run;
 mod runs;
 mod schema;
 mod secrets;
+mod store;
 
 /// What kthw can be asked to do.
 #[derive(Debug, Subcommand)]
@@ -39,6 +40,8 @@ pub enum Command {
     Runs(runs::Runs),
     /// Show or break the lock of a workspace
     Lock(lock::Lock),
+    /// Make what kthw remembers of a workspace anew
+    Store(store::Store),
     /// Print the JSON Schema of workspace.yaml, for editors
     Schema(schema::Schema),
     /// Manage the simulated world
@@ -61,6 +64,7 @@ pub fn dispatch(command: Command, ui: &Ui) -> Result<u8> {
         Command::Secrets(command) => command.run(ui),
         Command::Runs(command) => blocking(command.run(ui)),
         Command::Lock(command) => blocking(command.run(ui)),
+        Command::Store(command) => blocking(command.run(ui)),
         Command::Schema(command) => command.run(ui),
         Command::Lab(command) => blocking(command.run(ui)),
     }

@@ -15,6 +15,8 @@ pub(super) mod saved;
 
 /// Exit code of a dry run that found changes, when `--exit-code` asks for it.
 const CHANGES: u8 = 10;
+/// Exit code of a run that another one overtook.
+const OVERTAKEN: u8 = 5;
 
 /// Show what a recipe would change, then make it so
 #[derive(Debug, Args)]
@@ -64,8 +66,31 @@ impl Run {
             self.ask_as(saved.asked());
             self.saved = Some(saved);
         }
-        let mut prepared = session::prepare(self.recipe.as_deref().unwrap_or_default(), &self.workspace)?;
+        let prepared = session::prepare(self.recipe.as_deref().unwrap_or_default(), &self.workspace)?;
         saved::check_inputs(self.saved.as_ref(), &prepared)?;
+        self.carry_out(prepared, "run", ui).await
+    }
+
+    /// A run of one part of a recipe, for another command.
+    pub(super) fn of_a_part(workspace: WorkspaceOptions, dry_run: bool, yes: bool, part: &str) -> Self {
+        Self {
+            recipe: None,
+            workspace,
+            dry_run,
+            yes,
+            exit_code: false,
+            output: None,
+            plan: None,
+            saved: None,
+            only: vec![part.to_owned()],
+            node: Vec::new(),
+            prune: false,
+            max_destroy: None,
+        }
+    }
+
+    /// Shows what `prepared` would change; if it is no dry run, makes it so. `verb` is what was asked for.
+    pub(super) async fn carry_out(&self, mut prepared: Prepared, verb: &str, ui: &Ui) -> Result<u8> {
         let target = session::connect(&prepared, &self.workspace)?;
         if self.dry_run {
             target.never_trust_at_first_sight()?;
@@ -77,7 +102,7 @@ impl Run {
             }
             return Ok(code_of(&plan, self.exit_code));
         }
-        let change = session::Change::of(&prepared, &self.workspace, "run")?;
+        let change = session::Change::of(&prepared, &self.workspace, verb)?;
         let work = async |hold: &Hold, interrupts: &Interrupts| self.change(&mut prepared, &target, hold, interrupts, ui).await;
         change.under_lock(&target, ui, work).await
     }
@@ -177,8 +202,12 @@ impl Run {
         tell_restarts(&restarts, &ui.events(&stamp));
         ui.restarts(&restarts, &prepared.asked);
         target.tell_trust(ui)?;
-        target.save()?;
-        Ok(Ended { code: exit_code(&report), report: Some(report) })
+        let code = exit_code(&report);
+        // The lab's world is another run's then, as the real one would be.
+        if code != OVERTAKEN {
+            target.save()?;
+        }
+        Ok(Ended { code, report: Some(report) })
     }
 }
 
@@ -218,7 +247,7 @@ pub(super) fn exit_code(report: &Report) -> u8 {
     match () {
         () if kinds.is_empty() && report.skipped() + report.refused() > 0 => 1,
         () if kinds.is_empty() => 0,
-        () if kinds.contains(&Kind::Overtaken) => 5,
+        () if kinds.contains(&Kind::Overtaken) => OVERTAKEN,
         () if kinds.contains(&Kind::Peer) => 3,
         () if kinds.contains(&Kind::Settle) => 4,
         () if kinds.contains(&Kind::Refused) => 1,

@@ -176,7 +176,7 @@ impl SavedPlan {
 
     fn own_digest(&self) -> String {
         let head = json(&(self.kthw_plan, &self.kthw, &self.asked, &self.workspace, &self.recipes));
-        digest_of(std::iter::once(head).chain(self.resources.iter().map(|resource| json(resource))))
+        digest_of(std::iter::once(head).chain(self.resources.iter().map(json)))
     }
 }
 
