@@ -144,8 +144,9 @@ fn a_paused_run_that_wakes_after_a_take_over_changes_nothing_more() {
     for shared in [false, true] {
         let _server = shared.then(|| Bucket::serve(&mut cluster.world, &moto));
         cluster.lose(&[2]);
+        let earlier = cluster.last_run();
         let paused = cluster.begin();
-        cluster.until("its first effects", || cluster.lines() >= 8);
+        cluster.until("its first effects", || cluster.last_run() != earlier && cluster.lines() >= 8);
         signal(&paused, Signal::STOP);
         let (run, before) = (cluster.last_run().unwrap(), cluster.lines());
         cluster.kthw(&["lock", "break", "--yes"]).ended_with(0);

@@ -16,6 +16,11 @@ pub struct MemoryRecords {
 }
 
 impl MemoryRecords {
+    /// The same records, which go on without these.
+    pub fn fork(&self) -> Self {
+        Self { kept: Mutex::new(self.kept().clone()) }
+    }
+
     fn kept(&self) -> MutexGuard<'_, BTreeMap<Name, Vec<u8>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
