@@ -49,6 +49,11 @@ pub enum Trigger {
     },
     /// Writing the secrets file.
     Secrets,
+    /// The store of locks and journals.
+    Store {
+        /// Whether it is written or read.
+        writes: bool,
+    },
     /// A request to the Kubernetes API: method, and a piece of its path.
     Kubernetes {
         /// Such as `PATCH`.

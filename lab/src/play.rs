@@ -2,7 +2,7 @@
 //! so that both see the same.
 use crate::{crash::EndsAt, same::end_state, schedule::Schedule, world::World};
 
-use kthw_engine::{Evaluated, Events, Peers, Plan, RecipeStamp, Report, Result, RunOptions, Stop, plan_for_run, run, silent};
+use kthw_engine::{Error, Evaluated, Events, Peers, Plan, RecipeStamp, Report, Result, RunOptions, Stop, plan_for_run, run, silent};
 use kthw_stdlib::recovery::Recovery;
 use kthw_store::{About, Hold, Records, lease::Owner};
 use serde_json::Value;
@@ -14,6 +14,8 @@ pub trait Audience {
     fn events(&mut self, number: usize, peers: &Peers) -> Events;
     /// The run has a plan.
     fn planned(&mut self, plan: &Plan);
+    /// The store kept the run from beginning, or from giving the lock back.
+    fn store_failed(&mut self, error: &Error);
     /// The run is over; without a report it was killed.
     fn ended(&mut self, report: Option<&Report>);
 }
@@ -50,9 +52,22 @@ pub async fn play(
         played.runs += 1;
         let peers = open()?;
         let events = audience.events(played.runs, &peers);
-        let mut hold = Hold::take(records.clone(), peers.shared_clock(), a_run_that_is_gone(evaluated), &|_| ()).await?;
+        let taken = Hold::take(records.clone(), peers.shared_clock(), a_run_that_is_gone(evaluated), &|_| ()).await;
+        // A store that cannot be used keeps a run from beginning, or from settling what is open.
+        let mut hold = match taken {
+            Ok(hold) => hold,
+            Err(error) => {
+                audience.store_failed(&error);
+                all_done = false;
+                continue;
+            }
+        };
         let options = hold.options(Stop::default());
-        hold.recover(&Recovery, &peers, &events, &options).await?;
+        if let Err(error) = hold.recover(&Recovery, &peers, &events, &options).await {
+            audience.store_failed(&error);
+            all_done = false;
+            continue;
+        }
         let options = hold.options(Stop::default());
         let plan = plan_for_run(evaluated, &peers, &events).await?;
         audience.planned(&plan);
@@ -64,7 +79,8 @@ pub async fn play(
         }
         if differing().next().is_none() {
             played.settled = hold.open().is_empty();
-            hold.end(None).await?;
+            // Whether the lock could be given back is the next run's affair.
+            let _ = hold.end(None).await;
             if played.settled {
                 break;
             }
@@ -77,12 +93,14 @@ pub async fn play(
                 ends.cut(run(plan, &peers, &events, &RunOptions { ledger: ends.clone(), ..options })).await
             }
         };
-        // A run that was killed gives nothing back.
-        if report.is_some() {
-            hold.end(report.as_ref()).await?;
-        }
         audience.ended(report.as_ref());
         all_done = report.as_ref().is_some_and(|report| report.failures.is_empty() && report.skipped() + report.refused() == 0);
+        // A run that was killed gives nothing back.
+        if report.is_some()
+            && let Err(error) = hold.end(report.as_ref()).await
+        {
+            audience.store_failed(&error);
+        }
         played.last = report.or(played.last);
     }
     Ok(played)

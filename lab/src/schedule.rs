@@ -24,7 +24,9 @@ impl Schedule {
     pub fn of_seed(seed: u64, workspace: &Workspace) -> Self {
         let mut dice = Dice::of_seed(seed);
         let faults = (0..=dice.below(6)).map(|_| a_fault(&mut dice, &workspace.nodes)).collect();
-        let killed = dice.once_in(3).then(|| (1 + dice.below(60), *dice.one_of(&[Moment::Before, Moment::Underway, Moment::After])));
+        let killed = dice
+            .once_in(3)
+            .then(|| (1 + dice.below(60), *dice.one_of(&[Moment::Unwritten, Moment::Before, Moment::Underway, Moment::After])));
         Self { seed, faults, killed }
     }
 
@@ -52,7 +54,7 @@ impl fmt::Display for Schedule {
 fn a_fault(dice: &mut Dice, nodes: &[NodeSpec]) -> Fault {
     // A workspace without nodes has Proxmox VE alone.
     let node = if nodes.is_empty() { String::new() } else { dice.one_of(nodes).name.to_string() };
-    match dice.below(10) {
+    match dice.below(11) {
         0..3 => on_proxmox(dice),
         3 => on_task(dice),
         4 | 5 => {
@@ -67,6 +69,7 @@ fn a_fault(dice: &mut Dice, nodes: &[NodeSpec]) -> Fault {
             Fault::once(Trigger::Batch { node }, outcome).after(up_to(dice, 5))
         }
         7 => on_command(dice, &node, first_control_plane(nodes)),
+        8 => on_store(dice),
         _ => on_kubernetes(dice),
     }
 }
@@ -168,6 +171,12 @@ fn on_command(dice: &mut Dice, node: &str, first: &str) -> Fault {
     fault.after(up_to(dice, 3))
 }
 
+fn on_store(dice: &mut Dice) -> Fault {
+    let writes = !dice.once_in(4);
+    let outcome = lost(dice, &[(503, "Service Unavailable: please reduce your request rate"), (500, "No space left on device")]);
+    Fault::once(Trigger::Store { writes }, outcome).after(up_to(dice, 40)).times(1 + up_to(dice, 4))
+}
+
 fn on_kubernetes(dice: &mut Dice) -> Fault {
     let (method, path) = dice.one_of(&[
         ("DELETE", "/"),
@@ -216,7 +225,7 @@ mod tests {
             ["BrokenAfter", "BrokenBefore", "Dies", "Hangs", "Refused", "StopsAfter", "TaskEnds", "TaskStops"]
         );
         let seams: BTreeSet<String> = all().map(|fault| seams(&fault.on)).collect();
-        assert_eq!(seams.into_iter().collect::<Vec<_>>(), ["Batch", "Command", "Http", "Kubernetes", "Node", "Task"]);
+        assert_eq!(seams.into_iter().collect::<Vec<_>>(), ["Batch", "Command", "Http", "Kubernetes", "Node", "Store", "Task"]);
         let killed = drawn.iter().filter(|schedule| schedule.killed.is_some()).count();
         assert!((60..140).contains(&killed), "{killed}");
     }

@@ -42,6 +42,8 @@ impl fmt::Display for Trigger {
             Self::Node { node } => write!(f, "a round trip to {node}"),
             Self::Batch { node } => write!(f, "a batch of changes on {node}"),
             Self::Secrets => f.write_str("writing the secrets file"),
+            Self::Store { writes: true } => f.write_str("writing the store"),
+            Self::Store { writes: false } => f.write_str("reading the store"),
             Self::Kubernetes { method, path_contains } => write!(f, "a {method} of the Kubernetes API with {path_contains}"),
         }
     }

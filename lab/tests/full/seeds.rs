@@ -2,9 +2,9 @@
 //!
 //! `KTHW_LAB_SEEDS=FROM..TO` hunts through other seeds.
 use super::{FULL, Lab, failures};
-use kthw_engine::{Events, Peers, Plan, Report, silent};
-use kthw_lab::{Audience, Schedule, World, differences, play};
-use kthw_store::{MemoryRecords, Records};
+use kthw_engine::{Error, Events, Peers, Plan, Report, silent};
+use kthw_lab::{Audience, LabRecords, Schedule, World, differences, play};
+use kthw_store::Records;
 use serde_json::Value;
 use std::{ops::Range, sync::Arc};
 
@@ -19,6 +19,10 @@ impl Audience for Notes {
 
     fn planned(&mut self, plan: &Plan) {
         self.0.extend(plan.failures().iter().map(|(id, error)| format!("not planned: {id}: {error}")));
+    }
+
+    fn store_failed(&mut self, error: &Error) {
+        self.0.push(format!("store: {error}"));
     }
 
     fn ended(&mut self, report: Option<&Report>) {
@@ -45,7 +49,7 @@ async fn wrong(seed: u64, wanted: &Value) -> (Schedule, Vec<String>, usize) {
     let lab = Lab::changed(&format!("seed-{seed}"), World::of_seed(seed), &[]);
     let schedule = Schedule::of_seed(seed, &lab.workspace);
     let mut notes = Notes::default();
-    let records: Arc<dyn Records> = Arc::new(MemoryRecords::default());
+    let records: Arc<dyn Records> = LabRecords::new(&lab.world, Arc::default());
     let played = play(&schedule, &lab.world, &lab.evaluated(FULL), &records, || Ok(lab.peers_again()), &mut notes).await.unwrap();
     let mut wrong: Vec<String> = played.untrue.iter().map(|left| format!("a run said that it did everything, but: {left}")).collect();
     if !played.settled {

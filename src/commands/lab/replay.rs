@@ -2,9 +2,9 @@
 use crate::{commands::run::exit_code, options::WorkspaceOptions, session, ui::Ui};
 use clap::Args;
 use kthw_engine::{Error, Events, Peers, Plan, Report, Result, RunOptions, RunStamp, plan_for_run, run, silent};
-use kthw_lab::{Audience, Played, Schedule, World, at_rest, differences, play};
+use kthw_lab::{Audience, LabRecords, Played, Schedule, World, at_rest, differences, play};
 use kthw_stdlib::ssh::KnownHosts;
-use kthw_store::{MemoryRecords, Records};
+use kthw_store::Records;
 use std::sync::Arc;
 
 /// Play the faults that a seed gives, in a world of its own
@@ -44,7 +44,7 @@ impl Replay {
             let known_hosts = KnownHosts::open(scratch.path().join(pins)).map_err(Error::usage)?;
             kthw_lab::peers(world, workspace, known_hosts, kthw_lab::stand_in_secrets(names.clone()))
         };
-        let records: Arc<dyn Records> = Arc::new(MemoryRecords::default());
+        let records: Arc<dyn Records> = LabRecords::new(&world, Arc::default());
         let played = play(&schedule, &world, &prepared.evaluated, &records, || open(&world, "known_hosts"), &mut Shown(&ui)).await?;
         // The test that prints a seed judges it by the same: what the lab was asked for and does not play, and an undisturbed world.
         world.with_state(|state| state.faults.clear());
@@ -75,6 +75,10 @@ impl Audience for Shown<'_> {
 
     fn planned(&mut self, plan: &Plan) {
         self.0.plan(plan);
+    }
+
+    fn store_failed(&mut self, error: &Error) {
+        self.0.error(error);
     }
 
     fn ended(&mut self, report: Option<&Report>) {
