@@ -95,8 +95,8 @@ impl Plan {
     /// Lower-case hex SHA-256 of what would change, resource by resource and field by field: what two plans are compared by. Reasons are no
     /// part of it, for they may tell times.
     pub fn digest(&self) -> String {
-        let resources = self.resources();
-        digest_of(resources.iter().map(|resource| json(&resource.facts())))
+        // One after the other: a plan may hold very many.
+        digest_of(self.planned.iter().map(|planned| json(&SavedResource::from(planned).facts())))
     }
 
     fn resources(&self) -> Vec<SavedResource> {
