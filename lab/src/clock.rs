@@ -5,6 +5,7 @@
 use crate::{state::BEGIN_S, world::World};
 use kthw_engine::{BoxFuture, Clock};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The clock of a lab world.
 #[derive(Clone, Debug)]
@@ -39,10 +40,25 @@ pub(crate) async fn sleep(world: World, span_ms: u64) {
     world.pass_to(due_ms);
 }
 
-/// Never says anything, while time passes.
+/// Never says anything, until whoever waits gives up. The world's time passes for as long as that takes.
 pub(crate) async fn silence<T>(world: World) -> T {
-    loop {
-        sleep(world.clone(), 5000).await;
+    let begun_ms = world.now_ms();
+    let _silence = Silence { world, begun_ms, begun: Instant::now() };
+    std::future::pending().await
+}
+
+/// Time that passes while nothing is heard.
+struct Silence {
+    world: World,
+    begun_ms: u64,
+    begun: Instant,
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        let speed = self.world.lock().speed.max(1);
+        let passed_ms = u64::try_from((self.begun.elapsed() * speed).as_millis()).unwrap_or(u64::MAX);
+        self.world.pass_to(self.begun_ms.saturating_add(passed_ms));
     }
 }
 
@@ -72,6 +88,17 @@ mod tests {
         };
         let (seen, ()) = futures::join!(short, clock.sleep(Duration::from_secs(60)));
         assert_eq!((seen, clock.now().as_secs()), (vec![2, 4, 6], 60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_passes_while_nothing_is_heard() {
+        for speed in [1, 10] {
+            let world = World::default();
+            world.at_speed(speed);
+            let limit = Duration::from_secs(90);
+            assert!(tokio::time::timeout(limit, silence::<()>(world.clone())).await.is_err());
+            assert_eq!(world.clock().now(), limit * speed);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -204,15 +204,15 @@ impl State {
             fault.after -= 1;
         }
         let index = index?;
-        let fault = &mut self.faults[index];
-        let (told, outcome) = (fault.to_string(), fault.outcome.clone());
-        fault.times = fault.times.saturating_sub(1);
-        if fault.times == 0 {
+        let fault = self.faults[index].clone();
+        if fault.times > 1 {
+            self.faults[index].times -= 1;
+        } else {
             self.faults.remove(index);
         }
-        self.journal.push(format!("fault {told}"));
-        self.listener.hear(&told);
-        Some(outcome)
+        self.journal.push(format!("fault {fault}"));
+        self.observers.tell(|observer| observer.fault(&fault));
+        Some(fault.outcome)
     }
 
     /// As [`strike`](Self::strike), where only some outcomes mean anything: another one is noted as not played, and does nothing.

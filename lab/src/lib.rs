@@ -4,11 +4,13 @@
 //! It is deterministic: the same calls give the same world, down to every made-up identity.
 
 mod agenda;
+mod boundaries;
 mod clock;
 mod crash;
 mod fault;
 mod kubernetes;
 mod node;
+mod observer;
 mod peers;
 mod play;
 mod proxmox;
@@ -21,17 +23,19 @@ mod state;
 mod told;
 mod world;
 
+pub use boundaries::{Boundaries, Boundary};
 pub use clock::{LabClock, pass_waits_at_once};
 pub use crash::{EndsAt, Moment};
 pub use fault::{Fault, Harm, Trigger};
 pub use kubernetes::{BootstrapToken, Cluster, LabKubernetes, Member, Members, Object};
-pub use node::{Entry, Files, Kind, LabNodes, Machine, Package, Unit};
+pub use node::{AtWork, Entry, Files, Kind, LabNodes, Machine, Outlived, Package, Unit};
+pub use observer::{Observer, ProxmoxWrite};
 pub use peers::{PUBLIC_KEY, peers, stand_in_secrets};
-pub use play::{Audience, Played, a_run_that_is_gone, at_rest, play};
+pub use play::{Audience, Played, a_run_that_is_gone, play};
 pub use proxmox::{ApiToken, ENDPOINT, Grant, LabHttp, Pve, Storage, Task, TaskWork, Vm, Volume};
-pub use random::LabRandom;
+pub use random::{Dice, LabRandom};
 pub use records::LabRecords;
-pub use same::{differences, end_state};
+pub use same::{at_rest, differences};
 pub use schedule::Schedule;
 pub use state::State;
 pub use world::World;

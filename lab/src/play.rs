@@ -1,12 +1,11 @@
 //! Playing a seed: runs with its faults, one after the other, until one has nothing left to do. The tests and `kthw lab replay` share it,
 //! so that both see the same.
-use crate::{crash::EndsAt, same::end_state, schedule::Schedule, world::World};
+use crate::{crash::EndsAt, schedule::Schedule, world::World};
 
-use kthw_engine::{Error, Evaluated, Events, Peers, Plan, RecipeStamp, Report, Result, RunOptions, Stop, plan_for_run, run, silent};
+use kthw_engine::{Error, Evaluated, Events, Peers, Plan, RecipeStamp, Report, Result, RunOptions, Stop, plan_for_run, run};
 use kthw_stdlib::recovery::Recovery;
 use kthw_store::{About, Hold, Records, lease::Owner};
-use serde_json::Value;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 /// Watches a play.
 pub trait Audience {
@@ -119,17 +118,4 @@ pub fn a_run_that_is_gone(evaluated: &[Evaluated]) -> About {
         recipes: evaluated.iter().map(|one| RecipeStamp::of(&one.recipe)).collect(),
         workspace_sha256: String::new(),
     }
-}
-
-/// The end state of `world` when everything in it has had its time, see [`end_state`].
-///
-/// # Errors
-/// When nothing can be planned at all.
-pub async fn at_rest(world: &World, evaluated: &[Evaluated], peers: &Peers) -> Result<Value> {
-    // What a look changes, such as a token that ended, is settled by the second one.
-    for _ in 0..2 {
-        peers.clock().sleep(Duration::from_secs(600)).await;
-        plan_for_run(evaluated, peers, &silent()).await?;
-    }
-    Ok(end_state(world))
 }

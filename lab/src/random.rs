@@ -18,9 +18,10 @@ impl Random for LabRandom {
 
 /// A sequence of numbers that depends on its seed alone (splitmix64, <https://prng.di.unimi.it/splitmix64.c>).
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
+    /// The sequence of this seed.
     pub fn of_seed(seed: u64) -> Self {
         Self(seed)
     }
@@ -37,7 +38,10 @@ impl Dice {
         self.next().checked_rem(bound).unwrap_or_default()
     }
 
-    /// One of some, which are not none.
+    /// One of some.
+    ///
+    /// # Panics
+    /// When there are none.
     pub fn one_of<'a, T>(&mut self, some: &'a [T]) -> &'a T {
         &some[usize::try_from(self.below(some.len() as u64)).unwrap_or_default()]
     }

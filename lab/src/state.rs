@@ -1,5 +1,5 @@
 //! Everything the lab knows, as one value that can be saved: time, Proxmox VE, machines, clusters, faults.
-use crate::{agenda::Agenda, fault::Fault, kubernetes::Cluster, node::Machine, proxmox::Pve, told::Listener};
+use crate::{agenda::Agenda, fault::Fault, kubernetes::Cluster, node::Machine, observer::Observers, proxmox::Pve};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -34,9 +34,9 @@ pub struct State {
     /// Requests and commands since the world was opened.
     #[serde(skip)]
     pub journal: Journal,
-    /// Who hears of faults when they strike.
+    /// Who watches.
     #[serde(skip)]
-    pub(crate) listener: Listener,
+    pub(crate) observers: Observers,
     /// How much faster than real time it passes; 0 and 1 are real time, which may be a paused one.
     #[serde(skip)]
     pub(crate) speed: u32,
@@ -87,7 +87,7 @@ impl Default for State {
             writes: 0,
             unknown: Vec::new(),
             journal: Journal::default(),
-            listener: Listener::default(),
+            observers: Observers::default(),
             speed: 1,
             agenda: Agenda::default(),
         }
@@ -95,6 +95,11 @@ impl Default for State {
 }
 
 impl State {
+    /// The same state once more, which nobody watches, with a journal of its own.
+    pub(crate) fn fork(&self) -> Self {
+        Self { journal: Journal::default(), observers: Observers::default(), ..self.clone() }
+    }
+
     /// The next number; no two calls get the same one.
     pub fn next_number(&mut self) -> u64 {
         self.serial += 1;

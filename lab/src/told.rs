@@ -1,31 +1,6 @@
-//! Faults in words, and who hears of them when they strike.
+//! Faults in words.
 use crate::fault::{Fault, Harm, Trigger};
-use std::{fmt, sync::Arc};
-
-/// Whoever wants to hear of faults as they strike.
-#[derive(Clone, Default)]
-pub(crate) struct Listener(Option<Arc<Hears>>);
-
-type Hears = dyn Fn(&str) + Send + Sync;
-
-impl Listener {
-    /// Somebody who hears.
-    pub fn new(hears: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(hears)))
-    }
-
-    pub fn hear(&self, text: &str) {
-        if let Self(Some(hears)) = self {
-            hears(text);
-        }
-    }
-}
-
-impl fmt::Debug for Listener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Listener({})", self.0.is_some())
-    }
-}
+use std::fmt;
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

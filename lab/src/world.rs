@@ -5,10 +5,10 @@ use crate::{
     fault::Fault,
     kubernetes::LabKubernetes,
     node::LabNodes,
+    observer::Observer,
     proxmox::LabHttp,
     random::LabRandom,
     state::{FORMAT, State},
-    told::Listener,
 };
 use kthw_engine::{Error, Result};
 use kthw_stdlib::workspace::Workspace;
@@ -56,8 +56,12 @@ impl World {
             return Err(Error::usage(OtherSeed { path: path.into(), seed: state.seed, asked }));
         }
         state.agenda = Agenda::of(&state);
+        Ok(Self::of_state(state))
+    }
+
+    pub(crate) fn of_state(state: State) -> Self {
         let now_ms = Arc::new(AtomicU64::new(state.now_ms));
-        Ok(Self { state: Arc::new(Mutex::new(state)), now_ms })
+        Self { state: Arc::new(Mutex::new(state)), now_ms }
     }
 
     /// Keeps the world in the file at `path`, whole or not at all.
@@ -106,12 +110,12 @@ impl World {
     /// `workspace` names.
     pub fn http(&self, workspace: &Workspace) -> LabHttp {
         self.lock().pve.provide(workspace);
-        LabHttp(self.clone())
+        LabHttp { world: self.clone(), by: workspace.name.as_str().into() }
     }
 
     /// The Proxmox VE API as a fresh lab has it: node `homelab`, storages `local` and `local-lvm`, bridge `vmbr0`.
     pub fn http_anywhere(&self) -> LabHttp {
-        LabHttp(self.clone())
+        LabHttp { world: self.clone(), by: "".into() }
     }
 
     /// The machines of `workspace`, by name. Where the workspace makes no machines, they have always been there.
@@ -139,9 +143,15 @@ impl World {
         LabRandom(self.clone())
     }
 
-    /// Lets somebody hear of faults, in words, when they strike.
-    pub fn tell_faults(&self, hears: impl Fn(&str) + Send + Sync + 'static) {
-        self.lock().listener = Listener::new(hears);
+    /// Lets somebody watch.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        self.lock().observers.add(observer);
+    }
+
+    /// A world that is as this one is now, and goes its own way. Nobody watches it yet.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self::of_state(self.lock().fork())
     }
 
     /// What is in the world, in lines for a person.

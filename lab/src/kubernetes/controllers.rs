@@ -98,8 +98,10 @@ fn hear(cluster: &mut Cluster, machines: &BTreeMap<String, Machine>, number: usi
     };
     let Some(machine) = machines.get(&member.machine).filter(alive) else { return false };
     cluster.members.seen(name, now_ms);
-    let boot_id = boot_id(&member.machine, machine);
-    set_status(cluster, &key("", "nodes", "", name), |node| node["status"]["nodeInfo"]["bootID"] = json!(boot_id));
+    let (boot_id, node) = (boot_id(&member.machine, machine), key("", "nodes", "", name));
+    if cluster.objects.get(&node).is_some_and(|node| node.value["status"]["nodeInfo"]["bootID"] != boot_id) {
+        set_status(cluster, &node, |node| node["status"]["nodeInfo"]["bootID"] = json!(boot_id));
+    }
     !machine.files.names("/etc/cni/net.d").is_empty()
 }
 
@@ -135,7 +137,12 @@ fn keys(cluster: &Cluster, begins: &str, now_ms: u64, age_ms: u64) -> Vec<String
 }
 
 fn definitions(cluster: &mut Cluster, now_ms: u64, stamp: &str) {
+    // Definitions are large, and most of them were established long ago.
+    let is_settled = |value: &Value| has_condition(value, "Established") && value["status"]["acceptedNames"] == value["spec"]["names"];
     for key in keys(cluster, "apiextensions.k8s.io|customresourcedefinitions|", now_ms, ESTABLISH_MS) {
+        if cluster.objects.get(&key).is_some_and(|object| is_settled(&object.value)) {
+            continue;
+        }
         set_status(cluster, &key, |value| {
             set_condition(value, "NamesAccepted", "True", "NoConflicts", "no conflicts found", stamp);
             set_condition(value, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted", stamp);

@@ -31,6 +31,15 @@ pub(crate) fn static_pod(component: &str, image: &str, flags: &[(&str, String)])
     )
 }
 
+/// Lets the controllers of every cluster that is up do their work, as a request does that looks at everything.
+pub(crate) fn settle(state: &mut State) {
+    for number in 0..state.clusters.len() {
+        if is_up(state, number) {
+            controllers::run(state, number, controllers::View::Pods);
+        }
+    }
+}
+
 /// Whether the API of a cluster answers at all: one of its control planes runs.
 pub(crate) fn is_up(state: &State, number: usize) -> bool {
     state.clusters[number].members.control_planes().any(|member| {

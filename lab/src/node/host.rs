@@ -7,6 +7,7 @@ use crate::{
 use kthw_engine::node::Output;
 
 /// A machine taken out of the world while something is done on it.
+#[derive(Debug)]
 pub(crate) struct Host<'s> {
     /// The rest of the world.
     pub state: &'s mut State,

@@ -1,5 +1,9 @@
 //! Answers probes and does actions on one machine, without a shell.
-use super::{files::Kind, host::Host};
+use super::{
+    files::Kind,
+    host::Host,
+    script::{AtWork, Script},
+};
 use kthw_engine::node::{Action, Block, BlockOutcome, Finding, HostKey, KeyTrust, Output, PathKind, PathState, Probe};
 
 /// Looks at one thing.
@@ -50,20 +54,12 @@ pub(crate) fn change(host: &mut Host, batch: &[Block], started: &(dyn Fn(usize) 
     if !batch.iter().all(|block| block.guard.iter().all(|one| holds(host, one))) {
         return batch.iter().map(|block| BlockOutcome::Moved(reread(host, block))).collect();
     }
-    let mut outcomes: Vec<BlockOutcome> = Vec::with_capacity(batch.len());
-    for (position, block) in batch.iter().enumerate() {
-        let may = block.after.iter().all(|earlier| matches!(outcomes.get(*earlier), Some(BlockOutcome::Done(_))));
-        if !may || stops_after.is_some_and(|blocks| position >= blocks) {
-            outcomes.push(BlockOutcome::Skipped);
-            continue;
-        }
-        started(position);
-        let failed = block.actions.iter().enumerate().find_map(|(action, one)| {
-            let output = act(host, one);
-            (output.status != 0).then_some(BlockOutcome::Failed { action, output })
-        });
-        outcomes.push(failed.unwrap_or_else(|| BlockOutcome::Done(Vec::new())));
+    let mut script = Script::new(batch);
+    while !script.is_over() && stops_after.is_none_or(|blocks| script.blocks() < blocks) {
+        host.state.observers.tell(|observer| observer.script(&AtWork { host, script: &script }));
+        script.step(host, started);
     }
+    let mut outcomes = script.into_outcomes();
     // As on a real node, the second look comes after all changes.
     for (outcome, block) in outcomes.iter_mut().zip(batch) {
         if let BlockOutcome::Done(findings) = outcome {

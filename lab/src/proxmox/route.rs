@@ -12,6 +12,7 @@ use super::{
 use crate::{
     clock::silence,
     fault::{Harm, Trigger},
+    observer::ProxmoxWrite,
     state::State,
     world::World,
 };
@@ -20,25 +21,30 @@ use http::{Response, header};
 use kthw_engine::BoxFuture;
 use kthw_stdlib::seams::{Http, Unreachable};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// The seam for HTTP; it reaches [`ENDPOINT`] and nothing else.
 #[derive(Clone, Debug)]
-pub struct LabHttp(pub(crate) World);
+pub struct LabHttp {
+    pub(crate) world: World,
+    /// The workspace whose run asks.
+    pub(crate) by: Arc<str>,
+}
 
 impl Http for LabHttp {
     fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Unreachable>> {
         Box::pin(async move {
-            let answer = send(&mut self.0.lock(), &request);
+            let answer = send(&mut self.world.lock(), &request, &self.by);
             match answer {
                 Some(answer) => answer,
-                None => silence(self.0.clone()).await,
+                None => silence(self.world.clone()).await,
             }
         })
     }
 }
 
 /// The answer, unless there never is one.
-fn send(state: &mut State, request: &http::Request<Bytes>) -> Option<Result<Response<Bytes>, Unreachable>> {
+fn send(state: &mut State, request: &http::Request<Bytes>, by: &str) -> Option<Result<Response<Bytes>, Unreachable>> {
     let uri = request.uri().to_string();
     let Some(path) = uri.strip_prefix(ENDPOINT) else {
         let host = request.uri().host().unwrap_or_default();
@@ -62,7 +68,7 @@ fn send(state: &mut State, request: &http::Request<Bytes>) -> Option<Result<Resp
     if !matches!(method, "GET" | "HEAD") && path != "/access/ticket" {
         state.writes += 1;
     }
-    let answer = response(answer(state, request, method, path));
+    let answer = response(answer(state, request, method, path, by));
     match fault {
         Some(Harm::BrokenAfter) => Some(Err(Unreachable { reason: "connection reset by peer".into(), sent: true })),
         Some(Harm::Hangs { .. }) => None,
@@ -70,7 +76,7 @@ fn send(state: &mut State, request: &http::Request<Bytes>) -> Option<Result<Resp
     }
 }
 
-fn answer(state: &mut State, request: &http::Request<Bytes>, method: &str, path: &str) -> Answer {
+fn answer(state: &mut State, request: &http::Request<Bytes>, method: &str, path: &str, by: &str) -> Answer {
     let decoded = super::percent_decoded(path);
     let Some((call, in_path)) = Call::find(method, &decoded) else {
         state.cannot_play(format!("pve {method} {path}"));
@@ -88,7 +94,18 @@ fn answer(state: &mut State, request: &http::Request<Bytes>, method: &str, path:
     if let Some(node) = request.given("node").filter(|node| !state.pve.nodes.contains(*node)) {
         return refuse(500, format!("hostname lookup '{node}' failed - failed to get address info for: {node}: Name or service not known"));
     }
-    handle(state, &request)
+    let answer = handle(state, &request);
+    if !state.observers.are_none() && request.method != "GET" {
+        let write = ProxmoxWrite::Request {
+            by,
+            method: &request.method,
+            path: request.path,
+            vmid: request.given("newid").or(request.given("vmid")).and_then(|vmid| vmid.parse().ok()),
+            refused: answer.is_err(),
+        };
+        state.observers.tell(|observer| observer.proxmox(&write, state));
+    }
+    answer
 }
 
 fn handle(state: &mut State, request: &Request) -> Answer {

@@ -2,6 +2,7 @@
 use super::{answer::Answer, power, request::Request, vm};
 use crate::{
     fault::{Harm, Trigger},
+    observer::ProxmoxWrite,
     state::State,
 };
 use serde::{Deserialize, Serialize};
@@ -91,6 +92,8 @@ pub(crate) fn end_due_tasks(state: &mut State) {
             // It is done, and nobody asks for it any more.
             task.work = TaskWork::Nothing;
         }
+        let ended = ProxmoxWrite::Task { kind: &task.kind, id: &task.id };
+        state.observers.tell(|observer| observer.proxmox(&ended, state));
     }
 }
 

@@ -8,14 +8,14 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// Takes `wu2` out of the cluster.
-const LEAVES: &str = "for node in cluster.nodes { ssh::node(node); }
+pub(crate) const LEAVES: &str = "for node in cluster.nodes { ssh::node(node); }
     kubeadm::control_plane(cluster, #{ version: cluster.versions.kubernetes, endpoint: cluster.endpoint,
         pod_subnet: cluster.network.pods, service_subnet: cluster.network.services });
     kubeadm::worker(cluster, cluster.workers[1], #{ present: false, delete_emptydir_data: true });";
 
 impl Lab {
     /// What a recipe with this text in its `declare` would do.
-    async fn plan_text(&self, declare: &str) -> Plan {
+    pub(crate) async fn plan_text(&self, declare: &str) -> Plan {
         let text = format!("const VERSION = \"1.0.0\";\nfn declare(cluster) {{\n{declare}\n}}\n");
         let engine = script_engine();
         let recipe = Recipe::parse(&engine, Source { name: "own".into(), path: "own.rhai".into(), text }).unwrap();

@@ -1,17 +1,14 @@
 //! The shipped recipes in the lab, through the real engine and the real modules.
-#![allow(clippy::unwrap_used)]
-use kthw_engine::{Evaluated, Graph, Library, Outcome, Peers, Plan, Report, RunOptions, Source, evaluate, plan, run, silent};
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+use kthw_engine::{Evaluated, Library, Outcome, Peers, Plan, Report, RunOptions, Source, plan, run, silent};
 use kthw_lab::{Fault, World, peers};
-use kthw_stdlib::{
-    Dynamic, script_engine,
-    ssh::KnownHosts,
-    workspace::{Cluster, Workspace},
-};
+use kthw_stdlib::{ssh::KnownHosts, workspace::Workspace};
 use std::{path::PathBuf, sync::Arc};
 
 mod checks;
 mod clones;
 mod control_plane;
+mod cores;
 mod crash;
 mod drain;
 mod fixed;
@@ -23,10 +20,12 @@ mod pruning;
 mod removal;
 mod restart;
 mod restart_trouble;
-mod same;
+mod runners;
 mod saved_plan;
 mod saved_plan_moved;
+mod scenes;
 mod seeds;
+mod shelf;
 mod silence;
 mod starting;
 mod trouble;
@@ -62,14 +61,15 @@ impl Lab {
     }
 
     fn changed(name: &str, world: World, set: &[&str]) -> Self {
-        let text = std::fs::read_to_string(root().join("workspaces/ubuntu/workspace.yaml")).unwrap();
-        let set: Vec<String> = set.iter().map(|one| (*one).to_owned()).collect();
-        let mut workspace = Workspace::load("workspace.yaml", &text, &set, &[]).unwrap();
-        workspace.ssh.authorized_keys.push(kthw_lab::PUBLIC_KEY.into());
-        let workspace = Arc::new(workspace);
+        let known_hosts = host_keys(&world);
+        Self::on(name, world, shelf::workspace(set), &known_hosts)
+    }
+
+    /// A workspace on a computer that keeps these host keys.
+    fn on(name: &str, world: World, workspace: Arc<Workspace>, known_hosts: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("kthw-lab-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("known_hosts"), host_keys(&world)).unwrap();
+        std::fs::write(folder.join("known_hosts"), known_hosts).unwrap();
         let peers =
             peers(&world, &workspace, KnownHosts::open(folder.join("known_hosts")).unwrap(), kthw_lab::stand_in_secrets([])).unwrap();
         Self { world, workspace, peers, folder }
@@ -96,10 +96,7 @@ impl Lab {
     }
 
     fn evaluated(&self, recipe: &str) -> Vec<Evaluated> {
-        let engine = script_engine();
-        let graph = Graph::load(&engine, &Recipes, recipe).unwrap();
-        let cluster = Cluster::new(self.workspace.clone()).unwrap();
-        graph.recipes().iter().map(|one| evaluate(&engine, one, Dynamic::from(cluster.clone())).unwrap()).collect()
+        shelf::declared(recipe, &self.workspace)
     }
 
     async fn plan(&self, recipe: &str) -> Plan {

@@ -63,7 +63,7 @@ impl Lab {
     }
 
     /// What `--prune` would do.
-    async fn pruning(&self) -> Plan {
+    pub(crate) async fn pruning(&self) -> Plan {
         let text = "const VERSION = \"1.0.0\";\nfn declare(cluster) {}\n".to_owned();
         let source = Source { name: "orphans".into(), path: "--prune".into(), text };
         let recipe = Recipe::parse(&script_engine(), source).unwrap();

@@ -1,12 +1,12 @@
 //! A smaller world: what `kthw destroy` takes away, and what it leaves to others.
-use super::{FULL, Lab, changes, failures, root};
+use super::{FULL, Lab, changes, failures, scenes::every_recipe};
 use kthw_engine::{Plan, Report, RunOptions, all_absent, plan, run, silent};
 use kthw_lab::World;
 use kthw_stdlib::ssh::KnownHosts;
 use serde_json::Value;
 
 impl Lab {
-    async fn destruction(&self, recipe: &str) -> Plan {
+    pub(crate) async fn destruction(&self, recipe: &str) -> Plan {
         plan(&all_absent(self.evaluated(recipe)), &self.peers, &silent()).await.unwrap()
     }
 
@@ -48,17 +48,6 @@ pub(crate) async fn with_a_stranger(name: &str) -> World {
         }
     });
     other.world.clone()
-}
-
-fn every_recipe() -> Vec<String> {
-    let mut names = Vec::new();
-    for folder in ["phases", "operations", "ubuntu"] {
-        for entry in std::fs::read_dir(root().join("recipes").join(folder)).unwrap() {
-            names.push(format!("{folder}/{}", entry.unwrap().path().file_stem().unwrap().to_str().unwrap()));
-        }
-    }
-    names.sort();
-    names
 }
 
 #[tokio::test(start_paused = true)]

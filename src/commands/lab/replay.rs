@@ -2,7 +2,7 @@
 use crate::{commands::run::exit_code, options::WorkspaceOptions, session, ui::Ui};
 use clap::Args;
 use kthw_engine::{Error, Events, Peers, Plan, Report, Result, RunOptions, RunStamp, plan_for_run, run, silent};
-use kthw_lab::{Audience, LabRecords, Played, Schedule, World, at_rest, differences, play};
+use kthw_lab::{Audience, Fault, LabRecords, Observer, Played, Schedule, World, at_rest, differences, play};
 use kthw_stdlib::ssh::KnownHosts;
 use kthw_store::Records;
 use std::sync::Arc;
@@ -38,8 +38,7 @@ impl Replay {
         let schedule = Schedule::of_seed(seed, workspace);
         let begins = format!("Seed {seed}, for {recipe} on workspace {}, in a world that is not kept:\n{schedule}", workspace.name);
         tell(&ui, "lab_seed", begins.trim_end());
-        let hears = ui.clone();
-        world.tell_faults(move |text| tell(&hears, "lab_fault", &format!("  ! {text}")));
+        world.observe(Arc::new(Strikes(ui.clone())));
         let open = |world: &World, pins: &str| {
             let known_hosts = KnownHosts::open(scratch.path().join(pins)).map_err(Error::usage)?;
             kthw_lab::peers(world, workspace, known_hosts, kthw_lab::stand_in_secrets(names.clone()))
@@ -56,11 +55,19 @@ impl Replay {
             let peers = open(&plain, "known_hosts of the plain one")?;
             let plan = plan_for_run(&prepared.evaluated, &peers, &silent()).await?;
             run(plan, &peers, &silent(), &RunOptions::default()).await;
-            let wanted = at_rest(&plain, &prepared.evaluated, &peers).await?;
-            wrong.extend(differences(&at_rest(&world, &prepared.evaluated, &open(&world, "known_hosts")?).await?, &wanted));
+            wrong.extend(differences(&at_rest(&world), &at_rest(&plain)));
         }
         ui.line(&in_words(seed, &played, &wrong, &ui));
         Ok(code(&played, &wrong))
+    }
+}
+
+/// Shows faults as they strike.
+struct Strikes(Ui);
+
+impl Observer for Strikes {
+    fn fault(&self, fault: &Fault) {
+        tell(&self.0, "lab_fault", &format!("  ! {fault}"));
     }
 }
 

@@ -9,15 +9,21 @@ use super::{
     ownership::{MadeMeanwhile, Mark},
     task::retry_locked,
 };
-use kthw_engine::{Change, Cost, Error, Field, Id, Intent, Limit, Peers, Permit, Recovery, Removable, Resource, Result, field};
+use crate::refusals::refused;
+use kthw_engine::{
+    Change, Cost, Error, Field, Id, Intent, Limit, Peers, Permit, Poll, Recovery, Refusal, Removable, Resource, Result, field, wait,
+};
 use miette::Diagnostic;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use std::time::Duration;
 
 /// How long Proxmox may take to download the image.
 const DOWNLOAD: Limit = Limit::minutes(60);
 /// How long creating the machine and importing the image may take.
 const IMPORT: Limit = Limit::minutes(30);
+/// How long another workspace's run may take between the import and the end of a template: it grows a disk and turns it into a base image.
+const FINISHING: Duration = Duration::from_secs(30);
 
 /// What every template gets, whatever the image is. Part of its digest: whoever changes this makes new templates.
 ///
@@ -229,11 +235,33 @@ impl Template {
     }
 
     async fn read_ours(&self, client: &Client, peers: &Peers) -> Result<Option<Found>> {
-        let Some(found) = guest::find(client, peers, self.spec.vmid).await? else { return Ok(None) };
-        if found.config.mark().is_some_and(|mark| mark.name == self.mark_name()) {
-            return Ok(Some(found));
-        }
-        Err(Error::refused(NotOurs::new(&found, format!("the template {}", self.name))))
+        let begun = client.clock().now();
+        let what = format!("another workspace's run to finish the template {}", self.name);
+        wait(peers, Limit::minutes(10), &what, "run again when it has ended", async || {
+            let Some(found) = guest::find(client, peers, self.spec.vmid).await? else { return Ok(Poll::Ready(None)) };
+            if found.config.mark().is_none_or(|mark| mark.name != self.mark_name()) {
+                return Err(Error::refused(NotOurs::new(&found, format!("the template {}", self.name))));
+            }
+            let in_the_making = !self.is_ours(&found) && !found.config.flag("template", false);
+            if in_the_making && client.clock().now().saturating_sub(begun) < FINISHING {
+                return Ok(Poll::Pending(format!("VM {} is no template yet", self.spec.vmid)));
+            }
+            Ok(Poll::Ready(Some(found)))
+        })
+        .await
+    }
+
+    /// What another workspace's template lacks is not ours to change. That workspace may be at work on it.
+    fn refused_if_theirs(&self, live: &Found, change: Change) -> Change {
+        let Some(Mark { workspace, .. }) = live.config.mark().filter(|_| !change.is_none() && !self.is_ours(live)) else { return change };
+        let rest = Refusal { why: String::new(), next: String::new(), fields: change.fields().to_vec() };
+        let theirs = Refusal {
+            why: format!("VM {} is the template of workspace `{workspace}`", live.guest.vmid),
+            next: "let a run of that workspace change it, or give this one a template of its own (`template.name` and `template.vmid`)".into(),
+            fields: Vec::new(),
+        };
+        let generic = if let Change::Refused(refusal) = change { refusal } else { rest };
+        refused([theirs, generic]).expect("there are two")
     }
 }
 
@@ -273,7 +301,14 @@ impl Resource for Template {
         let storage = field("storage", lies_on, storage).map(|field| field.at(Cost::Replacement));
         let node = field("node", live.guest.host.as_str(), node.as_str()).map(|field| field.at(Cost::Replacement));
         let converted = field("template", if live.config.flag("template", false) { "yes" } else { "no" }, "yes");
-        Change::between([other, node, storage, converted].into_iter().chain(self.differences(live).into_iter().map(|(.., field)| Some(field))))
+        let differences = self.differences(live).into_iter().map(|(.., field)| Some(field));
+        self.refused_if_theirs(live, Change::between([other, node, storage, converted].into_iter().chain(differences)))
+    }
+
+    fn hides_dependents(&self, change: &Change) -> bool {
+        // Nothing can be cloned from what somebody else has half made.
+        let is_half_made = matches!(change, Change::Refused(_)) && change.fields().iter().any(|field| field.name == "template");
+        is_half_made || matches!(change, Change::Create(_))
     }
 
     async fn apply(&self, live: Option<Found>, peers: &Peers, permit: &Permit) -> Result<()> {

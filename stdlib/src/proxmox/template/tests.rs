@@ -2,7 +2,6 @@
 use super::*;
 use crate::proxmox::{config::Config, guest::Guest};
 use expect_test::{Expect, expect};
-use std::time::Duration;
 
 const SHA256: &str = "6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733";
 
@@ -132,6 +131,21 @@ fn diffs() {
                 name: tpl-000000000000 -> tpl-450ba73730d0 (another image: choose another VM id for it)  (needs replacement)
                 storage: nfs -> local-lvm  (needs replacement)"#]],
     );
+}
+
+#[test]
+fn what_another_workspaces_template_lacks_is_refused() {
+    let theirs = [("description", "kthw:other:template/tpl:00ff"), ("cpu", "host")];
+    check(&template(), Some(&live(&theirs[..1])), expect!["= proxmox.template/tpl"]);
+    check(
+        &template(),
+        Some(&live(&theirs)),
+        expect![[r#"
+            ! proxmox.template/tpl
+                cpu_type: host -> x86-64-v2-AES"#]],
+    );
+    let Change::Refused(refusal) = template().diff(Some(&live(&theirs))) else { panic!("refused") };
+    assert_eq!(refusal.why, "VM 9420 is the template of workspace `other`");
 }
 
 #[test]

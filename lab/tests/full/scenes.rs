@@ -1,0 +1,117 @@
+//! What the crash matrix is played for: something that a run does, in a world in which there is something to do.
+use crate::{
+    FULL, Lab, failures,
+    leaving::LEAVES,
+    nodes::{asks, built},
+    root, shelf,
+};
+use kthw_engine::Plan;
+use kthw_lab::{ApiToken, Grant, World};
+use std::{fmt, path::Path, sync::Arc};
+
+/// Something that a run does.
+pub(crate) enum Scene {
+    /// Running a recipe that ships.
+    Recipe(String),
+    /// `kthw destroy` of what a recipe made.
+    Removal(String),
+    /// `--prune`, when the workspace names only the control plane any more.
+    Pruning,
+    /// A worker is declared as absent.
+    Leaving,
+}
+
+impl Scene {
+    /// The world in which it begins, and the workspace. A recipe that works on what is there needs a line here that makes it be there.
+    pub async fn begin(&self) -> Lab {
+        let name = self.to_string().replace(['/', ' '], "-");
+        match self {
+            Self::Recipe(recipe) => match recipe.as_str() {
+                "operations/restart" => all_need_a_restart(&name).await,
+                "operations/rotate-secrets" => all_is_to_be_rotated(&name).await,
+                _ if recipe.starts_with("operations/") => built(&name).await,
+                _ => Lab::new(&name),
+            },
+            Self::Removal(recipe) => {
+                let lab = Lab::new(&name);
+                assert_eq!(failures(&lab.apply(recipe).await), "");
+                lab
+            }
+            Self::Pruning => only_the_control_plane_is_named(built(&name).await),
+            Self::Leaving => built(&name).await,
+        }
+    }
+
+    /// What a run would do.
+    pub async fn plan(&self, lab: &Lab) -> Plan {
+        match self {
+            Self::Recipe(recipe) => lab.plan(recipe).await,
+            Self::Removal(recipe) => lab.destruction(recipe).await,
+            Self::Pruning => lab.pruning().await,
+            Self::Leaving => lab.plan_text(LEAVES).await,
+        }
+    }
+}
+
+impl fmt::Display for Scene {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Recipe(recipe) => f.write_str(recipe),
+            Self::Removal(recipe) => write!(f, "destroy {recipe}"),
+            Self::Pruning => f.write_str("prune"),
+            Self::Leaving => f.write_str("a worker leaves"),
+        }
+    }
+}
+
+/// Every recipe that ships, by its name.
+pub(crate) fn every_recipe() -> Vec<String> {
+    fn recipes(folder: &Path, found: &mut Vec<String>) {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            match path.extension() {
+                _ if path.is_dir() => recipes(&path, found),
+                Some(extension) if extension == "rhai" => {
+                    found.push(path.strip_prefix(root().join("recipes")).unwrap().with_extension("").to_str().unwrap().to_owned());
+                }
+                _ => {}
+            }
+        }
+    }
+    let mut found = Vec::new();
+    recipes(&root().join("recipes"), &mut found);
+    found.sort();
+    found
+}
+
+/// A cluster in which every node needs a restart, one of them of its hardware.
+async fn all_need_a_restart(name: &str) -> Lab {
+    let lab = built(&format!("{name}-before")).await;
+    let more = Lab::changed(name, lab.world.clone(), &["nodes.wu1.cores=4"]);
+    assert_eq!(failures(&more.apply(FULL).await), "");
+    asks(&more, "wu2");
+    asks(&more, "cu1");
+    more
+}
+
+/// Machines whose token and key are those of the first generation, and a workspace that wants the second one.
+async fn all_is_to_be_rotated(name: &str) -> Lab {
+    const KEY: &str = "ssh.key_secret=ssh.private_key";
+    let lab = Lab::changed(&format!("{name}-before"), World::default(), &[KEY]);
+    assert_eq!(failures(&lab.apply("phases/machines").await), "");
+    assert_eq!(failures(&lab.apply("operations/rotate-secrets").await), "");
+    // The token has rights of its own, which its successor has to have too.
+    lab.world.with_state(|state| {
+        let token: &mut ApiToken = state.pve.users.get_mut("root@pam").unwrap().get_mut("kthw-ubuntu-1").unwrap();
+        token.privsep = true;
+        let who = "root@pam!kthw-ubuntu-1".to_owned();
+        state.pve.acl.push(Grant { path: "/".into(), kind: "token".into(), who, role: "PVEAdmin".into(), propagate: true });
+    });
+    Lab::changed(name, lab.world.clone(), &[KEY, "rotation.generation=2"])
+}
+
+/// The same world, seen by a workspace that names no worker any more.
+fn only_the_control_plane_is_named(lab: Lab) -> Lab {
+    let mut workspace = (*shelf::workspace(&[])).clone();
+    workspace.nodes.retain(|node| node.name.as_str() == "cu1");
+    Lab::on("prune-fewer", lab.world.clone(), Arc::new(workspace), &lab.pins())
+}

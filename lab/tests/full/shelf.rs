@@ -1,0 +1,48 @@
+//! What is made once and used by many plays: workspaces, and what recipes declare for them.
+use crate::{Recipes, root};
+use kthw_engine::{Evaluated, Graph, evaluate};
+use kthw_stdlib::{
+    Dynamic, script_engine,
+    workspace::{Cluster, Workspace},
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
+
+type Shelf<K, V> = LazyLock<Mutex<HashMap<K, V>>>;
+
+static WORKSPACES: Shelf<Vec<String>, Arc<Workspace>> = LazyLock::new(Mutex::default);
+/// By recipe, and by the place of the workspace in memory, which stays there as long as it is on the shelf.
+static DECLARED: Shelf<(String, usize), (Arc<Workspace>, Vec<Evaluated>)> = LazyLock::new(Mutex::default);
+
+/// The shipped workspace with these fields set.
+pub(crate) fn workspace(set: &[&str]) -> Arc<Workspace> {
+    let set: Vec<String> = set.iter().map(|one| (*one).to_owned()).collect();
+    let mut shelf = WORKSPACES.lock().unwrap_or_else(PoisonError::into_inner);
+    let load = |set: &Vec<String>| {
+        let text = std::fs::read_to_string(root().join("workspaces/ubuntu/workspace.yaml")).unwrap();
+        let mut workspace = Workspace::load("workspace.yaml", &text, set, &[]).unwrap();
+        workspace.ssh.authorized_keys.push(kthw_lab::PUBLIC_KEY.into());
+        Arc::new(workspace)
+    };
+    if let Some(known) = shelf.get(&set) {
+        return known.clone();
+    }
+    let new = load(&set);
+    shelf.entry(set).or_insert(new).clone()
+}
+
+/// What a recipe and the recipes that it needs declare for a workspace.
+pub(crate) fn declared(recipe: &str, workspace: &Arc<Workspace>) -> Vec<Evaluated> {
+    let key = (recipe.to_owned(), Arc::as_ptr(workspace).addr());
+    if let Some((_, known)) = DECLARED.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        return known.clone();
+    }
+    let engine = script_engine();
+    let graph = Graph::load(&engine, &Recipes, recipe).unwrap();
+    let cluster = Cluster::new(workspace.clone()).unwrap();
+    let new: Vec<Evaluated> = graph.recipes().iter().map(|one| evaluate(&engine, one, Dynamic::from(cluster.clone())).unwrap()).collect();
+    DECLARED.lock().unwrap_or_else(PoisonError::into_inner).insert(key, (workspace.clone(), new.clone()));
+    new
+}
