@@ -44,9 +44,13 @@ fn lines(sandbox: &Sandbox) -> usize {
     journal(sandbox).and_then(|file| fs::read_to_string(file).ok()).map_or(0, |text| text.lines().count())
 }
 
-/// A run in slowed time that has had some effects and goes on.
+/// A run in slowed time that has had some effects and goes on, among them the copy of a template, which takes 15 s of the lab's time.
 fn under_way(sandbox: &Sandbox) -> Child {
-    let mut command = sandbox.command(&["run", FULL, "--lab", "--speed", "30", "--yes"]);
+    at_speed("30", sandbox)
+}
+
+fn at_speed(speed: &str, sandbox: &Sandbox) -> Child {
+    let mut command = sandbox.command(&["run", FULL, "--lab", "--speed", speed, "--yes"]);
     let run = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let begun = Instant::now();
     while lines(sandbox) < 12 {
@@ -93,7 +97,8 @@ fn a_run_that_is_told_to_stop_ends_what_is_under_way_and_lists_what_is_left() {
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let sandbox = Sandbox::new();
-    let run = under_way(&sandbox);
+    // So slow that what is under way is not over before the second one comes.
+    let run = at_speed("8", &sandbox);
     signal(&run, Signal::INT);
     sleep(Duration::from_millis(300));
     signal(&run, Signal::INT);
