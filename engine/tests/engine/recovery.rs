@@ -99,6 +99,7 @@ impl Fence for Until {
 
 #[tokio::test]
 async fn a_run_that_was_overtaken_changes_nothing_more_and_says_so() {
+    let mut told_why = 0;
     for allowed in 0..4 {
         let world = Arc::new(World::default());
         let (peers, ledger) = (peers(&world), Arc::new(MemoryLedger::default()));
@@ -115,5 +116,7 @@ async fn a_run_that_was_overtaken_changes_nothing_more_and_says_so() {
         let reasons_to_skip = ["another run has this workspace now", "failed", "asked to stop before"];
         let why = |line: &&&str| reasons_to_skip.iter().any(|reason| line.contains(reason));
         assert_eq!(skipped.iter().filter(why).count(), skipped.len(), "{reasons}");
+        told_why += usize::from(reasons.contains("another run has this workspace now"));
     }
+    assert!(told_why > 0, "what had not begun says why it never does");
 }
