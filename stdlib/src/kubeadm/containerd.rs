@@ -70,10 +70,7 @@ impl Format {
         let (number, pause) = (self.number(), pause_image(workspace));
         let systemd = workspace.kubeadm.cgroup_driver == CgroupDriver::Systemd;
         let (images, runtime) = match self {
-            Self::Two => (
-                format!("[plugins.\"io.containerd.grpc.v1.cri\"]\n  sandbox_image = \"{pause}\"\n"),
-                "io.containerd.grpc.v1.cri",
-            ),
+            Self::Two => (format!("[plugins.\"io.containerd.grpc.v1.cri\"]\n  sandbox_image = \"{pause}\"\n"), "io.containerd.grpc.v1.cri"),
             Self::Three | Self::Four => (
                 format!("[plugins.\"io.containerd.cri.v1.images\".pinned_images]\n  sandbox = \"{pause}\"\n"),
                 "io.containerd.cri.v1.runtime",

@@ -114,7 +114,11 @@ impl ContainerdConfig {
     /// What of another content is not changed under a node that has joined: the cgroup driver, and the pause image of another version.
     fn refusals(&self, live: &LiveConfig, content: &Field) -> Vec<Refusal> {
         let driver = kubelet::refuse_cgroup_driver(&self.workspace, &self.node, live.kubelet.as_deref());
-        let pause = field("pause image", content.live.as_deref().and_then(pause_in).unwrap_or_default(), pause_in(&content.want).unwrap_or_default());
+        let pause = field(
+            "pause image",
+            content.live.as_deref().and_then(pause_in).unwrap_or_default(),
+            pause_in(&content.want).unwrap_or_default(),
+        );
         let image = live.in_use.as_ref().zip(pause).map(|(version, pause)| {
             packages::kubelet_in_use(&self.workspace).refusal(&self.node, version, "the image that its pods begin with", vec![pause])
         });
@@ -187,26 +191,42 @@ mod tests {
         let with = |version, more| ContainerdConfig { workspace: Arc::new(workspace(version, more)), node: "cu1".into() };
         let findings = [said("v2.2.1"), file(Format::Three)];
         check_on(&with("1.31.9", ""), &findings, kubelet(), &expect!["= ssh.file/cu1/etc/containerd/config.toml\n"]);
-        check_on(&with("1.31.9", "kubeadm: {cgroup_driver: cgroupfs}\n"), &findings, kubelet(), &expect![[r#"
+        check_on(
+            &with("1.31.9", "kubeadm: {cgroup_driver: cgroupfs}\n"),
+            &findings,
+            kubelet(),
+            &expect![[r#"
             ! ssh.file/cu1/etc/containerd/config.toml
                 cgroup_driver: systemd -> cgroupfs
-        "#]]);
-        check_on(&with("1.34.1", ""), &findings, kubelet(), &expect![[r#"
+        "#]],
+        );
+        check_on(
+            &with("1.34.1", ""),
+            &findings,
+            kubelet(),
+            &expect![[r#"
             ! ssh.file/cu1/etc/containerd/config.toml
                 pause image: registry.k8s.io/pause:3.10 -> registry.k8s.io/pause:3.10.1
-        "#]]);
+        "#]],
+        );
         // Another registry of the same version is only another place to fetch from.
-        check_on(&with("1.31.9", "kubeadm: {image_repository: 'r.lab:5000'}\n"), &findings, kubelet(), &expect![[r#"
+        check_on(
+            &with("1.31.9", "kubeadm: {image_repository: 'r.lab:5000'}\n"),
+            &findings,
+            kubelet(),
+            &expect![[r#"
             ~ ssh.file/cu1/etc/containerd/config.toml
                 content:
                 -  sandbox = "registry.k8s.io/pause:3.10"
                 +  sandbox = "r.lab:5000/pause:3.10"
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn the_format_of_the_installed_version_is_kept() {
-        for (version, format) in [("1.6.20~ds1", Format::Two), ("1.7.27", Format::Two), ("v2.2.1", Format::Three), ("v2.4.2", Format::Four)] {
+        for (version, format) in [("1.6.20~ds1", Format::Two), ("1.7.27", Format::Two), ("v2.2.1", Format::Three), ("v2.4.2", Format::Four)]
+        {
             check(&[said(version), file(format)], &expect!["= ssh.file/cu1/etc/containerd/config.toml\n"]);
         }
         check(
@@ -280,7 +300,9 @@ mod tests {
 
     #[test]
     fn a_version_that_cannot_be_understood_is_no_guess() {
-        let error = config().live(&[printed("containerd github.com/containerd/containerd unknown\n"), Finding::Path(None), Finding::Path(None)]).unwrap_err();
+        let error = config()
+            .live(&[printed("containerd github.com/containerd/containerd unknown\n"), Finding::Path(None), Finding::Path(None)])
+            .unwrap_err();
         assert!(error.to_string().contains("which is no version"), "{error}");
     }
 }

@@ -295,9 +295,12 @@ fn ask_readiness() -> Probe {
 fn told(output: &Output) -> String {
     let lines = [&output.stderr, &output.stdout];
     let last = lines.iter().find_map(|text| text.lines().rev().find(|line| !line.trim().is_empty())).unwrap_or("no answer").trim();
-    match [("(Forbidden)", "403 while it starts: RBAC is not loaded yet"), ("(Unauthorized)", "401 while it starts: it does not know anybody yet")]
-        .iter()
-        .find(|(sign, _)| last.contains(sign))
+    match [
+        ("(Forbidden)", "403 while it starts: RBAC is not loaded yet"),
+        ("(Unauthorized)", "401 while it starts: it does not know anybody yet"),
+    ]
+    .iter()
+    .find(|(sign, _)| last.contains(sign))
     {
         Some((_, why)) => format!("it answers {why}"),
         None => last.to_owned(),

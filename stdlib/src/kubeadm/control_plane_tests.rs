@@ -201,9 +201,13 @@ fn what_an_interrupted_renewal_left_is_seen() {
 fn an_openssl_that_fails_does_not_say_that_names_are_missing() {
     let error = |shown| control_plane("").live(&Answers { shown, ..running() }.findings()).expect_err("no answer").to_string();
     expect!["cannot look into the API server's certificate on cu1: there is no `openssl`"].assert_eq(&error(output(127, "", "")));
-    expect!["cannot read the certificate /etc/kubernetes/pki/apiserver.crt on cu1: unable to load certificate"]
-        .assert_eq(&error(output(1, "", "unable to load certificate\n")));
-    expect!["cannot read the certificate /etc/kubernetes/pki/apiserver.crt on cu1: Killed"].assert_eq(&error(output(137, NAMES, "Killed\n")));
+    expect!["cannot read the certificate /etc/kubernetes/pki/apiserver.crt on cu1: unable to load certificate"].assert_eq(&error(output(
+        1,
+        "",
+        "unable to load certificate\n",
+    )));
+    expect!["cannot read the certificate /etc/kubernetes/pki/apiserver.crt on cu1: Killed"]
+        .assert_eq(&error(output(137, NAMES, "Killed\n")));
 }
 
 #[test]
@@ -272,29 +276,41 @@ fn a_silent_one_is_waited_for() {
 
 #[test]
 fn a_worker_does_not_become_a_control_plane() {
-    check("", &Answers { files: [false, true, false], init: None, ..silent("") }.findings(), &expect![[r#"
+    check(
+        "",
+        &Answers { files: [false, true, false], init: None, ..silent("") }.findings(),
+        &expect![[r#"
         ! kubeadm.control_plane/ubuntu (hides what needs it)
             role: worker -> control_plane
           cu1 is a worker of a cluster; kthw makes no control plane of it
-          set the role of cu1 back to `worker`; or take it out of the cluster (`kubectl drain cu1`, `kubectl delete node cu1`, then `kubeadm reset -f` on it) and run again"#]]);
+          set the role of cu1 back to `worker`; or take it out of the cluster (`kubectl drain cu1`, `kubectl delete node cu1`, then `kubeadm reset -f` on it) and run again"#]],
+    );
 }
 
 #[test]
 fn a_control_plane_that_was_begun_is_no_worker() {
-    check("", &Answers { files: [false, true, false], init: Some(BEGUN), ..silent("") }.findings(), &expect![[r#"
+    check(
+        "",
+        &Answers { files: [false, true, false], init: Some(BEGUN), ..silent("") }.findings(),
+        &expect![[r#"
         ~ kubeadm.control_plane/ubuntu (hides what needs it)
             API server: silent (there is no /etc/kubernetes/admin.conf) -> answering
             kubeadm init: begun -> ended
-        just in time"#]]);
+        just in time"#]],
+    );
 }
 
 #[test]
 fn a_name_that_nobody_asks_for_any_more_goes() {
     let more = NAMES.replace("DNS:localhost", "DNS:localhost, DNS:old.bevz.net");
-    check("", &Answers { shown: output(0, &more, ""), ..running() }.findings(), &expect![[r#"
+    check(
+        "",
+        &Answers { shown: output(0, &more, ""), ..running() }.findings(),
+        &expect![[r#"
         ~ kubeadm.control_plane/ubuntu
             certificate names: old.bevz.net -> absent
-        just in time"#]]);
+        just in time"#]],
+    );
 }
 
 #[test]
@@ -305,13 +321,17 @@ fn what_a_cluster_is_made_with_stays() {
     {
         moved.says[position] = moved.says[position].replace(from, to);
     }
-    check("", &moved.findings(), &expect![[r#"
+    check(
+        "",
+        &moved.findings(),
+        &expect![[r#"
         ! kubeadm.control_plane/ubuntu
             endpoint: api.old.net:443 -> cu1.bevz.net:6443  (cannot be changed)
             pod_subnet: 10.1.0.0/16 -> 192.168.0.0/16  (cannot be changed)
             service_subnet: 10.200.0.0/16 -> 10.96.0.0/12  (cannot be changed)
           the control plane on cu1 was made with another endpoint, pod_subnet, service_subnet, which stays for the cluster's life
-          set back `endpoint` to api.old.net:443 and `network.pods` to 10.1.0.0/16 and `network.services` to 10.200.0.0/16; anything else needs a new cluster"#]]);
+          set back `endpoint` to api.old.net:443 and `network.pods` to 10.1.0.0/16 and `network.services` to 10.200.0.0/16; anything else needs a new cluster"#]],
+    );
     check(
         "kubeadm: {image_repository: 'r.lab:5000'}\n",
         &running().findings(),
@@ -325,7 +345,10 @@ fn what_a_cluster_is_made_with_stays() {
 
 #[test]
 fn a_kubelet_is_kept_and_new_nodes_begin_with_the_same() {
-    check("kubeadm: {fail_swap_on: false, kubelet_extra_args: {v: '2'}}\n", &running().findings(), &expect![[r#"
+    check(
+        "kubeadm: {fail_swap_on: false, kubelet_extra_args: {v: '2'}}\n",
+        &running().findings(),
+        &expect![[r#"
         ~ kubeadm.control_plane/ubuntu
             kubelet --v: absent -> 2
             kubelet failSwapOn: true -> false
@@ -334,16 +357,22 @@ fn a_kubelet_is_kept_and_new_nodes_begin_with_the_same() {
         kubeadm init phase upload-config kubelet --config /etc/kubernetes/kthw/kubeadm.yaml (300 s)
         write /var/lib/kubelet/config.yaml 644
         write /var/lib/kubelet/kubeadm-flags.env 644
-        systemctl restart kubelet (300 s)"#]]);
+        systemctl restart kubelet (300 s)"#]],
+    );
 }
 
 #[test]
 fn a_refusal_of_one_that_starts_is_explained() {
     for (line, want) in [
-        ("Error from server (Forbidden): User \"kubernetes-admin\" cannot get path \"/readyz\"", "403 while it starts: RBAC is not loaded yet"),
+        (
+            "Error from server (Forbidden): User \"kubernetes-admin\" cannot get path \"/readyz\"",
+            "403 while it starts: RBAC is not loaded yet",
+        ),
         ("error: You must be logged in to the server (Unauthorized)", "401 while it starts: it does not know anybody yet"),
     ] {
-        let Ok(Some(LiveMachine::ControlPlane(live))) = control_plane("").live(&silent(line).findings()) else { panic!("one that is there") };
+        let Ok(Some(LiveMachine::ControlPlane(live))) = control_plane("").live(&silent(line).findings()) else {
+            panic!("one that is there")
+        };
         assert_eq!(live.silent, Some(format!("it answers {want}")));
     }
 }

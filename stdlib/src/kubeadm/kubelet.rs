@@ -100,7 +100,8 @@ impl<'a> Kubelet<'a> {
     /// Writes what differs and starts the kubelet anew.
     pub fn work(&self, live: &LiveKubelet) -> Vec<Action> {
         let mut actions = Vec::new();
-        let write = |path: &str, content: String| Action::Write { path: path.into(), content: Content::plain(content), mode: 0o644, owner: None };
+        let write =
+            |path: &str, content: String| Action::Write { path: path.into(), content: Content::plain(content), mode: 0o644, owner: None };
         let wanted = self.workspace.kubeadm.fail_swap_on.to_string();
         if let Some(text) = live.config.as_deref().filter(|text| value_in(text, "failSwapOn").is_some_and(|live| live != wanted)) {
             let line = |line: &str| if line.starts_with("failSwapOn:") { format!("failSwapOn: {wanted}\n") } else { format!("{line}\n") };
@@ -135,8 +136,11 @@ impl<'a> Kubelet<'a> {
 
     /// What kubeadm added, and what the workspace names.
     fn merged(&self, live: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        let mut merged: BTreeMap<String, String> =
-            live.iter().filter(|(name, _)| OF_KUBEADM.contains(&name.as_str())).map(|(name, value)| (name.clone(), value.clone())).collect();
+        let mut merged: BTreeMap<String, String> = live
+            .iter()
+            .filter(|(name, _)| OF_KUBEADM.contains(&name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         merged.extend(self.arguments.clone());
         merged
     }
@@ -181,7 +185,9 @@ fn arguments_in(text: &str) -> Option<BTreeMap<String, String>> {
     let mut found: Vec<(String, String)> = Vec::new();
     for word in line.split_whitespace() {
         match (word.strip_prefix("--"), found.last_mut()) {
-            (Some(flag), _) => found.push(flag.split_once('=').map_or((flag.into(), String::new()), |(name, value)| (name.into(), value.into()))),
+            (Some(flag), _) => {
+                found.push(flag.split_once('=').map_or((flag.into(), String::new()), |(name, value)| (name.into(), value.into())))
+            }
             (None, Some((_, value))) if value.is_empty() => word.clone_into(value),
             (None, Some((_, value))) => value.extend([" ", word]),
             (None, None) => {}

@@ -22,7 +22,9 @@ fn check(more: &str, [config, arguments]: [&str; 2], started: &str, want: &Expec
         Change::Refused(refusal) => shown += &format!("\n  {}\n  {}", refusal.why, refusal.next),
         Change::None => {}
         _ => kubelet.work(&live).iter().for_each(|action| match action {
-            Action::Write { path, content, .. } => shown += &format!("\n  > {path}: {}", String::from_utf8_lossy(content.bytes()).trim_end()),
+            Action::Write { path, content, .. } => {
+                shown += &format!("\n  > {path}: {}", String::from_utf8_lossy(content.bytes()).trim_end())
+            }
             Action::Run { argv, .. } => shown += &format!("\n  > {}", argv.join(" ")),
             other => panic!("{other:?}"),
         }),

@@ -83,9 +83,13 @@ fn what_kubeadm_has_written_is_no_difference() {
         for more in ["", ALL_OPTIONS] {
             let workspace = workspace(version, more);
             let (node, spec) = (&workspace.nodes[0], spec_of(&workspace));
-            let (pods, _) = dry_run(kubeadm, &workspace, &["control-plane", "all"], &["kube-apiserver.yaml", "kube-controller-manager.yaml"]);
+            let (pods, _) =
+                dry_run(kubeadm, &workspace, &["control-plane", "all"], &["kube-apiserver.yaml", "kube-controller-manager.yaml"]);
             let made = Made::of(&pods[0], &pods[1], "server: https://cu1.bevz.net:6443");
-            assert!([&made.name, &made.version, &made.registry, &made.address, &made.pods, &made.services].iter().all(|one| one.is_some()), "{made:?}");
+            assert!(
+                [&made.name, &made.version, &made.registry, &made.address, &made.pods, &made.services].iter().all(|one| one.is_some()),
+                "{made:?}"
+            );
             assert_eq!(made.refusals(&workspace, node, &spec), Vec::new(), "{version} {more}");
 
             let (files, _) = dry_run(kubeadm, &workspace, &["kubelet-start"], &["config.yaml", "kubeadm-flags.env"]);
@@ -118,7 +122,8 @@ fn kubeadm_makes_a_certificate_beside_links_to_its_authority() {
     let phase = |name: &str, certificates_in: &Path| {
         std::fs::create_dir_all(certificates_in).expect("a folder");
         let file = folder.path().join("renewal.yaml");
-        std::fs::write(&file, certificates(&workspace, &workspace.nodes[0], &spec, &certificates_in.display().to_string())).expect("a file");
+        std::fs::write(&file, certificates(&workspace, &workspace.nodes[0], &spec, &certificates_in.display().to_string()))
+            .expect("a file");
         Command::new(&kubeadm).args(["init", "phase", "certs", name, "--config"]).arg(&file).output().expect("kubeadm starts")
     };
     let (pki, beside) = (folder.path().join("pki"), folder.path().join("beside"));

@@ -76,10 +76,14 @@ impl Invitation {
         let intent = Intent::on(control_plane, action.to_string(), Recovery::Look).taking_back(self.leftover.into()).closing();
         let work = async |effect: &_| match peers.nodes().act(control_plane, &action, effect).await? {
             output if output.status == 0 => Ok(()),
-            output => Err(Error::peer(RevokeToken { id: id.clone(), node: control_plane.to_owned(), said: output.stderr.trim().to_owned() })),
+            output => {
+                Err(Error::peer(RevokeToken { id: id.clone(), node: control_plane.to_owned(), said: output.stderr.trim().to_owned() }))
+            }
         };
         if permit.effect(intent, work).await.is_err() {
-            progress(format!("bootstrap token {id} could not be revoked; the next run tries again, and it ends by itself within {LIFETIME}"));
+            progress(format!(
+                "bootstrap token {id} could not be revoked; the next run tries again, and it ends by itself within {LIFETIME}"
+            ));
         }
     }
 }
@@ -93,7 +97,8 @@ pub async fn revoke_left(control_plane: &str, mark: &str, ends_ms: u64, peers: &
         return Ok("its token has ended by itself".into());
     }
     let list = permit.act(peers, control_plane, &Action::run_for(60, ["kubeadm", "token", "list", "-o", "json"])).await?;
-    let failed = |said: &str| Error::peer(RevokeToken { id: mark.to_owned(), node: control_plane.to_owned(), said: said.trim().to_owned() });
+    let failed =
+        |said: &str| Error::peer(RevokeToken { id: mark.to_owned(), node: control_plane.to_owned(), said: said.trim().to_owned() });
     if list.status != 0 {
         return Err(failed(&list.stderr));
     }
@@ -131,7 +136,10 @@ struct MintToken {
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("cannot revoke bootstrap token {id} on {node}: {said}")]
-#[diagnostic(code(kthw::kubeadm::revoke_token), help("it ends by itself within {LIFETIME} of its making; `kubeadm token list` on {node} shows it"))]
+#[diagnostic(
+    code(kthw::kubeadm::revoke_token),
+    help("it ends by itself within {LIFETIME} of its making; `kubeadm token list` on {node} shows it")
+)]
 struct RevokeToken {
     id: String,
     node: String,

@@ -7,9 +7,7 @@ use super::{
     token::Invitation,
 };
 use crate::{
-    kubernetes::{
-        DrainOptions, Place, in_words, is_passing, look, objects,
-    },
+    kubernetes::{DrainOptions, Place, in_words, is_passing, look, objects},
     workspace::{NodeSpec, Workspace},
 };
 use kthw_engine::{

@@ -226,10 +226,12 @@ mod tests {
     #[tokio::test]
     async fn an_answer_without_an_end_is_not_kept() {
         let piece = Bytes::from(vec![b'x'; 1 << 20]);
-        let frames = |count| futures::stream::iter((0..count).map({
-            let piece = piece.clone();
-            move |_| Ok::<_, io::Error>(hyper::body::Frame::data(piece.clone()))
-        }));
+        let frames = |count| {
+            futures::stream::iter((0..count).map({
+                let piece = piece.clone();
+                move |_| Ok::<_, io::Error>(hyper::body::Frame::data(piece.clone()))
+            }))
+        };
         assert_eq!(whole(StreamBody::new(frames(2))).await.expect("taken").len(), 2 << 20);
         let error = whole(StreamBody::new(frames(4 * (LARGEST >> 20)))).await.expect_err("too much");
         assert!(error.to_string().contains("length limit exceeded"), "{error}");

@@ -94,10 +94,8 @@ impl AdminConf {
             return Err(kind.refused("is not `Config` of `v1`"));
         }
         let [cluster, user] = contexts.named(current.text()?, "context")?.fields(["cluster", "user"])?;
-        let [server, authority] =
-            clusters.named(cluster.text()?, "cluster")?.fields(["server", "certificate-authority-data"])?;
-        let [certificate, key] =
-            users.named(user.text()?, "user")?.fields(["client-certificate-data", "client-key-data"])?;
+        let [server, authority] = clusters.named(cluster.text()?, "cluster")?.fields(["server", "certificate-authority-data"])?;
+        let [certificate, key] = users.named(user.text()?, "user")?.fields(["client-certificate-data", "client-key-data"])?;
         Ok(Self {
             server: server.address()?,
             authority: authority.pem(|base64| certificates(base64).map(drop))?,

@@ -98,7 +98,10 @@ fn what_is_missing_or_no_certificate_is_refused() {
     refused("- a\n", "line 1: `the file` is not a map");
     refused(&admin().replace("kind: Config", "kind: Pod"), "line 13: `kind` is not `Config` of `v1`");
     refused(&admin().replace("user: kubernetes-admin\n", "user: other\n"), "line 16: `users` has no entry for the current context's user");
-    refused(&admin().replace("name: kubernetes-admin\n  user:", "name: kubernetes-admin\n  other:"), "line 17: `users[0].other` is nothing that kubeadm writes");
+    refused(
+        &admin().replace("name: kubernetes-admin\n  user:", "name: kubernetes-admin\n  other:"),
+        "line 17: `users[0].other` is nothing that kubeadm writes",
+    );
     refused(&admin().replace("https://k8s", "http://k8s"), "line 5: `clusters[0].cluster.server` is not `https://HOST:PORT`");
     refused(&admin().replace("https://k8s", "https://me:s3cret@k8s"), "line 5: `clusters[0].cluster.server` is not `https://HOST:PORT`");
     refused(
@@ -132,7 +135,8 @@ async fn a_nodes_kubeconfig_runs_no_program_on_the_operators_machine() {
         "exec: {{apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: touch, args: [{}]}}",
         mark.display()
     );
-    let (before, _) = admin().split_once("    client-certificate-data").map(|(before, after)| (before.to_owned(), after.len())).expect("a user");
+    let (before, _) =
+        admin().split_once("    client-certificate-data").map(|(before, after)| (before.to_owned(), after.len())).expect("a user");
     let text = format!("{before}    {exec}\n");
     let nodes = FakeNodes::answering(move |_, _| Finding::Run(Output { stdout: text.clone(), ..Output::default() }));
     let opened = NodeAccess::new(Arc::new(nodes), Arc::new(NoTunnel)).open("cu1").await;

@@ -85,7 +85,10 @@ mod tests {
 
     #[test]
     fn merging_replaces_our_entries_and_leaves_the_rest_and_the_current_context() {
-        let own = ADMIN.replace("kubernetes-admin@kubernetes", "ubuntu").replace("kubernetes-admin", "ubuntu-admin").replace("kubernetes", "ubuntu");
+        let own = ADMIN
+            .replace("kubernetes-admin@kubernetes", "ubuntu")
+            .replace("kubernetes-admin", "ubuntu-admin")
+            .replace("kubernetes", "ubuntu");
         let merged = merge(Some(ADMIN), &own).unwrap();
         assert_eq!(names(&merged)[6], "kubernetes-admin@kubernetes");
         assert_eq!(names(&merged)[..2], ["kubernetes", "ubuntu"]);

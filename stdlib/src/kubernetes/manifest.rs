@@ -40,7 +40,8 @@ impl Manifest {
     }
 
     fn refuse_fixed(&self, change: Change) -> Change {
-        let is_fixed = |fixed: &Fixed, field: &Field| field.live.is_some() && fixed.endings.iter().any(|ending| field.name.ends_with(ending));
+        let is_fixed =
+            |fixed: &Fixed, field: &Field| field.live.is_some() && fixed.endings.iter().any(|ending| field.name.ends_with(ending));
         match (&self.fixed, change) {
             (Some(fixed), Change::Update(fields)) if fields.iter().any(|field| is_fixed(fixed, field)) => {
                 Change::Refused(Refusal { why: fixed.why.into(), next: fixed.next.into(), fields })
@@ -102,7 +103,11 @@ mod tests {
     #[test]
     fn a_fixed_field_is_refused_with_all_that_differs() {
         let place = Place { cluster: "u".into(), node: "cu1".into() };
-        let manifest = Manifest::new(Id::new("x", "y"), place, Vec::new()).with_fixed(Fixed { endings: &[".cidr"], why: "it stays", next: "set it back" });
+        let manifest = Manifest::new(Id::new("x", "y"), place, Vec::new()).with_fixed(Fixed {
+            endings: &[".cidr"],
+            why: "it stays",
+            next: "set it back",
+        });
         let field = |name: &'static str| Field { live: Some("a".into()), ..Field::new(name, "b") };
         let free = Change::Update(vec![field("Installation default spec.registry")]);
         assert_eq!(manifest.refuse_fixed(free.clone()), free);

@@ -96,7 +96,9 @@ fn standing(findings: &[Finding]) -> Standing {
 #[error("{node} has {path}, and no {ADMIN_CONF} to ask its cluster with")]
 #[diagnostic(
     code(kthw::kubernetes::no_admin_conf),
-    help("on {node}: `kubeadm init phase kubeconfig admin` writes it anew; what a cluster left behind that is gone goes with `kubeadm reset`")
+    help(
+        "on {node}: `kubeadm init phase kubeconfig admin` writes it anew; what a cluster left behind that is gone goes with `kubeadm reset`"
+    )
 )]
 struct NoAdminConf {
     node: String,
@@ -108,10 +110,9 @@ fn judge(state: &NodeState, refusal: Option<String>, node: &str, address: Option
         _ if state.is_control_plane => {
             Membership::Stays(format!("{node} runs a control plane of the cluster; taking it away could cost etcd its majority"))
         }
-        (_, Some(address)) => Membership::Stays(format!(
-            "the cluster has another machine as {node} (at {}, not {address})",
-            state.addresses.join(", ")
-        )),
+        (_, Some(address)) => {
+            Membership::Stays(format!("the cluster has another machine as {node} (at {}, not {address})", state.addresses.join(", ")))
+        }
         (Some(why), None) => Membership::Stays(format!("{node} cannot be drained: {why}")),
         (None, None) => Membership::Worker(place),
     }
@@ -146,11 +147,15 @@ mod tests {
             let addresses = json!([{ "type": "InternalIP", "address": "10.0.0.5" }, { "type": "Hostname", "address": "wu2" }]);
             NodeState::of(&json!({ "metadata": { "labels": labels }, "status": { "addresses": addresses } }))
         };
-        let judged = |labels, refusal: Option<&str>, address: Option<[u8; 4]>| {
-            match judge(&state(labels), refusal.map(str::to_owned), "wu2", address.map(Into::into), place()) {
-                Membership::Stays(why) => why,
-                other => format!("{other:?}"),
-            }
+        let judged = |labels, refusal: Option<&str>, address: Option<[u8; 4]>| match judge(
+            &state(labels),
+            refusal.map(str::to_owned),
+            "wu2",
+            address.map(Into::into),
+            place(),
+        ) {
+            Membership::Stays(why) => why,
+            other => format!("{other:?}"),
         };
         let worker = format!("{:?}", Membership::Worker(place()));
         assert_eq!(judged(json!({}), None, Some([10, 0, 0, 5])), worker);

@@ -40,8 +40,8 @@ pub fn module() -> Module {
 
 #[export_module]
 mod api {
-    use crate::proxmox::HostKeys;
     use super::{BadManifest, Document, DrainOptions, Manifest, NodeReady, NodeRestarted, Place};
+    use crate::proxmox::HostKeys;
     use crate::workspace::{Cluster, Node};
     use kthw_engine::{Id, Options, Rhai, declare, throw};
     use rhai::Map;

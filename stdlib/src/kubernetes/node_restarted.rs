@@ -14,9 +14,7 @@ use crate::{
     ssh::restart_reasons,
     workspace::{NodeSpec, Workspace},
 };
-use kthw_engine::{
-    Change, Field, Id, Kind, Lane, Limit, Peers, Permit, Poll, Refusal, Resource, Result, node::Finding, wait,
-};
+use kthw_engine::{Change, Field, Id, Kind, Lane, Limit, Peers, Permit, Poll, Refusal, Resource, Result, node::Finding, wait};
 use std::sync::Arc;
 
 mod machine;

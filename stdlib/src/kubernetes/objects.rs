@@ -3,11 +3,11 @@ use super::{
     client::{At, Client},
     compare::{APPLIED, compare},
     document::{Document, Tier},
-    error::{ApplyObject, RemoveObject, NoSuchKind, NoWay, ReadObject, in_words, is_not_found, is_passing},
+    error::{ApplyObject, NoSuchKind, NoWay, ReadObject, RemoveObject, in_words, is_not_found, is_passing},
 };
 use crate::seams::KubernetesAccess;
 use futures::{StreamExt, TryStreamExt, stream};
-use kthw_engine::{Change, Effect, Error, Field, Intent, Limit, Peers, Permit, Recovery, Poll, Result, progress, wait};
+use kthw_engine::{Change, Effect, Error, Field, Intent, Limit, Peers, Permit, Poll, Recovery, Result, progress, wait};
 use kube::{api::ApiResource, core::GroupVersion};
 use serde_json::{Value, json};
 use std::{
@@ -119,7 +119,8 @@ pub async fn apply(peers: &Peers, client: &Client, live: &LiveObjects, permit: &
         for (index, document) in members.iter().enumerate() {
             progress(format!("applying {document} ({} of {})", index + 1, members.len()));
             let at = kinds.at(document).ok_or_else(|| Error::peer(NoSuchKind::of(document)))?;
-            let intent = Intent::on("kubernetes", format!("applying {document}"), Recovery::Look).told_by(format!("{APPLIED}: {}", document.digest()));
+            let intent = Intent::on("kubernetes", format!("applying {document}"), Recovery::Look)
+                .told_by(format!("{APPLIED}: {}", document.digest()));
             permit.effect(intent, async |effect| apply_one(peers, client, &at, document, effect).await).await?;
         }
         if tier == Tier::Definition {

@@ -19,7 +19,13 @@ fn a_refusal_is_final_only_from_a_server_that_is_ready() {
         (403, true, &not_yet, soon, Next::Final),
         (403, false, &Readiness::Ready, soon, Next::AskAgain),
         (401, false, &Readiness::Ready, late, Next::AskAgain),
-        (403, false, &not_yet, soon, Next::Wait("the API server answers 403 while it starts: RBAC is not loaded yet (/readyz: 500)".into())),
+        (
+            403,
+            false,
+            &not_yet,
+            soon,
+            Next::Wait("the API server answers 403 while it starts: RBAC is not loaded yet (/readyz: 500)".into()),
+        ),
         (
             401,
             false,
@@ -33,7 +39,8 @@ fn a_refusal_is_final_only_from_a_server_that_is_ready() {
             &not_yet,
             late,
             Next::GiveUp(
-                "the API server has answered 403 for 60 s and is not ready (/readyz: 500): its log says why it does not become ready".into(),
+                "the API server has answered 403 for 60 s and is not ready (/readyz: 500): its log says why it does not become ready"
+                    .into(),
             ),
         ),
     ] {
@@ -106,7 +113,8 @@ async fn answer(mut stream: TcpStream, notes: &Mutex<Vec<String>>, status: impl 
     let (head, body) = loop {
         let text = String::from_utf8_lossy(&read).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok()).unwrap_or(0);
+            let length =
+                head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok()).unwrap_or(0);
             if body.len() >= length {
                 break (head.to_owned(), body.to_owned());
             }
@@ -121,7 +129,9 @@ async fn answer(mut stream: TcpStream, notes: &Mutex<Vec<String>>, status: impl 
     notes.lock().expect("no panic").push(format!("{line} {} -> {code}", body.len()));
     let object: Value = match code {
         200 => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}),
-        _ => json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": "Forbidden", "message": "forbidden: User \"kubernetes-admin\" cannot get"}),
+        _ => {
+            json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": "Forbidden", "message": "forbidden: User \"kubernetes-admin\" cannot get"})
+        }
     };
     let text = object.to_string();
     let reply = format!(
@@ -191,7 +201,10 @@ async fn other_answers_are_passed_on_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_never_answers_is_given_up_and_may_be_asked_again() {
-    let mute = kube::Client::new(tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, tower::BoxError>>()), "default");
+    let mute = kube::Client::new(
+        tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, tower::BoxError>>()),
+        "default",
+    );
     let begun = tokio::time::Instant::now();
     let error = config_maps(&patient(mute, Arc::new(Jumping::default()))).get("a").await.expect_err("nobody answers");
     assert_eq!(super::super::in_words(&error), "no answer within 60 s");

@@ -130,10 +130,7 @@ pub const SECRETS: [(&str, &str); 6] = [
 ///
 /// # Errors
 /// [`SettingsError::NoEndpoint`] when nothing names an endpoint; other variants for what is wrong with the values; what `secret` fails with.
-pub fn access_from(
-    secret: impl Fn(&str) -> Result<Option<Secret>>,
-    environment: impl Fn(&str) -> Option<String>,
-) -> Result<Access> {
+pub fn access_from(secret: impl Fn(&str) -> Result<Option<Secret>>, environment: impl Fn(&str) -> Option<String>) -> Result<Access> {
     let find = |name: &str, variable: &str| -> Result<Option<Secret>> {
         Ok(secret(name)?.or_else(|| environment(variable).map(Secret::new)).filter(|value| !value.is_blank()))
     };

@@ -1,10 +1,10 @@
 //! The client: signs in at the first call, tries the next host when one does not answer, and takes no write without an effect.
 use super::{
+    access::{Access, AccessError, Credentials, Endpoint},
     call::{Call, Write},
     error::{BadAnswer, Failure, NoAnswer, Refused, is_proxy_status},
     inventory::Inventory,
     session::Session,
-    access::{Credentials, Endpoint, Access, AccessError},
     task::Task,
 };
 use crate::{
@@ -59,7 +59,14 @@ impl std::fmt::Debug for Client {
 impl Client {
     /// A client over the network. Its settings are looked for at the first call, so a run that needs no Proxmox never opens its secrets.
     pub fn new(find: impl Fn() -> Result<Access> + Send + Sync + 'static, clock: Arc<dyn Clock>) -> Self {
-        Self { open: OnceCell::new(), find: Box::new(find), clock, lanes: Mutex::default(), inventory: Inventory::default(), waiting: Mutex::default() }
+        Self {
+            open: OnceCell::new(),
+            find: Box::new(find),
+            clock,
+            lanes: Mutex::default(),
+            inventory: Inventory::default(),
+            waiting: Mutex::default(),
+        }
     }
 
     /// A client that sends through `http`, whatever `access` says whom to trust.

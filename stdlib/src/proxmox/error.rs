@@ -107,7 +107,8 @@ pub(super) fn is_proxy_status(status: u16) -> bool {
 pub(super) fn is_lock_message(message: &str) -> bool {
     // Of one file, of a storage of the whole cluster, and what a backup or a snapshot holds for a while. What makes a machine is waited
     // for elsewhere, for its lock may be all that is left of it.
-    let held = ["backup", "migrate", "rollback", "snapshot", "snapshot-delete"].iter().any(|why| message.contains(&format!("is locked ({why})")));
+    let held =
+        ["backup", "migrate", "rollback", "snapshot", "snapshot-delete"].iter().any(|why| message.contains(&format!("is locked ({why})")));
     held || ["can't lock file", "trying to acquire lock", "got no worker upid", "got lock request timeout", "-locked command timed out"]
         .iter()
         .any(|text| message.contains(text))

@@ -121,7 +121,8 @@ async fn until_made(guest: &Guest, client: &Client, peers: &Peers) -> Result<Opt
     let Guest { vmid, host } = guest;
     let idle_since: Mutex<Option<Duration>> = Mutex::new(None);
     let idle_since = || idle_since.lock().unwrap_or_else(PoisonError::into_inner);
-    let help = format!("something else makes this machine; run again when it has ended, or remove a leftover lock: `qm unlock {vmid}` on {host}");
+    let help =
+        format!("something else makes this machine; run again when it has ended, or remove a leftover lock: `qm unlock {vmid}` on {host}");
     wait(peers, MAKING, &format!("VM {vmid} to be made"), &help, async || {
         let config = guest.config(client).await?;
         let lock = config.as_ref().and_then(|config| config.get("lock")).filter(|lock| matches!(*lock, "clone" | "create"));

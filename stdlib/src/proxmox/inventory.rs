@@ -134,9 +134,7 @@ pub(super) async fn one(client: &Client, vmid: u32) -> Result<Option<Entry>, Fai
 /// When Proxmox does not answer or refuses.
 pub(super) async fn called(client: &Client, name: &str) -> Result<Vec<u32>, Failure> {
     let mut listed = client.inventory().listed.lock().await;
-    let lasts = |listed: &Listed| {
-        client.clock().now().saturating_sub(listed.at) < LASTING || listed.asked < listed.entries.len() / PART
-    };
+    let lasts = |listed: &Listed| client.clock().now().saturating_sub(listed.at) < LASTING || listed.asked < listed.entries.len() / PART;
     if !listed.as_ref().is_some_and(lasts) {
         read(client, &mut listed).await?;
     }
@@ -148,7 +146,8 @@ pub(super) async fn called(client: &Client, name: &str) -> Result<Vec<u32>, Fail
 /// A machine was made here.
 pub(super) async fn remember(client: &Client, vmid: u32, node: &str, name: &str) {
     if let Some(listed) = &mut *client.inventory().listed.lock().await {
-        let entry = Entry { vmid, node: node.to_owned(), kind: "qemu".into(), name: Some(name.to_owned()), pool: None, template: None, tags: None };
+        let entry =
+            Entry { vmid, node: node.to_owned(), kind: "qemu".into(), name: Some(name.to_owned()), pool: None, template: None, tags: None };
         if Arc::make_mut(&mut listed.entries).insert(vmid, entry).is_none() {
             listed.names.entry(name.to_owned()).or_default().push(vmid);
         }

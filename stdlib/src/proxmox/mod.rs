@@ -16,22 +16,22 @@
 //!
 //! Packages are never upgraded on the first boot (`ciupgrade: 0`): that would hold the package lock for minutes and differ from day to day.
 
+mod access;
 mod agent;
 mod call;
 mod client;
 mod config;
 mod device;
 mod error;
+mod guest;
 mod host_keys;
 mod inventory;
-mod guest;
 pub mod names;
 mod orphans;
 mod ownership;
 pub(crate) mod restart;
 mod script;
 mod session;
-mod access;
 mod task;
 mod template;
 #[cfg(test)]
@@ -39,6 +39,7 @@ mod tests;
 mod token;
 mod vm;
 
+pub use access::{Access, AccessError, Credentials, Endpoint, SECRETS, access_from};
 pub use call::{Call, Read, Write};
 pub use client::Client;
 pub use error::{BadAnswer, Failure, NoAnswer, Refused};
@@ -48,7 +49,6 @@ pub use ownership::Mark;
 pub(crate) use restart::is_there;
 pub use script::module;
 pub use session::SecondFactor;
-pub use access::{Credentials, Endpoint, SECRETS, Access, AccessError, access_from};
 pub(crate) use task::wait_for_left as wait_for_left_task;
 pub use task::{Task, TaskFailed, retry_locked};
 pub use template::{BadImage, Template, TemplateSpec};

@@ -111,7 +111,8 @@ impl Rule for ImageFileRule {
 
     // Proxmox takes 255; the digest that kthw adds needs room.
     fn allows(text: &str) -> bool {
-        is_word(text, 180, "-+=_.") && IMPORTABLE.iter().any(|end| text.strip_suffix(end).is_some_and(|stem| !stem.trim_matches('.').is_empty()))
+        is_word(text, 180, "-+=_.")
+            && IMPORTABLE.iter().any(|end| text.strip_suffix(end).is_some_and(|stem| !stem.trim_matches('.').is_empty()))
     }
 }
 
@@ -173,12 +174,18 @@ mod tests {
         check_rule::<PveNodeRule>(&["pve-1", "9", "PVE"], &["../access", "pve.1", "-a", "a-", "a/b", "a%2f"]);
         check_rule::<BridgeRule>(&["vmbr0", "vmbr0.100", "lab_net"], &["vmbr0,tag=7", "a/b", "vmbr0=x", "sixteen-letters0", "."]);
         check_rule::<PoolRule>(&["K8S", "a.b-c_d"], &["a/b", "a/../b", "/a", "."]);
-        check_rule::<CpuRule>(&["host", "kvm64", "486", "Skylake-Client-noTSX-IBRS", "custom-my_cpu"], &["host,flags=+aes", "host,hidden=1", "cputype=host", "-a"]);
+        check_rule::<CpuRule>(
+            &["host", "kvm64", "486", "Skylake-Client-noTSX-IBRS", "custom-my_cpu"],
+            &["host,flags=+aes", "host,hidden=1", "cputype=host", "-a"],
+        );
         check_rule::<ImageFileRule>(
             &["noble+1=a_b.raw", "a.vmdk"],
             &["noble.img", ".qcow2", "..qcow2", "a/b.qcow2", "../a.qcow2", "a.qcow2,discard=on", "a b.raw", "a.qcow2\n"],
         );
-        check_rule::<SnippetRule>(&["nfs:snippets/a_b+c.yml"], &["agent.yaml", "local:iso/a", "local:snippets/", "local:snippets/..", "local:snippets/a,user=x"]);
+        check_rule::<SnippetRule>(
+            &["nfs:snippets/a_b+c.yml"],
+            &["agent.yaml", "local:iso/a", "local:snippets/", "local:snippets/..", "local:snippets/a,user=x"],
+        );
         check_rule::<TagRule>(&["_a", "1", "v1.2+a-b"], &["-a", ".a", "+a", "a/b"]);
         check_rule::<TemplateNameRule>(&["tpl", "T1"], &["-a", "a-", "a.b", "a_b", &"a".repeat(51)]);
     }

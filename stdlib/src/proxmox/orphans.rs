@@ -1,8 +1,8 @@
 //! Machines with the mark of a workspace that the workspace does not name any more.
 use super::{
     client::Client,
-    inventory::{self, Entry},
     guest::{self, Found, Guest},
+    inventory::{self, Entry},
     vm::known_address,
 };
 use crate::{
@@ -98,7 +98,9 @@ impl Resource for Orphan {
 
     async fn read(&self, peers: &Peers) -> Result<Option<Live>> {
         let found = guest::find(peers.get::<Client>()?, peers, self.vmid).await?;
-        let Some(found) = found.filter(|found| found.config.mark().is_some_and(|mark| mark.to_string() == self.mark)) else { return Ok(None) };
+        let Some(found) = found.filter(|found| found.config.mark().is_some_and(|mark| mark.to_string() == self.mark)) else {
+            return Ok(None);
+        };
         let membership = membership(&self.workspace, &self.node, known_address(&found.config), peers).await?;
         Ok(Some(Live { found, membership }))
     }
@@ -140,7 +142,8 @@ impl Orphan {
         let address = known_address(&found.config).filter(|address| !self.taken.contains(address));
         let Some(address) = address else { return Ok(()) };
         let (known, port) = (peers.get::<KnownHosts>()?, self.workspace.ssh.port);
-        let intent = Intent::on(known.path().display().to_string(), format!("forgetting the host keys at {address}"), Recovery::Look).closing();
+        let intent =
+            Intent::on(known.path().display().to_string(), format!("forgetting the host keys at {address}"), Recovery::Look).closing();
         permit.effect(intent, async |effect| known.forget(IpAddr::V4(address), port, effect).map_err(Error::peer)).await
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     ssh::KnownHosts,
     workspace::{NodeSpec, Workspace},
 };
-use kthw_engine::{Error, Intent, Limit, Peers, Permit, Recovery, Poll, Result, node::KeyTrust, progress, wait};
+use kthw_engine::{Error, Intent, Limit, Peers, Permit, Poll, Recovery, Result, node::KeyTrust, progress, wait};
 use std::net::IpAddr;
 
 /// The machine of a node. `None` where kthw makes no machines, or where somebody else's has the node's VM id.

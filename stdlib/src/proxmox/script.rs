@@ -116,11 +116,7 @@ mod api {
 
 #[cfg(test)]
 mod tests {
-    use crate::{
-        help,
-        proxmox::vm::tests::a_cluster,
-        script_engine,
-    };
+    use crate::{help, proxmox::vm::tests::a_cluster, script_engine};
     use kthw_engine::{Recipe, Source, evaluate};
     use rhai::Dynamic;
 
@@ -169,7 +165,8 @@ mod tests {
     #[test]
     fn no_option_reaches_further_than_its_own_place() {
         let usual = [("storage", r#""s1""#), ("bridge", r#""b""#), ("cpu_type", r#""host""#)];
-        let of_vm = [&usual[..], &[("template", r#""tpl""#), ("vmid", "401"), ("cores", "1"), ("memory_mib", "1024"), ("disk_gib", "4")]].concat();
+        let of_vm =
+            [&usual[..], &[("template", r#""tpl""#), ("vmid", "401"), ("cores", "1"), ("memory_mib", "1024"), ("disk_gib", "4")]].concat();
         let vm: Call<'_> = ("proxmox::vm(cluster, cluster.nodes[0]", &of_vm);
         let of_template = [
             &usual[..],

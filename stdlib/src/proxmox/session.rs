@@ -1,9 +1,9 @@
 //! Who we are, on every request: an API token, or a ticket that a password buys and that is renewed in time.
 use super::{
+    access::{Credentials, Endpoint},
     call::Call,
     client::{SendError, data, refusal},
     error::{BadAnswer, Failure},
-    access::{Credentials, Endpoint},
 };
 use crate::seams::{Http, send};
 use bytes::Bytes;
@@ -43,7 +43,13 @@ impl Session {
     }
 
     /// Sends `call` to `endpoint` as who we are; a ticket that is no longer good is renewed once.
-    pub async fn send<K>(&self, http: &dyn Http, endpoint: &Endpoint, call: &Call<K>, clock: &dyn Clock) -> Result<Response<Bytes>, SendError> {
+    pub async fn send<K>(
+        &self,
+        http: &dyn Http,
+        endpoint: &Endpoint,
+        call: &Call<K>,
+        clock: &dyn Clock,
+    ) -> Result<Response<Bytes>, SendError> {
         let (username, password) = match &self.credentials {
             Credentials::Token { id, secret } => {
                 let mut request = request(call, endpoint)?;

@@ -3,8 +3,8 @@ use super::{
     call::{Call, Write},
     client::Client,
     device::{GIB, Nic},
-    inventory,
     guest::{self, Found, NotOurs, finish},
+    inventory,
     names::{Bridge, CpuType, ImageFile, PveNode, Snippet, StorageId, TemplateName},
     ownership::{MadeMeanwhile, Mark},
     task::retry_locked,
@@ -106,7 +106,10 @@ impl Template {
         for (key, value) in STEPS {
             digest.update(format!("\n{key}={value}"));
         }
-        for (key, value) in [("disk_gib", self.spec.disk_gib.map(|gib| gib.to_string())), ("vendor", self.spec.vendor_snippet.as_ref().map(ToString::to_string))] {
+        for (key, value) in [
+            ("disk_gib", self.spec.disk_gib.map(|gib| gib.to_string())),
+            ("vendor", self.spec.vendor_snippet.as_ref().map(ToString::to_string)),
+        ] {
             digest.update(value.map(|value| format!("\n{key}={value}")).unwrap_or_default());
         }
         format!("{}-{}", self.name, &hex::encode(digest.finalize())[..12])
@@ -257,7 +260,8 @@ impl Template {
         let rest = Refusal { why: String::new(), next: String::new(), fields: change.fields().to_vec() };
         let theirs = Refusal {
             why: format!("VM {} is the template of workspace `{workspace}`", live.guest.vmid),
-            next: "let a run of that workspace change it, or give this one a template of its own (`template.name` and `template.vmid`)".into(),
+            next: "let a run of that workspace change it, or give this one a template of its own (`template.name` and `template.vmid`)"
+                .into(),
             fields: Vec::new(),
         };
         let generic = if let Change::Refused(refusal) = change { refusal } else { rest };
@@ -354,10 +358,7 @@ impl Resource for Template {
 /// The image of a template cannot be right.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{reason}")]
-#[diagnostic(
-    code(kthw::proxmox::bad_image),
-    help("`sha256` is what the image's publisher lists for it")
-)]
+#[diagnostic(code(kthw::proxmox::bad_image), help("`sha256` is what the image's publisher lists for it"))]
 pub struct BadImage {
     reason: String,
 }

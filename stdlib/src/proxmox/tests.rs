@@ -1,6 +1,6 @@
 //! The client and its tasks against answers on a script, in virtual time: hosts that are down, lost polls, locks, tickets.
 use super::{
-    Client, Credentials, Endpoint, Access,
+    Access, Client, Credentials, Endpoint,
     call::Call,
     task::{Task, retry_locked},
 };
@@ -188,7 +188,13 @@ async fn locks_are_tried_again_with_growing_pauses() {
 
 #[tokio::test]
 async fn a_ticket_is_bought_once_and_renewed_when_it_is_refused() {
-    let bought = |ticket| Data(if ticket == 1 { r#"{"ticket":"PVE:one","CSRFPreventionToken":"c"}"# } else { r#"{"ticket":"PVE:two","CSRFPreventionToken":"c"}"# });
+    let bought = |ticket| {
+        Data(if ticket == 1 {
+            r#"{"ticket":"PVE:one","CSRFPreventionToken":"c"}"#
+        } else {
+            r#"{"ticket":"PVE:two","CSRFPreventionToken":"c"}"#
+        })
+    };
     let password = Credentials::password("root@pam".into(), Secret::new("secret")).expect("a user");
     let answers = [bought(1), Data("\"9\""), Status(401, "invalid ticket"), bought(2), Data("\"9\"")];
     let world = world(&["a"], password, &answers);
@@ -242,7 +248,8 @@ async fn a_name_costs_the_same_however_many_guests_there_are() {
 #[tokio::test]
 async fn what_was_made_here_is_in_the_list() {
     let world = world(&["pve1"], token(), &[inventory(3)]);
-    let alike = async || super::inventory::alike(&world.client, "n100", |name| name.len() == 5).await.map_err(|failure| failure.to_string());
+    let alike =
+        async || super::inventory::alike(&world.client, "n100", |name| name.len() == 5).await.map_err(|failure| failure.to_string());
     assert_eq!(alike().await, Ok(vec![1000, 1001, 1002]));
     super::inventory::remember(&world.client, 77, "pve1", "n1009").await;
     super::inventory::remember(&world.client, 78, "pve1", "n2009").await;

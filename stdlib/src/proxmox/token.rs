@@ -1,5 +1,5 @@
 //! An API token that is made anew in time: the new one works and is in the secrets file before the old one goes.
-use super::{call::Call, client::Client, access::Credentials};
+use super::{access::Credentials, call::Call, client::Client};
 use crate::{
     rotation::{Stamp, today, wanted_generation},
     sops::Secrets,
@@ -145,7 +145,9 @@ impl Token {
     /// What the secrets file holds.
     fn kept(&self, peers: &Peers) -> Result<Option<Credentials>> {
         match peers.get::<Secrets>()?.get_opt(&self.spec.secret.name)?.filter(|secret| !secret.is_blank()) {
-            Some(secret) => Credentials::token(&secret).map(Some).map_err(|_| Error::recipe(NoToken { name: self.spec.secret.name.clone() })),
+            Some(secret) => {
+                Credentials::token(&secret).map(Some).map_err(|_| Error::recipe(NoToken { name: self.spec.secret.name.clone() }))
+            }
             None => Ok(None),
         }
     }
@@ -175,7 +177,9 @@ impl Resource for Token {
             };
             field("token", found, format!("generation {generation}"))
         });
-        Change::between(std::iter::once(rotated).chain(self.leftovers(live).map(|id| field("unused token", id.to_owned(), "removed".into()))))
+        Change::between(
+            std::iter::once(rotated).chain(self.leftovers(live).map(|id| field("unused token", id.to_owned(), "removed".into()))),
+        )
     }
 
     async fn apply(&self, _: Option<Live>, peers: &Peers, permit: &Permit) -> Result<()> {

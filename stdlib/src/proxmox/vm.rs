@@ -1,7 +1,12 @@
 //! A virtual machine as a resource: found, compared, made so, removed.
-use super::{config::Config, guest::Found, names::{PoolId, PveNode}, template::Template};
+use super::{
+    config::Config,
+    guest::Found,
+    names::{PoolId, PveNode},
+    template::Template,
+};
 use crate::workspace::Role;
-use kthw_engine::{Change, Cost, Id, Field, Peers, Permit, Removable, Resource, Result, field};
+use kthw_engine::{Change, Cost, Field, Id, Peers, Permit, Removable, Resource, Result, field};
 use std::net::Ipv4Addr;
 
 mod apply;

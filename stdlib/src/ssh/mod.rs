@@ -28,8 +28,8 @@ mod transport;
 #[cfg(test)]
 pub(crate) use resources::testing;
 pub use resources::{
-    APT_INSTALL, APT_UPDATE, DPKG_FORMAT, InUse, KeyLogin, LOCK_HOLDERS, MODULES_QUERY, SERVICE_PROPERTIES, module, private_key, public_half,
-    restart_reasons,
+    APT_INSTALL, APT_UPDATE, DPKG_FORMAT, InUse, KeyLogin, LOCK_HOLDERS, MODULES_QUERY, SERVICE_PROPERTIES, module, private_key,
+    public_half, restart_reasons,
 };
 pub(crate) use resources::{has_started, kind_field, restart_query, started_s};
 pub use transport::{FirstUse, KnownHosts, KnownHostsError, SshError, SshNodes, Starts, TURN_LIMIT_S, Verdict};

@@ -131,9 +131,8 @@ impl ControlPlane {
             Action::Write { path: configuration.clone(), content, mode: 0o600, owner: None },
         ];
         // The authority stays where it is: kubeadm looks for it beside what it makes.
-        actions.extend(
-            ["ca.crt", "ca.key"].map(|name| Action::Symlink { path: format!("{BESIDE}/{name}"), target: format!("{PKI}/{name}") }),
-        );
+        actions
+            .extend(["ca.crt", "ca.key"].map(|name| Action::Symlink { path: format!("{BESIDE}/{name}"), target: format!("{PKI}/{name}") }));
         // kubeadm keeps what is there, and an earlier try may have left something.
         actions.extend([NEW_CERTIFICATE, NEW_KEY].map(|path| Action::Remove { path: path.into() }));
         actions.push(Action::run(["kubeadm", "init", "phase", "certs", "apiserver", "--config", &configuration]));
@@ -181,7 +180,9 @@ struct NoOpenssl {
 #[error("cannot read the certificate {path} on {node}: {reason}")]
 #[diagnostic(
     code(kthw::kubeadm::read_certificate),
-    help("on {node}: `openssl x509 -in {path} -noout -text`; nothing was changed, and a file that is no certificate has to be put right by hand")
+    help(
+        "on {node}: `openssl x509 -in {path} -noout -text`; nothing was changed, and a file that is no certificate has to be put right by hand"
+    )
 )]
 struct ReadCertificate {
     node: String,

@@ -60,8 +60,7 @@ pub fn ask(node: &str) -> [Probe; 3] {
         Probe::run(words.copied())
     };
     let in_kube_system = ALL.iter().flat_map(|phase| phase.makes).copied();
-    let in_kube_system: Vec<&str> =
-        in_kube_system.filter(|name| *name != "configmap/cluster-info" && !name.starts_with("node/")).collect();
+    let in_kube_system: Vec<&str> = in_kube_system.filter(|name| *name != "configmap/cluster-info" && !name.starts_with("node/")).collect();
     [
         kubectl(&[&["--ignore-not-found", "-n", "kube-system"], in_kube_system.as_slice()].concat()),
         kubectl(&["--ignore-not-found", "-n", "kube-public", "configmap/cluster-info"]),
@@ -111,7 +110,8 @@ mod tests {
     fn what_is_missing_names_its_phase() {
         assert_eq!(names(SYSTEM, "configmap/cluster-info\n", "node/cu1\n", &[]), []);
         let found = names(&SYSTEM.replace("service/kube-dns\n", ""), "", "", &[]);
-        let want = [("mark-control-plane", "node/cu1"), ("bootstrap-token", "configmap/cluster-info"), ("addon/coredns", "service/kube-dns")];
+        let want =
+            [("mark-control-plane", "node/cu1"), ("bootstrap-token", "configmap/cluster-info"), ("addon/coredns", "service/kube-dns")];
         assert_eq!(found, want.map(|(phase, name)| (phase, vec![name.to_owned()])));
     }
 

@@ -14,7 +14,8 @@ impl Budgets {
 
     /// The budget that allows no disruption of a pod now, and what it says; `None` when the pod may go.
     pub fn holding(&self, pod: &Pod) -> Option<String> {
-        let of_pod = |budget: &&Value| budget["metadata"]["namespace"] == pod.namespace.as_str() && selects(&budget["spec"]["selector"], pod);
+        let of_pod =
+            |budget: &&Value| budget["metadata"]["namespace"] == pod.namespace.as_str() && selects(&budget["spec"]["selector"], pod);
         let none_left = |budget: &&Value| budget["status"]["disruptionsAllowed"].as_i64().unwrap_or(0) <= 0;
         let budget = self.0.iter().filter(of_pod).find(none_left)?;
         let number = |name: &str| budget["status"][name].as_i64().unwrap_or(0);
@@ -56,7 +57,8 @@ mod tests {
 
     #[test]
     fn a_budget_holds_the_pods_that_it_selects_while_none_may_go() {
-        let pod = |labels: Value| Pod::of(&json!({ "metadata": { "namespace": "default", "name": "web-1", "labels": labels } })).expect("a pod");
+        let pod =
+            |labels: Value| Pod::of(&json!({ "metadata": { "namespace": "default", "name": "web-1", "labels": labels } })).expect("a pod");
         let budget = |selector: Value, allowed: i64| {
             Budgets::new(vec![json!({ "metadata": { "namespace": "default", "name": "web" }, "spec": { "selector": selector },
                 "status": { "disruptionsAllowed": allowed, "desiredHealthy": 2, "currentHealthy": 2 } })])
@@ -69,7 +71,8 @@ mod tests {
         );
         assert_eq!(budget(by_label, 1).holding(&web), None);
         let holds = |selector: Value| budget(selector, 0).holding(&web).is_some();
-        let expression = |operator: &str, values: Value| json!({ "matchExpressions": [{ "key": "app", "operator": operator, "values": values }] });
+        let expression =
+            |operator: &str, values: Value| json!({ "matchExpressions": [{ "key": "app", "operator": operator, "values": values }] });
         assert!(holds(json!({})) && !holds(Value::Null) && !holds(json!({ "matchLabels": { "app": "other" } })));
         assert!(holds(expression("In", json!(["web"]))) && !holds(expression("NotIn", json!(["web"]))));
         assert!(holds(expression("Exists", Value::Null)) && !holds(expression("DoesNotExist", Value::Null)));

@@ -6,7 +6,7 @@ use super::super::{
     error::{ReadObject, in_words, is_conflict, is_not_found, is_passing},
     node_ready::LiveNode,
 };
-use kthw_engine::{Error, Intent, Limit, Peers, Permit, Recovery, Poll, Result, progress, wait};
+use kthw_engine::{Error, Intent, Limit, Peers, Permit, Poll, Recovery, Result, progress, wait};
 use kube::{api::ApiResource, core::GroupVersionKind};
 use miette::Diagnostic;
 use serde_json::{Value, json};
@@ -123,7 +123,8 @@ impl NodeState {
 /// Whether the API server knows who cordoned a node, and it was not us.
 fn is_cordoned_by_others(object: &Value) -> bool {
     let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
-    let mut managers = entries.filter(|entry| entry.pointer("/fieldsV1/f:spec/f:unschedulable").is_some()).map(|entry| &entry["manager"]).peekable();
+    let mut managers =
+        entries.filter(|entry| entry.pointer("/fieldsV1/f:spec/f:unschedulable").is_some()).map(|entry| &entry["manager"]).peekable();
     managers.peek().is_some() && managers.all(|manager| manager != FIELD_MANAGER)
 }
 
@@ -199,7 +200,9 @@ async fn change(
     let look = async || -> std::result::Result<Option<Value>, kube::Error> {
         match look(client, node).await? {
             Some(state) => Ok(patch(&state)),
-            None => Err(kube::Error::Api(Box::new(kube::core::Status::failure(&format!("nodes \"{node}\" not found"), "NotFound").with_code(404)))),
+            None => Err(kube::Error::Api(Box::new(
+                kube::core::Status::failure(&format!("nodes \"{node}\" not found"), "NotFound").with_code(404),
+            ))),
         }
     };
     if look().await.map_err(|error| unreadable(node, &error))?.is_none() {

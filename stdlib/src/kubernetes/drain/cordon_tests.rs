@@ -31,7 +31,8 @@ fn only_what_carries_our_mark_and_was_cordoned_by_us_is_ours() {
 #[test]
 fn a_node_is_cordoned_once_and_uncordoned_for_what_it_was_cordoned_for() {
     use Purpose::{Removal, Restart};
-    let patch = |why| json!({ "metadata": { "resourceVersion": "7", "annotations": { CORDONED: why } }, "spec": { "unschedulable": true } });
+    let patch =
+        |why| json!({ "metadata": { "resourceVersion": "7", "annotations": { CORDONED: why } }, "spec": { "unschedulable": true } });
     let (free, left) = (node(None, None), node(Some("a restart"), None));
     let (ours, leaving) = (node(Some("a restart"), Some("kthw")), node(Some("its removal"), Some("kthw")));
     let (foreign, stale) = (node(None, Some("x")), node(Some("a restart"), Some("x")));
@@ -42,5 +43,8 @@ fn a_node_is_cordoned_once_and_uncordoned_for_what_it_was_cordoned_for() {
     let metadata = json!({ "resourceVersion": "7", "annotations": { CORDONED: null } });
     assert_eq!(ours.uncordoned(Restart), Some(json!({ "metadata": metadata, "spec": { "unschedulable": null } })));
     assert_eq!([&leaving, &free, &foreign].map(|node| node.uncordoned(Restart)), [None, None, None]);
-    assert_eq!([&left, &stale].map(|node| node.uncordoned(Restart)), [Some(json!({ "metadata": metadata })), Some(json!({ "metadata": metadata }))]);
+    assert_eq!(
+        [&left, &stale].map(|node| node.uncordoned(Restart)),
+        [Some(json!({ "metadata": metadata })), Some(json!({ "metadata": metadata }))]
+    );
 }

@@ -4,13 +4,13 @@ use super::{
         client::Client,
         error::{in_words, is_conflict, is_not_found, is_passing},
     },
-    DrainOptions, Outlook,
+    DrainOptions, Outlook, budgets,
     budgets::Budgets,
-    budgets, look,
+    look,
     pods::{Pod, Treatment},
     pods_on, unlisted,
 };
-use kthw_engine::{Error, Intent, Peers, Permit, Recovery, Poll, Result, progress};
+use kthw_engine::{Error, Intent, Peers, Permit, Poll, Recovery, Result, progress};
 use miette::Diagnostic;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -51,7 +51,8 @@ impl<'a> Eviction<'a> {
 
     /// Evicts whatever may be evicted now, and says what is still there. A pod that is not to be evicted ends it before anything is.
     pub async fn pass(&self) -> Result<Poll<()>> {
-        let looked = async { Ok((look(self.client, self.node).await?, pods_on(self.client, self.node).await?, budgets(self.client).await?)) };
+        let looked =
+            async { Ok((look(self.client, self.node).await?, pods_on(self.client, self.node).await?, budgets(self.client).await?)) };
         let (state, pods, budgets) = match looked.await {
             Ok(found) => found,
             Err(error) if is_passing(&error) => return Ok(Poll::Pending(in_words(&error))),
@@ -92,15 +93,17 @@ impl<'a> Eviction<'a> {
     /// Evicts one pod, and says what came of it.
     async fn evict(&self, pod: &Pod) -> Result<String> {
         progress(format!("evicting {pod} from {}", self.node));
-        let intent = Intent::on("kubernetes", format!("evicting Pod {pod} from {}", self.node), Recovery::Look).told_by(format!("uid {}", pod.uid));
-        let answered = self.permit.effect(intent, async |effect| match self.client.evict(&pod.namespace, &pod.name, &pod.uid, effect).await {
-            Ok(()) => Ok((format!("{pod} ends"), false)),
-            // It went meanwhile, or another one has its name.
-            Err(error) if is_not_found(&error) || is_conflict(&error) => Ok((format!("{pod} went by itself"), false)),
-            Err(error) if is_passing(&error) || is_many_budgets(&error) => Ok((format!("{pod}: {}", in_words(&error)), false)),
-            Err(error) if namespace_ends(&error) => Ok((format!("{pod}: {}", in_words(&error)), true)),
-            Err(error) => Err(Error::peer(EvictPod { pod: pod.to_string(), reason: in_words(&error) })),
-        });
+        let intent =
+            Intent::on("kubernetes", format!("evicting Pod {pod} from {}", self.node), Recovery::Look).told_by(format!("uid {}", pod.uid));
+        let answered =
+            self.permit.effect(intent, async |effect| match self.client.evict(&pod.namespace, &pod.name, &pod.uid, effect).await {
+                Ok(()) => Ok((format!("{pod} ends"), false)),
+                // It went meanwhile, or another one has its name.
+                Err(error) if is_not_found(&error) || is_conflict(&error) => Ok((format!("{pod} went by itself"), false)),
+                Err(error) if is_passing(&error) || is_many_budgets(&error) => Ok((format!("{pod}: {}", in_words(&error)), false)),
+                Err(error) if namespace_ends(&error) => Ok((format!("{pod}: {}", in_words(&error)), true)),
+                Err(error) => Err(Error::peer(EvictPod { pod: pod.to_string(), reason: in_words(&error) })),
+            });
         let (said, ends_with_namespace) = answered.await?;
         let refused = Refused { at: self.peers.clock().now(), said: said.clone(), ends_with_namespace };
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(pod.uid.clone(), refused);

@@ -179,7 +179,8 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_pods_and_the_options() {
-        let refused = vec![("default/a".to_owned(), "force"), ("default/b".to_owned(), "delete_emptydir_data"), ("x/c".to_owned(), "force")];
+        let refused =
+            vec![("default/a".to_owned(), "force"), ("default/b".to_owned(), "delete_emptydir_data"), ("x/c".to_owned(), "force")];
         let (why, next) = Outlook { refused, ..Outlook::default() }.refusal().expect("refused");
         assert_eq!(why, "the emptyDir data of default/b would go; nothing would start default/a, x/c again");
         assert_eq!(next, "take those pods away yourself, or allow it with `delete_emptydir_data: true` and `force: true`");

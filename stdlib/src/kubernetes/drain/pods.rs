@@ -105,7 +105,8 @@ mod tests {
 
     fn treated(change: impl FnOnce(&mut Value), options: &DrainOptions) -> Treatment {
         let owner = json!([{ "kind": "ReplicaSet", "name": "web", "controller": true }]);
-        let mut pod = json!({ "metadata": { "namespace": "default", "name": "web-1", "ownerReferences": owner }, "status": { "phase": "Running" } });
+        let mut pod =
+            json!({ "metadata": { "namespace": "default", "name": "web-1", "ownerReferences": owner }, "status": { "phase": "Running" } });
         change(&mut pod);
         Pod::of(&pod).expect("a pod").treatment(options)
     }

@@ -5,7 +5,7 @@ use crate::{
     proxmox::restart::{forget_before_start, machine_of, pin_anew, restart as restart_machine},
 };
 use kthw_engine::{
-    Error, Intent, Kind, Limit, Peers, Permit, Recovery, Poll, Result,
+    Error, Intent, Kind, Limit, Peers, Permit, Poll, Recovery, Result,
     node::{Action, Content},
     progress, wait,
 };

@@ -8,7 +8,7 @@ use crate::proxmox::{
     inventory,
     task::{Task, retry_locked},
 };
-use kthw_engine::{Effect, Error, Intent, Kind, Limit, Peers, Permit, Recovery, Poll, Result, progress, wait};
+use kthw_engine::{Effect, Error, Intent, Kind, Limit, Peers, Permit, Poll, Recovery, Result, progress, wait};
 use miette::Diagnostic;
 
 /// How long changes of a machine may take.

@@ -32,7 +32,14 @@ fn live(changes: &[(&str, &str)]) -> Found {
         ("cpu", "x86-64-v2-AES"),
     ];
     let config: Config = usual.into_iter().chain(changes.iter().copied()).collect();
-    Found { guest: Guest { vmid: 9420, host: "homelab".into() }, config, running: false, up_for: Duration::ZERO, waiting: Vec::new(), pool: None }
+    Found {
+        guest: Guest { vmid: 9420, host: "homelab".into() },
+        config,
+        running: false,
+        up_for: Duration::ZERO,
+        waiting: Vec::new(),
+        pool: None,
+    }
 }
 
 fn check(template: &Template, live: Option<&Found>, expected: Expect) {
@@ -58,7 +65,10 @@ fn an_image_of_another_digest_is_another_file_whatever_it_is_called() {
     for template in [template(), other] {
         let (file, digest) = (template.stored_file(), template.spec.sha256.clone());
         assert!(file.contains(&digest) && file.ends_with(".qcow2"), "{file}");
-        assert!(template.volume().ends_with(&file) && template.download_call().to_string().contains(&format!("filename={file} ")), "{file}");
+        assert!(
+            template.volume().ends_with(&file) && template.download_call().to_string().contains(&format!("filename={file} ")),
+            "{file}"
+        );
     }
 }
 

@@ -1,17 +1,17 @@
 //! One token in the place of another: made, given the old one's rights, tried, kept in the secrets file; and tokens removed.
-use super::{Live, Listed, Token, flag, privsep};
+use super::{Listed, Live, Token, flag, privsep};
 use crate::{
     proxmox::{
+        access::Credentials,
         call::Call,
         client::Client,
         error::{BadAnswer, Failure},
-        access::Credentials,
     },
     recovery::Leftover,
     rotation::Stamp,
     sops::Secrets,
 };
-use kthw_engine::{Error, Intent, Limit, Peers, Permit, Recovery, Poll, Result, Secret, progress, wait};
+use kthw_engine::{Error, Intent, Limit, Peers, Permit, Poll, Recovery, Result, Secret, progress, wait};
 use miette::Diagnostic;
 use serde::Deserialize;
 use serde_json::Value;
@@ -161,11 +161,12 @@ impl Token {
         let ours = peers.get::<Client>()?;
         let call = Call::get(["access", "permissions"]);
         let other = ours.as_other(credentials.clone()).await?;
-        let theirs: Permissions = wait(peers, KNOWN, "Proxmox to know the token", "sign in with it by hand", async || match other.get(&call).await {
-            Err(Failure::Refused(refused)) if refused.status == 401 => Ok(Poll::Pending(refused.message)),
-            answered => Ok(Poll::Ready(answered?)),
-        })
-        .await?;
+        let theirs: Permissions =
+            wait(peers, KNOWN, "Proxmox to know the token", "sign in with it by hand", async || match other.get(&call).await {
+                Err(Failure::Refused(refused)) if refused.status == 401 => Ok(Poll::Pending(refused.message)),
+                answered => Ok(Poll::Ready(answered?)),
+            })
+            .await?;
         let lacking: Vec<String> = before
             .into_iter()
             .flatten()
@@ -184,7 +185,8 @@ impl Token {
 
     pub(super) async fn remove(&self, id: &str, user: &str, peers: &Peers, permit: &Permit) -> Result<()> {
         // Nobody knows its value any more, or it is no longer wanted: it goes whatever happens.
-        let intent = Intent::on("proxmox", format!("the removal of the token {user}!{id}"), Recovery::Look).taking_back(self.unkept(user, id));
+        let intent =
+            Intent::on("proxmox", format!("the removal of the token {user}!{id}"), Recovery::Look).taking_back(self.unkept(user, id));
         remove(user, id, intent.closing(), peers, permit).await
     }
 }
@@ -213,7 +215,8 @@ pub async fn remove_left(user: &str, id: &str, secret: &str, peers: &Peers, perm
     if !listed.iter().any(|one| ours(&one)) {
         return Ok(format!("no token {user}!{id} of ours is there"));
     }
-    remove(user, id, Intent::on("proxmox", format!("the removal of the token {user}!{id}"), Recovery::Look).closing(), peers, permit).await?;
+    remove(user, id, Intent::on("proxmox", format!("the removal of the token {user}!{id}"), Recovery::Look).closing(), peers, permit)
+        .await?;
     Ok(format!("removed the token {user}!{id}, whose value was kept nowhere"))
 }
 

@@ -15,7 +15,8 @@ fn listed(tokenid: &str, comment: &str) -> Listed {
 
 /// Tokens are `id comment`; a `*` marks the one in the secrets file.
 fn check(rotation: Rotation, tokens: &[&str], expected: Expect) {
-    let current = tokens.iter().find_map(|token| token.strip_prefix('*')).map(|token| token.split(' ').next().unwrap_or_default().to_owned());
+    let current =
+        tokens.iter().find_map(|token| token.strip_prefix('*')).map(|token| token.split(' ').next().unwrap_or_default().to_owned());
     let tokens = tokens.iter().map(|token| token.trim_start_matches('*').split_once(' ').unwrap_or((token.trim_start_matches('*'), "")));
     let tokens = tokens.map(|(id, comment)| listed(id, comment)).collect();
     let live = Live { user: "kthw@pve".into(), current, tokens, today: date(2026, 8, 31) };
@@ -31,29 +32,53 @@ fn what_is_due_is_made_anew_and_what_is_left_over_goes() {
     let ours = ours.map(|comment| comment.replace("blue", &a_cluster().workspace().name));
     let (first, second) = (format!("kthw-1 {}", ours[0]), format!("kthw-2 {}", ours[1]));
     let rotation = |generation, max_age_days| Rotation { generation, max_age_days };
-    check(rotation(1, None), &[], expect![[r#"
+    check(
+        rotation(1, None),
+        &[],
+        expect![[r#"
         ~
             token: none -> generation 1
-    "#]]);
-    check(rotation(1, None), &["*ci made by hand"], expect![[r#"
+    "#]],
+    );
+    check(
+        rotation(1, None),
+        &["*ci made by hand"],
+        expect![[r#"
         ~
             token: ci, not made by kthw -> generation 1
-    "#]]);
-    check(rotation(1, Some(30)), &[&format!("*{first}"), "ci"], expect![[r#"
+    "#]],
+    );
+    check(
+        rotation(1, Some(30)),
+        &[&format!("*{first}"), "ci"],
+        expect![[r#"
         =
-    "#]]);
-    check(rotation(1, Some(29)), &[&format!("*{first}")], expect![[r#"
+    "#]],
+    );
+    check(
+        rotation(1, Some(29)),
+        &[&format!("*{first}")],
+        expect![[r#"
         ~
             token: generation 1, made on 2026-08-01 -> generation 2
-    "#]]);
-    check(rotation(2, None), &[&first, &format!("*{second}")], expect![[r#"
+    "#]],
+    );
+    check(
+        rotation(2, None),
+        &[&first, &format!("*{second}")],
+        expect![[r#"
         ~
             unused token: kthw-1 -> removed
-    "#]]);
-    check(rotation(1, None), &[&format!("*{first}"), &second, "kthw-3 kthw:other:token/kthw:3:2026-08-01", "kthw-4"], expect![[r#"
+    "#]],
+    );
+    check(
+        rotation(1, None),
+        &[&format!("*{first}"), &second, "kthw-3 kthw:other:token/kthw:3:2026-08-01", "kthw-4"],
+        expect![[r#"
         ~
             unused token: kthw-2 -> removed
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

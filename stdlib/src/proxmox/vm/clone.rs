@@ -84,7 +84,10 @@ impl Vm {
         let Ok(Some(config)) = guest.config(client).await else { return };
         let place = format!("VM {} on {}", guest.vmid, guest.host);
         if let Some(lock) = config.get("lock") {
-            return progress(format!("{place} is left locked ({lock}) and is not touched; `qm unlock {}` there removes a stale lock", self.vmid));
+            return progress(format!(
+                "{place} is left locked ({lock}) and is not touched; `qm unlock {}` there removes a stale lock",
+                self.vmid
+            ));
         }
         if config.mark().as_ref() != Some(mark) {
             return progress(format!("{place} does not carry the mark of the clone that failed, and is not touched"));

@@ -46,8 +46,7 @@ impl Vm {
     pub(super) fn differences(&self, config: &Config, running: bool, keys: &[String]) -> Vec<Difference> {
         let spec = &self.spec;
         let later = if running { Cost::Reboot } else { Cost::Nothing };
-        let set =
-            |key, cost, value: String, field: Option<Field>| field.map(|field| Difference { key, value, field: field.at(cost) });
+        let set = |key, cost, value: String, field: Option<Field>| field.map(|field| Difference { key, value, field: field.at(cost) });
         let text = |key| config.get(key).unwrap_or_default().to_owned();
         let nic = config.net0().unwrap_or_else(|| Nic::new("", None));
         let nic_wanted = nic.clone().on(&spec.bridge, self.vlan);

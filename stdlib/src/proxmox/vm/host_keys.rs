@@ -93,7 +93,9 @@ impl Vm {
 
     pub(super) async fn forget_keys(&self, peers: &Peers, permit: &Permit) -> Result<()> {
         let known = peers.get::<KnownHosts>()?;
-        let intent = Intent::on(known.path().display().to_string(), format!("forgetting the host keys at {}", self.address), Recovery::Look).closing();
+        let intent =
+            Intent::on(known.path().display().to_string(), format!("forgetting the host keys at {}", self.address), Recovery::Look)
+                .closing();
         permit.effect(intent, async |effect| known.forget(self.address.into(), self.port, effect).map_err(Error::peer)).await
     }
 }

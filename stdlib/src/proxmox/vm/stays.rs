@@ -58,7 +58,10 @@ impl Vm {
         let node = field("node", host.as_str(), self.host.as_str()).filter(|_| noted(&found.config, "node") != Some(self.host.as_str()))?;
         Some(Refusal {
             why: format!("VM {vmid} lies on {host}; kthw moves no machine from host to host"),
-            next: format!("`qm migrate {vmid} {} --online` on {host}, or set the node back to {host} (`proxmox_node` of {})", self.host, self.node),
+            next: format!(
+                "`qm migrate {vmid} {} --online` on {host}, or set the node back to {host} (`proxmox_node` of {})",
+                self.host, self.node
+            ),
             fields: vec![node],
         })
     }

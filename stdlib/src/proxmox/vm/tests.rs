@@ -60,7 +60,14 @@ fn live(running: bool, changes: &[(&str, &str)]) -> Live {
         ("ide2", "local-lvm:vm-401-cloudinit,media=cdrom"),
     ];
     let config: Config = usual.into_iter().chain(changes.iter().copied()).collect();
-    let found = Found { guest: Guest { vmid: 401, host: "homelab".into() }, config, running, up_for: Duration::from_secs(9000), waiting: Vec::new(), pool: None };
+    let found = Found {
+        guest: Guest { vmid: 401, host: "homelab".into() },
+        config,
+        running,
+        up_for: Duration::from_secs(9000),
+        waiting: Vec::new(),
+        pool: None,
+    };
     Live { found, keys: vec!["ssh-ed25519 AAAA me@home".into()], addresses: Vec::new(), starting: false }
 }
 
@@ -81,28 +88,44 @@ fn check_refused(vm: &Vm, live: Live, expected: Expect) {
 fn another_address_is_refused_and_says_which_it_has() {
     let moved = [("ipconfig0", "ip=10.10.10.99/24,gw=10.10.10.1")];
     let mut seen = live(true, &moved);
-    check_refused(&a_vm("{}"), seen.clone(), expect![[r#"
+    check_refused(
+        &a_vm("{}"),
+        seen.clone(),
+        expect![[r#"
         address: ip=10.10.10.99/24,gw=10.10.10.1 -> ip=10.10.10.116/24,gw=10.10.10.1  (cannot be changed)
         cu1 has the address 10.10.10.99 (ipconfig0 of VM 401), and a node keeps its address
-        set `address` of cu1 back to 10.10.10.99; certificates, etcd and the other nodes know it by that address"#]]);
+        set `address` of cu1 back to 10.10.10.99; certificates, etcd and the other nodes know it by that address"#]],
+    );
     seen.addresses = vec![[10, 10, 10, 98].into()];
-    check_refused(&Vm { role: Role::Worker, ..a_vm(r#"{"cores": 4}"#) }, seen.clone(), expect![[r#"
+    check_refused(
+        &Vm { role: Role::Worker, ..a_vm(r#"{"cores": 4}"#) },
+        seen.clone(),
+        expect![[r#"
         cores: 2 -> 4  (needs a reboot)
         address: ip=10.10.10.99/24,gw=10.10.10.1 -> ip=10.10.10.116/24,gw=10.10.10.1
         cu1 has the address 10.10.10.99 (ipconfig0 of VM 401; its guest agent says 10.10.10.98), and a node keeps its address
-        set `address` of cu1 back to 10.10.10.99; for another one let it be made anew: take it out of the cluster (`kubectl drain cu1`, `kubectl delete node cu1`), remove VM 401, run again"#]]);
+        set `address` of cu1 back to 10.10.10.99; for another one let it be made anew: take it out of the cluster (`kubectl drain cu1`, `kubectl delete node cu1`), remove VM 401, run again"#]],
+    );
     seen.addresses = vec![[10, 10, 10, 99].into()];
-    check_refused(&a_vm(r#"{"disk_gib": 10}"#), seen, expect![[r#"
+    check_refused(
+        &a_vm(r#"{"disk_gib": 10}"#),
+        seen,
+        expect![[r#"
         disk_gib: 20 -> 10  (needs replacement)
         address: ip=10.10.10.99/24,gw=10.10.10.1 -> ip=10.10.10.116/24,gw=10.10.10.1  (cannot be changed)
         cu1 has the address 10.10.10.99 (ipconfig0 of VM 401, and its guest agent says the same), and a node keeps its address; it would have to be replaced, which is never done on its own
-        set `address` of cu1 back to 10.10.10.99; certificates, etcd and the other nodes know it by that address; set the field back, or remove the old one yourself and run again"#]]);
+        set `address` of cu1 back to 10.10.10.99; certificates, etcd and the other nodes know it by that address; set the field back, or remove the old one yourself and run again"#]],
+    );
     let vm = a_vm("{}");
     assert!(vm.hides_dependents(&vm.diff(Some(&live(true, &moved)))));
     // Another gateway of the same address is only a one.
-    check(&a_vm("{}"), Some(live(true, &[("ipconfig0", "ip=10.10.10.116/24,gw=10.10.10.254")])), expect![[r#"
+    check(
+        &a_vm("{}"),
+        Some(live(true, &[("ipconfig0", "ip=10.10.10.116/24,gw=10.10.10.254")])),
+        expect![[r#"
         ~ proxmox.vm/cu1
-            address: ip=10.10.10.116/24,gw=10.10.10.254 -> ip=10.10.10.116/24,gw=10.10.10.1  (needs a reboot)"#]]);
+            address: ip=10.10.10.116/24,gw=10.10.10.254 -> ip=10.10.10.116/24,gw=10.10.10.1  (needs a reboot)"#]],
+    );
 }
 
 #[test]
@@ -116,14 +139,22 @@ fn a_machine_is_not_moved_but_may_have_been() {
     };
     check(&a_vm("{}"), Some(on("pve2", Some("homelab"))), expect!["= proxmox.vm/cu1"]);
     check(&a_vm(r#"{"node": "pve2"}"#), Some(on("pve2", Some("homelab"))), expect!["= proxmox.vm/cu1"]);
-    check_refused(&a_vm(r#"{"node": "pve2"}"#), on("homelab", Some("homelab")), expect![[r#"
+    check_refused(
+        &a_vm(r#"{"node": "pve2"}"#),
+        on("homelab", Some("homelab")),
+        expect![[r#"
         node: homelab -> pve2
         VM 401 lies on homelab; kthw moves no machine from host to host
-        `qm migrate 401 pve2 --online` on homelab, or set the node back to homelab (`proxmox_node` of cu1)"#]]);
-    check_refused(&a_vm("{}"), on("pve2", None), expect![[r#"
+        `qm migrate 401 pve2 --online` on homelab, or set the node back to homelab (`proxmox_node` of cu1)"#]],
+    );
+    check_refused(
+        &a_vm("{}"),
+        on("pve2", None),
+        expect![[r#"
         node: pve2 -> homelab
         VM 401 lies on pve2; kthw moves no machine from host to host
-        `qm migrate 401 homelab --online` on pve2, or set the node back to pve2 (`proxmox_node` of cu1)"#]]);
+        `qm migrate 401 homelab --online` on pve2, or set the node back to pve2 (`proxmox_node` of cu1)"#]],
+    );
 }
 
 #[test]
@@ -132,34 +163,58 @@ fn the_pool_is_kept_where_one_is_named() {
     in_pool.found.pool = Some("old".into());
     check(&a_vm("{}"), Some(in_pool.clone()), expect!["= proxmox.vm/cu1"]);
     check(&a_vm(r#"{"pool": "old"}"#), Some(in_pool.clone()), expect!["= proxmox.vm/cu1"]);
-    check(&a_vm(r#"{"pool": "K8S"}"#), Some(in_pool), expect![[r#"
+    check(
+        &a_vm(r#"{"pool": "K8S"}"#),
+        Some(in_pool),
+        expect![[r#"
         ~ proxmox.vm/cu1
-            pool: old -> K8S"#]]);
-    check(&a_vm(r#"{"pool": "K8S"}"#), Some(live(true, &[])), expect![[r#"
+            pool: old -> K8S"#]],
+    );
+    check(
+        &a_vm(r#"{"pool": "K8S"}"#),
+        Some(live(true, &[])),
+        expect![[r#"
         ~ proxmox.vm/cu1
-            pool: none -> K8S"#]]);
+            pool: none -> K8S"#]],
+    );
 }
 
 #[test]
 fn sockets_multiply_cores() {
-    check(&a_vm("{}"), Some(live(true, &[("sockets", "2")])), expect![[r#"
+    check(
+        &a_vm("{}"),
+        Some(live(true, &[("sockets", "2")])),
+        expect![[r#"
         ~ proxmox.vm/cu1
-            sockets: 2 -> 1  (needs a reboot)"#]]);
+            sockets: 2 -> 1  (needs a reboot)"#]],
+    );
 }
 
 #[test]
 fn the_kind_of_clone_is_told_by_the_disk_or_by_the_note() {
     let noted = |kind: &str| live(true, &[("description", &format!("kthw:ubuntu:cu1:00ff\nclone: {kind}\n"))]);
     let based = live(true, &[("scsi0", "local-lvm:base-9420-disk-0/vm-401-disk-0,size=20G")]);
-    check(&a_vm(r#"{"clone": "linked"}"#), Some(noted("full")), expect![[r#"
+    check(
+        &a_vm(r#"{"clone": "linked"}"#),
+        Some(noted("full")),
+        expect![[r#"
         ! proxmox.vm/cu1
-            clone: full -> linked  (needs replacement)"#]]);
-    check(&a_vm("{}"), Some(noted("linked")), expect![[r#"
+            clone: full -> linked  (needs replacement)"#]],
+    );
+    check(
+        &a_vm("{}"),
+        Some(noted("linked")),
+        expect![[r#"
         ! proxmox.vm/cu1
-            clone: linked -> full  (needs replacement)"#]]);
-    check(&a_vm("{}"), Some(based.clone()), expect![[r#"
+            clone: linked -> full  (needs replacement)"#]],
+    );
+    check(
+        &a_vm("{}"),
+        Some(based.clone()),
+        expect![[r#"
         ! proxmox.vm/cu1
-            clone: linked -> full  (needs replacement)"#]]);
+            clone: linked -> full  (needs replacement)"#]],
+    );
     check(&a_vm(r#"{"clone": "linked"}"#), Some(based), expect!["= proxmox.vm/cu1"]);
     // Of a machine whose description says nothing, nothing is known.
     check(&a_vm(r#"{"clone": "linked"}"#), Some(live(true, &[])), expect!["= proxmox.vm/cu1"]);

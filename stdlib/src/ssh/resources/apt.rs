@@ -65,7 +65,11 @@ mod tests {
         let asked = folder.join("asked");
         for (name, body) in programs {
             let file = folder.join(name);
-            let text = format!("#!/bin/sh\necho \"{name} $*\" >>{asked}\nF={folder}\n{body}\n", asked = asked.display(), folder = folder.display());
+            let text = format!(
+                "#!/bin/sh\necho \"{name} $*\" >>{asked}\nF={folder}\n{body}\n",
+                asked = asked.display(),
+                folder = folder.display()
+            );
             std::fs::write(&file, text).unwrap();
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
@@ -79,7 +83,9 @@ mod tests {
 
     /// What was asked, without the options that are always the same.
     fn short(line: &str) -> String {
-        let plain = |word: &&str| !word.contains("::") && !matches!(*word, "-o" | "-y" | "--no-install-recommends" | "--allow-change-held-packages");
+        let plain = |word: &&str| {
+            !word.contains("::") && !matches!(*word, "-o" | "-y" | "--no-install-recommends" | "--allow-change-held-packages")
+        };
         line.split(' ').filter(plain).collect::<Vec<_>>().join(" ")
     }
 
@@ -99,7 +105,8 @@ mod tests {
     #[test]
     fn an_interrupted_dpkg_is_finished_first() {
         let folder = tempfile::tempdir().unwrap();
-        let dpkg = r#"case $* in --audit) [ -e $F/done ] || echo "The following packages are only half configured" ;; *) : >$F/done ;; esac"#;
+        let dpkg =
+            r#"case $* in --audit) [ -e $F/done ] || echo "The following packages are only half configured" ;; *) : >$F/done ;; esac"#;
         let (output, asked) = run(folder.path(), APT_INSTALL, 20, &[FINE, ("dpkg", dpkg)]);
         assert!(output.status.success(), "{output:?}");
         let want = "dpkg --audit\ndpkg --force-confdef --force-confold --configure -a\napt-get install --download-only socat\napt-get install --no-download socat";
@@ -109,7 +116,8 @@ mod tests {
     #[test]
     fn what_dpkg_cannot_finish_alone_apt_does_and_removes_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let dpkg = r#"case $* in --audit) echo "half configured" ;; *) echo "dependency problems - leaving unconfigured" >&2; exit 1 ;; esac"#;
+        let dpkg =
+            r#"case $* in --audit) echo "half configured" ;; *) echo "dependency problems - leaving unconfigured" >&2; exit 1 ;; esac"#;
         let (output, asked) = run(folder.path(), APT_INSTALL, 20, &[FINE, ("dpkg", dpkg)]);
         assert!(output.status.success(), "{output:?}");
         assert!(asked.contains("apt-get install --no-download --fix-broken --no-remove\napt-get install --download-only socat"), "{asked}");

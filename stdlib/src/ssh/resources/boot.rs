@@ -78,7 +78,8 @@ pub fn restart_reasons(findings: &[Finding]) -> Vec<String> {
 
 /// Whether a kernel's release is the newer one: its numbers count, one after the other.
 fn is_newer(one: &str, other: &str) -> bool {
-    let numbers = |text: &str| -> Vec<u64> { text.split(|sign: char| !sign.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect() };
+    let numbers =
+        |text: &str| -> Vec<u64> { text.split(|sign: char| !sign.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect() };
     numbers(one) > numbers(other)
 }
 
@@ -112,7 +113,10 @@ mod tests {
         assert_eq!(reasons(NONE, NONE, NONE), "");
         assert_eq!(reasons(NONE, link("vmlinuz-6.8.0-9-generic"), NONE), "");
         assert_eq!(reasons(NONE, link("vmlinuz-6.5.0-90-generic"), NONE), "");
-        assert_eq!(reasons(NONE, NONE, link("boot/vmlinuz-6.8.0-10-generic")), "kernel 6.8.0-10-generic is installed, 6.8.0-9-generic runs");
+        assert_eq!(
+            reasons(NONE, NONE, link("boot/vmlinuz-6.8.0-10-generic")),
+            "kernel 6.8.0-10-generic is installed, 6.8.0-9-generic runs"
+        );
         assert_eq!(reasons(some(""), NONE, NONE), "/run/reboot-required is there");
         assert_eq!(restart_reasons(&[]), Vec::<String>::new());
     }

@@ -136,7 +136,13 @@ mod tests {
 
     fn command(creates: Option<&str>, unless: Option<&[&str]>) -> std::result::Result<Command, BadOption> {
         let words = |all: &[&str]| all.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        let spec = Spec { run: words(&["touch", "/a"]), unless: unless.map(words), creates: creates.map(str::to_owned), reads: false, timeout_s: 5 };
+        let spec = Spec {
+            run: words(&["touch", "/a"]),
+            unless: unless.map(words),
+            creates: creates.map(str::to_owned),
+            reads: false,
+            timeout_s: 5,
+        };
         Command::new(&node(), "touch a", spec)
     }
 

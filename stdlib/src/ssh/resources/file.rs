@@ -120,8 +120,7 @@ impl NodeResource for File {
             return Change::between([kind_field(&live.kind, "file")]);
         }
         let differs = live.sha256.as_deref() != Some(&self.sha256());
-        let content =
-            differs.then(|| Field { live: Some(shown(live)), ..Field::new("content", &self.content) });
+        let content = differs.then(|| Field { live: Some(shown(live)), ..Field::new("content", &self.content) });
         Change::between([content, field("mode", Mode(live.mode), self.mode), field("owner", Owner::of(live), self.owner.0.clone())])
     }
 
@@ -195,10 +194,14 @@ mod tests {
         let link = PathState { kind: PathKind::Symlink { target: "/run/motd".into() }, sha256: None, ..a_file("", false) };
         check_diff(&wanted(), Some(link), &expect!["~ ssh.file/cu1/etc/motd\n    kind: symlink to /run/motd -> file\n"]);
         let folder = PathState { kind: PathKind::Directory, sha256: None, ..a_file("", false) };
-        check_diff(&wanted(), Some(folder), &expect![[r#"
+        check_diff(
+            &wanted(),
+            Some(folder),
+            &expect![[r#"
             ! ssh.file/cu1/etc/motd
                 kind: directory -> file  (needs replacement)
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

@@ -104,7 +104,12 @@ impl KeyPair {
             home: if user == "root" { "/root".into() } else { format!("/home/{user}") },
             user,
             nodes: workspace.nodes.iter().map(|node| node.name.to_string()).collect(),
-            listed: workspace.ssh.authorized_keys.iter().filter_map(|line| Some(fingerprint(line.parse::<Entry>().ok()?.public_key()))).collect(),
+            listed: workspace
+                .ssh
+                .authorized_keys
+                .iter()
+                .filter_map(|line| Some(fingerprint(line.parse::<Entry>().ok()?.public_key())))
+                .collect(),
             rotation: workspace.rotation.clone(),
         }
     }
@@ -305,7 +310,9 @@ impl Resource for KeyPair {
 #[error("{node} does not take the key: {why}")]
 #[diagnostic(
     code(kthw::ssh::key_not_accepted),
-    help("the key in the secrets file stays in use; run it again when the node takes it (with a jump host, its user needs the new public key too)")
+    help(
+        "the key in the secrets file stays in use; run it again when the node takes it (with a jump host, its user needs the new public key too)"
+    )
 )]
 struct NotAccepted {
     node: String,
@@ -314,7 +321,10 @@ struct NotAccepted {
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("cannot write {path} on {node}: {said}")]
-#[diagnostic(code(kthw::ssh::authorized_keys), help("the key in the secrets file stays in use; look at the file and its folder on the node"))]
+#[diagnostic(
+    code(kthw::ssh::authorized_keys),
+    help("the key in the secrets file stays in use; look at the file and its folder on the node")
+)]
 struct NotWritten {
     node: String,
     path: String,
@@ -323,7 +333,10 @@ struct NotWritten {
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{path} on {node} changed while keys were taken from it")]
-#[diagnostic(code(kthw::ssh::authorized_keys), help("run it again: the key in the secrets file works, and unused ones are still to be removed"))]
+#[diagnostic(
+    code(kthw::ssh::authorized_keys),
+    help("run it again: the key in the secrets file works, and unused ones are still to be removed")
+)]
 struct Moved {
     node: String,
     path: String,

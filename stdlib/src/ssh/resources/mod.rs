@@ -23,12 +23,12 @@ mod sysctl;
 pub(crate) mod testing;
 
 pub use apt::{APT_INSTALL, APT_UPDATE};
+pub use boot::restart_reasons;
+pub(crate) use boot::{has_started, restart_query};
 pub(crate) use file::kind_field;
 pub use in_use::InUse;
 pub use kernel_module::MODULES_QUERY;
 pub use key_pair::{KeyLogin, private_key, public_half};
-pub use boot::restart_reasons;
-pub(crate) use boot::{has_started, restart_query};
 pub use open_node::LOCK_HOLDERS;
 pub use package::DPKG_FORMAT;
 pub use service::PROPERTIES as SERVICE_PROPERTIES;

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{ssh::Starts, workspace::Node};
 use kthw_engine::{
-    Change, Error, Field, Id, Intent, Limit, NodeResource, Peers, Permit, Recovery, Poll, Result, Rhai, Work, field,
+    Change, Error, Field, Id, Intent, Limit, NodeResource, Peers, Permit, Poll, Recovery, Result, Rhai, Work, field,
     node::{Action, Content, Finding, HostKey, KeyTrust, Probe},
     wait,
 };

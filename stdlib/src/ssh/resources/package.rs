@@ -123,7 +123,10 @@ impl NodeResource for Package {
         let version = self.spec.version.as_ref().and_then(|want| field("version", live.version.clone(), want.clone()));
         if let (true, Some(version)) = (live.fixed, &version) {
             return Change::Refused(Refusal {
-                why: format!("{} is in use on {} in version {}, and its version is not changed under it", self.name, self.node, live.version),
+                why: format!(
+                    "{} is in use on {} in version {}, and its version is not changed under it",
+                    self.name, self.node, live.version
+                ),
                 next: back_to(&live.version),
                 fields: vec![version.clone()],
             });
@@ -199,14 +202,22 @@ mod tests {
         let kubelet = Package::new(&node(), "kubelet", spec).unwrap();
         let listed = printed("kubelet hi  1.31.9-1.1\n");
         let live = |used: Option<PathState>| kubelet.live(&[listed.clone(), Finding::Path(used)]).unwrap();
-        check_diff(&kubelet, live(None), &expect![[r#"
+        check_diff(
+            &kubelet,
+            live(None),
+            &expect![[r#"
             ~ ssh.package/cu1/kubelet
                 version: 1.31.9-1.1 -> 1.32.0-1.1
-        "#]]);
-        check_diff(&kubelet, live(Some(a_file("", false))), &expect![[r#"
+        "#]],
+        );
+        check_diff(
+            &kubelet,
+            live(Some(a_file("", false))),
+            &expect![[r#"
             ! ssh.package/cu1/kubelet
                 version: 1.31.9-1.1 -> 1.32.0-1.1
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

@@ -112,9 +112,13 @@ mod tests {
         check_diff(&link, None, &expect!["+ ssh.symlink/cu1/srv/k\n    target: /opt/k\n"]);
         check_diff(&link, to("/opt/k"), &expect!["= ssh.symlink/cu1/srv/k\n"]);
         check_diff(&link, to("/opt/old"), &expect!["~ ssh.symlink/cu1/srv/k\n    target: /opt/old -> /opt/k\n"]);
-        check_diff(&link, Some(PathKind::File), &expect![[r#"
+        check_diff(
+            &link,
+            Some(PathKind::File),
+            &expect![[r#"
             ! ssh.symlink/cu1/srv/k
                 kind: file -> symlink  (needs replacement)
-        "#]]);
+        "#]],
+        );
     }
 }

@@ -3,7 +3,10 @@ use super::{error::SshError, host_key::Client, known_hosts::fingerprint};
 use kthw_engine::Secret;
 use russh::{
     client::{AuthResult, Handle},
-    keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, agent::AgentIdentity, agent::client::AgentClient, decode_secret_key, load_secret_key},
+    keys::{
+        HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, agent::AgentIdentity, agent::client::AgentClient, decode_secret_key,
+        load_secret_key,
+    },
 };
 use std::{
     path::{Path, PathBuf},
@@ -65,7 +68,8 @@ pub(crate) fn parse_private(name: &str, secret: &Secret) -> Result<PrivateKey, S
     // Exposed: it is read into a key, and errors do not quote it.
     decode_secret_key(secret.expose(), None).map_err(|error| {
         let encrypted = matches!(error, russh::keys::Error::KeyIsEncrypted);
-        let reason = if encrypted { "it is encrypted with a passphrase; the secrets file encrypts it already" } else { "it is no private key" };
+        let reason =
+            if encrypted { "it is encrypted with a passphrase; the secrets file encrypts it already" } else { "it is no private key" };
         SshError::KeySecret { name: name.into(), reason: reason.into() }
     })
 }

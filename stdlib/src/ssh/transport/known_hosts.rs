@@ -258,7 +258,9 @@ impl KnownHosts {
     pub fn took_first(&self, node: &str, address: &str, fingerprint: &str) -> String {
         let mut state = self.state();
         let file = state.file.path().display();
-        let text = format!("first connection to {node} at {address}: its host key {fingerprint} is taken as it came, and kept in {file} with the first change");
+        let text = format!(
+            "first connection to {node} at {address}: its host key {fingerprint} is taken as it came, and kept in {file} with the first change"
+        );
         state.warn(text.clone());
         text
     }

@@ -13,9 +13,9 @@ mod starts;
 mod stream;
 
 pub use error::SshError;
-pub use known_hosts::{FirstUse, KnownHosts, KnownHostsError, Verdict};
 pub(super) use identity::parse_private;
 pub(super) use known_hosts::fingerprint;
+pub use known_hosts::{FirstUse, KnownHosts, KnownHostsError, Verdict};
 pub use nodes::SshNodes;
 pub use shell::WAIT_S as TURN_LIMIT_S;
 pub use starts::Starts;

@@ -4,7 +4,7 @@ use super::{
     error::SshError,
     identity::Identity,
     known_hosts::{KnownHosts, fingerprint},
-    shell::{ChangeScript, ScriptEnd, Malformed, NoTurn, NotDone, Turn, WAIT_S, Separator, Privilege, Query, Sections},
+    shell::{ChangeScript, Malformed, NoTurn, NotDone, Privilege, Query, ScriptEnd, Sections, Separator, Turn, WAIT_S},
 };
 use crate::{sops::Secrets, ssh::KeyLogin, workspace::Workspace};
 use kthw_engine::{

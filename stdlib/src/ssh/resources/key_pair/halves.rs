@@ -1,6 +1,6 @@
 //! The halves of a key pair: a private key in the secrets file, its public line, and the lines of a node's `authorized_keys`.
-use crate::ssh::transport::{fingerprint, parse_private};
 use crate::rotation::Stamp;
+use crate::ssh::transport::{fingerprint, parse_private};
 use kthw_engine::{
     Error, Random, Result, Secret,
     node::{Finding, PathState, Probe},
@@ -8,7 +8,11 @@ use kthw_engine::{
 use miette::Diagnostic;
 use russh::keys::{
     PrivateKey, PublicKey,
-    ssh_key::{LineEnding, authorized_keys::Entry, private::{Ed25519Keypair, KeypairData}},
+    ssh_key::{
+        LineEnding,
+        authorized_keys::Entry,
+        private::{Ed25519Keypair, KeypairData},
+    },
 };
 
 /// The public half of the private key that the secret `name` holds, as a line of `authorized_keys`.

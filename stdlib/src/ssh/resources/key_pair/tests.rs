@@ -37,26 +37,51 @@ fn check(pair: &KeyPair, current: Option<&str>, on_node: &[&str], expected: Expe
 #[test]
 fn what_is_due_missing_or_left_over_shows() {
     let (one, two) = ("kthw:ubuntu:ssh-key/ssh.private_key:1:2026-08-01", "kthw:ubuntu:ssh-key/ssh.private_key:2:2026-08-30");
-    check(&pair(1, None), None, &["me@home"], expect![[r#"
+    check(
+        &pair(1, None),
+        None,
+        &["me@home"],
+        expect![[r#"
         ~
             key: none -> generation 1
-    "#]]);
-    check(&pair(1, None), Some("me@home"), &["me@home"], expect![[r#"
+    "#]],
+    );
+    check(
+        &pair(1, None),
+        Some("me@home"),
+        &["me@home"],
+        expect![[r#"
         ~
             key: SHA256:2P/CiMkvstM5p8kw//c646ti0oJVM2wGoIMoDuwe6+c, not made by kthw -> generation 1
-    "#]]);
-    check(&pair(1, Some(30)), Some(one), &["me@home", one], expect![[r#"
+    "#]],
+    );
+    check(
+        &pair(1, Some(30)),
+        Some(one),
+        &["me@home", one],
+        expect![[r#"
         =
-    "#]]);
-    check(&pair(1, Some(29)), Some(one), &[one], expect![[r#"
+    "#]],
+    );
+    check(
+        &pair(1, Some(29)),
+        Some(one),
+        &[one],
+        expect![[r#"
         ~
             key: generation 1, made on 2026-08-01 -> generation 2
-    "#]]);
-    check(&pair(1, None), Some(two), &[one, "me@home", "kthw:other:ssh-key/ssh.private_key:1:2026-08-01"], expect![[r#"
+    "#]],
+    );
+    check(
+        &pair(1, None),
+        Some(two),
+        &[one, "me@home", "kthw:other:ssh-key/ssh.private_key:1:2026-08-01"],
+        expect![[r#"
         ~
             key on cu1: missing -> SHA256:WJ5CXlQBaMJnxzmQoRCSUz7jLaQzqEV+qIJEr7YFUZg
             unused key on cu1: SHA256:k160NvvxibhAVEW9CHe/tOAQ0jzd9PiuXFtgLaYAblY -> removed
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

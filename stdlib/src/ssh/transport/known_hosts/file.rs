@@ -63,9 +63,9 @@ impl PinFile {
         };
         let now = append().map_err(|source| self.failed(source))?;
         // If it is not the file that was read and this line, somebody wrote it without the lock: it is read again the next time.
-        let ours = self.stamp.map_or(now.bytes == text.len() as u64, |before| {
-            before.inode == now.inode && before.bytes + text.len() as u64 == now.bytes
-        });
+        let ours = self
+            .stamp
+            .map_or(now.bytes == text.len() as u64, |before| before.inode == now.inode && before.bytes + text.len() as u64 == now.bytes);
         self.stamp = ours.then_some(now);
         self.is_open_ended = false;
         self.push(line);

@@ -42,7 +42,11 @@ impl Line {
         };
         let hosts: Vec<String> = entry.hosts.iter().filter(|known| *known != host).cloned().collect();
         let (names, rest) = self.text.trim_start().split_once(char::is_whitespace)?;
-        let (marker, rest) = if names.starts_with('@') { (format!("{names} "), rest.trim_start().split_once(char::is_whitespace)?.1) } else { (String::new(), rest) };
+        let (marker, rest) = if names.starts_with('@') {
+            (format!("{names} "), rest.trim_start().split_once(char::is_whitespace)?.1)
+        } else {
+            (String::new(), rest)
+        };
         let text = format!("{marker}{} {}", hosts.join(","), rest.trim_start());
         (!hosts.is_empty()).then(|| Self { text, entry: Some(Entry { hosts, ..entry.clone() }) })
     }

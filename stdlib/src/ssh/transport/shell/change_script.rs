@@ -3,7 +3,7 @@
 //! The script compares what the plan saw, waits until all input has arrived, does the blocks in order, and reads again. Nothing is
 //! changed before the comparison and the last byte of input, so a connection that breaks early leaves the node as it was.
 use super::{
-    COMMAND_LIMIT, Separator, NoTurn, Privilege, Query, Turn,
+    COMMAND_LIMIT, NoTurn, Privilege, Query, Separator, Turn,
     answer::{Malformed, Sections, tail},
     prologue, quote, words,
 };
@@ -87,7 +87,13 @@ impl ChangeScript {
         Self::assemble(&frame, input, std::iter::once(action), mark, privilege)
     }
 
-    fn assemble<'a>(frame: &Frame<'_>, input: Input, all: impl Iterator<Item = &'a Action>, mark: &Separator, privilege: Privilege) -> Self {
+    fn assemble<'a>(
+        frame: &Frame<'_>,
+        input: Input,
+        all: impl Iterator<Item = &'a Action>,
+        mark: &Separator,
+        privilege: Privilege,
+    ) -> Self {
         let programs = all.map(|action| match action {
             Action::Run { timeout_s, .. } => u64::from(*timeout_s) + 5,
             _ => 0,
@@ -149,7 +155,9 @@ impl ChangeScript {
         if let Some(why) = Turn::refused(&sections) {
             return Ok(Err(NotDone::NoTurn(why)));
         }
-        failure(&sections, 0, ACT_LIMIT)?.map(|(_, output)| Ok(output)).ok_or_else(|| Malformed::new("the output of a program", "it is missing"))
+        failure(&sections, 0, ACT_LIMIT)?
+            .map(|(_, output)| Ok(output))
+            .ok_or_else(|| Malformed::new("the output of a program", "it is missing"))
     }
 
     /// The position of the block whose beginning this line of the answer tells.
@@ -291,7 +299,6 @@ fn failure(sections: &Sections, block: usize, limit: usize) -> Result<Option<(us
     let bad = || Malformed::new("how a block ended", name);
     let (action, status) = name[prefix.len()..].split_once(' ').ok_or_else(bad)?;
     let plain = |bytes: &[u8], limit| tail(bytes.strip_suffix(b"\n").unwrap_or(bytes), limit);
-    let output =
-        Output { status: status.parse().map_err(|_| bad())?, stdout: plain(stdout, limit), stderr: plain(stderr, FAILURE_STDERR) };
+    let output = Output { status: status.parse().map_err(|_| bad())?, stdout: plain(stdout, limit), stderr: plain(stderr, FAILURE_STDERR) };
     Ok(Some((action.parse().map_err(|_| bad())?, output)))
 }

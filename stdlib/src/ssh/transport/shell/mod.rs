@@ -9,7 +9,7 @@ mod query;
 mod turn;
 
 pub(crate) use answer::{Malformed, Sections, tail};
-pub(crate) use change_script::{ChangeScript, ScriptEnd, NotDone};
+pub(crate) use change_script::{ChangeScript, NotDone, ScriptEnd};
 pub(crate) use query::Query;
 pub use turn::WAIT_S;
 pub(crate) use turn::{NoTurn, Turn};
