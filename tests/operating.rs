@@ -60,6 +60,13 @@ fn at_speed(speed: &str, sandbox: &Sandbox) -> Child {
     run
 }
 
+/// A run that was killed while it was under way.
+fn killed(sandbox: &Sandbox) {
+    let mut run = under_way(sandbox);
+    run.kill().unwrap();
+    assert_eq!(run.wait().unwrap().signal(), Some(9));
+}
+
 fn signal(run: &Child, signal: Signal) {
     kill_process(Pid::from_child(run), signal).unwrap();
 }
@@ -110,9 +117,7 @@ fn a_second_signal_ends_it_at_once() {
 #[test]
 fn after_a_kill_the_next_run_goes_on_at_once() {
     let sandbox = Sandbox::new();
-    let mut killed = under_way(&sandbox);
-    killed.kill().unwrap();
-    assert_eq!(killed.wait().unwrap().signal(), Some(9));
+    killed(&sandbox);
     let dry = sandbox.kthw(&["run", FULL, "--lab", "--dry-run"]).ended_with(0);
     assert!(dry.stderr.contains("A run settles it first."), "{}", dry.stderr);
     let [show, again, list, last] = &blocks("killed").concat()[..] else { panic!("the page has other commands") };
@@ -166,9 +171,7 @@ fn without_its_store_a_cluster_is_adopted_again() {
 #[test]
 fn a_damaged_journal_is_named_and_put_aside() {
     let sandbox = Sandbox::new();
-    let mut killed = under_way(&sandbox);
-    killed.kill().unwrap();
-    killed.wait().unwrap();
+    killed(&sandbox);
     let file = journal(&sandbox).unwrap();
     fs::write(&file, fs::read_to_string(&file).unwrap().replacen("\"effect\":2,", "\"effect\":7,", 1)).unwrap();
     let refused = sandbox.kthw(&["run", FULL, "--lab", "--yes"]).ended_with(2);

@@ -189,7 +189,11 @@ impl fmt::Display for Action {
             Self::Symlink { path, .. } => write!(f, "linking {path}"),
             Self::AppendLine { path, .. } => write!(f, "adding a line to {path}"),
             Self::Remove { path } => write!(f, "removing {path}"),
-            Self::Run { argv, .. } => write!(f, "`{}`", argv.join(" ")),
+            // Of a whole script, its beginning tells which one it is.
+            Self::Run { argv, .. } => {
+                let words = argv.iter().map(|word| word.split_once('\n').map_or(word.clone(), |(first, _)| format!("{first} …")));
+                write!(f, "`{}`", words.collect::<Vec<_>>().join(" "))
+            }
         }
     }
 }

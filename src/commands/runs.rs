@@ -82,12 +82,6 @@ impl Of {
         let history = History::new(records.clone(), &workspace.name);
         Ok(Self { workspace, records, history })
     }
-
-    /// The log of a run.
-    async fn log(&self, run: u64) -> Result<RunLog> {
-        let found = self.history.log(run).await?;
-        found.ok_or_else(|| Error::usage(NoRun { run, place: self.records.place() }))
-    }
 }
 
 impl Runs {
@@ -97,13 +91,13 @@ impl Runs {
             What::Show { run, workspace } => {
                 let of = Of::open(&workspace)?;
                 match run.or(of.history.runs().await?.last().copied()) {
-                    Some(run) => show::show(&of.log(run).await?, ui),
+                    Some(run) => show::show(&of.history.find(run).await?, ui),
                     None => Err(Error::usage(NoRuns { workspace: of.workspace.name.clone() })),
                 }
             }
             What::Diff { one, other, workspace } => {
                 let of = Of::open(&workspace)?;
-                diff::diff(&of.log(one).await?, &of.log(other).await?, ui)
+                diff::diff(&of.history.find(one).await?, &of.history.find(other).await?, ui)
             }
             What::Verify { workspace } => verify(&Of::open(&workspace)?, ui).await,
             What::SetAside { run, workspace } => {
@@ -162,14 +156,6 @@ fn fault_in_words(fault: &Fault) -> String {
 /// When a log was begun.
 fn began(log: &RunLog) -> String {
     log.lines.first().map(|line| moment(line.ms)).unwrap_or_default()
-}
-
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("there is no run {run} in {place}")]
-#[diagnostic(code(kthw::runs::no_run), help("`kthw runs list` shows those that there are"))]
-struct NoRun {
-    run: u64,
-    place: String,
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

@@ -62,14 +62,13 @@ impl Change {
 }
 
 fn about(prepared: &Prepared, verb: &str) -> About {
-    let workspace = serde_json::to_vec(&*prepared.workspace.workspace).unwrap_or_default();
     About {
         workspace: prepared.workspace.name.clone(),
         verb: verb.to_owned(),
         owner: Owner::me(),
         kthw: env!("CARGO_PKG_VERSION").to_owned(),
         recipes: prepared.graph.recipes().iter().map(|recipe| RecipeStamp::of(recipe)).collect(),
-        workspace_sha256: hex::encode(Sha256::digest(workspace)),
+        workspace_sha256: hex::encode(Sha256::digest(prepared.workspace.as_json().to_string())),
     }
 }
 

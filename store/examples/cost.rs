@@ -6,7 +6,7 @@ use futures::future::join_all;
 use kthw_engine::{Entry, Id, Intent, Ledger, Recovery, Result, SystemClock};
 use kthw_store::{
     FolderRecords, MemoryRecords, Records,
-    journal::{Header, Journal, SCHEMA},
+    journal::{About, Header, Journal},
     lease::Owner,
 };
 use std::{path::PathBuf, sync::Arc, time::Instant};
@@ -15,18 +15,15 @@ use std::{path::PathBuf, sync::Arc, time::Instant};
 const EFFECTS: u64 = 2048;
 
 fn header(run: u64) -> Header {
-    Header {
-        schema: SCHEMA,
-        run,
-        previous: None,
+    let about = About {
         workspace: "cost".into(),
         verb: "run".into(),
         owner: Owner::me(),
         kthw: env!("CARGO_PKG_VERSION").into(),
         recipes: Vec::new(),
         workspace_sha256: String::new(),
-        open: Vec::new(),
-    }
+    };
+    Header::of(run, about)
 }
 
 fn entry(run: u64, number: u64) -> Entry {

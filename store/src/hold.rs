@@ -1,36 +1,11 @@
 //! What a run has while it changes a workspace: the lock, its own journal, and what earlier runs left for it to settle.
 use crate::{
-    journal::{End, Header, History, Journal, SCHEMA},
-    lease::{self, Lease, Owner, Waiting},
+    journal::{About, End, Header, History, Journal},
+    lease::{self, Lease, Waiting},
     records::Records,
 };
-use kthw_engine::{Clock, Events, Peers, RecipeStamp, Recovered, Recoverer, Report, Result, RunOptions, Stop, Unsettled, recover};
+use kthw_engine::{Clock, Events, Peers, Recovered, Recoverer, Report, Result, RunOptions, Stop, Unsettled, recover};
 use std::sync::Arc;
-
-/// What a run is, for the journal.
-#[derive(Clone, Debug)]
-pub struct About {
-    /// The workspace.
-    pub workspace: String,
-    /// What was asked for, such as `run`.
-    pub verb: String,
-    /// Who asked.
-    pub owner: Owner,
-    /// The version of kthw.
-    pub kthw: String,
-    /// The recipes, in the order of the run; the last is the one that was asked for.
-    pub recipes: Vec<RecipeStamp>,
-    /// The digest of the workspace as it was validated.
-    pub workspace_sha256: String,
-}
-
-impl About {
-    /// Such as `run ubuntu/full`.
-    fn what(&self) -> String {
-        let recipe = self.recipes.last().map(|recipe| format!(" {}", recipe.name)).unwrap_or_default();
-        format!("{}{recipe}", self.verb)
-    }
-}
 
 /// The right to change a workspace, from taking its lock to giving it back.
 #[derive(Debug)]
@@ -70,18 +45,7 @@ impl Hold {
                 (last.as_ref().map(|log| log.tail()), last.map(|log| log.unsettled()).unwrap_or_default())
             }
         };
-        let header = Header {
-            schema: SCHEMA,
-            run: lease.number(),
-            previous,
-            workspace: about.workspace,
-            verb: about.verb,
-            owner: about.owner,
-            kthw: about.kthw,
-            recipes: about.recipes,
-            workspace_sha256: about.workspace_sha256,
-            open: open.clone(),
-        };
+        let header = Header { previous, open: open.clone(), ..Header::of(lease.number(), about) };
         Ok((Journal::begin(records, clock, header)?, open))
     }
 

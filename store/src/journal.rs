@@ -16,6 +16,6 @@ mod lossy_tests;
 mod tests;
 
 pub use history::{Damage, History};
-pub use line::{End, Finish, Header, Line, Resource, SCHEMA, Tail, What};
+pub use line::{About, End, Finish, Header, Line, Resource, SCHEMA, Tail, What};
 pub use log::{Fault, RunLog};
 pub use write::Journal;

@@ -10,7 +10,8 @@ mod records;
 mod s3;
 
 pub use folder::{FolderRecords, make_folder};
-pub use hold::{About, Hold};
+pub use hold::Hold;
+pub use journal::About;
 pub use memory::MemoryRecords;
 pub use name::{BadName, Name};
 pub use records::{Condition, Record, Records, Version};

@@ -1,11 +1,9 @@
 //! Workers that leave their cluster: drained, without a Node object left behind, and only out of the cluster that they are in.
 use super::{FULL, Lab, changes, failures};
 use crate::nodes::{debug_pod, names, put};
-use kthw_engine::{MemoryLedger, Outcome, Plan, Recipe, Report, RunOptions, Source, evaluate, plan, run, silent};
-use kthw_lab::{EndsAt, Moment, World};
+use kthw_engine::{Outcome, Plan, Recipe, Report, RunOptions, Source, evaluate, plan, run, silent};
 use kthw_stdlib::{Dynamic, script_engine, workspace::Cluster};
 use serde_json::json;
-use std::sync::Arc;
 
 /// Takes `wu2` out of the cluster.
 pub(crate) const LEAVES: &str = "for node in cluster.nodes { ssh::node(node); }
@@ -48,33 +46,6 @@ async fn a_worker_that_leaves_is_drained_and_leaves_no_node_behind() {
     assert_eq!(failures(&lab.apply(FULL).await), "");
     assert_eq!(names(&lab.world), ["cu1", "wu1", "wu2"]);
     assert_eq!(lab.world.unknown(), Vec::<String>::new());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_removal_that_died_anywhere_is_resumed() {
-    let lab = Lab::new("leaves-crash");
-    assert_eq!(failures(&lab.apply(FULL).await), "");
-    let kept = lab.folder.join("lab.json");
-    lab.world.save(&kept).unwrap();
-    let again = |name: &str| Lab::changed(name, World::open(&kept).unwrap(), &[]);
-    let ledger = Arc::new(MemoryLedger::default());
-    let options = RunOptions { ledger: ledger.clone(), ..RunOptions::default() };
-    let whole = again("leaves-crash-none");
-    assert_eq!(failures(&run(whole.plan_text(LEAVES).await, &whole.peers, &silent(), &options).await), "");
-    let effects = ledger.effects();
-    assert!(effects.len() >= 5, "{effects:?}");
-    for effect in effects {
-        for moment in [Moment::Before, Moment::After] {
-            let name = format!("{moment:?} {}", effect.entry.intent.what);
-            let lab = again(&format!("leaves-crash-{}-{moment:?}", effect.entry.number));
-            let ends = EndsAt::new(effect.entry.number, moment);
-            let options = RunOptions { ledger: ends.clone(), ..RunOptions::default() };
-            assert!(ends.cut(run(lab.plan_text(LEAVES).await, &lab.peers, &silent(), &options)).await.is_none(), "{name}");
-            assert_eq!(failures(&lab.again().apply_text(LEAVES).await), "", "{name}");
-            assert_eq!(names(&lab.world), ["cu1", "wu1"], "{name}");
-            assert_eq!(changes(&lab.again().plan_text(LEAVES).await), Vec::<String>::new(), "{name}");
-        }
-    }
 }
 
 #[tokio::test(start_paused = true)]

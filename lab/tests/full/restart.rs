@@ -1,10 +1,9 @@
-//! Restarts with care: only where one is needed, one node at a time, and resumed after a crash.
+//! Restarts with care: only where one is needed, and one node at a time.
 use crate::{
     FULL, Lab, changes, failures,
     nodes::{FREE, MACHINES, RESTART, asks, boots, built, cordon, written},
 };
-use kthw_engine::{MemoryLedger, RunOptions, run, silent};
-use kthw_lab::{EndsAt, Moment, World};
+use kthw_engine::{RunOptions, run, silent};
 use kthw_stdlib::{restart::Restarts, ssh::KnownHosts};
 use std::sync::Arc;
 
@@ -86,48 +85,4 @@ async fn machines_that_kthw_did_not_make_are_restarted_too() {
         [("bare/10.10.10.116", 1), ("bare/10.10.10.120", 2), ("bare/10.10.10.121", 1)].map(|(key, boots)| (key.to_owned(), boots))
     );
     assert_eq!(changes(&lab.plan(RESTART).await), Vec::<String>::new());
-}
-
-/// A cluster in which every node needs a restart, one of them of its hardware; kept in a file, to begin from again and again.
-async fn all_need_one(name: &str) -> Lab {
-    let lab = built(name).await;
-    let more = Lab::changed(&format!("{name}-more"), lab.world.clone(), &["nodes.wu1.cores=4"]);
-    assert_eq!(failures(&more.apply(FULL).await), "");
-    asks(&more, "wu2");
-    asks(&more, "cu1");
-    more.plan(RESTART).await;
-    more
-}
-
-#[tokio::test(start_paused = true)]
-async fn after_a_crash_at_any_effect_a_plain_run_goes_on_where_it_was() {
-    let lab = all_need_one("restart-crash").await;
-    let kept = lab.folder.join("lab.json");
-    lab.world.save(&kept).unwrap();
-    let again = |name: &str| Lab::changed(name, World::open(&kept).unwrap(), &["nodes.wu1.cores=4"]);
-    let ledger = Arc::new(MemoryLedger::default());
-    let whole = again("restart-crash-none");
-    let options = RunOptions { ledger: ledger.clone(), ..RunOptions::default() };
-    assert_eq!(failures(&run(whole.plan(RESTART).await, &whole.peers, &silent(), &options).await), "");
-    let effects = ledger.effects();
-    let mut wrong = Vec::new();
-    for effect in &effects {
-        let number = effect.entry.number;
-        for moment in [Moment::Before, Moment::Underway, Moment::After] {
-            let name = format!("{moment:?} effect {number}, {} ({})", effect.entry.intent.what, effect.entry.intent.peer);
-            let lab = again(&format!("restart-crash-{number}-{moment:?}"));
-            let ends = EndsAt::new(number, moment);
-            let options = RunOptions { ledger: ends.clone(), ..RunOptions::default() };
-            assert!(ends.cut(run(lab.plan(RESTART).await, &lab.peers, &silent(), &options)).await.is_none(), "{name}: the run went on");
-            let next = lab.again();
-            let failed = failures(&next.apply(RESTART).await);
-            let left = changes(&lab.again().plan(RESTART).await);
-            let cordons: Vec<_> = MACHINES.iter().map(|(node, _)| cordon(&lab, node)).filter(|cordon| *cordon != FREE).collect();
-            if (failed.as_str(), left.len(), cordons.len(), boots(&lab)) != ("", 0, 0, vec![("cu1", 2), ("wu1", 2), ("wu2", 2)]) {
-                wrong.push(format!("{name}: {failed} {left:?} {cordons:?} {:?}\n", boots(&lab)));
-            }
-        }
-    }
-    assert!(effects.len() >= 11, "{}", effects.len());
-    assert!(wrong.is_empty(), "{}", wrong.concat());
 }

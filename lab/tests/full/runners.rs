@@ -141,6 +141,22 @@ impl Runner {
     }
 }
 
+/// A plain run of each workspace; what failed, but for VM ids that others have.
+async fn settle(seed: u64, shapes: &BTreeMap<String, Arc<Workspace>>, world: &World) -> BTreeSet<String> {
+    let mut failed = BTreeSet::new();
+    for (name, workspace) in shapes {
+        let plain = Runner { workspace: workspace.clone(), begins: Duration::from_secs(60), killed: None };
+        match plain.run(&format!("runners-{seed}-{name}"), world).await {
+            None => drop(failed.insert(format!("{name}: nothing could be planned"))),
+            Some(report) => {
+                let is_taken = |failure: &&str| failure.contains("has the VM id");
+                failed.extend(failures(&report).lines().filter(|line| !is_taken(line)).map(|failure| format!("{name}: {failure}")));
+            }
+        }
+    }
+    failed
+}
+
 /// What went wrong with a seed.
 async fn wrong(seed: u64) -> Vec<String> {
     let mut dice = Dice::of_seed(seed);
@@ -162,18 +178,14 @@ async fn wrong(seed: u64) -> Vec<String> {
     let names: Vec<String> = (0..RUNNERS).map(|number| format!("runners-{seed}-{number}")).collect();
     futures::future::join_all(runners.iter().zip(&names).map(|(runner, name)| runner.run(name, &world))).await;
 
-    // Afterwards, one after the other and undisturbed, everybody gets what is theirs to get.
+    // Afterwards, one after the other and undisturbed, everybody gets what is theirs to get. A template that a killed run left half made is
+    // finished by its own workspace alone, which may come later than one that waits for it; so what failed is tried once more.
     world.with_state(|state| state.faults.clear());
-    let mut wrong = BTreeSet::new();
-    for (name, workspace) in &shapes {
-        let plain = Runner { workspace: workspace.clone(), begins: Duration::from_secs(60), killed: None };
-        let Some(report) = plain.run(&format!("runners-{seed}-{name}"), &world).await else {
-            wrong.insert(format!("{name}: nothing could be planned"));
-            continue;
-        };
-        let taken = |id: &str| id.contains("has the VM id");
-        wrong.extend(failures(&report).lines().filter(|failure| !taken(failure)).map(|failure| format!("{name}: {failure}")));
+    let mut failed = settle(seed, &shapes, &world).await;
+    if !failed.is_empty() {
+        failed = settle(seed, &shapes, &world).await;
     }
+    let mut wrong = failed;
     wrong.extend(std::mem::take(&mut owners.watched().wrong));
     wrong.extend(world.unknown().into_iter().map(|what| format!("not played: {what}")));
     wrong.into_iter().map(|what| format!("seed {seed}: {what}\n")).collect()

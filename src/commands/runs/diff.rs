@@ -34,12 +34,12 @@ fn headers(one: &Header, other: &Header, lines: &mut Vec<String>) {
             lines.push(format!("{what}: {was} -> {is}"));
         }
     };
-    differ("asked for", &one.verb, &other.verb);
-    differ("by", &one.owner.to_string(), &other.owner.to_string());
-    differ("kthw", &one.kthw, &other.kthw);
-    differ("workspace", short(&one.workspace_sha256), short(&other.workspace_sha256));
+    differ("asked for", &one.about.verb, &other.about.verb);
+    differ("by", &one.about.owner.to_string(), &other.about.owner.to_string());
+    differ("kthw", &one.about.kthw, &other.about.kthw);
+    differ("workspace", short(&one.about.workspace_sha256), short(&other.about.workspace_sha256));
     let stamps = |header: &Header| -> BTreeMap<String, String> {
-        header.recipes.iter().map(|recipe| (recipe.name.clone(), format!("{} ({})", recipe.version, short(&recipe.sha256)))).collect()
+        header.about.recipes.iter().map(|recipe| (recipe.name.clone(), format!("{} ({})", recipe.version, short(&recipe.sha256)))).collect()
     };
     let (was, is) = (stamps(one), stamps(other));
     let names: BTreeSet<&String> = was.keys().chain(is.keys()).collect();

@@ -22,13 +22,13 @@ fn ended(log: &RunLog) -> String {
 
 fn what(log: &RunLog) -> String {
     let Some(header) = log.header() else { return "nothing written".into() };
-    let recipe = header.recipes.last().map(|recipe| format!(" {} {}", recipe.name, recipe.version)).unwrap_or_default();
-    format!("{}{recipe}", header.verb)
+    let recipe = header.about.recipes.last().map(|recipe| format!(" {} {}", recipe.name, recipe.version)).unwrap_or_default();
+    format!("{}{recipe}", header.about.verb)
 }
 
 /// For the list.
 pub fn in_one_line(log: &RunLog) -> String {
-    let who = log.header().map(|header| format!("{}@{}", header.owner.user, header.owner.host)).unwrap_or_default();
+    let who = log.header().map(|header| format!("{}@{}", header.about.owner.user, header.about.owner.host)).unwrap_or_default();
     format!("{}  {}  {who}  {}: {}", log.run, began(log), what(log), ended(log))
 }
 
@@ -52,11 +52,11 @@ pub fn show(log: &RunLog, ui: &Ui) -> Result<u8> {
     line(format!("Run {}: {}, {}", log.run, what(log), ended(log)));
     if let Some(header) = log.header() {
         line(format!("  began     {}", began(log)));
-        line(format!("  by        {}, kthw {}", header.owner, header.kthw));
-        for recipe in &header.recipes {
+        line(format!("  by        {}, kthw {}", header.about.owner, header.about.kthw));
+        for recipe in &header.about.recipes {
             line(format!("  recipe    {} {} ({})", recipe.name, recipe.version, short(&recipe.sha256)));
         }
-        line(format!("  workspace {} ({})", header.workspace, short(&header.workspace_sha256)));
+        line(format!("  workspace {} ({})", header.about.workspace, short(&header.about.workspace_sha256)));
     }
     let ends: BTreeMap<u64, (&Option<String>, u64)> = log
         .lines

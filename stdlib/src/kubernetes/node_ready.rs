@@ -56,7 +56,8 @@ impl Resource for NodeReady {
     }
 
     fn after(&self) -> Vec<Id> {
-        vec![Id::new("kubeadm.worker", &self.node)]
+        // No node is Ready without the pod network: where that could not be installed, nobody waits for it.
+        vec![Id::new("kubeadm.worker", &self.node), Id::new("calico.installation", &self.place.cluster)]
     }
 
     async fn read(&self, peers: &Peers) -> Result<Option<LiveNode>> {

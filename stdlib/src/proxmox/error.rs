@@ -173,7 +173,12 @@ impl Diagnostic for Refused {
             _ if message.contains("is locked (") => "something else works on this machine (a backup, a snapshot, a migration); run again when it has ended".into(),
             _ if is_lock_message(message) => "another task held the lock all the time; run again when it has ended".into(),
             status if is_proxy_status(status) => "a host of the Proxmox cluster is down or its network is; run again when it is back".into(),
-            _ => return None,
+            400 => "set what it names to something that this Proxmox VE takes, in workspace.yaml".into(),
+            _ => format!(
+                "see what its host says of that, `journalctl -u pvedaemon -u pveproxy` on {}; then run again: kthw reads what is there before it \
+                 changes anything",
+                self.endpoint.split(':').next().unwrap_or_default()
+            ),
         };
         Some(Box::new(help))
     }
@@ -223,7 +228,8 @@ mod tests {
         assert!(help(403, "Permission check failed").contains("privilege separation"));
         assert!(help(401, "authentication failure").contains("proxmox.token"));
         assert!(help(595, "No route to host").contains("down"));
-        assert!(help(500, "unable to do it").is_empty());
+        assert!(help(500, "unable to do it").contains("`journalctl -u pvedaemon -u pveproxy` on h; then run again"));
+        assert!(help(400, "Parameter verification failed.; cores: value must be at least 1").contains("workspace.yaml"));
     }
 
     #[test]

@@ -16,14 +16,13 @@ use kthw_engine::{
 use miette::Diagnostic;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use std::time::Duration;
 
 /// How long Proxmox may take to download the image.
 const DOWNLOAD: Limit = Limit::minutes(60);
 /// How long creating the machine and importing the image may take.
 const IMPORT: Limit = Limit::minutes(30);
 /// How long another workspace's run may take between the import and the end of a template: it grows a disk and turns it into a base image.
-const FINISHING: Duration = Duration::from_secs(30);
+const FINISHING: Limit = Limit::seconds(30);
 
 /// What every template gets, whatever the image is. Part of its digest: whoever changes this makes new templates.
 ///
@@ -238,23 +237,32 @@ impl Template {
     }
 
     async fn read_ours(&self, client: &Client, peers: &Peers) -> Result<Option<Found>> {
-        let begun = client.clock().now();
+        let Some(found) = guest::find(client, peers, self.spec.vmid).await? else { return Ok(None) };
+        if found.config.mark().is_some_and(|mark| mark.name == self.mark_name()) {
+            return Ok(Some(found));
+        }
+        Err(Error::refused(NotOurs::new(&found, format!("the template {}", self.name))))
+    }
+
+    /// The workspace that is making it, or died in that; `None` when it is made, or ours to make.
+    fn maker(&self, found: &Found) -> Option<String> {
+        let mark = found.config.mark().filter(|_| !self.is_ours(found) && !found.config.flag("template", false));
+        mark.map(|mark| mark.workspace)
+    }
+
+    /// Waits until another workspace's run has made it.
+    async fn wait_for_maker(&self, client: &Client, peers: &Peers) -> Result<()> {
         let what = format!("another workspace's run to finish the template {}", self.name);
-        wait(peers, Limit::minutes(10), &what, "run again when it has ended", async || {
-            let Some(found) = guest::find(client, peers, self.spec.vmid).await? else { return Ok(Poll::Ready(None)) };
-            if found.config.mark().is_none_or(|mark| mark.name != self.mark_name()) {
-                return Err(Error::refused(NotOurs::new(&found, format!("the template {}", self.name))));
-            }
-            let in_the_making = !self.is_ours(&found) && !found.config.flag("template", false);
-            if in_the_making && client.clock().now().saturating_sub(begun) < FINISHING {
-                return Ok(Poll::Pending(format!("VM {} is no template yet", self.spec.vmid)));
-            }
-            Ok(Poll::Ready(Some(found)))
+        let help =
+            format!("let a run of that workspace finish VM {}, or remove it if that workspace is gone; then run again", self.spec.vmid);
+        wait(peers, FINISHING, &what, &help, async || {
+            let maker = self.read_ours(client, peers).await?.and_then(|found| self.maker(&found));
+            Ok(maker.map_or(Poll::Ready(()), |maker| Poll::Pending(format!("workspace `{maker}` is at it"))))
         })
         .await
     }
 
-    /// What another workspace's template lacks is not ours to change. That workspace may be at work on it.
+    /// What another workspace's template lacks is not ours to change.
     fn refused_if_theirs(&self, live: &Found, change: Change) -> Change {
         let Some(Mark { workspace, .. }) = live.config.mark().filter(|_| !change.is_none() && !self.is_ours(live)) else { return change };
         let rest = Refusal { why: String::new(), next: String::new(), fields: change.fields().to_vec() };
@@ -295,6 +303,9 @@ impl Resource for Template {
                 Field::new("cpu_type", cpu_type),
             ]);
         };
+        if let Some(maker) = self.maker(live) {
+            return Change::between([field("template", format!("in the making by workspace `{maker}`"), "yes".into())]);
+        }
         let name = self.machine_name();
         let found = live.config.get("name").unwrap_or_default();
         // Image or steps are others: machines are still cloned from the old one until it is given another VM id.
@@ -309,16 +320,11 @@ impl Resource for Template {
         self.refused_if_theirs(live, Change::between([other, node, storage, converted].into_iter().chain(differences)))
     }
 
-    fn hides_dependents(&self, change: &Change) -> bool {
-        // Nothing can be cloned from what somebody else has half made.
-        let is_half_made = matches!(change, Change::Refused(_)) && change.fields().iter().any(|field| field.name == "template");
-        is_half_made || matches!(change, Change::Create(_))
-    }
-
     async fn apply(&self, live: Option<Found>, peers: &Peers, permit: &Permit) -> Result<()> {
         let client = peers.get::<Client>()?;
         let found = match live {
             None => self.create(client, peers, permit).await?,
+            Some(live) if self.maker(&live).is_some() => return self.wait_for_maker(client, peers).await,
             Some(live) => {
                 let values = |config: &_| {
                     let now = Found { config: Clone::clone(config), ..live.clone() };

@@ -89,6 +89,18 @@ impl History {
         Ok(self.records.read_log(&log_name(run)).await?.map(|bytes| RunLog::read(run, &bytes)))
     }
 
+    /// The log of a run that a person named.
+    ///
+    /// # Errors
+    /// When there is none, or the store cannot be asked.
+    pub async fn find(&self, run: u64) -> Result<RunLog> {
+        self.log(run).await?.ok_or_else(|| self.no_run(run))
+    }
+
+    fn no_run(&self, run: u64) -> Error {
+        Error::usage(NoRun { run, place: self.records.place() })
+    }
+
     /// The log of the last run that wrote down how it began, and what is open after it. Later logs hold nothing but their end.
     ///
     /// # Errors
@@ -122,9 +134,9 @@ impl History {
             Some(Fault::Torn { .. }) | None => {}
         }
         match log.header() {
-            Some(header) if header.workspace != self.workspace => Err(Error::usage(OtherWorkspace {
+            Some(header) if header.about.workspace != self.workspace => Err(Error::usage(OtherWorkspace {
                 run,
-                theirs: header.workspace.clone(),
+                theirs: header.about.workspace.clone(),
                 ours: self.workspace.clone(),
                 place: self.records.place(),
             })),
@@ -168,8 +180,8 @@ impl History {
                 found.push(Damage::Line { run, fault });
             }
             let Some(header) = log.header() else { continue };
-            if header.workspace != self.workspace {
-                found.push(Damage::Workspace { run, workspace: header.workspace.clone() });
+            if header.about.workspace != self.workspace {
+                found.push(Damage::Workspace { run, workspace: header.about.workspace.clone() });
             }
             // The earliest runs may be removed.
             if before.is_some() {
@@ -201,7 +213,7 @@ impl History {
     /// When there is none, or the store cannot be asked or written.
     pub async fn set_aside(&self, run: u64) -> Result<String> {
         let Some(bytes) = self.records.read_log(&log_name(run)).await? else {
-            return Err(Error::usage(NoRun { run, place: self.records.place() }));
+            return Err(self.no_run(run));
         };
         let aside = name(ASIDE, run);
         let there = self.records.read_log(&aside).await?;

@@ -85,6 +85,24 @@ pub struct Header {
     pub run: u64,
     /// The end of the run before.
     pub previous: Option<Tail>,
+    /// What the run is.
+    #[serde(flatten)]
+    pub about: About,
+    /// What earlier runs left open: this run settles it first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<Unsettled>,
+}
+
+impl Header {
+    /// Of the run with this number, which found nothing before it.
+    pub fn of(run: u64, about: About) -> Self {
+        Self { schema: SCHEMA, run, previous: None, about, open: Vec::new() }
+    }
+}
+
+/// What a run is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct About {
     /// The workspace.
     pub workspace: String,
     /// What was asked for, such as `run` or `destroy`.
@@ -93,13 +111,18 @@ pub struct Header {
     pub owner: Owner,
     /// The version of kthw.
     pub kthw: String,
-    /// The recipes, in the order of the run.
+    /// The recipes, in the order of the run; the last is the one that was asked for.
     pub recipes: Vec<RecipeStamp>,
     /// The digest of the workspace as it was validated.
     pub workspace_sha256: String,
-    /// What earlier runs left open: this run settles it first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub open: Vec<Unsettled>,
+}
+
+impl About {
+    /// Such as `run ubuntu/full`.
+    pub(crate) fn what(&self) -> String {
+        let recipe = self.recipes.last().map(|recipe| format!(" {}", recipe.name)).unwrap_or_default();
+        format!("{}{recipe}", self.verb)
+    }
 }
 
 /// Where a log ends.

@@ -1,22 +1,19 @@
 //! Logs as they are written, cut, damaged and read again.
-use super::{Damage, End, Fault, Header, History, Journal, Line, RunLog, SCHEMA, Tail, What, chain};
+use super::{About, Damage, End, Fault, Header, History, Journal, Line, RunLog, SCHEMA, Tail, What, chain};
 use crate::{MemoryRecords, lease::Owner, records::Records};
 use kthw_engine::{Entry, Id, Intent, Ledger, Leftover, Recovery, SystemClock, Unsettled};
 use std::sync::Arc;
 
 pub fn header(run: u64, previous: Option<Tail>) -> Header {
-    Header {
-        schema: SCHEMA,
-        run,
-        previous,
+    let about = About {
         workspace: "ubuntu".into(),
         verb: "run".into(),
         owner: Owner { user: "ada".into(), host: "desk".into(), pid: 7, birth: String::new() },
         kthw: "0.1.0".into(),
         recipes: Vec::new(),
         workspace_sha256: "00".into(),
-        open: Vec::new(),
-    }
+    };
+    Header { previous, ..Header::of(run, about) }
 }
 
 fn journal(records: &Arc<dyn Records>, header: Header) -> Journal {

@@ -2,7 +2,7 @@
 use super::{EXPIRES, Holder, Owner, break_lock, holder, record, take};
 use crate::{
     MemoryRecords,
-    journal::{End, Header, Journal, SCHEMA, Tail},
+    journal::{About, End, Header, Journal, Tail},
     records::{Condition, Records},
 };
 use kthw_engine::{BoxFuture, Clock, Entry, Fence, Intent, Ledger, Recovery};
@@ -122,19 +122,15 @@ async fn a_lock_that_nobody_renews_is_taken_over_and_the_old_run_changes_nothing
 }
 
 fn journal(records: &Arc<dyn Records>, clock: &Arc<Hands>, run: u64) -> Journal {
-    let header = Header {
-        schema: SCHEMA,
-        run,
-        previous: None,
+    let about = About {
         workspace: "ubuntu".into(),
         verb: "run".into(),
         owner: somebody("a"),
         kthw: "0.1.0".into(),
         recipes: Vec::new(),
         workspace_sha256: String::new(),
-        open: Vec::new(),
     };
-    Journal::begin(records.clone(), clock.clone(), header).unwrap()
+    Journal::begin(records.clone(), clock.clone(), Header::of(run, about)).unwrap()
 }
 
 fn entry(run: u64) -> Entry {

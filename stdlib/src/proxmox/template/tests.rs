@@ -2,6 +2,7 @@
 use super::*;
 use crate::proxmox::{config::Config, guest::Guest};
 use expect_test::{Expect, expect};
+use std::time::Duration;
 
 const SHA256: &str = "6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733";
 
@@ -144,7 +145,7 @@ fn diffs() {
 }
 
 #[test]
-fn what_another_workspaces_template_lacks_is_refused() {
+fn another_workspaces_template_is_waited_for_and_never_changed() {
     let theirs = [("description", "kthw:other:template/tpl:00ff"), ("cpu", "host")];
     check(&template(), Some(&live(&theirs[..1])), expect!["= proxmox.template/tpl"]);
     check(
@@ -153,6 +154,13 @@ fn what_another_workspaces_template_lacks_is_refused() {
         expect![[r#"
             ! proxmox.template/tpl
                 cpu_type: host -> x86-64-v2-AES"#]],
+    );
+    check(
+        &template(),
+        Some(&live(&[theirs[0], ("template", "0")])),
+        expect![[r#"
+            ~ proxmox.template/tpl
+                template: in the making by workspace `other` -> yes"#]],
     );
     let Change::Refused(refusal) = template().diff(Some(&live(&theirs))) else { panic!("refused") };
     assert_eq!(refusal.why, "VM 9420 is the template of workspace `other`");
