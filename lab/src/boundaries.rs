@@ -1,6 +1,6 @@
 //! Every moment at which a run may die, and the world that it leaves then: one run shows them all.
 use crate::{
-    node::{AtWork, Outlived},
+    node::{AtWork, InProgram, Outlived},
     observer::Observer,
     world::World,
 };
@@ -28,8 +28,9 @@ pub struct Boundary {
     pub outlived: Option<Outlived>,
 }
 
-/// Keeps what each moment of a run leaves behind: before each effect is written down, before it is done, when the peer has named it, after it, and between the actions of a
-/// batch, whose script dies with the connection or goes on.
+/// Keeps what each moment of a run leaves behind: before each effect is written down, before it is done, when the peer has named it, after it,
+/// between the actions of a batch, whose script dies with the connection or goes on, and between the parts of a program, where the lab's program
+/// has some.
 ///
 /// An effect to which the peer gives no name, and which is no batch, is done or not done: it has nothing between before and after.
 pub struct Boundaries {
@@ -126,6 +127,13 @@ impl Observer for Boundaries {
         }
         let (world, rest) = script.outlived();
         self.keep(kept, format!("in {place}: the script goes on"), world, Some(rest));
+    }
+
+    fn program(&self, program: &InProgram) {
+        let kept = &mut *self.kept();
+        let Some(entry) = kept.under_way.values().find(|entry| entry.intent.peer == program.node()) else { return };
+        let moment = format!("in {}, in {}: its program dies too", in_words(entry), program.part());
+        self.keep(kept, moment, program.cut(), None);
     }
 }
 

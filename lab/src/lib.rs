@@ -28,7 +28,7 @@ pub use clock::{LabClock, pass_waits_at_once};
 pub use crash::{EndsAt, Moment};
 pub use fault::{Fault, Harm, Trigger};
 pub use kubernetes::{BootstrapToken, Cluster, LabKubernetes, Member, Members, Object};
-pub use node::{AtWork, Entry, Files, Kind, LabNodes, Machine, Outlived, Package, Unit};
+pub use node::{AtWork, Entry, Files, InProgram, Kind, LabNodes, Machine, Outlived, Package, Unit};
 pub use observer::{Observer, ProxmoxWrite};
 pub use peers::{PUBLIC_KEY, peers, stand_in_secrets};
 pub use play::{Audience, Played, a_run_that_is_gone, play};

@@ -1,5 +1,9 @@
-//! Who watches a world: faults as they strike, every write of Proxmox VE, and how far a script on a machine has come.
-use crate::{fault::Fault, node::AtWork, state::State};
+//! Who watches a world: faults as they strike, every write of Proxmox VE, and how far scripts and programs on machines have come.
+use crate::{
+    fault::Fault,
+    node::{AtWork, InProgram},
+    state::State,
+};
 use std::{fmt, sync::Arc};
 
 /// Watches a world. It is told while the world is being worked on, so it looks at what it is given and asks the world nothing.
@@ -12,6 +16,9 @@ pub trait Observer: Send + Sync {
 
     /// A script on a machine is about to do its next action.
     fn script(&self, _script: &AtWork) {}
+
+    /// A program on a machine comes to a part of its work.
+    fn program(&self, _program: &InProgram) {}
 }
 
 /// A write of the Proxmox VE model.

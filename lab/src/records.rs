@@ -28,8 +28,8 @@ impl LabRecords {
                 |on| *on == Trigger::Store { writes },
                 |outcome| match outcome {
                     Harm::Refused { text, .. } => Some((text.clone(), false)),
-                    Harm::BrokenBefore => Some(("the connection broke".into(), false)),
-                    Harm::BrokenAfter => Some(("the connection broke, after it was done".into(), true)),
+                    Harm::BrokenBefore => Some(("connection refused".into(), false)),
+                    Harm::BrokenAfter => Some(("connection reset by peer".into(), true)),
                     Harm::Hangs { carried_out } => Some(("no answer within 20 s".into(), *carried_out)),
                     _ => None,
                 },

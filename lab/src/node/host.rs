@@ -1,5 +1,5 @@
 //! A machine at work: the machine itself, the world around it, and how long the work took.
-use super::{machine::Machine, programs};
+use super::{machine::Machine, programs, script::InProgram};
 use crate::{
     fault::{Harm, Trigger},
     state::{BEGIN_S, State},
@@ -87,8 +87,18 @@ impl<'s> Host<'s> {
         failed(1, format!("{program}: the lab does not play this"))
     }
 
+    /// The whole world at this point of the work, with the machine in it, which is at work for so long yet.
+    pub fn here(&self, left_ms: u64) -> State {
+        let mut state = self.state.fork();
+        state.now_ms = self.now_ms();
+        let machine = Machine { busy_until_ms: state.now_ms + left_ms, ..self.machine.clone() };
+        state.machines.insert(self.key.clone(), machine);
+        state
+    }
+
     /// Whether the running program comes to its end where it begins with this part of its work.
     pub fn dies_during(&self, part: &str) -> bool {
+        self.state.observers.tell(|observer| observer.program(&InProgram { host: self, part }));
         self.dies_during.as_deref() == Some(part)
     }
 }

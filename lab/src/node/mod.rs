@@ -19,7 +19,7 @@ pub(crate) use boot::{Seed, boot, finish_first_starts, power_off, vm_key};
 pub use files::{Entry, Files, Kind};
 pub use machine::{Machine, Package, Unit};
 pub(crate) use programs::{INIT_PHASES, boot_id, containerd_version};
-pub use script::{AtWork, Outlived};
+pub use script::{AtWork, InProgram, Outlived};
 pub use seam::LabNodes;
 pub(crate) use seam::{key_of, run_by_agent};
 pub(crate) use shared::sharing;

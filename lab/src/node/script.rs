@@ -90,7 +90,7 @@ impl AtWork<'_, '_> {
 
     /// The world if the script ended here, with the connection that it came over.
     pub fn cut(&self) -> World {
-        World::of_state(self.here(0))
+        World::of_state(self.host.here(0))
     }
 
     /// The world at this moment if the script goes on, and what is left of it.
@@ -101,18 +101,32 @@ impl AtWork<'_, '_> {
             boots: self.host.machine.boots,
             script: self.script.clone().into_owned(),
         };
-        let left_ms = rest.clone().takes_ms(self.here(0));
-        (World::of_state(self.here(left_ms)), rest)
+        let left_ms = rest.clone().takes_ms(self.host.here(0));
+        (World::of_state(self.host.here(left_ms)), rest)
+    }
+}
+
+/// A program that comes to a part of its work.
+#[derive(Debug)]
+pub struct InProgram<'a, 's> {
+    pub(super) host: &'a Host<'s>,
+    pub(super) part: &'a str,
+}
+
+impl InProgram<'_, '_> {
+    /// The name by which the workspace knows the machine.
+    pub fn node(&self) -> &str {
+        &self.host.name
     }
 
-    /// The state at this moment, with the machine at work for so long.
-    fn here(&self, left_ms: u64) -> State {
-        let mut state = self.host.state.fork();
-        state.now_ms = self.host.now_ms();
-        let mut machine = self.host.machine.clone();
-        machine.busy_until_ms = state.now_ms + left_ms;
-        state.machines.insert(self.host.key.clone(), machine);
-        state
+    /// As the lab's program calls it, such as `upload-config/kubeadm` of `kubeadm init`.
+    pub fn part(&self) -> &str {
+        self.part
+    }
+
+    /// The world if the program and its script ended here.
+    pub fn cut(&self) -> World {
+        World::of_state(self.host.here(0))
     }
 }
 
@@ -153,5 +167,56 @@ impl Outlived {
             state.now_ms += took_ms;
         }
         state.now_ms - begun_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{node::tests::a_world, observer::Observer};
+    use kthw_engine::node::{Action, Content};
+    use std::sync::{Arc, Mutex};
+
+    const KEY: &str = "bare/10.0.0.5";
+
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<(String, World, World, Outlived)>>);
+
+    impl Observer for Seen {
+        fn script(&self, script: &AtWork) {
+            let (world, rest) = script.outlived();
+            self.0.lock().unwrap().push((script.progress(), script.cut(), world, rest));
+        }
+    }
+
+    /// Which of the files are there, and until when the machine is at work after now.
+    fn files(world: &World) -> (String, u64) {
+        world.with_state(|state| {
+            let machine = &state.machines[KEY];
+            let there = ["a", "b", "c"].into_iter().filter(|name| machine.files.exists(&format!("/etc/{name}"))).collect();
+            (there, machine.busy_until_ms - state.now_ms)
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_script_dies_with_its_connection_or_goes_on_in_its_time() {
+        let write = |name: &str| Action::Write { path: format!("/etc/{name}"), content: Content::plain("x"), mode: 0o644, owner: None };
+        let block = |actions| Block { after: Vec::new(), guard: Vec::new(), actions, reread: Vec::new() };
+        let batch = [block(vec![write("a")]), block(vec![write("b"), write("c")])];
+        let (seen, mut state) = (Arc::new(Seen::default()), a_world());
+        state.observers.add(seen.clone());
+        let mut host = Host::take(&mut state, KEY, "cu1").unwrap();
+        work::change(&mut host, &batch, &|_| {}, None);
+        host.put_back();
+
+        let seen = std::mem::take(&mut *seen.0.lock().unwrap());
+        let progress: Vec<&str> = seen.iter().map(|(progress, ..)| progress.as_str()).collect();
+        let after = |blocks: u8, actions: u8| format!("after {blocks} of 2 blocks and {actions} actions of the next");
+        assert_eq!(progress, [after(0, 0), after(1, 0), after(1, 1)]);
+        let (_, cut, world, rest) = seen.into_iter().next_back().unwrap();
+        assert_eq!(files(&cut), ("ab".into(), 0));
+        assert_eq!(files(&world), ("ab".into(), 5));
+        rest.go_on(&world).await;
+        assert_eq!(files(&world), ("abc".into(), 0));
     }
 }

@@ -7,17 +7,72 @@ use super::{
     failures, shelf,
 };
 use kthw_engine::{Error, Events, Peers, Plan, Report, silent};
-use kthw_lab::{Audience, LabRecords, Schedule, World, at_rest, differences, play};
+use kthw_lab::{Audience, Fault, Harm, LabRecords, Observer, Schedule, World, at_rest, differences, play};
 use kthw_store::Records;
 use serde_json::Value;
-use std::{ops::Range, sync::Arc, time::Instant};
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 /// The seeds that everybody plays.
 const SEEDS: Range<u64> = 0..2000;
 
-/// How the runs of a play ended, for a message.
+/// How the runs of a play ended.
+struct Notes {
+    struck: Arc<Struck>,
+    /// What their errors do not tell.
+    wrong: Vec<String>,
+    /// For a message.
+    notes: Vec<String>,
+}
+
+impl Notes {
+    fn look_at(&mut self, of: &str, error: &Error) {
+        let untold = self.struck.untold(error);
+        if !untold.is_empty() {
+            self.wrong.push(format!("the error of {of} does not tell {}: {error}", untold.join(" and ")));
+        }
+    }
+}
+
+/// The faults that have struck so far.
 #[derive(Default)]
-struct Notes(Vec<String>);
+struct Struck(Mutex<Vec<Fault>>);
+
+impl Observer for Struck {
+    fn fault(&self, fault: &Fault) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(fault.clone());
+    }
+}
+
+/// What an error may call the peers of a play.
+const PEERS: &[&str] = &["Proxmox", "homelab", "cu1", "wu1", "wu2", "API server", "store"];
+
+impl Struck {
+    fn faults(&self) -> Vec<Fault> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Which of the three things an error does not tell: whom it is about, what happened, what to do next.
+    fn untold(&self, error: &Error) -> Vec<&'static str> {
+        let help = error.diagnostic().help().map(|help| help.to_string()).unwrap_or_default();
+        let text = format!("{error}\n{help}");
+        let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        let symptom = |fault: &Fault| match &fault.outcome {
+            Harm::Refused { text, .. } => says(&[text]),
+            Harm::BrokenBefore | Harm::BrokenAfter | Harm::StopsAfter { .. } => says(&["connection refused", "connection reset"]),
+            Harm::Hangs { .. } => says(&["no answer within", "has not answered for", "has not shown"]),
+            Harm::Dies { .. } => says(&["Killed"]),
+            Harm::TaskStops { exit } | Harm::TaskEnds { exit } => says(&[exit]),
+        };
+        // That the world is another one than the plan showed is what a fault came to, and is told without it.
+        let happened = self.faults().iter().any(symptom) || says(&["which the plan did not show"]);
+        let told = [(says(PEERS), "whom it is about"), (happened, "what happened"), (!help.is_empty(), "what to do next")];
+        told.into_iter().filter(|(told, _)| !told).map(|(_, what)| what).collect()
+    }
+}
 
 impl Audience for Notes {
     fn events(&mut self, _: usize, _: &Peers) -> Events {
@@ -25,15 +80,19 @@ impl Audience for Notes {
     }
 
     fn planned(&mut self, plan: &Plan) {
-        self.0.extend(plan.failures().iter().map(|(id, error)| format!("not planned: {id}: {error}")));
+        self.notes.extend(plan.failures().iter().map(|(id, error)| format!("not planned: {id}: {error}")));
     }
 
     fn store_failed(&mut self, error: &Error) {
-        self.0.push(format!("store: {error}"));
+        self.look_at("the store", error);
+        self.notes.push(format!("store: {error}"));
     }
 
     fn ended(&mut self, report: Option<&Report>) {
-        self.0.push(report.map_or("killed".into(), |report| format!("ran: {} changed\n{}", report.changed(), failures(report))));
+        for (id, error) in report.into_iter().flat_map(|report| &report.failures) {
+            self.look_at(&id.to_string(), error);
+        }
+        self.notes.push(report.map_or("killed".into(), |report| format!("ran: {} changed\n{}", report.changed(), failures(report))));
     }
 }
 
@@ -56,24 +115,26 @@ async fn undisturbed() -> Value {
 async fn wrong(seed: u64, wanted: &Value) -> (Vec<String>, usize) {
     let lab = Lab::changed(&format!("seed-{seed}"), World::of_seed(seed), &[]);
     let schedule = Schedule::of_seed(seed, &lab.workspace);
-    let mut notes = Notes::default();
+    let struck = Arc::new(Struck::default());
+    lab.world.observe(struck.clone());
+    let mut notes = Notes { struck: struck.clone(), wrong: Vec::new(), notes: Vec::new() };
     let records: Arc<dyn Records> = LabRecords::new(&lab.world, Arc::default());
     let played = play(&schedule, &lab.world, &lab.evaluated(FULL), &records, || Ok(lab.peers_again()), &mut notes).await.unwrap();
     let mut wrong: Vec<String> = played.untrue.iter().map(|left| format!("a run said that it did everything, but: {left}")).collect();
     if !played.settled {
         wrong.push(format!("{} plain runs did not settle it", played.runs));
     }
-    let struck = lab.world.journal().iter().filter(|line| line.starts_with("fault ")).count();
     wrong.extend(lab.world.unknown().into_iter().map(|what| format!("not played: {what}")));
     if wrong.is_empty() {
         wrong.extend(differences(&at_rest(&lab.world), wanted));
     }
+    wrong.extend(notes.wrong);
     if !wrong.is_empty() {
-        wrong.extend(notes.0);
+        wrong.extend(notes.notes);
         wrong = vec![format!("`kthw lab replay {seed}`:\n{schedule}    {}\n", wrong.join("\n    "))];
         eprintln!("{}", wrong[0]);
     }
-    (wrong, struck)
+    (wrong, struck.faults().len())
 }
 
 #[test]

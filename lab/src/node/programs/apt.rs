@@ -5,6 +5,7 @@ use super::super::{
 };
 use super::{apt_lists::update, has, plain};
 use kthw_engine::node::Output;
+use std::collections::BTreeSet;
 
 /// Packages that bring others, and units that packages bring (started at once, as Debian's packages do).
 const DEPENDS: &[(&str, &[&str])] = &[
@@ -133,13 +134,12 @@ fn install(host: &mut Host, names: &[&str], arguments: &[&str]) -> Output {
     Output { stdout: stdout + output.stdout.as_str(), ..output }
 }
 
-/// Configures what was unpacked, in the order of the names.
+/// Configures what was unpacked: what others depend on first, as dpkg does.
 pub(super) fn configure(host: &mut Host) -> Output {
     let mut stdout = String::new();
-    for name in std::mem::take(&mut host.machine.unconfigured) {
+    while let Some(name) = next_to_configure(&host.machine.unconfigured) {
         if host.dies_during("configure") {
-            host.machine.unconfigured.insert(name);
-            continue;
+            return killed();
         }
         stdout += &format!("Setting up {name} ({}) ...\n", host.machine.packages[&name].version);
         host.took_ms += 2000;
@@ -151,6 +151,7 @@ pub(super) fn configure(host: &mut Host) -> Output {
             }
         }
         lay_out(host, &name);
+        host.machine.unconfigured.remove(&name);
     }
     if host.dies_during("configure") {
         return killed();
@@ -160,6 +161,13 @@ pub(super) fn configure(host: &mut Host) -> Output {
         host.took_ms += 1500;
     }
     printed(stdout)
+}
+
+/// One of these packages that depends on none of the others; any where they go round in circles.
+fn next_to_configure(names: &BTreeSet<String>) -> Option<String> {
+    let needed_by = |name: &str| DEPENDS.iter().find(|(package, _)| *package == name).map_or(&[][..], |(_, needed)| *needed);
+    let is_free = |name: &&String| needed_by(name).iter().all(|needed| !names.contains(*needed));
+    names.iter().find(is_free).or(names.first()).cloned()
 }
 
 /// Directories that packages bring.
