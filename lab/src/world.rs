@@ -191,6 +191,11 @@ impl World {
         state.machines.remove(&crate::node::vm_key(vmid));
     }
 
+    /// Halts a VM as somebody at the console would (`paused`, `hibernated`), or a full storage (`io-error`).
+    pub fn halt_vm(&self, vmid: u32, why: &str) {
+        crate::proxmox::halt(&mut self.lock(), vmid, why);
+    }
+
     /// Restarts a VM behind everybody's back: what waited for that takes effect.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ mod vm;
 pub(crate) use access::FIRST_TOKEN;
 pub use access::{ApiToken, Grant};
 pub use model::{Pve, Storage, Vm, Volume};
-pub(crate) use power::percent_decoded;
+pub(crate) use power::{halt, percent_decoded};
 pub use route::LabHttp;
 pub(crate) use task::end_due_tasks;
 pub use task::{Task, TaskWork};

@@ -72,6 +72,9 @@ pub struct Vm {
     pub pending: BTreeMap<String, Option<String>>,
     /// Whether it runs.
     pub running: bool,
+    /// QEMU's word for why it does not go on, such as `paused` or `io-error`; a VM that hibernates is stopped and locked (`suspended`).
+    #[serde(default)]
+    pub halt: Option<String>,
     /// When it was started, in virtual milliseconds.
     pub started_ms: u64,
     /// What it is locked for, such as `clone`.

@@ -11,20 +11,23 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-/// `POST …/status/{start,stop,shutdown,reboot}`.
+/// `POST …/status/{start,stop,shutdown,reboot,resume}`.
 pub(crate) fn change(state: &mut State, request: &Request, deed: &str) -> Answer {
     let (vmid, vm) = request.vm(state)?;
-    if let Some(lock) = &vm.lock {
+    let hibernates = vm.lock.as_deref() == Some("suspended");
+    if let Some(lock) = vm.lock.as_ref().filter(|_| !(hibernates && matches!(deed, "resume" | "stop"))) {
         return refuse(500, format!("VM is locked ({lock})"));
     }
     let (running, node) = (vm.running, vm.node.clone());
     match (deed, running) {
         ("start", true) => return refuse(500, format!("VM {vmid} already running")),
-        ("shutdown" | "reboot", false) => return refuse(500, format!("VM {vmid} not running")),
+        ("resume", false) if hibernates => {}
+        ("resume" | "shutdown" | "reboot", false) => return refuse(500, format!("VM {vmid} not running")),
         _ => {}
     }
     let (kind, seconds, work) = match deed {
         "start" => ("qmstart", 3, TaskWork::Start { vmid }),
+        "resume" => ("qmresume", 1, TaskWork::Resume { vmid }),
         "stop" => ("qmstop", 1, TaskWork::Stop { vmid }),
         "reboot" => ("qmreboot", 10, TaskWork::Reboot { vmid }),
         _ => ("qmshutdown", 6, TaskWork::Stop { vmid }),
@@ -66,8 +69,37 @@ pub(crate) fn stop(state: &mut State, vmid: u32) -> Result<(), String> {
         vm.config = vm.with_pending();
         vm.pending.clear();
         vm.running = false;
+        vm.halt = None;
+        vm.lock = vm.lock.take().filter(|lock| lock != "suspended");
     }
     node::power_off(state, vmid);
+    Ok(())
+}
+
+/// Halts a VM as somebody or something would: its machine answers nobody until it goes on.
+pub(crate) fn halt(state: &mut State, vmid: u32, why: &str) {
+    let Some(vm) = state.pve.vms.get_mut(&vmid) else { return };
+    if why == "hibernated" {
+        vm.running = false;
+        vm.lock = Some("suspended".into());
+    } else {
+        vm.halt = Some(why.into());
+    }
+    if let Some(machine) = state.machines.get_mut(&node::vm_key(vmid)) {
+        machine.running = false;
+    }
+}
+
+/// Lets a halted VM go on where it was.
+pub(crate) fn resume(state: &mut State, vmid: u32) -> Result<(), String> {
+    if let Some(vm) = state.pve.vms.get_mut(&vmid) {
+        vm.running = true;
+        vm.halt = None;
+        vm.lock = vm.lock.take().filter(|lock| lock != "suspended");
+    }
+    if let Some(machine) = state.machines.get_mut(&node::vm_key(vmid)) {
+        machine.running = true;
+    }
     Ok(())
 }
 
@@ -100,7 +132,7 @@ fn seed(vm: &Vm) -> Seed {
 pub(crate) fn current(state: &State, request: &Request) -> Answer {
     let (vmid, vm) = request.vm(state)?;
     let mut shown = summary(state, vmid, vm);
-    shown["qmpstatus"] = shown["status"].clone();
+    shown["qmpstatus"] = vm.halt.as_ref().map_or_else(|| shown["status"].clone(), |halt| json!(halt));
     shown["ha"] = json!({ "managed": 0 });
     if vm.config.get("agent").is_some_and(|agent| agent.starts_with('1') || agent.contains("enabled=1")) {
         shown["agent"] = json!(1);

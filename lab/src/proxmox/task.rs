@@ -44,6 +44,8 @@ pub enum TaskWork {
     Start { vmid: u32 },
     /// Stops a VM.
     Stop { vmid: u32 },
+    /// Lets a VM go on that was halted.
+    Resume { vmid: u32 },
     /// Stops a VM and starts it again.
     Reboot { vmid: u32 },
     /// Removes a VM, its disks and its machine.
@@ -119,6 +121,7 @@ fn carry_out(state: &mut State, task: &Task) -> Result<(), String> {
         TaskWork::Template { vmid } => vm::make_template(state, *vmid),
         TaskWork::Start { vmid } => power::start(state, *vmid),
         TaskWork::Stop { vmid } => power::stop(state, *vmid),
+        TaskWork::Resume { vmid } => power::resume(state, *vmid),
         TaskWork::Reboot { vmid } => super::restart(state, *vmid),
         TaskWork::Destroy { vmid } => {
             vm::remove(state, *vmid);

@@ -1,7 +1,7 @@
 //! The guest agent: whether the machine is up at its address, and its SSH host keys, over a way that Proxmox vouches for.
-use super::{call::Call, client::Client, error::Failure, guest::Guest};
+use super::{call::Call, client::Client, error::Failure, guest::Guest, texts::Class};
 use kthw_engine::{Limit, Peers, Poll, Result, progress, wait};
-use serde::Deserialize;
+use serde_json::Value;
 use std::{fmt, net::Ipv4Addr, time::Duration};
 
 /// How long a machine may take until its agent shows the wanted address, once the agent answers at all.
@@ -44,44 +44,6 @@ enum Seen {
     OtherAddresses(Vec<Ipv4Addr>),
 }
 
-#[derive(Deserialize)]
-struct Interfaces {
-    #[serde(default)]
-    result: Told,
-}
-
-/// What the agent itself answered: Proxmox hands its refusals on as answers.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Told {
-    Interfaces(Vec<Interface>),
-    Refused { error: AgentError },
-}
-
-impl Default for Told {
-    fn default() -> Self {
-        Self::Interfaces(Vec::new())
-    }
-}
-
-#[derive(Deserialize)]
-struct AgentError {
-    #[serde(default)]
-    desc: String,
-}
-
-#[derive(Deserialize)]
-struct Interface {
-    #[serde(rename = "ip-addresses", default)]
-    addresses: Vec<Address>,
-}
-
-#[derive(Deserialize)]
-struct Address {
-    #[serde(rename = "ip-address")]
-    address: String,
-}
-
 /// Waits until the agent of a machine that was just started shows `address`. An agent that stays silent for `silent_for` is no error.
 ///
 /// # Errors
@@ -116,15 +78,15 @@ pub async fn wait_for(guest: &Guest, address: Ipv4Addr, silent_for: Duration, cl
 pub async fn addresses(guest: &Guest, client: &Client) -> Vec<Ipv4Addr> {
     let vmid = guest.vmid.to_string();
     let call = Call::get(["nodes", &guest.host, "qemu", &vmid, "agent", "network-get-interfaces"]);
-    client.get::<Interfaces>(&call).await.ok().and_then(|interfaces| usable(&interfaces).ok()).unwrap_or_default()
+    client.get(&call).await.ok().and_then(|told| usable(&told).ok()).unwrap_or_default()
 }
 
 async fn look(guest: &Guest, address: Ipv4Addr, client: &Client) -> Result<Seen> {
     let vmid = guest.vmid.to_string();
     let call = Call::get(["nodes", &guest.host, "qemu", &vmid, "agent", "network-get-interfaces"]);
-    match client.get::<Interfaces>(&call).await {
-        Ok(interfaces) => Ok(judge(&interfaces, address)),
-        Err(failure) if failure.says("is not running") && !failure.says("agent is not running") => Ok(Seen::NotRunning),
+    match client.get(&call).await {
+        Ok(told) => Ok(judge(&told, address)),
+        Err(failure) if failure.is(Class::NotRunning) => Ok(Seen::NotRunning),
         Err(failure) => silence(failure).map(Seen::Silent),
     }
 }
@@ -145,40 +107,43 @@ impl fmt::Display for Silence {
     }
 }
 
-/// What Proxmox says of a machine without an agent, in upstream's `agent_available`
-/// (<https://git.proxmox.com/?p=qemu-server.git;a=blob;f=src/PVE/QemuServer/Agent.pm>).
-const ABSENT: [&str; 2] = ["QEMU guest agent is not running", "No QEMU guest agent configured"];
-
-/// Why an agent says nothing, if that is all that is wrong.
+/// Why an agent says nothing, if that is all that is wrong. What it says that cannot be understood is nothing too: a machine can be used
+/// without its agent.
 fn silence(failure: Failure) -> Result<Silence> {
     let passing = failure.is_passing();
+    let class = failure.class();
     match failure {
         Failure::Refused(refused) if refused.status == 401 => Err(Failure::Refused(refused).into()),
-        Failure::Refused(refused) if ABSENT.iter().any(|text| refused.message.contains(text)) => Ok(Silence::Absent(refused.message)),
+        Failure::Refused(refused) if class == Some(Class::NoAgent) => Ok(Silence::Absent(refused.message)),
         Failure::Refused(refused) => {
-            let settled = refused.status == 403 || refused.message.contains("has been disabled");
+            let settled = matches!(refused.status, 403 | 501) || matches!(class, Some(Class::AgentForbids | Class::Permission));
             Ok(Silence::Unasked { reason: refused.message, passing: !settled })
         }
+        Failure::BadAnswer(error) => Ok(Silence::Unasked { reason: error.to_string(), passing: false }),
         failure if passing => Ok(Silence::Unasked { reason: failure.to_string(), passing }),
         failure => Err(failure.into()),
     }
 }
 
-/// The addresses that it tells; its own words when it may not.
-fn usable(interfaces: &Interfaces) -> std::result::Result<Vec<Ipv4Addr>, &str> {
-    let interfaces = match &interfaces.result {
-        Told::Interfaces(interfaces) => interfaces,
-        Told::Refused { error } => return Err(&error.desc),
+/// The addresses in the answer of `guest-network-get-interfaces`; its own words when it may not tell them. Proxmox hands on whatever the agent
+/// says, so every part may be missing or odd: <https://qemu-project.gitlab.io/qemu/interop/qemu-ga-ref.html>.
+fn usable(told: &Value) -> std::result::Result<Vec<Ipv4Addr>, String> {
+    let result = &told["result"];
+    if let Some(said) = result["error"]["desc"].as_str() {
+        return Err(said.to_owned());
+    }
+    let Some(interfaces) = result.as_array() else {
+        return Err("its answer is no list of interfaces".into());
     };
-    let all = interfaces.iter().flat_map(|interface| &interface.addresses);
-    let parsed = all.filter_map(|address| address.address.parse().ok());
+    let all = interfaces.iter().filter_map(|interface| interface["ip-addresses"].as_array()).flatten();
+    let parsed = all.filter_map(|address| address["ip-address"].as_str()?.parse().ok());
     Ok(parsed.filter(|one: &Ipv4Addr| !one.is_loopback() && !one.is_link_local()).collect())
 }
 
-fn judge(interfaces: &Interfaces, wanted: Ipv4Addr) -> Seen {
-    let addresses = match usable(interfaces) {
+fn judge(told: &Value, wanted: Ipv4Addr) -> Seen {
+    let addresses = match usable(told) {
         Ok(addresses) => addresses,
-        Err(said) => return Seen::NotAllowed(said.to_owned()),
+        Err(said) => return Seen::NotAllowed(said),
     };
     match addresses.as_slice() {
         [] => Seen::NoAddress,
@@ -201,31 +166,24 @@ pub struct HostKeys {
 /// # Errors
 /// When Proxmox's answer leaves nothing to go on with.
 pub async fn host_keys(guest: &Guest, client: &Client) -> Result<HostKeys> {
-    #[derive(Deserialize)]
-    struct File {
-        #[serde(default)]
-        content: String,
-    }
     let vmid = guest.vmid.to_string();
     let mut keys = Vec::new();
     for kind in ["ed25519", "ecdsa", "rsa"] {
         let call = Call::get(["nodes", &guest.host, "qemu", &vmid, "agent", "file-read"])
             .with("file", format!("/etc/ssh/ssh_host_{kind}_key.pub"));
         match client.get(&call).await {
-            Ok(File { content }) => {
+            Ok(told) => {
+                let told: Value = told;
+                let content = told["content"].as_str().unwrap_or_default();
                 keys.extend(content.lines().map(str::trim).filter(|line| line.split(' ').count() >= 2).map(str::to_owned));
             }
             // A key of this kind need not exist.
-            Err(failure) if is_no_such_file(&failure) => {}
+            Err(failure) if failure.is(Class::NoFile) => {}
             // The agent does not answer, or we may not ask it: the next question would only take time.
             Err(failure) => return Ok(HostKeys { keys, silence: Some(silence(failure)?) }),
         }
     }
     Ok(HostKeys { keys, silence: None })
-}
-
-fn is_no_such_file(failure: &Failure) -> bool {
-    (failure.says("open file") || failure.says("No such file")) && !failure.says("has been disabled")
 }
 
 /// Reads the SSH host keys of a machine that just came up; it may not have made them yet.
@@ -250,14 +208,14 @@ pub async fn wait_for_host_keys(guest: &Guest, client: &Client, peers: &Peers) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxmox::error::Refused;
+    use crate::proxmox::error::{BadAnswer, Refused};
 
     #[test]
     fn addresses_are_judged() {
         let seen = |addresses: &[&str]| {
             let addresses: Vec<_> = addresses.iter().map(|one| serde_json::json!({"ip-address": one})).collect();
             let interfaces = serde_json::json!({"result": [{"name": "lo"}, {"name": "eth0", "ip-addresses": addresses}]});
-            judge(&serde_json::from_value(interfaces).expect("interfaces"), [10, 0, 0, 5].into())
+            judge(&interfaces, [10, 0, 0, 5].into())
         };
         assert_eq!(seen(&[]), Seen::NoAddress);
         assert_eq!(seen(&["127.0.0.1", "fe80::1", "169.254.3.4"]), Seen::NoAddress);
@@ -267,8 +225,12 @@ mod tests {
     #[test]
     fn an_agent_that_may_not_say_its_addresses_is_there() {
         let refused = serde_json::json!({"result": {"error": {"class": "CommandNotFound", "desc": "it has been disabled"}}});
-        let seen = judge(&serde_json::from_value(refused).expect("a refusal"), [10, 0, 0, 5].into());
-        assert_eq!(seen, Seen::NotAllowed("it has been disabled".into()));
+        assert_eq!(judge(&refused, [10, 0, 0, 5].into()), Seen::NotAllowed("it has been disabled".into()));
+        for odd in [serde_json::json!(null), serde_json::json!({"result": "?"}), serde_json::json!({"result": {}}), serde_json::json!([])] {
+            assert!(matches!(judge(&odd, [10, 0, 0, 5].into()), Seen::NotAllowed(_)), "{odd}");
+        }
+        let holes = serde_json::json!({"result": [null, {"ip-addresses": null}, {"ip-addresses": [{}, {"ip-address": 5}, {"ip-address": "10.0.0.5"}]}]});
+        assert_eq!(judge(&holes, [10, 0, 0, 5].into()), Seen::Ready);
     }
 
     #[test]
@@ -282,7 +244,8 @@ mod tests {
         }
         let unasked = [
             (403, "Permission check failed (/vms/401, VM.GuestAgent.FileRead)", false),
-            (500, "can't open file: Agent error: Command guest-file-open has been disabled", false),
+            (500, "Agent error: Command guest-file-open has been disabled", false),
+            (501, "Method 'GET /nodes/x/qemu/1/agent/file-read' not implemented", false),
             (500, "VM 401 qmp command 'guest-file-open' failed - got timeout", true),
             (500, "VM 401 is not running", true),
             (595, "No route to host", true),
@@ -294,5 +257,7 @@ mod tests {
             assert_eq!(found.may_pass(), may_pass, "{said}");
         }
         assert!(of(401, "no ticket").is_err());
+        let odd = BadAnswer { call: "GET /x".into(), reason: "no JSON".into() };
+        assert!(matches!(silence(odd.into()), Ok(Silence::Unasked { passing: false, .. })));
     }
 }

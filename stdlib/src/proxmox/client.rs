@@ -2,10 +2,12 @@
 use super::{
     access::{Access, AccessError, Credentials, Endpoint},
     call::{Call, Write},
-    error::{BadAnswer, Failure, NoAnswer, Refused, is_proxy_status},
+    error::{BadAnswer, Failure, NoAnswer, Refused},
+    guest::Guest,
     inventory::Inventory,
     session::Session,
     task::Task,
+    texts::Class,
 };
 use crate::{
     http::{HttpClient, Trust},
@@ -26,7 +28,7 @@ use std::{
 };
 use tokio::sync::{OnceCell, Semaphore};
 
-/// How often a read is tried again on all hosts after nobody answered.
+/// How often all hosts are tried when nobody answers.
 const ROUNDS: u32 = 3;
 /// The pause before the second round; it doubles.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -40,7 +42,14 @@ pub struct Client {
     inventory: Inventory,
     /// What the next start of a node's machine will change, of those that were looked at.
     waiting: Mutex<BTreeMap<String, Vec<String>>>,
+    /// Which version of Proxmox VE answers.
+    version: OnceCell<Option<Version>>,
+    /// Which templates have a drive for cloud-init, by VM id.
+    cloud_init: tokio::sync::Mutex<BTreeMap<u32, bool>>,
 }
+
+/// The first two numbers of a version, such as 8 and 4.
+pub(super) type Version = (u32, u32);
 
 struct Open {
     http: Arc<dyn Http>,
@@ -66,6 +75,8 @@ impl Client {
             lanes: Mutex::default(),
             inventory: Inventory::default(),
             waiting: Mutex::default(),
+            version: OnceCell::new(),
+            cloud_init: tokio::sync::Mutex::default(),
         }
     }
 
@@ -79,7 +90,7 @@ impl Client {
     /// # Errors
     /// When nobody answers, Proxmox refuses, or the answer is no `T`.
     pub async fn get<T: DeserializeOwned>(&self, call: &Call) -> std::result::Result<T, Failure> {
-        let data = self.read(call).await?;
+        let data = self.ask(call, true).await?;
         serde_json::from_value(data).map_err(|error| BadAnswer { call: call.name(), reason: error.to_string() }.into())
     }
 
@@ -91,7 +102,8 @@ impl Client {
         match self.get(call).await {
             Ok(found) => Ok(Some(found)),
             // The API answers 500 for a machine that is gone, 404 only for paths that it does not know.
-            Err(Failure::Refused(refused)) if refused.status == 404 || refused.message.contains("does not exist") => Ok(None),
+            Err(Failure::Refused(refused)) if refused.status == 404 => Ok(None),
+            Err(failure) if failure.is(Class::Missing) => Ok(None),
             Err(failure) => Err(failure),
         }
     }
@@ -114,7 +126,7 @@ impl Client {
     /// When nobody answers or Proxmox refuses.
     pub async fn make(&self, call: &Call<Write>, _effect: &Effect) -> std::result::Result<Value, Failure> {
         self.inventory.wrote();
-        self.open().await?.try_all(call, false, &*self.clock).await
+        self.ask(call, false).await
     }
 
     /// A client of the same hosts as somebody else.
@@ -150,6 +162,38 @@ impl Client {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Which version answers, asked once: `GET /version`. `None` where Proxmox does not say it in numbers.
+    ///
+    /// # Errors
+    /// When nobody answers or Proxmox refuses.
+    pub(super) async fn version(&self) -> std::result::Result<Option<Version>, Failure> {
+        #[derive(serde::Deserialize)]
+        struct Said {
+            version: String,
+        }
+        let ask = async || {
+            let said: Said = self.get(&Call::get(["version"])).await?;
+            let mut numbers = said.version.split(['.', '-']).map_while(|part| part.parse().ok());
+            Ok(numbers.next().zip(numbers.next()))
+        };
+        self.version.get_or_try_init(ask).await.copied()
+    }
+
+    /// Whether a template has a drive for cloud-init. Asked once: nothing gives it one while kthw runs.
+    ///
+    /// # Errors
+    /// When nobody answers or Proxmox refuses.
+    pub(super) async fn has_cloud_init(&self, template: &Guest) -> Result<bool> {
+        let mut known = self.cloud_init.lock().await;
+        if let Some(has) = known.get(&template.vmid) {
+            return Ok(*has);
+        }
+        // A template that is gone by now is for whoever clones it to find out.
+        let has = template.config(self).await?.is_none_or(|config| config.has_cloud_init());
+        known.insert(template.vmid, has);
+        Ok(has)
+    }
+
     /// What is known of the cluster's guests.
     pub(super) fn inventory(&self) -> &Inventory {
         &self.inventory
@@ -166,13 +210,16 @@ impl Client {
         lanes.entry(name).or_insert_with(|| Arc::new(Semaphore::new(at_most))).clone()
     }
 
-    /// Reads from the host that answered last, or from the others if it does not answer, and again after a pause.
-    async fn read(&self, call: &Call) -> std::result::Result<Value, Failure> {
+    /// Asks the host that answered last, or the others if it does not answer, and again after a pause. A write is sent again only when it surely
+    /// reached nobody.
+    async fn ask<K>(&self, call: &Call<K>, reads: bool) -> std::result::Result<Value, Failure> {
         let open = self.open().await?;
         let mut pause = PAUSE;
         for round in 1.. {
-            match open.try_all(call, true, &*self.clock).await {
-                Err(failure) if failure.is_passing() && round < ROUNDS && !failure_is_final(&failure) => {
+            match open.try_all(call, reads, &*self.clock).await {
+                Err(failure)
+                    if round < ROUNDS && failure.is_passing() && (reads || !failure.may_be_done()) && !failure_is_final(&failure) =>
+                {
                     self.clock.sleep(pause).await;
                     pause *= 2;
                 }
@@ -234,15 +281,16 @@ impl Open {
                 return data(call, answer.body());
             }
             let failure = refusal(call, endpoint, &answer);
-            // 595: the other host was never reached. After 596 and 599 a write may have been carried out.
-            if is_proxy_status(status.as_u16()) && (reads || status.as_u16() == 595) {
+            // 595: the other host was never reached. After the others a write may have been carried out.
+            let failure = Failure::from(failure);
+            if failure.is_passing() && (reads || status.as_u16() == 595) {
                 refused = Some(failure);
                 continue;
             }
-            return Err(failure.into());
+            return Err(failure);
         }
         Err(match refused {
-            Some(refused) => refused.into(),
+            Some(refused) => refused,
             None => NoAnswer { call: call.name(), tried, maybe_done: false }.into(),
         })
     }

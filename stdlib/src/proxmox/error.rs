@@ -1,4 +1,5 @@
 //! What Proxmox refused, in its own words, with the call and the next thing to do.
+use super::texts::{Class, class_of};
 use http::StatusCode;
 use miette::Diagnostic;
 use serde_json::Value;
@@ -78,23 +79,36 @@ impl From<Failure> for kthw_engine::Error {
 }
 
 impl Failure {
-    /// Whether Proxmox could not get a lock in time. Nothing was done, so trying again is safe.
-    pub fn is_lock(&self) -> bool {
-        matches!(self, Self::Refused(refused) if is_lock_message(&refused.message))
-    }
-
-    /// Whether asking again may well succeed: nobody answered, or one host could not reach another.
+    /// Whether asking again may well succeed: nobody answered, one host could not reach another, or what stands before them gave up.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::NoAnswer(_) => true,
-            Self::Refused(refused) => is_proxy_status(refused.status),
+            Self::Refused(refused) => is_proxy_status(refused.status) || is_gateway_status(refused.status),
             Self::BadAnswer(_) | Self::Ours(_) | Self::SecondFactor(_) => false,
         }
     }
 
-    /// Proxmox's message, if it is one that holds `part`.
-    pub fn says(&self, part: &str) -> bool {
-        matches!(self, Self::Refused(refused) if refused.message.contains(part))
+    /// Whether a write may have been carried out although this came back: the answer was lost on its way.
+    pub fn may_be_done(&self) -> bool {
+        match self {
+            Self::NoAnswer(error) => error.maybe_done,
+            // 595: the other host was never reached.
+            Self::Refused(refused) => matches!(refused.status, 596 | 599) || is_gateway_status(refused.status),
+            Self::BadAnswer(_) | Self::Ours(_) | Self::SecondFactor(_) => false,
+        }
+    }
+
+    /// What Proxmox's words mean, where it refused in words that we know.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Refused(refused) => class_of(&refused.message),
+            _ => None,
+        }
+    }
+
+    /// Whether Proxmox refused with a text of this class.
+    pub fn is(&self, class: Class) -> bool {
+        self.class() == Some(class)
     }
 }
 
@@ -103,15 +117,9 @@ pub(super) fn is_proxy_status(status: u16) -> bool {
     matches!(status, 595 | 596 | 599)
 }
 
-/// Whether a message of a request or of a task is about a lock that was not free in time.
-pub(super) fn is_lock_message(message: &str) -> bool {
-    // Of one file, of a storage of the whole cluster, and what a backup or a snapshot holds for a while. What makes a machine is waited
-    // for elsewhere, for its lock may be all that is left of it.
-    let held =
-        ["backup", "migrate", "rollback", "snapshot", "snapshot-delete"].iter().any(|why| message.contains(&format!("is locked ({why})")));
-    held || ["can't lock file", "trying to acquire lock", "got no worker upid", "got lock request timeout", "-locked command timed out"]
-        .iter()
-        .any(|text| message.contains(text))
+/// Statuses by which whatever stands before Proxmox says that it got no answer, or none in time.
+fn is_gateway_status(status: u16) -> bool {
+    matches!(status, 502..=504)
 }
 
 impl Refused {
@@ -150,7 +158,7 @@ impl Diagnostic for Refused {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        let message = &self.message;
+        let class = class_of(&self.message);
         let help = match self.status {
             401 => "check `proxmox.token` (`user@realm!id=uuid`) or `proxmox.username` and `proxmox.password`; a token may also be expired \
                     or removed"
@@ -162,17 +170,29 @@ impl Diagnostic for Refused {
                 ),
                 None => "the user or token lacks a privilege for this; a token with privilege separation starts with no rights at all".into(),
             },
-            400 if message.contains("not defined in schema") => "this Proxmox VE is older than version 8, or newer than kthw knows".into(),
-            _ if message.contains("does not support content type") || message.contains("not support content") => {
+            400 if class == Some(Class::Unsupported) => {
+                "this Proxmox VE is older than kthw needs (8.4), or newer than it knows; `pveversion` on its host says which it is".into()
+            }
+            _ if class == Some(Class::Content) => {
                 "allow the content type on the storage: `pvesm set STORAGE --content …` or Datacenter, Storage, Edit; cloud images need `import`".into()
             }
-            _ if message.contains("no quorum") => "the Proxmox cluster has lost its quorum: bring enough of its hosts back".into(),
-            _ if message.contains("non-shared storage") || message.contains("uses local storage") => {
+            _ if class == Some(Class::NoQuorum) => "the Proxmox cluster has lost its quorum: bring enough of its hosts back".into(),
+            _ if class == Some(Class::LocalStorage) => {
                 "the template lies on storage of another Proxmox host: build one per host, or use shared storage".into()
             }
-            _ if message.contains("is locked (") => "something else works on this machine (a backup, a snapshot, a migration); run again when it has ended".into(),
-            _ if is_lock_message(message) => "another task held the lock all the time; run again when it has ended".into(),
+            _ if class == Some(Class::Hibernated) => "the machine hibernates: wake it (`qm resume VMID` on its host), then run again".into(),
+            _ if class == Some(Class::Held) => {
+                "something else works on this machine (a backup, a snapshot, a migration); run again when it has ended".into()
+            }
+            _ if class == Some(Class::Making) => {
+                "something makes this machine, or was interrupted in that: let it end, or `qm unlock VMID` on its host; then run again".into()
+            }
+            _ if class == Some(Class::Lock) => "another task held the lock all the time; run again when it has ended".into(),
             status if is_proxy_status(status) => "a host of the Proxmox cluster is down or its network is; run again when it is back".into(),
+            status if is_gateway_status(status) => format!(
+                "what stands before Proxmox at {} (a reverse proxy, or pveproxy while it restarts) had no answer for us; run again when it is back",
+                self.endpoint
+            ),
             400 => "set what it names to something that this Proxmox VE takes, in workspace.yaml".into(),
             _ => format!(
                 "see what its host says of that, `journalctl -u pvedaemon -u pveproxy` on {}; then run again: kthw reads what is there before it \
@@ -233,17 +253,22 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_is_told_from_other_timeouts() {
-        let failure = |text| Failure::from(refused(500, Some(text), ""));
-        assert!(failure("can't lock file '/var/lock/qemu-server/lock-104.conf' - got timeout").is_lock());
-        for text in [
-            "clone failed: cfs-lock 'storage-drbd' error: got lock request timeout",
-            "clone failed: 'storage-drbd'-locked command timed out - aborting",
-            "VM is locked (backup)",
-        ] {
-            assert!(failure(text).is_lock(), "{text}");
+    fn a_lost_answer_is_told_from_a_refusal() {
+        let failure = |status, text| Failure::from(refused(status, Some(text), ""));
+        for status in [502, 503, 504, 596, 599] {
+            assert!(failure(status, "").may_be_done() && failure(status, "").is_passing(), "{status}");
         }
-        assert!(!failure("VM is locked (clone)").is_lock());
-        assert!(!failure("VM 104 qmp command 'guest-ping' failed - got timeout").is_lock());
+        assert!(failure(595, "No route to host").is_passing() && !failure(595, "No route to host").may_be_done());
+        assert!(!failure(500, "got timeout").may_be_done() && !failure(500, "got timeout").is_passing());
+        assert!(failure(500, "VM 401 already running").is(Class::Running));
+    }
+
+    #[test]
+    fn help_follows_what_a_text_means() {
+        let help = |status, text| refused(status, Some(text), "").help().map(|help| help.to_string()).unwrap_or_default();
+        assert!(help(500, "VM is locked (suspended)").contains("qm resume"));
+        assert!(help(500, "VM is locked (backup)").contains("a backup"));
+        assert!(help(400, "Parameter verification failed.; ciupgrade: property is not defined in schema").contains("pveversion"));
+        assert!(help(502, "Bad Gateway").contains("before Proxmox at h:8006"));
     }
 }

@@ -3,11 +3,14 @@ use super::{
     call::Call,
     client::Client,
     config::{Config, Pending},
+    device::Drive,
+    error::Failure,
     inventory,
     ownership::Mark,
     task,
+    texts::{Class, class_of},
 };
-use kthw_engine::{Error, Limit, Peers, Permit, Poll, Result, wait};
+use kthw_engine::{Error, Limit, Peers, Permit, Poll, Result, progress, wait};
 use miette::Diagnostic;
 use serde::Deserialize;
 use std::{
@@ -16,8 +19,10 @@ use std::{
 };
 
 mod changes;
+mod status;
 
 pub(super) use changes::finish;
+pub use status::{Halt, Status};
 
 /// How long a machine may be in the making by somebody else before we give up on it.
 const MAKING: Limit = Limit::minutes(10);
@@ -43,29 +48,16 @@ pub struct Found {
     pub guest: Guest,
     /// Its configuration, with pending changes applied.
     pub config: Config,
-    /// Whether it runs.
+    /// Whether its process is there.
     pub running: bool,
+    /// Why it does not go on, although it is there.
+    pub halt: Option<Halt>,
     /// How long it has run.
     pub up_for: Duration,
     /// What its next start will change.
     pub waiting: Vec<String>,
     /// The resource pool that it is in.
     pub pool: Option<String>,
-}
-
-/// `GET /nodes/{node}/qemu/{vmid}/status/current`, as far as we need it.
-#[derive(Deserialize)]
-struct Status {
-    status: String,
-    /// Seconds since its start; a restart from within does not count.
-    #[serde(default)]
-    uptime: u64,
-}
-
-impl Status {
-    fn is_running(&self) -> bool {
-        self.status == "running"
-    }
 }
 
 impl Found {
@@ -85,7 +77,7 @@ impl Found {
         if self.config.flag("protection", false) {
             return Some(format!("VM {} has protection mode enabled in Proxmox", self.guest.vmid));
         }
-        let tagged = self.config.tags().iter().any(|tag| tag == PROTECTED);
+        let tagged = self.config.tags().iter().any(|tag| tag.eq_ignore_ascii_case(PROTECTED));
         tagged.then(|| format!("VM {} has the tag `{PROTECTED}`", self.guest.vmid))
     }
 }
@@ -106,14 +98,21 @@ pub async fn find(client: &Client, peers: &Peers, vmid: u32) -> Result<Option<Fo
         if let Some(config) = config.await? {
             let (status, pending) = futures::future::try_join(guest.status(client), guest.pending(client)).await?;
             let config = config.with(&pending);
-            let (running, up_for) = (status.is_running(), Duration::from_secs(status.uptime));
+            tell_lock(&guest, &status);
+            let (running, halt, up_for) = (status.is_running(), status.halt(), status.up_for());
             let waiting = pending.into_iter().filter_map(Pending::name).collect();
-            return Ok(Some(Found { guest, config, running, up_for, waiting, pool }));
+            return Ok(Some(Found { guest, config, running, halt, up_for, waiting, pool }));
         }
         // It is not where it was last seen.
         inventory::all(client).await?;
     }
     Ok(None)
+}
+
+/// Says that somebody works on a machine at the moment.
+fn tell_lock(guest: &Guest, status: &Status) {
+    let Some(lock) = status.lock().filter(|_| status.halt() != Some(Halt::Hibernated)) else { return };
+    progress(format!("VM {} on {} is locked ({lock}) at the moment; what changes it waits for that", guest.vmid, guest.host));
 }
 
 /// The configuration of a machine, once nothing makes it any more; `None` when it is not on its host any more.
@@ -160,12 +159,53 @@ impl Guest {
         Ok(client.get_opt(&Call::get(self.path(&self.vmid.to_string(), "config"))).await?)
     }
 
-    /// What its next start will change. The configuration should hold these values already; some versions answer with the old ones.
+    /// What its next start will change. The configuration should hold these values already; some versions answer with the old ones. Whoever may
+    /// read the one and not the other goes on with what the configuration says.
     ///
     /// # Errors
-    /// When Proxmox does not answer or refuses.
+    /// When Proxmox does not answer.
     pub async fn pending(&self, client: &Client) -> Result<Vec<Pending>> {
-        Ok(client.get(&Call::get(self.path(&self.vmid.to_string(), "pending"))).await?)
+        match client.get(&Call::get(self.path(&self.vmid.to_string(), "pending"))).await {
+            Err(Failure::Refused(refused)) if refused.status != 401 && class_of(&refused.message) != Some(Class::Missing) => {
+                progress(format!("what the next start of VM {} will change is not known: {}", self.vmid, refused.message));
+                Ok(Vec::new())
+            }
+            Err(Failure::BadAnswer(error)) => {
+                progress(format!("what the next start of VM {} will change is not known: {error}", self.vmid));
+                Ok(Vec::new())
+            }
+            told => Ok(told?),
+        }
+    }
+
+    /// Its system disk, by its key, with its size: asked of the storage where the configuration does not tell it.
+    ///
+    /// # Errors
+    /// When Proxmox does not answer. A storage that refuses leaves the size unknown.
+    pub async fn boot_disk(&self, config: &Config, client: &Client) -> Result<Option<(String, Drive)>> {
+        let Some((key, mut drive)) = config.boot_disk() else { return Ok(None) };
+        if drive.size_bytes.is_none() && !drive.storage.is_empty() {
+            drive.size_bytes = self.volume_size(&drive, client).await?;
+            if drive.size_bytes.is_none() {
+                progress(format!("the size of {key} of VM {} ({}) is not known, and it stays as it is", self.vmid, drive.file()));
+            }
+        }
+        Ok(Some((key.to_owned(), drive)))
+    }
+
+    /// What its storage says of a volume, <https://pve.proxmox.com/pve-docs/api-viewer/#/nodes/{node}/storage/{storage}/content/{volume}>.
+    async fn volume_size(&self, drive: &Drive, client: &Client) -> Result<Option<u64>> {
+        #[derive(Deserialize)]
+        struct Volume {
+            size: u64,
+        }
+        let call = Call::get(["nodes", &self.host, "storage", &drive.storage, "content", &drive.file()]);
+        match client.get::<Volume>(&call).await {
+            Ok(volume) => Ok(Some(volume.size)),
+            Err(failure) if failure.is_passing() => Err(failure.into()),
+            Err(failure @ (Failure::Ours(_) | Failure::SecondFactor(_))) => Err(failure.into()),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Whether it runs and since when, asked of its host: the cluster's list lags behind by seconds.
@@ -254,6 +294,7 @@ mod tests {
             guest: Guest { vmid: 401, host: "homelab".into() },
             config: [("name", "web"), ("description", description)].into_iter().collect(),
             running: true,
+            halt: None,
             up_for: Duration::ZERO,
             waiting: Vec::new(),
             pool: None,

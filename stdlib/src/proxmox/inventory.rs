@@ -1,7 +1,8 @@
 //! The cluster's list of guests: read once for a plan, and afterwards only where it would say something that is not known.
-use super::{call::Call, client::Client, error::Failure};
+use super::{call::Call, client::Client, error::Failure, property::is_set, texts::Class};
 use kthw_engine::Clock;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -24,6 +25,7 @@ const FRESH: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Deserialize)]
 pub struct Entry {
     /// Unique in the cluster.
+    #[serde(deserialize_with = "number")]
     pub vmid: u32,
     /// The Proxmox node that it is on.
     pub node: String,
@@ -36,12 +38,37 @@ pub struct Entry {
     /// The resource pool that it is in.
     #[serde(default)]
     pub pool: Option<String>,
-    /// 1 for a template.
-    #[serde(default)]
-    pub template: Option<u8>,
+    /// Whether it is a template.
+    #[serde(default, deserialize_with = "flag")]
+    pub template: bool,
     /// Its tags, with `;` between them.
     #[serde(default)]
     pub tags: Option<String>,
+}
+
+/// A number, which some versions write as a text.
+fn number<'de, D: Deserializer<'de>>(value: D) -> Result<u32, D::Error> {
+    let value = Value::deserialize(value)?;
+    let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
+    number.and_then(|number| number.try_into().ok()).ok_or_else(|| D::Error::custom("no VM id"))
+}
+
+/// A flag: 1, "1" or true.
+fn flag<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    Ok(match Value::deserialize(value)? {
+        Value::Bool(flag) => flag,
+        Value::Number(number) => number.as_u64() == Some(1),
+        Value::String(text) => is_set(&text),
+        _ => false,
+    })
+}
+
+/// One line of the list, as far as we understand it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Guest(Entry),
+    Other(serde::de::IgnoredAny),
 }
 
 impl Entry {
@@ -52,7 +79,7 @@ impl Entry {
 
     /// Whether it is a template that kthw made, for whatever workspace.
     pub fn is_template_of_kthw(&self) -> bool {
-        self.template == Some(1) && self.is_of_kthw()
+        self.kind == "qemu" && self.template && self.is_of_kthw()
     }
 }
 
@@ -146,8 +173,15 @@ pub(super) async fn called(client: &Client, name: &str) -> Result<Vec<u32>, Fail
 /// A machine was made here.
 pub(super) async fn remember(client: &Client, vmid: u32, node: &str, name: &str) {
     if let Some(listed) = &mut *client.inventory().listed.lock().await {
-        let entry =
-            Entry { vmid, node: node.to_owned(), kind: "qemu".into(), name: Some(name.to_owned()), pool: None, template: None, tags: None };
+        let entry = Entry {
+            vmid,
+            node: node.to_owned(),
+            kind: "qemu".into(),
+            name: Some(name.to_owned()),
+            pool: None,
+            template: false,
+            tags: None,
+        };
         if Arc::make_mut(&mut listed.entries).insert(vmid, entry).is_none() {
             listed.names.entry(name.to_owned()).or_default().push(vmid);
         }
@@ -164,18 +198,20 @@ pub(super) async fn moved_to_pool(client: &Client, vmid: u32, pool: &str) {
 }
 
 /// Whether no guest has this VM id, also none that we may not see.
-async fn is_free(client: &Client, vmid: u32) -> Result<bool, Failure> {
+pub(super) async fn is_free(client: &Client, vmid: u32) -> Result<bool, Failure> {
     match client.get::<serde_json::Value>(&Call::get(["cluster", "nextid"]).with("vmid", vmid)).await {
         Ok(_) => Ok(true),
-        Err(failure) if failure.says("already exists") => Ok(false),
+        Err(failure) if failure.is(Class::Taken) => Ok(false),
         Err(failure) => Err(failure),
     }
 }
 
 async fn read(client: &Client, listed: &mut Option<Listed>) -> Result<Arc<BTreeMap<u32, Entry>>, Failure> {
     let (at, writes) = (client.clock().now(), client.inventory().writes.load(Ordering::Relaxed));
-    let found: Vec<Entry> = client.get(&Call::get(["cluster", "resources"]).with("type", "vm")).await?;
-    let entries = Arc::new(found.into_iter().map(|entry| (entry.vmid, entry)).collect::<BTreeMap<_, _>>());
+    // Of a line that we cannot read nothing is known, and its VM id is asked for when it is wanted.
+    let found: Vec<Line> = client.get(&Call::get(["cluster", "resources"]).with("type", "vm")).await?;
+    let found = found.into_iter().filter_map(|line| if let Line::Guest(entry) = line { Some((entry.vmid, entry)) } else { None });
+    let entries = Arc::new(found.collect::<BTreeMap<_, _>>());
     let mut names: BTreeMap<String, Vec<u32>> = BTreeMap::new();
     for (vmid, entry) in entries.iter().filter(|(_, entry)| entry.kind == "qemu") {
         names.entry(entry.name.clone().unwrap_or_default()).or_default().push(*vmid);

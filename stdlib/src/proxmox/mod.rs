@@ -29,6 +29,7 @@ mod inventory;
 pub mod names;
 mod orphans;
 mod ownership;
+mod property;
 pub(crate) mod restart;
 mod script;
 mod session;
@@ -36,6 +37,7 @@ mod task;
 mod template;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod token;
 mod vm;
 

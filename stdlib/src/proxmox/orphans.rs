@@ -32,7 +32,7 @@ impl Orphans {
         let domain = format!(".{}", self.0.domain);
         let may_be = |entry: &&Entry| {
             let name = entry.name.as_deref().unwrap_or_default();
-            entry.kind == "qemu" && entry.template != Some(1) && entry.is_of_kthw() && name.ends_with(&domain) && !named.contains(name)
+            entry.kind == "qemu" && !entry.template && entry.is_of_kthw() && name.ends_with(&domain) && !named.contains(name)
         };
         list.values().filter(may_be).cloned().collect()
     }

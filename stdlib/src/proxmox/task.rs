@@ -2,7 +2,8 @@
 use super::{
     call::Call,
     client::Client,
-    error::{Failure, is_lock_message},
+    error::Failure,
+    texts::{Class, class_of},
 };
 use kthw_engine::{Error, Limit, Peers, Poll, Result, progress, wait};
 use miette::Diagnostic;
@@ -30,6 +31,8 @@ const UNKNOWN: Duration = Duration::from_secs(15);
 const LEFT: Limit = Limit::minutes(60);
 /// How often something is tried that fails because of a lock.
 const LOCK_TRIES: u32 = 8;
+/// How long a lock is waited for that a longer work holds.
+const HELD: Duration = Duration::from_secs(15 * 60);
 /// The longest pause between two such tries; the first is a second.
 const LOCK_PAUSE: Duration = Duration::from_secs(30);
 
@@ -181,7 +184,8 @@ pub struct TaskFailed {
     node: String,
 }
 
-/// Does something that may meet a lock, and tries again for a while if it does. `attempt` must be safe to repeat after that.
+/// Does something that may meet a lock, and tries again for a while if it does: a short one a few times, one that a longer work such as a backup
+/// holds until [`HELD`] is over. `attempt` must be safe to repeat after that.
 ///
 /// # Errors
 /// As the last attempt.
@@ -190,18 +194,26 @@ where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T>>,
 {
-    let mut pause = Duration::from_secs(1);
-    for left in (0..LOCK_TRIES).rev() {
-        match attempt().await {
-            Err(error) if left > 0 && is_lock_message(&error.to_string()) => {
-                progress(format!("{what}: a lock is held by another task; trying again in {} s", pause.as_secs()));
-                peers.clock().sleep(pause).await;
-                pause = (pause * 2).min(LOCK_PAUSE);
-            }
+    let (begun, mut pause, mut tries) = (peers.clock().now(), Duration::from_secs(1), 0);
+    loop {
+        let error = match attempt().await {
+            Err(error) => error,
             done => return done,
-        }
+        };
+        let why = match class_of(&error.to_string()) {
+            Some(Class::Lock) if tries + 1 < LOCK_TRIES => {
+                tries += 1;
+                "a lock is held by another task".to_owned()
+            }
+            Some(Class::Held) if peers.clock().now().saturating_sub(begun) < HELD => {
+                format!("{} (for up to {} minutes)", error.to_string().trim_end_matches('.'), HELD.as_secs() / 60)
+            }
+            _ => return Err(error),
+        };
+        progress(format!("{what}: {why}; trying again in {} s", pause.as_secs()));
+        peers.clock().sleep(pause).await;
+        pause = (pause * 2).min(LOCK_PAUSE);
     }
-    unreachable!("the last try returns")
 }
 
 #[cfg(test)]

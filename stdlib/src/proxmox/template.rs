@@ -1,13 +1,14 @@
 //! The template that machines are cloned from: a cloud image that Proxmox itself downloads, checks and imports.
 use super::{
     call::{Call, Write},
-    client::Client,
-    device::{GIB, Nic},
+    client::{Client, Version},
+    device::{Drive, GIB, Nic},
     guest::{self, Found, NotOurs, finish},
     inventory,
     names::{Bridge, CpuType, ImageFile, PveNode, Snippet, StorageId, TemplateName},
     ownership::{MadeMeanwhile, Mark},
     task::retry_locked,
+    texts::Class,
 };
 use crate::refusals::refused;
 use kthw_engine::{
@@ -23,6 +24,10 @@ const DOWNLOAD: Limit = Limit::minutes(60);
 const IMPORT: Limit = Limit::minutes(30);
 /// How long another workspace's run may take between the import and the end of a template: it grows a disk and turns it into a base image.
 const FINISHING: Limit = Limit::seconds(30);
+
+/// The first version of Proxmox VE that downloads a disk image to a storage of content type `import`: pve-storage 8.3.6 of April 2025,
+/// <https://git.proxmox.com/?p=pve-storage.git;a=blob;f=debian/changelog>.
+const IMPORTS: Version = (8, 4);
 
 /// What every template gets, whatever the image is. Part of its digest: whoever changes this makes new templates.
 ///
@@ -164,7 +169,9 @@ impl Template {
     fn differences(&self, live: &Found) -> Vec<(&'static str, String, Field)> {
         let TemplateSpec { bridge, cpu_type, vlan, .. } = &self.spec;
         let nic = live.config.net0().unwrap_or_else(|| Nic::new(bridge, *vlan));
-        let cpu = field("cpu_type", live.config.cpu_type(), cpu_type.as_str()).map(|field| ("cpu", cpu_type.to_string(), field));
+        let cpu = field("cpu_type", live.config.cpu_type().as_str(), cpu_type.as_str());
+        let written = live.config.properties("cpu", "cputype").with("cputype", cpu_type).to_string();
+        let cpu = cpu.map(|field| ("cpu", written, field));
         let plugged = |bridge: &str, vlan: Option<u16>| vlan.map_or_else(|| bridge.to_owned(), |vlan| format!("{bridge}, VLAN {vlan}"));
         let net = field("network", plugged(nic.bridge(), nic.vlan()), plugged(bridge, *vlan));
         let net = net.map(|field| ("net0", nic.on(bridge, *vlan).to_string(), field));
@@ -206,6 +213,9 @@ impl Template {
     }
 
     async fn create(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<Found> {
+        if let Some(version) = client.version().await?.filter(|version| *version < IMPORTS) {
+            return Err(Error::refused(TooOld { major: version.0, minor: version.1 }));
+        }
         self.fetch_image(client, peers, permit).await?;
         let mark = Mark::new(&self.workspace, &self.mark_name(), peers.random());
         let what = format!("the import of {} as {}", self.spec.file, self.machine_name());
@@ -213,7 +223,7 @@ impl Template {
             retry_locked(peers, &what, async || match client.write(&self.create_call(&mark), effect).await {
                 Ok(Some(task)) => task.wait(client, peers, IMPORT, &what).await,
                 // Whose it is shows when it is read.
-                Err(failure) if failure.says("already exists") => Ok(()),
+                Err(failure) if failure.is(Class::Taken) => Ok(()),
                 done => finish(done?, client, peers, &what).await,
             })
             .await
@@ -231,9 +241,9 @@ impl Template {
     }
 
     /// The size that its disk still has to get, in GiB. Once it is a template, its disk stays as it is.
-    fn growth(&self, live: &Found) -> Option<u32> {
-        let drive = live.config.drive("scsi0")?;
-        self.spec.disk_gib.filter(|gib| drive.size_bytes.is_none_or(|bytes| bytes < u64::from(*gib) * GIB))
+    fn growth(&self, drive: &Drive) -> Option<u32> {
+        let bytes = drive.size_bytes?;
+        self.spec.disk_gib.filter(|gib| bytes < u64::from(*gib) * GIB)
     }
 
     async fn read_ours(&self, client: &Client, peers: &Peers) -> Result<Option<Found>> {
@@ -338,8 +348,10 @@ impl Resource for Template {
             return Ok(());
         }
         // A run may have ended between any two of these.
-        if let Some(gib) = self.growth(&found) {
-            found.guest.grow("scsi0", gib, client, peers, permit).await?;
+        if let Some((disk, drive)) = found.guest.boot_disk(&found.config, client).await?
+            && let Some(gib) = self.growth(&drive)
+        {
+            found.guest.grow(&disk, gib, client, peers, permit).await?;
         }
         found.guest.convert(client, peers, permit).await
     }
@@ -367,6 +379,19 @@ impl Resource for Template {
 #[diagnostic(code(kthw::proxmox::bad_image), help("`sha256` is what the image's publisher lists for it"))]
 pub struct BadImage {
     reason: String,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("this is Proxmox VE {major}.{minor}, which does not import cloud images over its API; 8.4 and newer do")]
+#[diagnostic(
+    code(kthw::proxmox::too_old),
+    help(
+        "upgrade it, or build the template by hand with a cloud-init drive and name it in `template.name` and `template.vmid`, without `proxmox::template`"
+    )
+)]
+struct TooOld {
+    major: u32,
+    minor: u32,
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]

@@ -133,6 +133,33 @@ async fn a_host_that_cannot_reach_the_other_is_passed_over() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_had_no_answer_is_asked_again() {
+    for status in [502, 503, 504] {
+        let world = world(&["a"], token(), &[Status(status, "Bad Gateway"), Status(status, "Bad Gateway"), Data("\"9\"")]);
+        assert_eq!(world.version().await, Ok("9".into()), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn the_version_is_asked_once_and_read_in_numbers() {
+    for (said, numbers) in [("8.4.1", Some((8, 4))), ("9.1-rc2", Some((9, 1))), ("unknown", None)] {
+        let answer = Data(format!(r#"{{"version":"{said}"}}"#).leak());
+        let world = world(&["a"], token(), &[answer]);
+        for _ in 0..2 {
+            assert_eq!(world.client.version().await.map_err(|failure| failure.to_string()), Ok(numbers));
+        }
+        assert_eq!(world.asked(), "GET a/version");
+    }
+}
+
+#[tokio::test]
+async fn a_line_of_the_list_that_cannot_be_read_hides_no_other() {
+    let odd = r#"[{"type":"qemu","vmid":"x"},{"id":"storage/a"},null,{"vmid":7,"node":"pve1","type":"qemu","name":"n7","template":true}]"#;
+    let world = world(&["a"], token(), &[Data(odd)]);
+    assert_eq!(super::inventory::called(&world.client, "n7").await.map_err(|failure| failure.to_string()), Ok(vec![7]));
+}
+
+#[tokio::test]
 async fn a_refusal_is_final() {
     let world = world(&["a", "b"], token(), &[Status(403, "Permission check failed (/, Sys.Audit)")]);
     assert!(world.version().await.expect_err("no right").contains("Sys.Audit"));
@@ -184,6 +211,20 @@ async fn locks_are_tried_again_with_growing_pauses() {
     retry_locked(&world.peers, "the clone", attempt).await.expect_err("locked for ever");
     assert_eq!(*tries.lock().expect("a number"), 8);
     assert_eq!(world.clock.now(), Duration::from_secs(1 + 2 + 4 + 8 + 16 + 30 + 30));
+}
+
+#[tokio::test]
+async fn what_a_backup_holds_is_waited_for_a_quarter_of_an_hour() {
+    let world = world(&["a"], token(), &[OK]);
+    let held = async || Err::<(), _>(Error::peer(super::BadAnswer { call: "x".into(), reason: "VM is locked (backup)".into() }));
+    retry_locked(&world.peers, "the configuration", held).await.expect_err("held for ever");
+    assert!((900..931).contains(&world.clock.now().as_secs()), "{:?}", world.clock.now());
+    let begun = world.clock.now();
+    for class in ["VM is locked (suspended)", "VM is locked (clone)", "no quorum"] {
+        let other = async || Err::<(), _>(Error::peer(super::BadAnswer { call: "x".into(), reason: class.into() }));
+        retry_locked(&world.peers, "the configuration", other).await.expect_err("final");
+    }
+    assert_eq!(world.clock.now(), begun);
 }
 
 #[tokio::test]

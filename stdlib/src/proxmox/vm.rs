@@ -1,7 +1,8 @@
 //! A virtual machine as a resource: found, compared, made so, removed.
 use super::{
     config::Config,
-    guest::Found,
+    device::Drive,
+    guest::{Found, Halt},
     names::{PoolId, PveNode},
     template::Template,
 };
@@ -47,6 +48,8 @@ pub struct Vm {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Live {
     pub(super) found: Found,
+    /// Its system disk, by its key.
+    pub(super) disk: Option<(String, Drive)>,
     pub(super) keys: Vec<String>,
     /// What its guest agent says of its addresses; asked only when its configuration has another one than the workspace.
     pub(super) addresses: Vec<Ipv4Addr>,
@@ -73,26 +76,28 @@ impl Resource for Vm {
 
     fn diff(&self, live: Option<&Live>) -> Change {
         let Some(live) = live else { return Change::Create(self.create_fields()) };
-        let Live { found, keys, starting, .. } = live;
-        let now = match found.running {
-            true if *starting => "starting",
-            true => "running",
-            false => "stopped",
+        let Live { found, disk, keys, starting, .. } = live;
+        let now = match found.halt {
+            Some(halt) => halt.word(),
+            None if !found.running => "stopped",
+            None if *starting => "starting",
+            None => "running",
         };
         let status = field("status", now, "running");
-        let drive = found.config.boot_disk().map(|(_, drive)| drive);
+        let status = status.map(|field| found.halt.map(Halt::meaning).into_iter().fold(field, Field::because));
         let differences = self.differences(&found.config, found.running, keys).into_iter().map(|one| Some(one.field));
         let vmid = field("vmid", found.guest.vmid, self.vmid).map(|field| field.at(Cost::Replacement));
         let pool = self.pool.as_ref().and_then(|pool| field("pool", found.pool.as_deref().unwrap_or("none"), pool));
-        let own = [status, vmid, self.origin_field(&found.config), self.clone_field(found), pool];
-        self.with_refusals(live, Change::between(own.into_iter().chain(self.disk_fields(drive.as_ref())).chain(differences)))
+        let drive = disk.as_ref().map(|(_, drive)| drive);
+        let own = [status, vmid, self.origin_field(&found.config), pool, self.disk_field(drive)];
+        self.with_refusals(live, Change::between(own.into_iter().chain(differences)))
     }
 
     fn hides_dependents(&self, change: &Change) -> bool {
         // A machine that has to be started cannot be looked into before, and at another address there is another one or none.
         let refused_at = |name| matches!(change, Change::Refused(_)) && change.fields().iter().any(|field| field.name == name);
-        let is_stopped = |field: &Field| field.name == "status" && field.live.as_deref() == Some("stopped");
-        refused_at("address") || matches!(change, Change::Create(_)) || change.fields().iter().any(is_stopped)
+        let is_down = |field: &Field| field.name == "status" && field.live.as_deref() != Some("starting");
+        refused_at("address") || matches!(change, Change::Create(_)) || change.fields().iter().any(is_down)
     }
 
     async fn apply(&self, live: Option<Live>, peers: &Peers, permit: &Permit) -> Result<()> {
@@ -110,9 +115,8 @@ impl Resource for Vm {
 
 /// The address that cloud-init gives a machine with this configuration.
 pub(super) fn known_address(config: &Config) -> Option<Ipv4Addr> {
-    let text = config.get("ipconfig0")?;
-    let address = text.split(',').find_map(|part| part.trim().strip_prefix("ip="))?;
-    address.split('/').next()?.parse().ok()
+    let properties = config.properties("ipconfig0", "");
+    properties.get("ip")?.split('/').next()?.parse().ok()
 }
 
 #[cfg(test)]

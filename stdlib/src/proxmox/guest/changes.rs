@@ -5,14 +5,23 @@ use crate::proxmox::{
     client::Client,
     config::Config,
     error::Failure,
+    guest::Halt,
     inventory,
     task::{Task, retry_locked},
+    texts::Class,
 };
 use kthw_engine::{Effect, Error, Intent, Kind, Limit, Peers, Permit, Poll, Recovery, Result, progress, wait};
 use miette::Diagnostic;
+use std::time::Duration;
 
 /// How long changes of a machine may take.
 const CHANGING: Limit = Limit::minutes(10);
+/// How often a change is sent again whose answer was lost.
+const REPEATS: u32 = 2;
+/// The pause before that.
+const REPEAT_PAUSE: Duration = Duration::from_secs(2);
+/// How long a machine that is resumed may take to go on.
+const GOING_ON: Limit = Limit { at_most: Duration::from_secs(30), pause: Duration::from_secs(2) };
 /// How long a system may take to shut down for a restart.
 const SHUT_DOWN_S: u32 = 300;
 
@@ -61,13 +70,15 @@ impl Guest {
                 let intent = Intent::on("proxmox", format!("{what}: {}", names.join(", ")), Recovery::Task);
                 let sent = permit.effect(intent, async |effect| match client.write(&call, effect).await {
                     Ok(task) => finish(task, client, peers, &what).await.map(|()| true),
-                    Err(failure) if left > 0 && is_stale(&failure) => Ok(false),
+                    Err(failure) if left > 0 && (failure.is(Class::Changed) || failure.may_be_done()) => {
+                        progress(format!("{what}: {failure}; reading again"));
+                        Ok(false)
+                    }
                     Err(failure) => Err(failure.into()),
                 });
                 if sent.await? {
                     return Ok(());
                 }
-                progress(format!("{what}: it was changed by somebody else; reading again"));
             }
         })
         .await
@@ -92,13 +103,48 @@ impl Guest {
         permit.effect(Intent::on("proxmox", what, Recovery::Task), work).await
     }
 
-    /// Grows a disk to so many GiB.
+    /// Grows a disk to so many GiB. A disk that is as large already is no error for Proxmox, so a lost answer is followed by another try.
     ///
     /// # Errors
     /// When Proxmox refuses or a lock stays.
     pub async fn grow(&self, disk: &str, gib: u32, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
         let what = format!("the growth of {disk} of VM {} to {gib} GiB", self.vmid);
-        self.change(&what, &self.resize_call(disk, gib), client, peers, permit).await
+        let call = self.resize_call(disk, gib);
+        let work = async |effect: &_| {
+            retry_locked(peers, &what, async || finish(repeated(&call, effect, client, peers, &what).await?, client, peers, &what).await)
+                .await
+        };
+        permit.effect(Intent::on("proxmox", &what, Recovery::Task), work).await
+    }
+
+    /// Lets it go on that was paused, stopped by a failing disk, or hibernated: `vm_resume` in upstream's `PVE/API2/Qemu.pm` does all of them.
+    ///
+    /// # Errors
+    /// When Proxmox refuses, or it does not go on: with what a person can do.
+    pub async fn resume(&self, halt: Halt, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        if halt == Halt::Crashed {
+            return Err(Error::peer(Halted { vmid: self.vmid, halt: halt.word(), next: halt.next_step(self.vmid, &self.host) }));
+        }
+        let vmid = self.vmid.to_string();
+        let call = Call::post(["nodes", &self.host, "qemu", &vmid, "status", "resume"]);
+        let resumed = self.change(&format!("the resumption of VM {vmid} ({})", halt.word()), &call, client, peers, permit).await;
+        if let Err(error) = resumed {
+            let next = halt.next_step(self.vmid, &self.host);
+            return Err(if error.kind() == Kind::Peer {
+                Error::peer(NotResumed { vmid: self.vmid, why: error.to_string(), next })
+            } else {
+                error
+            });
+        }
+        let help = halt.next_step(self.vmid, &self.host);
+        wait(peers, GOING_ON, &format!("VM {vmid} to go on"), &help, async || {
+            let status = self.status(client).await?;
+            Ok(match status.halt() {
+                None if status.is_running() => Poll::Ready(()),
+                halt => Poll::Pending(format!("its state is {}", halt.map_or("stopped", Halt::word))),
+            })
+        })
+        .await
     }
 
     /// Turns it into a template.
@@ -120,9 +166,9 @@ impl Guest {
         let vmid = self.vmid.to_string();
         let call = Call::post(["nodes", &self.host, "qemu", &vmid, "status", "start"]);
         let started = permit.effect(Intent::on("proxmox", &what, Recovery::Task), async |effect| {
-            retry_locked(peers, &what, async || match client.write(&call, effect).await {
+            retry_locked(peers, &what, async || match repeated(&call, effect, client, peers, &what).await {
                 Ok(task) => finish(task, client, peers, &what).await,
-                Err(failure) if failure.says("already running") => Ok(()),
+                Err(failure) if failure.is(Class::Running) => Ok(()),
                 Err(failure) => Err(failure.into()),
             })
             .await
@@ -187,9 +233,22 @@ impl Guest {
     }
 }
 
-/// Whether a configuration was changed between our reading and writing it.
-fn is_stale(failure: &Failure) -> bool {
-    failure.says("modified configuration") || failure.says("checksum mismatch") || failure.says("digest")
+/// Sends a change that does no harm when it is done twice, and sends it again when its answer was lost.
+async fn repeated(
+    call: &Call<Write>,
+    effect: &Effect,
+    client: &Client,
+    peers: &Peers,
+    what: &str,
+) -> std::result::Result<Option<Task>, Failure> {
+    for _ in 0..REPEATS {
+        match client.write(call, effect).await {
+            Err(failure) if failure.may_be_done() => progress(format!("{what}: {failure}; it may have been done, and is sent again")),
+            done => return done,
+        }
+        peers.clock().sleep(REPEAT_PAUSE).await;
+    }
+    client.write(call, effect).await
 }
 
 /// Waits for a task, if there is one.
@@ -206,4 +265,22 @@ pub(in crate::proxmox) async fn finish(task: Option<Task>, client: &Client, peer
 struct Gone {
     vmid: u32,
     host: String,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("VM {vmid} does not go on by itself: it is {halt}")]
+#[diagnostic(code(kthw::proxmox::halted), help("{next}"))]
+struct Halted {
+    vmid: u32,
+    halt: &'static str,
+    next: String,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("VM {vmid} was not resumed: {why}")]
+#[diagnostic(code(kthw::proxmox::not_resumed), help("{next}"))]
+struct NotResumed {
+    vmid: u32,
+    why: String,
+    next: String,
 }

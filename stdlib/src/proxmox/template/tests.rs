@@ -37,6 +37,7 @@ fn live(changes: &[(&str, &str)]) -> Found {
         guest: Guest { vmid: 9420, host: "homelab".into() },
         config,
         running: false,
+        halt: None,
         up_for: Duration::ZERO,
         waiting: Vec::new(),
         pool: None,
@@ -96,7 +97,7 @@ fn the_name_follows_image_and_steps() {
 #[test]
 fn a_template_that_was_left_before_its_disk_grew_is_grown() {
     let bigger = Template::new("ubuntu", tpl(), TemplateSpec { disk_gib: Some(8), ..spec() }).expect("a template");
-    let sized = |size: &str| live(&[("template", "0"), ("scsi0", &format!("local-lvm:vm-9420-disk-0,size={size}"))]);
+    let sized = |size: &str| Drive::parse(&format!("local-lvm:vm-9420-disk-0,size={size}")).expect("a disk");
     assert_eq!(bigger.growth(&sized("3584M")), Some(8));
     assert_eq!((bigger.growth(&sized("8G")), bigger.growth(&sized("9G"))), (None, None));
     assert_eq!(template().growth(&sized("3584M")), None);

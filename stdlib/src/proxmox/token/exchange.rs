@@ -6,6 +6,7 @@ use crate::{
         call::Call,
         client::Client,
         error::{BadAnswer, Failure},
+        texts::Class,
     },
     recovery::Leftover,
     rotation::Stamp,
@@ -195,7 +196,7 @@ async fn remove(user: &str, id: &str, intent: Intent, peers: &Peers, permit: &Pe
     let call = Call::delete(["access", "users", user, "token", id]);
     let client = peers.get::<Client>()?;
     let work = async |effect: &_| match client.write(&call, effect).await {
-        Err(failure) if failure.says("no such token") => Ok(()),
+        Err(failure) if failure.is(Class::Missing) => Ok(()),
         done => Ok(done.map(drop)?),
     };
     permit.effect(intent, work).await

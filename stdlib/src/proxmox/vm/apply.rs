@@ -23,22 +23,22 @@ impl Vm {
             Ok(Some(found)) => found,
             none => match (self.find_elsewhere(client, peers).await?, none) {
                 (Some(found), _) => found,
-                (None, Ok(_)) => return Ok(None),
+                (None, Ok(_)) => return self.look_at_template(client).await.map(|()| None),
                 (None, Err(error)) => return Err(error),
             },
         };
-        self.tell_move(&found);
+        let disk = found.guest.boot_disk(&found.config, client).await?;
+        self.tell_drift(&found, disk.as_ref());
         client.note_waiting(&self.node, if found.running { &found.waiting } else { &[] });
         if found.running {
             peers.get::<Starts>()?.note(&self.node, found.up_for, client.clock().now());
         }
+        let is_other = self.other_address(&found.config).is_some();
+        let addresses = if is_other && found.running { agent::addresses(&found.guest, client).await } else { Vec::new() };
         // At another address there is another machine or none.
-        let (addresses, starting) = match self.other_address(&found.config) {
-            Some(_) if found.running => (agent::addresses(&found.guest, client).await, false),
-            Some(_) => (Vec::new(), false),
-            None => (Vec::new(), self.learn_unknown(&found, client, peers).await?),
-        };
-        Ok(Some(Live { found, keys: self.keys.read(peers.get::<Secrets>()?).await?, addresses, starting }))
+        let moved = is_other && !addresses.contains(&self.address);
+        let starting = !moved && self.learn_unknown(&found, client, peers).await?;
+        Ok(Some(Live { found, disk, keys: self.keys.read(peers.get::<Secrets>()?).await?, addresses, starting }))
     }
 
     /// Removes the machine, and forgets its host keys when it was seen to be gone.
@@ -75,7 +75,7 @@ impl Vm {
             return Err(Error::usage(NoPublicKey { node: self.node.clone() }));
         }
         let starting = live.as_ref().is_some_and(|live| live.starting);
-        let Found { guest, running, pool, .. } = match live {
+        let Found { guest, mut running, halt, pool, .. } = match live {
             Some(live) => {
                 if !live.found.running && self.makes_new_host_keys(&live.found.config, &keys) {
                     // Before the start, so that a run that ends between the two leaves no keys of a former life.
@@ -90,6 +90,11 @@ impl Vm {
                 found
             }
         };
+        if let Some(halt) = halt {
+            // Before anything else: of a machine that hibernates nothing can be changed.
+            guest.resume(halt, client, peers, permit).await?;
+            running = true;
+        }
         let values = |config: &_| self.differences(config, running, &keys).into_iter().map(|one| (one.key, one.value)).collect();
         guest.configure(client, peers, permit, values).await?;
         self.grow(&guest, client, peers, permit).await?;
@@ -112,9 +117,9 @@ impl Vm {
     async fn grow(&self, guest: &Guest, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
         let Some(config) = guest.config(client).await? else { return Ok(()) };
         let wanted = u64::from(self.spec.disk_gib) * GIB;
-        match config.boot_disk() {
+        match guest.boot_disk(&config, client).await? {
             Some((disk, drive)) if drive.size_bytes.is_some_and(|bytes| bytes < wanted) => {
-                guest.grow(disk, self.spec.disk_gib, client, peers, permit).await
+                guest.grow(&disk, self.spec.disk_gib, client, peers, permit).await
             }
             _ => Ok(()),
         }

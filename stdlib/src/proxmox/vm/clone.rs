@@ -8,18 +8,22 @@ use crate::{
         guest::{self, Found, Guest},
         inventory,
         ownership::{MadeMeanwhile, Mark},
-        task::retry_locked,
+        task::{Task, retry_locked},
         template::Template,
+        texts::Class,
     },
     workspace::CloneMode,
 };
 use kthw_engine::{Effect, Error, Intent, Limit, Peers, Permit, Recovery, Result, progress};
 use miette::Diagnostic;
+use std::time::Duration;
 
 /// How long Proxmox may take to copy a template.
 const CLONE: Limit = Limit::minutes(60);
 /// How many clones of one template go on at once: each holds a lock on the template's storage, and more only wait for it.
 const CLONES_AT_ONCE: usize = 2;
+/// How long Proxmox has to begin a clone whose answer was lost, before it is looked whether it did.
+const UNANSWERED_PAUSE: Duration = Duration::from_secs(5);
 
 impl Vm {
     pub(super) fn clone_call(&self, source: &Guest, mark: &Mark) -> Call<Write> {
@@ -38,6 +42,7 @@ impl Vm {
 
     pub(super) async fn clone_template(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<Found> {
         let source = self.source(client, peers).await?;
+        self.check_template(&source, client).await?;
         let mark = Mark::new(&self.workspace, &self.node, peers.random());
         let call = self.clone_call(&source, &mark);
         let what = format!("the clone of {} as VM {}", self.spec.template, self.vmid);
@@ -45,7 +50,7 @@ impl Vm {
         let _place = lane.acquire().await.expect("lanes are never closed");
         let intent = Intent::on("proxmox", &what, Recovery::Task).told_by(mark.to_string());
         let work = async |effect: &_| {
-            retry_locked(peers, &what, async || match client.write(&call, effect).await {
+            retry_locked(peers, &what, async || match self.send_clone(&call, &what, client, peers, effect).await {
                 Ok(Some(task)) => match task.wait(client, peers, CLONE, &what).await {
                     Ok(()) => Ok(None),
                     Err(error) => {
@@ -55,8 +60,8 @@ impl Vm {
                 },
                 Ok(None) => Ok(None),
                 // Whose machine that is shows when it is read; an earlier try of ours may have got through.
-                Err(failure) if failure.says("already exists") => Ok(None),
-                Err(failure) if maybe_done(&failure) => Ok(Some(failure)),
+                Err(failure) if failure.is(Class::Taken) => Ok(None),
+                Err(failure) if failure.may_be_done() => Ok(Some(failure)),
                 Err(failure) => Err(failure.into()),
             })
             .await
@@ -70,6 +75,28 @@ impl Vm {
             Some(found) if found.config.mark().as_ref() == Some(&mark) => Ok(found),
             Some(_) => Err(Error::settle(MadeMeanwhile { what: self.node.to_string(), vmid: self.vmid })),
             None => Err(unanswered.map_or_else(|| Error::peer(NotThere { node: self.node.clone(), vmid: self.vmid }), Error::from)),
+        }
+    }
+
+    /// Sends the clone; once more when its answer was lost and the VM id is still free: then it never got through.
+    async fn send_clone(
+        &self,
+        call: &Call<Write>,
+        what: &str,
+        client: &Client,
+        peers: &Peers,
+        effect: &Effect,
+    ) -> std::result::Result<Option<Task>, Failure> {
+        match client.write(call, effect).await {
+            Err(failure) if failure.may_be_done() => {
+                progress(format!("{what}: {failure}; looking whether it was begun"));
+                peers.clock().sleep(UNANSWERED_PAUSE).await;
+                if !inventory::is_free(client, self.vmid).await? {
+                    return Err(failure);
+                }
+                client.write(call, effect).await
+            }
+            done => done,
         }
     }
 
@@ -118,6 +145,35 @@ impl Vm {
         }
     }
 
+    /// Looks at the template before anything is made of it, if it is there already.
+    pub(super) async fn look_at_template(&self, client: &Client) -> Result<()> {
+        let vmid = match self.template_vmid {
+            Some(vmid) => Some(vmid),
+            None => self.called_so(client).await?.first().copied(),
+        };
+        let entry = match vmid {
+            Some(vmid) => inventory::one(client, vmid).await?.filter(|entry| entry.template && entry.kind == "qemu"),
+            None => None,
+        };
+        match entry {
+            Some(entry) => self.check_template(&Guest { vmid: entry.vmid, host: entry.node }, client).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Without a drive for cloud-init a machine never gets its address and its keys.
+    async fn check_template(&self, template: &Guest, client: &Client) -> Result<()> {
+        match client.has_cloud_init(template).await? {
+            true => Ok(()),
+            false => Err(Error::refused(NoCloudInit {
+                template: self.spec.template.clone(),
+                vmid: template.vmid,
+                host: template.host.clone(),
+                storage: self.spec.storage.to_string(),
+            })),
+        }
+    }
+
     /// The VM ids of machines that are called as our template is.
     pub(super) async fn called_so(&self, client: &Client) -> Result<Vec<u32>> {
         Ok(inventory::alike(client, &self.spec.template, |name| Template::is_called(name, &self.spec.template)).await?)
@@ -137,10 +193,6 @@ impl Vm {
     }
 }
 
-fn maybe_done(failure: &Failure) -> bool {
-    matches!(failure, Failure::NoAnswer(error) if error.maybe_done)
-}
-
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("there is no template called `{template}`")]
 #[diagnostic(
@@ -149,6 +201,18 @@ fn maybe_done(failure: &Failure) -> bool {
 )]
 struct NoTemplate {
     template: String,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error(
+    "the template {template} (VM {vmid} on {host}) has no cloud-init drive: what is cloned from it would get neither its address nor its keys"
+)]
+#[diagnostic(code(kthw::proxmox::no_cloud_init), help("give it one: `qm set {vmid} --ide2 {storage}:cloudinit` on {host}; then run again"))]
+struct NoCloudInit {
+    template: String,
+    vmid: u32,
+    host: String,
+    storage: String,
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]

@@ -28,6 +28,24 @@ impl Vm {
         format!("ip={}/{},gw={}", self.address, self.prefix, self.gateway)
     }
 
+    /// The machine's own address in what cloud-init is told; what else is there, such as IPv6, stays.
+    fn ip_config_in(&self, config: &Config) -> String {
+        let address = format!("{}/{}", self.address, self.prefix);
+        config.properties("ipconfig0", "").with("ip", address).with("gw", self.gateway).to_string()
+    }
+
+    /// The tags that it is to have: people's own stay as they are written; those that kthw gave and the recipe no longer names go. Proxmox tells
+    /// capitals from small letters only where somebody asks for that, so a tag in other letters counts as there.
+    fn tags_in(&self, config: &Config) -> Vec<String> {
+        let (wanted, given) = (self.wanted_tags(), noted(config, TAGS).unwrap_or_default());
+        let is_wanted = |tag: &str| wanted.iter().any(|one| one.eq_ignore_ascii_case(tag));
+        let was_given = |tag: &str| given.split(' ').any(|one| one.eq_ignore_ascii_case(tag));
+        let live = config.tags();
+        let missing = wanted.iter().filter(|tag| !live.iter().any(|one| one.eq_ignore_ascii_case(tag))).cloned();
+        let stays = live.iter().filter(|tag| is_wanted(tag) || !was_given(tag)).map(|tag| (*tag).to_owned());
+        stays.chain(missing).collect()
+    }
+
     pub(super) fn wanted_tags(&self) -> Vec<String> {
         tags(self.spec.tags.iter().map(Tag::as_str).chain(["kthw"]))
     }
@@ -50,12 +68,11 @@ impl Vm {
         let text = |key| config.get(key).unwrap_or_default().to_owned();
         let nic = config.net0().unwrap_or_else(|| Nic::new("", None));
         let nic_wanted = nic.clone().on(&spec.bridge, self.vlan);
-        let cpu_flags = text("cpu").split_once(',').map(|(_, flags)| format!(",{flags}")).unwrap_or_default();
-        // People's own tags stay; those that kthw gave and the recipe no longer names go.
-        let given: Vec<&str> = noted(config, TAGS).unwrap_or_default().split(' ').collect();
-        let (wanted, live_tags) = (self.wanted_tags(), config.tags());
-        let theirs = live_tags.iter().filter(|tag| !given.contains(&tag.as_str()));
-        let all_tags = tags(theirs.chain(&wanted).map(String::as_str));
+        let cpu = config.properties("cpu", "cputype").with("cputype", &spec.cpu_type).to_string();
+        let agent_on = config.properties("agent", "enabled").with("enabled", 1).to_string();
+        let ip = self.ip_config_in(config);
+        let wanted = self.wanted_tags();
+        let (live_tags, all_tags) = (config.tags(), self.tags_in(config));
         let note = with_note(&text("description"), TAGS, &wanted.join(" "));
         let dns = self.dns.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let nameserver = field("dns", text("nameserver"), dns.clone());
@@ -68,9 +85,9 @@ impl Vm {
             // `cores` of the workspace is what the machine has; Proxmox multiplies by sockets.
             set("sockets", later, "1".into(), field("sockets", config.number("sockets", 1), 1)),
             set("memory", later, spec.memory_mib.to_string(), field("memory_mib", config.number("memory", 512), spec.memory_mib.into())),
-            set("cpu", later, format!("{}{cpu_flags}", spec.cpu_type), field("cpu_type", config.cpu_type(), &spec.cpu_type)),
+            set("cpu", later, cpu, field("cpu_type", config.cpu_type().as_str(), spec.cpu_type.as_str())),
             set("net0", Cost::Nothing, nic_wanted.to_string(), field("network", Plugged(&nic), Plugged(&nic_wanted))),
-            set("ipconfig0", later, self.ip_config(), field("address", sorted(&text("ipconfig0")), sorted(&self.ip_config()))),
+            set("ipconfig0", later, ip.clone(), field("address", sorted(&text("ipconfig0")), sorted(&ip))),
             // Without a name server of its own the machine gets its host's.
             match dns.is_empty() {
                 true => set("delete", later, "nameserver".into(), nameserver.map(|field| Field { want: "its host's".into(), ..field })),
@@ -80,7 +97,7 @@ impl Vm {
             set("ciuser", later, self.user.clone(), field("user", text("ciuser"), self.user.clone())),
             set("sshkeys", later, percent_encoded(&format!("{key_lines}\n")), self.keys_field(config, keys)),
             set("ciupgrade", later, "0".into(), field("package_upgrade", upgrade, "never")),
-            set("agent", later, "enabled=1".into(), field("guest_agent", agent, "enabled")),
+            set("agent", later, agent_on, field("guest_agent", agent, "enabled")),
             set("onboot", Cost::Nothing, u8::from(spec.on_boot).to_string(), field("on_boot", config.flag("onboot", false), spec.on_boot)),
             set("tags", Cost::Nothing, all_tags.join(";"), field("tags", live_tags.join(" "), all_tags.join(" "))),
             set("description", Cost::Nothing, note.clone(), field("description", text("description"), note)),
@@ -97,18 +114,14 @@ impl Vm {
         differ.then(|| Field { live: Some(shown(&live)), ..Field::new("ssh_keys", shown(keys)) })
     }
 
-    /// The disk: it grows in place, everything else about it needs another machine.
-    pub(super) fn disk_fields(&self, drive: Option<&Drive>) -> [Option<Field>; 2] {
-        let replace = |field: Option<Field>| field.map(|field| field.at(Cost::Replacement));
+    /// The disk grows in place. What an administrator may do with it, moving or growing it, is theirs: [`drift`](Self::drift) tells it.
+    pub(super) fn disk_field(&self, drive: Option<&Drive>) -> Option<Field> {
         let Some(drive) = drive else {
-            return [replace(field("disk", "none", "a boot disk")), None];
+            return field("disk", "none", "a boot disk").map(|field| field.at(Cost::Replacement));
         };
-        let gib = u64::from(self.spec.disk_gib);
-        let size = drive.size_bytes.filter(|bytes| *bytes != gib * GIB).and_then(|bytes| {
-            let size = field("disk_gib", Gib(bytes), Gib(gib * GIB));
-            if bytes > gib * GIB { replace(size) } else { size }
-        });
-        [replace(field("storage", drive.storage.as_str(), self.spec.storage.as_str())), size]
+        let wanted = u64::from(self.spec.disk_gib) * GIB;
+        let bytes = drive.size_bytes.filter(|bytes| *bytes < wanted)?;
+        field("disk_gib", Gib(bytes), Gib(wanted))
     }
 
     /// The template that it says to be made from; whose image that had does not matter any more.
@@ -156,7 +169,7 @@ impl fmt::Display for Plugged<'_> {
 
 /// A size, in GiB as far as it is whole.
 #[derive(PartialEq)]
-struct Gib(u64);
+pub(super) struct Gib(pub(super) u64);
 
 impl fmt::Display for Gib {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -43,7 +43,7 @@ impl Vm {
     /// them is for the node's own resource. Returns whether the machine was started so lately that its agent may still come.
     pub(super) async fn learn_unknown(&self, found: &Found, client: &Client, peers: &Peers) -> Result<bool> {
         let known = peers.get::<KnownHosts>()?;
-        if !found.running || known.is_known(self.address.into(), self.port) {
+        if !found.running || found.halt.is_some() || known.is_known(self.address.into(), self.port) {
             return Ok(false);
         }
         let said = agent::host_keys(&found.guest, client).await?;

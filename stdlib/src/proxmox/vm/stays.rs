@@ -1,18 +1,21 @@
-//! What a machine keeps: its address and its host. Told from what Proxmox knows of it, and refused when the workspace says otherwise.
-use super::{Live, Vm};
+//! What a machine keeps: its address and its host, refused when the workspace says otherwise; its disk, told when it is another than declared.
+use super::{Live, Vm, diff::Gib, known_address};
 use crate::{
-    proxmox::{config::Config, guest::Found, ownership::noted},
+    proxmox::{
+        config::Config,
+        device::{Drive, GIB},
+        guest::Found,
+        ownership::noted,
+    },
     workspace::Role,
 };
-use kthw_engine::{Change, Cost, Field, Refusal, field, progress};
+use kthw_engine::{Change, Cost, Refusal, field, progress};
 use std::net::Ipv4Addr;
 
 impl Vm {
     /// The address that its configuration gives it, when that is another one than the workspace's.
     pub(super) fn other_address(&self, config: &Config) -> Option<Ipv4Addr> {
-        let ip = config.get("ipconfig0")?.split(',').find_map(|part| part.trim().strip_prefix("ip="))?;
-        let address: Ipv4Addr = ip.split('/').next()?.parse().ok()?;
-        (address != self.address).then_some(address)
+        known_address(config).filter(|address| *address != self.address)
     }
 
     /// The change that `fields` make, unless something of it is never done.
@@ -32,7 +35,9 @@ impl Vm {
     }
 
     fn refuse_address(&self, live: &Live) -> Option<Refusal> {
-        let (node, vmid, old) = (&self.node, live.found.guest.vmid, self.other_address(&live.found.config)?);
+        // Where its agent says that it has the address, only its configuration is wrong, and that can be changed.
+        let old = self.other_address(&live.found.config).filter(|_| !live.addresses.contains(&self.address))?;
+        let (node, vmid) = (&self.node, live.found.guest.vmid);
         let told = match live.addresses.as_slice() {
             [] => String::new(),
             found if found.contains(&old) => ", and its guest agent says the same".into(),
@@ -66,18 +71,29 @@ impl Vm {
         })
     }
 
-    /// Says where a machine is that somebody moved.
-    pub(super) fn tell_move(&self, found: &Found) {
-        if self.host != found.guest.host && self.refuse_move(found).is_none() {
-            progress(format!("VM {} was made on {} and lies on {} now", found.guest.vmid, self.host, found.guest.host));
-        }
+    /// Says what an administrator has done that stays: where the machine lies, where its disk lies, how large it is, and how it was cloned.
+    pub(super) fn tell_drift(&self, found: &Found, disk: Option<&(String, Drive)>) {
+        let moved = (self.host != found.guest.host && self.refuse_move(found).is_none())
+            .then(|| format!("VM {} was made on {} and lies on {} now", found.guest.vmid, self.host, found.guest.host));
+        moved.into_iter().chain(self.drift(found, disk)).for_each(progress);
     }
 
-    /// How it was cloned. Only a disk that names its base tells by itself: LVM-thin gives linked clones a name like any other
-    /// (the note at the top of upstream's PVE/Storage/LvmThinPlugin.pm). Else its own note does, if it has one.
-    pub(super) fn clone_field(&self, found: &Found) -> Option<Field> {
-        let linked = found.config.boot_disk().is_some_and(|(_, drive)| drive.is_linked());
-        let live = if linked { "linked" } else { noted(&found.config, "clone")? };
-        field("clone", live, self.clone_mode()).map(|field| field.at(Cost::Replacement))
+    /// How its disk is not as declared and fine all the same, in words.
+    pub(super) fn drift(&self, found: &Found, disk: Option<&(String, Drive)>) -> Vec<String> {
+        let vmid = found.guest.vmid;
+        let Some((key, drive)) = disk else { return Vec::new() };
+        let lies_on = if drive.storage.is_empty() { drive.volume.as_str() } else { drive.storage.as_str() };
+        let storage = (lies_on != self.spec.storage.as_str())
+            .then(|| format!("{key} of VM {vmid} lies on {lies_on}, declared is {}; it stays there", self.spec.storage));
+        let gib = u64::from(self.spec.disk_gib);
+        // What a storage rounds up is less than a GiB.
+        let size = drive.size_bytes.filter(|bytes| bytes / GIB > gib);
+        let size = size.map(|bytes| format!("{key} of VM {vmid} has {} GiB, declared are {gib}; a disk is never made smaller", Gib(bytes)));
+        // Only a disk that names its base tells by itself: LVM-thin gives linked clones a name like any other (the note at the top of upstream's
+        // PVE/Storage/LvmThinPlugin.pm). Else its own note does, if it has one.
+        let cloned = if drive.is_linked() { Some("linked") } else { noted(&found.config, "clone") };
+        let cloned = cloned.filter(|cloned| *cloned != self.clone_mode());
+        let cloned = cloned.map(|cloned| format!("VM {vmid} is a {cloned} clone, declared is a {} one; it stays so", self.clone_mode()));
+        [storage, size, cloned].into_iter().flatten().collect()
     }
 }

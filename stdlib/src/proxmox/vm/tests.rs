@@ -64,11 +64,13 @@ fn live(running: bool, changes: &[(&str, &str)]) -> Live {
         guest: Guest { vmid: 401, host: "homelab".into() },
         config,
         running,
+        halt: None,
         up_for: Duration::from_secs(9000),
         waiting: Vec::new(),
         pool: None,
     };
-    Live { found, keys: vec!["ssh-ed25519 AAAA me@home".into()], addresses: Vec::new(), starting: false }
+    let disk = found.config.boot_disk().map(|(key, drive)| (key.to_owned(), drive));
+    Live { found, disk, keys: vec!["ssh-ed25519 AAAA me@home".into()], addresses: Vec::new(), starting: false }
 }
 
 fn check(vm: &Vm, live: Option<Live>, expected: Expect) {
@@ -108,16 +110,26 @@ fn another_address_is_refused_and_says_which_it_has() {
     );
     seen.addresses = vec![[10, 10, 10, 99].into()];
     check_refused(
-        &a_vm(r#"{"disk_gib": 10}"#),
+        &a_vm(r#"{"template": "other"}"#),
         seen,
         expect![[r#"
-        disk_gib: 20 -> 10  (needs replacement)
+        template: tpl -> other  (needs replacement)
         address: ip=10.10.10.99/24,gw=10.10.10.1 -> ip=10.10.10.116/24,gw=10.10.10.1  (cannot be changed)
         cu1 has the address 10.10.10.99 (ipconfig0 of VM 401, and its guest agent says the same), and a node keeps its address; it would have to be replaced, which is never done on its own
         set `address` of cu1 back to 10.10.10.99; certificates, etcd and the other nodes know it by that address; set the field back, or remove the old one yourself and run again"#]],
     );
     let vm = a_vm("{}");
     assert!(vm.hides_dependents(&vm.diff(Some(&live(true, &moved)))));
+    // It has the address already: only its configuration is wrong.
+    let mut elsewhere = live(true, &moved);
+    elsewhere.addresses = vec![[10, 10, 10, 116].into()];
+    check(
+        &vm,
+        Some(elsewhere),
+        expect![[r#"
+        ~ proxmox.vm/cu1
+            address: ip=10.10.10.99/24,gw=10.10.10.1 -> ip=10.10.10.116/24,gw=10.10.10.1  (needs a reboot)"#]],
+    );
     // Another gateway of the same address is only a one.
     check(
         &a_vm("{}"),
@@ -190,34 +202,93 @@ fn sockets_multiply_cores() {
     );
 }
 
+/// What is told of a machine that is another than declared, and fine.
+fn drift(vm: &Vm, changes: &[(&str, &str)]) -> String {
+    let Live { found, disk, .. } = live(true, changes);
+    let change = vm.diff(Some(&Live { found: found.clone(), disk: disk.clone(), ..live(true, changes) }));
+    assert!(change.is_none(), "{change:?}");
+    vm.drift(&found, disk.as_ref()).join("\n")
+}
+
+#[test]
+fn what_an_administrator_did_with_the_disk_is_told_and_stays() {
+    let moved = [("scsi0", "ceph:vm-401-disk-0,discard=on,size=40G")];
+    expect![[r#"
+        scsi0 of VM 401 lies on ceph, declared is local-lvm; it stays there
+        scsi0 of VM 401 has 40 GiB, declared are 20; a disk is never made smaller"#]]
+    .assert_eq(&drift(&a_vm("{}"), &moved));
+    let rounded = [("scsi0", "local-lvm:vm-401-disk-1,discard=on,size=20974976K")];
+    assert_eq!(drift(&a_vm("{}"), &rounded), "");
+    let passed_through = [("scsi0", "/dev/disk/by-id/nvme-x,size=20G")];
+    assert_eq!(
+        drift(&a_vm("{}"), &passed_through),
+        "scsi0 of VM 401 lies on /dev/disk/by-id/nvme-x, declared is local-lvm; it stays there"
+    );
+}
+
 #[test]
 fn the_kind_of_clone_is_told_by_the_disk_or_by_the_note() {
-    let noted = |kind: &str| live(true, &[("description", &format!("kthw:ubuntu:cu1:00ff\nclone: {kind}\n"))]);
-    let based = live(true, &[("scsi0", "local-lvm:base-9420-disk-0/vm-401-disk-0,size=20G")]);
-    check(
-        &a_vm(r#"{"clone": "linked"}"#),
-        Some(noted("full")),
-        expect![[r#"
-        ! proxmox.vm/cu1
-            clone: full -> linked  (needs replacement)"#]],
-    );
-    check(
-        &a_vm("{}"),
-        Some(noted("linked")),
-        expect![[r#"
-        ! proxmox.vm/cu1
-            clone: linked -> full  (needs replacement)"#]],
-    );
-    check(
-        &a_vm("{}"),
-        Some(based.clone()),
-        expect![[r#"
-        ! proxmox.vm/cu1
-            clone: linked -> full  (needs replacement)"#]],
-    );
-    check(&a_vm(r#"{"clone": "linked"}"#), Some(based), expect!["= proxmox.vm/cu1"]);
+    let noted = |kind: &str| format!("kthw:ubuntu:cu1:00ff\nclone: {kind}\n");
+    let based = [("scsi0", "local-lvm:base-9420-disk-0/vm-401-disk-0,size=20G")];
+    let linked = r#"{"clone": "linked"}"#;
+    assert_eq!(drift(&a_vm(linked), &[("description", &noted("full"))]), "VM 401 is a full clone, declared is a linked one; it stays so");
+    assert_eq!(drift(&a_vm("{}"), &[("description", &noted("linked"))]), "VM 401 is a linked clone, declared is a full one; it stays so");
+    assert_eq!(drift(&a_vm("{}"), &based), "VM 401 is a linked clone, declared is a full one; it stays so");
+    assert_eq!(drift(&a_vm(linked), &based), "");
     // Of a machine whose description says nothing, nothing is known.
-    check(&a_vm(r#"{"clone": "linked"}"#), Some(live(true, &[])), expect!["= proxmox.vm/cu1"]);
+    assert_eq!(drift(&a_vm(linked), &[]), "");
+}
+
+#[test]
+fn a_machine_that_does_not_go_on_is_resumed() {
+    let halted = |running: bool, halt: Halt| {
+        let mut live = live(running, &[]);
+        live.found.halt = Some(halt);
+        live
+    };
+    let change = |live: &Live| a_vm("{}").diff(Some(live));
+    check(
+        &a_vm("{}"),
+        Some(halted(true, Halt::IoError)),
+        expect![[r#"
+        ~ proxmox.vm/cu1
+            status: io-error (a disk failed, or its storage is full; it is resumed, which helps once there is room) -> running"#]],
+    );
+    check(
+        &a_vm("{}"),
+        Some(halted(false, Halt::Hibernated)),
+        expect![[r#"
+        ~ proxmox.vm/cu1
+            status: hibernated (its memory lies on disk; it is woken) -> running"#]],
+    );
+    for live in [halted(true, Halt::Paused), halted(true, Halt::Crashed), halted(false, Halt::Hibernated)] {
+        assert!(a_vm("{}").hides_dependents(&change(&live)));
+    }
+}
+
+#[test]
+fn property_strings_keep_what_is_not_ours() {
+    let values = |vm: &Vm, changes: &[(&str, &str)]| {
+        let differences = vm.differences(&live(true, changes).found.config, true, &["ssh-ed25519 AAAA me@home".into()]);
+        differences.into_iter().map(|one| format!("{}={}", one.key, one.value)).collect::<Vec<_>>().join("\n")
+    };
+    let odd = [
+        ("agent", "0,fstrim_cloned_disks=1,type=virtio"),
+        ("ipconfig0", "gw=10.10.10.2,ip=10.10.10.116/24,ip6=auto"),
+        ("cpu", "cputype=host,flags=+aes;+pcid"),
+        ("net0", "e1000=BC:24:11:00:00:01,bridge=vmbr9,firewall=1,trunks=10;20"),
+        ("memory", "current=2048"),
+        ("tags", "Backup;K8S;kthw;ubuntu"),
+    ];
+    expect![[r#"
+        memory=4096
+        cpu=cputype=x86-64-v2-AES,flags=+aes;+pcid
+        net0=e1000=BC:24:11:00:00:01,bridge=vmbr0,firewall=1,trunks=10;20
+        ipconfig0=gw=10.10.10.1,ip=10.10.10.116/24,ip6=auto
+        agent=1,fstrim_cloned_disks=1,type=virtio"#]]
+    .assert_eq(&values(&a_vm("{}"), &odd));
+    // Capitals stay where Proxmox keeps them.
+    assert_eq!(values(&a_vm(r#"{"tags": ["new"]}"#), &[("tags", "Backup;kthw")]), "tags=Backup;kthw;new");
 }
 
 #[test]
@@ -332,26 +403,25 @@ fn a_machine_that_was_only_cloned_is_configured() {
             user: "" -> kthw
             ssh_keys: "" -> me@home
             on_boot: false -> true
-            tags: kthw -> k8s kthw ubuntu"#]],
+            tags: kthw -> kthw k8s ubuntu"#]],
     );
 }
 
 #[test]
 fn what_needs_another_machine_is_told_apart() {
     check(
-        &a_vm(r#"{"disk_gib": 10}"#),
-        Some(live(true, &[])),
-        expect![[r#"
-            ! proxmox.vm/cu1
-                disk_gib: 20 -> 10  (needs replacement)"#]],
-    );
-    check(
         &a_vm(r#"{"storage": "nfs", "template": "other"}"#),
         Some(live(true, &[])),
         expect![[r#"
             ! proxmox.vm/cu1
-                template: tpl -> other  (needs replacement)
-                storage: local-lvm -> nfs  (needs replacement)"#]],
+                template: tpl -> other  (needs replacement)"#]],
+    );
+    check(
+        &a_vm("{}"),
+        Some(live(true, &[("scsi0", "none")])),
+        expect![[r#"
+            ! proxmox.vm/cu1
+                disk: none -> a boot disk  (needs replacement)"#]],
     );
 }
 
