@@ -1,4 +1,5 @@
 //! Where recipes and workspaces are found: on disk first, then inside the binary.
+use crate::text_file;
 use include_dir::{Dir, include_dir};
 use kthw_engine::{Library, Source};
 use std::{
@@ -54,7 +55,7 @@ impl Library for Recipes {
         }
         let file = format!("{name}.rhai");
         if let Some(path) = self.root.as_ref().map(|root| root.join(&file)).filter(|path| path.is_file()) {
-            let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
+            let text = text_file::read(&path)?;
             return Ok(Some(Source { name: name.into(), path: path.to_string_lossy().into_owned(), text }));
         }
         let embedded = RECIPES.get_file(&file).and_then(|file| file.contents_utf8());
@@ -116,7 +117,7 @@ pub fn workspace(asked: &str, home: Option<&Path>) -> Result<Option<WorkspaceTex
     let beside = home.map(|home| home.join(&named));
     let candidates = [Some(typed.join("workspace.yaml")), Some(typed.clone()), beside, Some(PathBuf::from(&named))];
     if let Some(path) = candidates.into_iter().flatten().find(|path| path.is_file()) {
-        let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let text = text_file::read(&path).map_err(|why| format!("{}: {why}", path.display()))?;
         let folder = path.parent().map(Path::to_owned);
         return Ok(Some(WorkspaceText { label: path.to_string_lossy().into_owned(), text, folder }));
     }
@@ -133,7 +134,7 @@ pub fn neighbours(workspace: &WorkspaceText) -> Vec<(String, String)> {
         .map(|entry| entry.path())
         .filter(|folder| Some(folder.as_path()) != workspace.folder.as_deref())
         .map(|folder| folder.join("workspace.yaml"))
-        .filter_map(|path| Some((path.to_string_lossy().into_owned(), std::fs::read_to_string(&path).ok()?)))
+        .filter_map(|path| Some((path.to_string_lossy().into_owned(), text_file::read(&path).ok()?)))
         .collect();
     found.sort();
     found

@@ -7,6 +7,7 @@ mod options;
 mod private_file;
 mod session;
 mod store;
+mod text_file;
 mod ui;
 
 use clap::Parser;

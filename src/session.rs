@@ -3,7 +3,7 @@ use crate::{
     library::{self, Recipes},
     options::WorkspaceOptions,
     store::Store,
-    ui::Ui,
+    ui::{self, Ui},
 };
 use kthw_engine::{Error, Evaluated, Graph, Owned, Owner, Peers, Recipe, Result, Secret, Source, nearest};
 use kthw_stdlib::{
@@ -67,6 +67,7 @@ pub struct Prepared {
 /// Everything that is wrong with the recipes or the workspace.
 pub fn prepare(recipe: &str, options: &WorkspaceOptions) -> Result<Prepared> {
     let mut engine = kthw_stdlib::script_engine();
+    engine.on_print(ui::of_a_script).on_debug(|text, _, position| ui::of_a_script(&format!("{position:?}: {text}")));
     let (library, name) = Recipes::locate(recipe);
     let graph = Graph::load(&engine, &library, &name).map_err(|error| Error::recipe(*error))?;
     let asked = options.workspace.clone().or_else(|| graph.root().header.workspace.clone());

@@ -3,13 +3,22 @@
 use indicatif::{ProgressBar, ProgressStyle};
 use kthw_engine::{Error, Event, Events, Outcome, Owned, Plan, Report, RunStamp, Secret, presentable};
 use kthw_stdlib::restart::{RECIPE, Restarts};
-use miette::{GraphicalReportHandler, GraphicalTheme};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use std::{
     collections::BTreeMap,
     io::{ErrorKind, IsTerminal, StdoutLock, Write},
     sync::{Arc, OnceLock},
     time::Duration,
 };
+
+mod window;
+
+use window::Windowed;
+
+/// What a script prints, at once: it is for whoever writes the script.
+pub fn of_a_script(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "recipe: {}", presentable(text));
+}
 
 /// How this call talks to the person or program that made it.
 #[derive(Clone, Debug)]
@@ -97,7 +106,12 @@ impl Ui {
     fn render(&self, error: &Error) -> String {
         let theme = if self.colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
         let mut text = String::new();
-        match GraphicalReportHandler::new_themed(theme).with_width(110).render_report(&mut text, error.diagnostic()) {
+        let windowed = Windowed::of(error.diagnostic());
+        let shown: &dyn Diagnostic = match &windowed {
+            Some(windowed) => windowed,
+            None => error.diagnostic(),
+        };
+        match GraphicalReportHandler::new_themed(theme).with_width(110).render_report(&mut text, shown) {
             Ok(()) => text,
             Err(_) => error.to_string(),
         }

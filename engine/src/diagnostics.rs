@@ -1,8 +1,10 @@
 //! Errors of recipes, with the place in the script and the next thing to type.
 use crate::error::Error;
 use miette::{Diagnostic, LabeledSpan, NamedSource};
-use rhai::{EvalAltResult, ParseErrorType, Position};
+use rhai::{Engine, EvalAltResult, LexError, ParseErrorType, Position};
 use std::{fmt, sync::Arc};
+
+mod signatures;
 
 /// Any diagnostic that a host function threw through a script, kept whole.
 #[derive(Clone)]
@@ -148,7 +150,7 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
 }
 
 /// Turns what Rhai reports into an error of the recipe `file`.
-pub(crate) fn from_rhai(file: &str, text: &str, error: &EvalAltResult) -> RecipeError {
+pub(crate) fn from_rhai(engine: &Engine, file: &str, text: &str, error: &EvalAltResult) -> RecipeError {
     let mut calls = Vec::new();
     let mut inner = error;
     loop {
@@ -171,7 +173,7 @@ pub(crate) fn from_rhai(file: &str, text: &str, error: &EvalAltResult) -> Recipe
             (error.to_string(), "kthw::recipe", diagnostic.help().map(|help| help.to_string()))
         }
         None => {
-            let (message, help) = plain_words(inner);
+            let (message, help) = plain_words(engine, inner);
             (message, "kthw::recipe", help)
         }
     };
@@ -184,25 +186,26 @@ pub(crate) fn from_rhai(file: &str, text: &str, error: &EvalAltResult) -> Recipe
 }
 
 /// Says a built-in Rhai error without its trailing position, and what to do about the common ones.
-fn plain_words(error: &EvalAltResult) -> (String, Option<String>) {
+fn plain_words(engine: &Engine, error: &EvalAltResult) -> (String, Option<String>) {
     let mut bare = error.to_string();
     if let Some(at) = bare.rfind(" (line ") {
         bare.truncate(at);
     }
     match error {
         EvalAltResult::ErrorFunctionNotFound(signature, _) => {
-            let name = signature.split(" (").next().unwrap_or(signature).trim();
-            let help = match name.split_once("::") {
-                Some((module, _)) => format!("see `kthw help {module}` for the functions of this module and their arguments"),
-                None => "see `kthw help` for all modules; a module's function is called as `module::function(…)`".into(),
-            };
-            (format!("no function `{signature}`"), Some(help))
+            let (message, help) = signatures::not_found(engine, signature);
+            (message, Some(help))
         }
         EvalAltResult::ErrorModuleNotFound(name, _) => {
             (format!("no module `{name}`"), Some("see `kthw help` for all modules; they need no `import`".into()))
         }
         EvalAltResult::ErrorRuntime(value, _) if value.is_string() => {
-            (value.to_string(), Some("`kthw help workspace` lists the fields of a cluster and its nodes".into()))
+            let text = value.to_string();
+            let help = match text.starts_with("a cluster ") || text.starts_with("a node ") {
+                true => "`kthw help workspace` lists the fields of a cluster and its nodes",
+                false => "the recipe itself ends here; see its text",
+            };
+            (text, Some(help.into()))
         }
         EvalAltResult::ErrorStackOverflow(_) => (bare, Some("look for a function that calls itself without end".into())),
         EvalAltResult::ErrorTooManyOperations(_) => (bare, Some("a recipe only names resources; look for a loop that does not end".into())),
@@ -227,6 +230,7 @@ fn wrong_syntax(kind: &ParseErrorType) -> (String, Option<String>) {
             format!("no variable `{name}`"),
             Some("declare it with `let`, or look for a typing mistake; a recipe sees `cluster` and what it declares itself".into()),
         ),
+        ParseErrorType::BadInput(LexError::Runtime(text)) => (text.clone(), Some("write it as the value that you mean".into())),
         kind => (kind.to_string(), Some("mend the script here; `kthw check` shows the next problem".into())),
     }
 }
@@ -238,6 +242,9 @@ fn span(text: &str, position: Position) -> Option<(usize, usize)> {
     let line_text = text[start..].split('\n').next().unwrap_or("");
     let column = position.position().unwrap_or(1).saturating_sub(1);
     let offset = line_text.char_indices().nth(column).map_or(line_text.len(), |(at, _)| at);
+    // Rhai's place of a property is the dot before it, and that of a negative number its sign.
+    let signs = line_text[offset..].chars().take_while(|c| matches!(c, '.' | '?' | '-' | ' ')).map(char::len_utf8).sum::<usize>();
+    let offset = if line_text[offset + signs..].starts_with(|c: char| c.is_alphanumeric() || c == '_') { offset + signs } else { offset };
     let word = line_text[offset..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').map(char::len_utf8).sum::<usize>();
     Some((start + offset, word.max(1).min(line_text.len().saturating_sub(offset).max(1))))
 }

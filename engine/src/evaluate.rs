@@ -3,13 +3,17 @@ use crate::{
     absent::{Absent, Presence},
     bounds::{self, Bounds, Taken, TooMuch},
     diagnostics::{RecipeError, from_rhai},
+    dialect,
     id::Id,
     recipe::Recipe,
     resource::{AnyStep, Removable},
 };
 use miette::Diagnostic;
 use rhai::{CallFnOptions, Dynamic, Engine, Position, Scope};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard},
+};
 
 /// One declared resource, and the place in the recipe that declares it.
 #[derive(Clone, Debug)]
@@ -61,6 +65,31 @@ pub struct NamedSecret {
     pub name: String,
     /// The line of the recipe, from 1, in which `sops::secret` is called.
     pub line: usize,
+}
+
+/// A node that recipes use although none of them opens it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unopened {
+    /// Path and line of the first declaration that is on it: `recipes/mine.rhai:7`.
+    pub place: String,
+    /// What is declared there.
+    pub id: Id,
+    /// The node.
+    pub node: String,
+}
+
+/// The nodes on which something is declared, and which nothing opens: most likely a recipe lacks a `NEEDS`.
+pub fn unopened(evaluated: &[Evaluated]) -> Vec<Unopened> {
+    let declared = || evaluated.iter().flat_map(|one| one.declared.iter().map(move |declared| (&one.recipe, declared)));
+    let opened: BTreeSet<&str> =
+        declared().filter(|(_, declared)| declared.step.opens_node()).filter_map(|(_, declared)| declared.step.node()).collect();
+    let mut seen = BTreeSet::new();
+    let first = |(recipe, declared): (&Arc<Recipe>, &Declared)| {
+        let node = declared.step.node().filter(|node| !opened.contains(node) && seen.insert((*node).to_owned()))?;
+        let place = format!("{}:{}", recipe.source.path, declared.position.line().unwrap_or_default());
+        Some(Unopened { place, id: declared.id(), node: node.to_owned() })
+    };
+    declared().filter_map(first).collect()
 }
 
 /// What one recipe declared.
@@ -145,6 +174,7 @@ pub fn limits(engine: &mut Engine) {
         .set_max_string_size(1 << 20)
         .set_max_map_size(10_000);
     engine.on_print(|_| {}).on_debug(|_, _, _| {});
+    dialect::register(engine);
     limits_for(engine, 0);
     bounds::watch_time(engine);
 }
@@ -167,7 +197,7 @@ fn evaluate_within(bounds: Bounds, engine: &Engine, recipe: &Arc<Recipe>, argume
     if recipe.declares {
         let options = CallFnOptions::new().with_tag(Dynamic::from(recorder.clone())).eval_ast(false);
         let call = || engine.call_fn_with_options::<Dynamic>(options, &mut Scope::new(), &recipe.ast, "declare", (argument,));
-        let _ = bounds::within(bounds.time, call).map_err(|error| from_rhai(&recipe.source.path, &recipe.source.text, &error))?;
+        let _ = bounds::within(bounds.time, call).map_err(|error| from_rhai(engine, &recipe.source.path, &recipe.source.text, &error))?;
     }
     let Recorded { declared, secrets, in_text, too_much, .. } = recorder.take();
     if let Some((too_much, position)) = too_much {

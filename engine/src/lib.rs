@@ -9,6 +9,7 @@ mod change;
 mod clock;
 mod declare;
 mod diagnostics;
+mod dialect;
 mod door;
 mod error;
 mod evaluate;
@@ -43,7 +44,7 @@ pub use declare::{Common, Options, Rhai, count_text, declare, declare_on_node, n
 pub use diagnostics::{BadOption, RecipeError, RecipeErrors, nearest};
 pub use door::{Effect, Intent, Permit};
 pub use error::{Error, Kind, Result};
-pub use evaluate::{Declared, Evaluated, NamedSecret, all_absent, evaluate, limits, limits_for};
+pub use evaluate::{Declared, Evaluated, NamedSecret, Unopened, all_absent, evaluate, limits, limits_for, unopened};
 pub use event::{Event, Events, Outcome, RunStamp, SCHEMA, Stamped, progress, silent};
 pub use fence::{Fence, NoFence};
 pub use field::{Cost, Field, field, secret_field};

@@ -1,5 +1,8 @@
 //! A recipe as read from disk: its header, taken from the syntax tree without running anything, and its script.
-use crate::diagnostics::{RecipeError, from_rhai};
+use crate::{
+    diagnostics::{RecipeError, from_rhai},
+    dialect,
+};
 use rhai::{AST, Dynamic, Engine};
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
@@ -93,7 +96,9 @@ impl Recipe {
     /// # Errors
     /// Syntax errors, unknown variables, and a header that is missing something or has the wrong shape.
     pub fn parse(engine: &Engine, source: Source) -> Result<Arc<Self>, RecipeError> {
-        let mut ast = engine.compile(&source.text).map_err(|error| from_rhai(&source.path, &source.text, &error.into()))?;
+        let compiled = dialect::compile(engine, &source.text);
+        let mut ast = compiled.map_err(|error| from_rhai(engine, &source.path, &source.text, &error.into()))?;
+        dialect::second_look(&ast, &source.path, &source.text)?;
         ast.set_source(source.path.as_str());
         let header = header(&ast, &source)?;
         let declares = ast.iter_functions().any(|function| function.name == "declare");

@@ -1,7 +1,7 @@
 //! `kthw check`: everything that can be known without reaching a peer.
 use crate::{options::WorkspaceOptions, session, ui::Ui};
 use clap::Args;
-use kthw_engine::Result;
+use kthw_engine::{Result, Unopened};
 
 /// Check a recipe and its workspace without reaching anything
 #[derive(Debug, Args)]
@@ -16,6 +16,13 @@ impl Check {
     pub fn run(self, ui: &Ui) -> Result<u8> {
         let prepared = session::prepare(&self.recipe, &self.workspace)?;
         let declared = kthw_engine::check(&prepared.evaluated)?;
+        for one in kthw_engine::unopened(&prepared.evaluated) {
+            let Unopened { place, id, node } = one;
+            ui.note(&format!(
+                "warning: {place}: {id} is on {node}, and nothing in these recipes makes or opens {node}: a machine that is new or not up yet is not \
+                 waited for, and its host key is not known. Add `\"phases/machines@1\"` to NEEDS, or declare `ssh::node(node)` before it."
+            ));
+        }
         ui.line(&format!(
             "{} is in order: {} recipes, {} resources for workspace {}.",
             prepared.graph.root().source.path,

@@ -1,6 +1,6 @@
 //! A workspace together with the text that it was read from, so that every problem has a place.
 use super::{
-    Workspace, load, overrides,
+    Workspace, load, numbers, overrides,
     problem::{Problem, WorkspaceError},
     validate,
 };
@@ -38,6 +38,10 @@ impl WorkspaceFile {
             let problem = Problem::new("kthw::workspace::yaml", error.reason, source.clone(), "see `kthw help workspace` for an example");
             WorkspaceError::new(label, vec![problem.at(clip(text, error.offset), "here")])
         })?;
+        let numbers = numbers::problems(&source, &tree);
+        if !numbers.is_empty() {
+            return Err(WorkspaceError::new(label, numbers));
+        }
         let workspace = load::typed(&source, &tree).map_err(|problem| WorkspaceError::new(label, vec![problem]))?;
         Ok(Self { label: label.into(), source, tree, workspace, overrides: Vec::new() })
     }

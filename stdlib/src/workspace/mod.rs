@@ -5,6 +5,7 @@ mod file;
 mod json_schema;
 mod load;
 mod names;
+mod numbers;
 mod overrides;
 mod problem;
 mod reference;

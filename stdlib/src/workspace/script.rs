@@ -2,7 +2,7 @@
 use super::schema::{NodeSpec, Role, Workspace};
 use kthw_engine::{Rhai, nearest};
 use rhai::{Array, Dynamic, Engine, EvalAltResult, Map, Position};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// The cluster that a recipe declares things for.
 #[derive(Clone, Debug)]
@@ -26,8 +26,9 @@ impl Cluster {
     /// Never for a workspace that was read from YAML.
     pub fn new(workspace: Arc<Workspace>) -> Result<Self, Box<EvalAltResult>> {
         let mut fields = to_map(&*workspace)?;
-        let nodes: Vec<Node> =
-            (0..workspace.nodes.len()).map(|index| Node::new(workspace.clone(), index)).collect::<Result<_, Box<EvalAltResult>>>()?;
+        let value_names: BTreeSet<String> = workspace.nodes.iter().flat_map(|node| node.values.keys().cloned()).collect();
+        let nodes = (0..workspace.nodes.len()).map(|index| Node::new(workspace.clone(), index, &value_names));
+        let nodes: Vec<Node> = nodes.collect::<Result<_, Box<EvalAltResult>>>()?;
         let with_role = |role: Option<Role>| -> Array {
             nodes.iter().filter(|node| role.is_none_or(|role| node.spec().role == role)).cloned().map(Dynamic::from).collect()
         };
@@ -47,9 +48,15 @@ impl Cluster {
 }
 
 impl Node {
-    fn new(workspace: Arc<Workspace>, index: usize) -> Result<Self, Box<EvalAltResult>> {
+    /// `value_names` are those of all nodes: a value that others have and this one has not is `()` here.
+    fn new(workspace: Arc<Workspace>, index: usize, value_names: &BTreeSet<String>) -> Result<Self, Box<EvalAltResult>> {
         let spec = &workspace.nodes[index];
         let mut fields = to_map(spec)?;
+        if let Some(mut values) = fields.get_mut("values").and_then(|values| values.write_lock::<Map>()) {
+            for name in value_names {
+                values.entry(name.as_str().into()).or_insert(Dynamic::UNIT);
+            }
+        }
         fields.insert("fqdn".into(), workspace.fqdn(spec).into());
         fields.insert("cores".into(), Dynamic::from(i64::from(spec.cores.unwrap_or(workspace.machine.cores))));
         fields.insert("memory_mib".into(), Dynamic::from(i64::from(spec.memory_mib.unwrap_or(workspace.machine.memory_mib))));
@@ -98,6 +105,8 @@ pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Cluster>("Cluster").register_type_with_name::<Node>("Node");
     engine.register_indexer_get(|cluster: &mut Cluster, name: &str| property("cluster", &cluster.fields, name));
     engine.register_indexer_get(|node: &mut Node, name: &str| property("node", &node.fields, name));
+    engine.register_indexer_set(|cluster: &mut Cluster, name: &str, value: Dynamic| unchanged("cluster", &cluster.fields, name, &value));
+    engine.register_indexer_set(|node: &mut Node, name: &str, value: Dynamic| unchanged("node", &node.fields, name, &value));
     engine.register_fn("to_string", |node: &mut Node| node.name().to_owned());
     engine.register_fn("to_string", |cluster: &mut Cluster| cluster.workspace.name.clone());
     engine.register_fn("to_string", |id: &mut kthw_engine::Id| id.to_string());
@@ -111,8 +120,77 @@ fn property(of: &str, fields: &Map, name: &str) -> Rhai<Dynamic> {
     })
 }
 
+/// Refuses to change what is in `workspace.yaml`. Rhai also writes a value back that a function only looked at.
+fn unchanged(of: &str, fields: &Map, name: &str, value: &Dynamic) -> Rhai<()> {
+    if fields.get(name).is_some_and(|known| is_same(known, value)) {
+        return Ok(());
+    }
+    let text = format!("a {of} is as workspace.yaml says: its `{name}` cannot be changed by a recipe; use a variable (`let {name} = …`)");
+    Err(EvalAltResult::ErrorRuntime(text.into(), Position::NONE).into())
+}
+
+/// Whether two values of a workspace are the same.
+fn is_same(one: &Dynamic, other: &Dynamic) -> bool {
+    if let (Ok(one), Ok(other)) = (one.as_map_ref(), other.as_map_ref()) {
+        return one.len() == other.len() && one.iter().all(|(key, value)| other.get(key).is_some_and(|found| is_same(value, found)));
+    }
+    if let (Ok(one), Ok(other)) = (one.as_array_ref(), other.as_array_ref()) {
+        return one.len() == other.len() && one.iter().zip(other.iter()).all(|(one, other)| is_same(one, other));
+    }
+    if let (Some(one), Some(other)) = (one.read_lock::<Node>(), other.read_lock::<Node>()) {
+        return Arc::ptr_eq(&one.fields, &other.fields);
+    }
+    one.type_name() == other.type_name() && one.to_string() == other.to_string()
+}
+
 /// A map of the fields; absent options are left out, whole numbers are integers.
 fn to_map(value: &impl serde::Serialize) -> Result<Map, Box<EvalAltResult>> {
     let dynamic = rhai::serde::to_dynamic(value)?;
     Ok(dynamic.try_cast::<Map>().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a script about the example workspace returns, or why it does not.
+    fn told(script: &str) -> String {
+        let text =
+            include_str!("example.yaml").replace(", address: 10.10.10.130 }", ", address: 10.10.10.130, values: { rack: a, tags: [x] } }");
+        assert!(text.contains("rack"), "the example changed");
+        let workspace = Workspace::parse("w.yaml", &text).expect("a workspace");
+        let mut engine = crate::script_engine();
+        engine.set_max_operations(0);
+        let mut scope = rhai::Scope::new();
+        scope.push("cluster", Cluster::new(Arc::new(workspace)).expect("a cluster"));
+        engine.eval_with_scope::<Dynamic>(&mut scope, script).map_or_else(|error| error.to_string(), |value| value.to_string())
+    }
+
+    #[test]
+    fn a_value_that_only_some_nodes_have_is_nothing_on_the_others() {
+        assert_eq!(told(r#"let all = ""; for n in cluster.nodes { all += n.values?.rack ?? "none"; all += " "; } all"#), "a none ");
+        assert!(told("cluster.nodes[0].values.rak").contains("rak"), "a name that no node has is a slip");
+    }
+
+    #[test]
+    fn what_the_workspace_says_cannot_be_changed() {
+        for changes in [
+            r#"cluster.values.name = "a""#,
+            r#"cluster.nodes[0].name = "a""#,
+            "cluster.nodes.push(1)",
+            r#"cluster.nodes[0].values.rack = "b""#,
+            r#"cluster.nodes[0].values.tags.push("y")"#,
+            r#"cluster.name = "x""#,
+        ] {
+            assert!(told(changes).contains("cannot be changed by a recipe"), "{changes}: {}", told(changes));
+        }
+        for reads in [
+            "cluster.nodes.len()",
+            "cluster.nodes.filter(|n| n.role == \"worker\").len()",
+            "cluster.values.keys().len()",
+            "let v = cluster.values; v.x = 1; v.x",
+        ] {
+            assert!(told(reads).parse::<i64>().is_ok(), "{reads}: {}", told(reads));
+        }
+    }
 }
