@@ -132,7 +132,19 @@ fn causes(error: &reqwest::Error) -> String {
         source = cause.source();
     }
     chain.dedup();
-    chain.pop().unwrap_or_default()
+    in_plain_words(&chain.pop().unwrap_or_default())
+}
+
+/// A library's message without the address of its manual, which helps nobody who uses kthw.
+pub fn in_plain_words(message: &str) -> String {
+    let is_address = |word: &&str| word.starts_with("https://") || word.starts_with("http://");
+    let words: Vec<&str> = message.split(' ').filter(|word| !is_address(word)).collect();
+    let bare = words.join(" ");
+    let bare = bare.trim_end().trim_end_matches([':', '(']).trim_end();
+    match bare.starts_with("peer closed connection without sending TLS close_notify") {
+        true => "the connection was closed before the answer came".into(),
+        false => bare.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -143,6 +155,15 @@ mod tests {
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
     };
+
+    #[test]
+    fn a_librarys_manual_is_not_shown() {
+        let closed =
+            "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest/rustls/manual/_03_howto/index.html";
+        assert_eq!(in_plain_words(closed), "the connection was closed before the answer came");
+        assert_eq!(in_plain_words("it broke: https://docs.rs/x"), "it broke");
+        assert_eq!(in_plain_words("invalid peer certificate: UnknownIssuer"), "invalid peer certificate: UnknownIssuer");
+    }
 
     #[tokio::test]
     async fn an_answer_without_an_end_is_not_kept() {

@@ -1,5 +1,6 @@
 //! Errors of the Kubernetes API, in words.
 use super::document::Document;
+use kthw_http::in_plain_words;
 use kube::Error;
 use miette::Diagnostic;
 
@@ -20,7 +21,7 @@ pub fn in_words(error: &Error) -> String {
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost.to_string()
+    in_plain_words(&innermost.to_string())
 }
 
 /// Whether the server says that there is no such thing.

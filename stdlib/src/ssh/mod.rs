@@ -19,6 +19,7 @@
 //!
 //! To change: `hostnamectl set-hostname NAME` (`hostname NAME` where that fails), `modprobe -- NAME`, `sysctl -w KEY=VALUE`,
 //! `swapoff -a`, `sh -c` [`APT_INSTALL`] `kthw-install NAME[=VERSION]`, `apt-mark hold|unhold NAME`,
+//! `sh -c` [`APT_CHECK_SOURCE`] `kthw-source FILE TEXT` (fails where another source names another key for its address),
 //! `sh -c` [`APT_UPDATE`] `kthw-update -o Dir::Etc::SourceList=FILE …`, `/usr/lib/apt/apt-helper download-file URL PATH SHA256:DIGEST`,
 //! `systemctl reboot` (for `kubernetes::node_restarted`), `systemctl daemon-reload`, `systemctl enable|disable|unmask|reset-failed|start|stop|restart|try-restart -- NAME`.
 
@@ -28,8 +29,8 @@ mod transport;
 #[cfg(test)]
 pub(crate) use resources::testing;
 pub use resources::{
-    APT_INSTALL, APT_UPDATE, DPKG_FORMAT, InUse, KeyLogin, LOCK_HOLDERS, MODULES_QUERY, SERVICE_PROPERTIES, module, private_key,
-    public_half, restart_reasons,
+    APT_CHECK_SOURCE, APT_INSTALL, APT_UPDATE, DPKG_FORMAT, InUse, KeyLogin, LOCK_HOLDERS, MODULES_QUERY, SERVICE_PROPERTIES, module,
+    private_key, public_half, restart_reasons,
 };
 pub(crate) use resources::{has_started, kind_field, restart_query, started_s};
 pub use transport::{FirstUse, KnownHosts, KnownHostsError, SshError, SshNodes, Starts, TURN_LIMIT_S, Verdict};

@@ -96,7 +96,9 @@ fn of_tls<'e>(cause: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> 
 
 /// What wraps it says only "error sending request" and the like, or quotes an address.
 fn innermost(error: &(dyn StdError + 'static)) -> String {
-    causes(error).last().map(ToString::to_string).unwrap_or_default()
+    let text = causes(error).last().map(ToString::to_string).unwrap_or_default();
+    // Some libraries end with the address of their manual.
+    text.split_once(": https://").map_or(text.as_str(), |(said, _)| said).to_owned()
 }
 
 /// An error, its cause, the cause of that, and so on.

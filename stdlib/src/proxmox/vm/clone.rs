@@ -91,12 +91,20 @@ impl Vm {
             Err(failure) if failure.may_be_done() => {
                 progress(format!("{what}: {failure}; looking whether it was begun"));
                 peers.clock().sleep(UNANSWERED_PAUSE).await;
-                if !inventory::is_free(client, self.vmid).await? {
+                if !self.is_still_free(client).await? {
                     return Err(failure);
                 }
                 client.write(call, effect).await
             }
             done => done,
+        }
+    }
+
+    /// Whether nobody has our VM id yet; as far as the list tells where Proxmox does not say it of one.
+    async fn is_still_free(&self, client: &Client) -> std::result::Result<bool, Failure> {
+        match inventory::is_free(client, self.vmid).await {
+            Err(Failure::Refused(_)) => Ok(!inventory::all(client).await?.contains_key(&self.vmid)),
+            told => told,
         }
     }
 

@@ -4,10 +4,22 @@
 macro_rules! common {
     () => {
         r#"export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
+# A source that apt cannot read would keep it from reading any other. It is somebody's, so it is named and left out.
+sources() {
+  R= P=
+  apt-get indextargets >/dev/null 2>&1 && return
+  P=$(mktemp -d) && trap 'rm -rf "$P"' EXIT || return 0
+  for F in /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+    [ -e "$F" ] || continue
+    E=$(apt-get indextargets -o Dir::Etc::SourceList="$F" -o Dir::Etc::SourceParts=/dev/null 2>&1 >/dev/null) && cp "$F" "$P" && continue
+    printf 'left out, because apt cannot read it: %s: %s\n' "$F" "$E" >&2
+  done
+  R="-o Dir::Etc::SourceParts=$P"
+}
 # apt waits for dpkg's locks itself, but not for that of the lists.
 lists() {
   W=0
-  until E=$(timeout -k 5 600 apt-get update -o DPkg::Lock::Timeout=300 "$@" 2>&1); do
+  until E=$(timeout -k 5 600 apt-get update -o DPkg::Lock::Timeout=300 $R "$@" 2>&1); do
     case $E in *'Could not get lock'*) [ $W -lt 300 ] && W=$((W+5)) && sleep 5 && continue ;; esac
     printf '%s\n' "$E" >&2; return 100
   done
@@ -17,7 +29,21 @@ lists() {
 }
 
 /// Brings the lists up to date; `"$@"` are options of `apt-get update`.
-pub const APT_UPDATE: &str = concat!(common!(), "lists \"$@\"");
+pub const APT_UPDATE: &str = concat!(common!(), "R=\nlists \"$@\"");
+
+/// Fails when a new source (`$1`: its file name, `$2`: its text) and one that is there name different keys for one address: apt would read no
+/// source at all any more. Nothing is written, and nothing is fetched.
+pub const APT_CHECK_SOURCE: &str = r#"P=$(mktemp -d) && trap 'rm -rf "$P"' EXIT
+for F in /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+  [ ! -e "$F" ] || [ "${F##*/}" = "$1" ] || cp "$F" "$P"
+done
+printf %s "$2" >"$P/$1"
+E=$(apt-get indextargets -o Dir::Etc::SourceParts="$P" 2>&1 >/dev/null) && exit
+U=$(sed -n 's/^URIs: //p' "$P/$1")
+case $E in *'Conflicting values'*"${U%/}"*) ;; *) exit 0 ;; esac
+F=$(grep -lsF "${U%/}" /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources | grep -v "/$1\$")
+printf '%s\nanother source has the same address with another key: %s\nremove it, or let it name the same key; nothing was changed\n' "$E" "$F" >&2
+exit 100"#;
 
 /// Installs `"$@"`.
 ///
@@ -27,8 +53,13 @@ pub const APT_UPDATE: &str = concat!(common!(), "lists \"$@\"");
 pub const APT_INSTALL: &str = concat!(
     common!(),
     r#"O='-y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold --no-install-recommends --allow-change-held-packages'
-fetch() { timeout -k 5 900 apt-get install $O --download-only "$@"; }
-place() { setsid -w apt-get install $O --no-download "$@"; }
+fetch() { timeout -k 5 900 apt-get install $O $R --no-remove --download-only "$@"; }
+place() { setsid -w apt-get install $O $R --no-remove --no-download "$@"; }
+# What the plan did not show is not removed: whoever lets Docker run here decides that.
+removed() {
+  L=$(apt-get install -s $O $R "$@" 2>/dev/null | sed -n 's/^Remv \([^ ]*\).*/ \1/p' | tr -d '\n')
+  [ -z "$L" ] || printf 'installing %s would remove%s, which the plan does not say: remove them yourself if that is meant\n' "$*" "$L" >&2
+}
 pending() { [ -n "$(ls -A /var/lib/dpkg/updates 2>/dev/null)$(dpkg --audit 2>/dev/null)" ]; }
 repair() {
   W=0
@@ -37,7 +68,7 @@ repair() {
     # Somebody else is at work, and what looked interrupted may be on its way.
     case $E in *'locked by another process'*) [ $W -lt 300 ] && W=$((W+5)) && sleep 5 && continue ;; esac
     # It lacks what its dependencies were to bring.
-    fetch --fix-broken --no-remove && place --fix-broken --no-remove && return
+    fetch --fix-broken && place --fix-broken && return
     printf '%s\n' "$E" >&2; return 100
   done
 }
@@ -45,8 +76,14 @@ get() {
   fetch "$@" && return
   S=$?
   [ $S != 124 ] || { echo 'the download took more than 15 minutes; what has come is kept' >&2; return $S; }
-  lists && fetch "$@"
+  # Of somebody else's source that cannot be fetched the rest does not need anything.
+  lists || echo 'not all lists could be renewed (see above); going on with those that are there' >&2
+  fetch "$@" && return
+  S=$?
+  removed "$@"
+  return $S
 }
+sources
 repair && get "$@" && place "$@""#
 );
 
@@ -78,13 +115,16 @@ mod tests {
         command.args(["-k", "5", &limit_s.to_string(), "sh", "-c", script, "kthw-install", "socat"]).env("PATH", path).env("LC_ALL", "C");
         let output = command.output().unwrap();
         let said = std::fs::read_to_string(asked).unwrap_or_default();
-        (output, said.lines().map(short).collect::<Vec<_>>().join("\n"))
+        // Whether apt can read its sources is asked each time.
+        let asked = said.lines().filter(|line| !line.starts_with("apt-get indextargets"));
+        (output, asked.map(short).collect::<Vec<_>>().join("\n"))
     }
 
     /// What was asked, without the options that are always the same.
     fn short(line: &str) -> String {
         let plain = |word: &&str| {
-            !word.contains("::") && !matches!(*word, "-o" | "-y" | "--no-install-recommends" | "--allow-change-held-packages")
+            !word.contains("::")
+                && !matches!(*word, "-o" | "-y" | "--no-install-recommends" | "--allow-change-held-packages" | "--no-remove")
         };
         line.split(' ').filter(plain).collect::<Vec<_>>().join(" ")
     }
@@ -120,13 +160,13 @@ mod tests {
             r#"case $* in --audit) echo "half configured" ;; *) echo "dependency problems - leaving unconfigured" >&2; exit 1 ;; esac"#;
         let (output, asked) = run(folder.path(), APT_INSTALL, 20, &[FINE, ("dpkg", dpkg)]);
         assert!(output.status.success(), "{output:?}");
-        assert!(asked.contains("apt-get install --no-download --fix-broken --no-remove\napt-get install --download-only socat"), "{asked}");
+        assert!(asked.contains("apt-get install --no-download --fix-broken\napt-get install --download-only socat"), "{asked}");
         let apt = r#"case $* in *--fix-broken*) echo "E: Packages need to be removed but remove is disabled." >&2; exit 100 ;; esac"#;
         let (output, asked) = run(folder.path(), APT_INSTALL, 20, &[("apt-get", apt), ("dpkg", dpkg)]);
         assert_eq!(output.status.code(), Some(100));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.contains("remove is disabled") && said.ends_with("dependency problems - leaving unconfigured\n"), "{said}");
-        assert!(asked.ends_with("--fix-broken --no-remove"), "{asked}");
+        assert!(asked.ends_with("--fix-broken"), "{asked}");
     }
 
     #[test]
@@ -165,6 +205,77 @@ mod tests {
         let (output, asked) = run(folder.path(), APT_INSTALL, 20, &[("apt-get", "case $* in *--download-only*) exit 100 ;; esac"), QUIET]);
         assert_ne!(output.status.code(), Some(0));
         assert!(!asked.ends_with("--no-download socat"), "{asked}");
+    }
+
+    #[test]
+    fn what_would_be_removed_is_named_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let apt = r#"case $* in
+            *' -s '*) echo 'Remv docker-ce [1]'; echo 'Remv containerd.io [1]'; echo 'Inst containerd (2)' ;;
+            *--no-remove*) echo 'E: Packages need to be removed but remove is disabled.' >&2; exit 100 ;;
+        esac"#;
+        let (output, asked) = run(folder.path(), APT_INSTALL, 20, &[("apt-get", apt), QUIET]);
+        assert_eq!(output.status.code(), Some(100));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.ends_with("installing socat would remove docker-ce containerd.io, which the plan does not say: remove them yourself if that is meant\n"), "{said}");
+        assert!(!asked.contains("--no-download"), "{asked}");
+    }
+
+    #[test]
+    fn lists_that_cannot_be_renewed_are_no_reason_not_to_install() {
+        let folder = tempfile::tempdir().unwrap();
+        let apt = r#"case $* in
+            *--download-only*) [ -e $F/second ] || { : >$F/second; exit 100; } ;;
+            *update*) echo 'E: The repository of a stranger is not signed.' >&2; exit 100 ;;
+        esac"#;
+        let (output, asked) = run(folder.path(), APT_INSTALL, 20, &[("apt-get", apt), QUIET]);
+        assert!(output.status.success(), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("The repository of a stranger"), "{output:?}");
+        assert!(asked.ends_with("apt-get install --no-download socat"), "{asked}");
+    }
+
+    #[test]
+    fn a_source_that_apt_cannot_read_is_named_and_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = folder.path().join("sources.list.d");
+        std::fs::create_dir(&parts).unwrap();
+        std::fs::write(parts.join("good.sources"), "Types: deb\n").unwrap();
+        std::fs::write(parts.join("bad.list"), "deb\n").unwrap();
+        let script = APT_INSTALL.replace("/etc/apt/sources.list.d", &parts.display().to_string());
+        let apt = r#"case $* in
+            *indextargets*SourceList=*good*) ;;
+            *indextargets*) echo 'E: Malformed entry 1 in list file' >&2; exit 100 ;;
+            *--download-only*) for w; do case $w in Dir::Etc::SourceParts=*) ls "${w#*=}" >$F/kept ;; esac; done ;;
+        esac"#;
+        let (output, _) = run(folder.path(), &script, 20, &[("apt-get", apt), QUIET]);
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("left out, because apt cannot read it") && said.contains("bad.list: E: Malformed entry 1"), "{said}");
+        assert_eq!(std::fs::read_to_string(folder.path().join("kept")).unwrap(), "good.sources\n");
+    }
+
+    #[test]
+    fn two_keys_for_one_address_are_refused_before_anything_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = folder.path().join("sources.list.d");
+        std::fs::create_dir(&parts).unwrap();
+        std::fs::write(parts.join("docker.list"), "deb [signed-by=/a.gpg] https://repo.example/debian bookworm stable\n").unwrap();
+        let script = APT_CHECK_SOURCE.replace("/etc/apt/sources.list.d", &parts.display().to_string());
+        let script = script.replace("\"$1\" \"$2\"", "");
+        let check = |apt: &str| {
+            let source = "Types: deb\nURIs: https://repo.example/debian\nSuites: bookworm\n";
+            let script = format!("set -- kthw.sources '{source}'\n{script}");
+            let (output, _) = run(folder.path(), &script, 20, &[("apt-get", apt)]);
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        let conflict =
+            "E: Conflicting values set for option Signed-By regarding source https://repo.example/debian/ bookworm: /a.gpg != /b.asc";
+        let (code, said) = check(&format!("echo '{conflict}' >&2; exit 100"));
+        assert_eq!(code, Some(100));
+        assert!(said.starts_with(conflict) && said.contains("docker.list") && said.ends_with("nothing was changed\n"), "{said}");
+        assert_eq!(check("echo 'E: Malformed entry 1 in list file' >&2; exit 100"), (Some(0), String::new()), "a stranger's trouble");
+        assert_eq!(check("true"), (Some(0), String::new()));
+        assert!(!parts.join("kthw.sources").exists());
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod sysctl;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use apt::{APT_INSTALL, APT_UPDATE};
+pub use apt::{APT_CHECK_SOURCE, APT_INSTALL, APT_UPDATE};
 pub use boot::restart_reasons;
 pub(crate) use boot::{has_started, restart_query};
 pub(crate) use file::kind_field;

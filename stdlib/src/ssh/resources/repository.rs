@@ -1,6 +1,6 @@
 //! `ssh.repository`: a package repository with its signing key and an index that was fetched.
 use super::{
-    apt::APT_UPDATE,
+    apt::{APT_CHECK_SOURCE, APT_UPDATE},
     declare::{PackageManager, checked_name, declare, path_at},
     in_use::InUse,
 };
@@ -225,6 +225,9 @@ impl NodeResource for Repository {
             }
         }
         if live.is_none_or(|live| !live.sources_match) {
+            let name = format!("{}.sources", self.name);
+            // First of all: what it refuses leaves everything as it was.
+            actions.insert(0, Action::run(["sh", "-c", APT_CHECK_SOURCE, "kthw-source", &name, &self.sources()]));
             actions.push(Action::Write { path: self.sources_file(), content: Content::plain(self.sources()), mode: 0o644, owner: None });
         }
         actions.push(Action::run_for(
@@ -286,6 +289,11 @@ mod tests {
                 + ssh.repository/cu1/k8s
                     url: https://repo.example/deb/
                     key: sha256 4a3ec3730504983f960fb2df35a1d68d640ff55d151fa3128ca0fc707f86882e
+                  > run (300 s) sh -c APT_CHECK_SOURCE kthw-source k8s.sources Types: deb
+                URIs: https://repo.example/deb/
+                Suites: ./
+                Signed-By: /etc/apt/keyrings/k8s.asc
+
                   > directory /etc/apt/keyrings 0755
                   > write /etc/apt/keyrings/k8s.asc 0644 "KEY\n"
                   > write /etc/apt/sources.list.d/k8s.sources 0644 "Types: deb\nURIs: https://repo.example/deb/\nSuites: ./\nSigned-By: /etc/apt/keyrings/k8s.asc\n"

@@ -87,6 +87,7 @@ fn told(action: &Action) -> String {
         Action::Run { argv, timeout_s, .. } => {
             // The scripts have tests of their own.
             let shown = argv.join(" ").replace(super::APT_UPDATE, "APT_UPDATE").replace(super::APT_INSTALL, "APT_INSTALL");
+            let shown = shown.replace(super::APT_CHECK_SOURCE, "APT_CHECK_SOURCE");
             format!("run ({timeout_s} s) {shown}")
         }
     }
