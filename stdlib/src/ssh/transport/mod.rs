@@ -2,15 +2,18 @@
 
 mod connection;
 mod error;
+mod handshake;
 mod host_key;
 mod identity;
 mod known_hosts;
+mod login;
 mod nodes;
 mod shell;
 #[cfg(test)]
 mod sshd_tests;
 mod starts;
 mod stream;
+mod sudo;
 
 pub use error::SshError;
 pub(super) use identity::parse_private;

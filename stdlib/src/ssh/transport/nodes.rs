@@ -5,6 +5,7 @@ use super::{
     identity::Identity,
     known_hosts::{KnownHosts, fingerprint},
     shell::{ChangeScript, Malformed, NoTurn, NotDone, Privilege, Query, ScriptEnd, Sections, Separator, Turn, WAIT_S},
+    sudo::{SudoRefusal, sudo_refusal},
 };
 use crate::{sops::Secrets, ssh::KeyLogin, workspace::Workspace};
 use kthw_engine::{
@@ -152,7 +153,7 @@ impl SshNodes {
                 answered => answered?,
             };
             let understood = Sections::split(&answer.stdout, &mark).and_then(|sections| query.understand(&sections));
-            findings.extend(understood.map_err(|source| self.misunderstood(node, &answer, source))?);
+            findings.extend(understood.map_err(|source| self.misunderstood(node, &answer, &mark, source))?);
         }
         Ok(findings)
     }
@@ -162,9 +163,10 @@ impl SshNodes {
         let others: Vec<Probe> = probes.iter().filter(|probe| **probe != Probe::HostKey).cloned().collect();
         let mut found = Box::pin(self.read_all(node, &others)).await?.into_iter();
         let connection = self.connection(node).await?;
-        let (host, port, key) = connection.host_key().ok_or_else(|| SshError::NoSuchNode { node: node.to_owned() })?;
-        let trust = self.known.trust(host, port, key).unwrap_or(KeyTrust::AsItCame);
-        let shown = Finding::HostKey(HostKey { fingerprint: fingerprint(key), trust });
+        let (host, port, believed) = connection.host_key().ok_or_else(|| SshError::NoSuchNode { node: node.to_owned() })?;
+        // What an authority of the file vouches for needs no line of its own.
+        let trust = if believed.is_certified { Some(KeyTrust::Pinned) } else { self.known.trust(host, port, &believed.key) };
+        let shown = Finding::HostKey(HostKey { fingerprint: fingerprint(&believed.key), trust: trust.unwrap_or(KeyTrust::AsItCame) });
         Ok(probes.iter().filter_map(|probe| if *probe == Probe::HostKey { Some(shown.clone()) } else { found.next() }).collect())
     }
 
@@ -200,7 +202,7 @@ impl SshNodes {
             }
         };
         let answer = self.send(node, &batch, heard).await?;
-        match ChangeScript::understand(blocks, &answer.stdout, &mark).map_err(|source| self.misunderstood(node, &answer, source))? {
+        match ChangeScript::understand(blocks, &answer.stdout, &mark).map_err(|source| self.misunderstood(node, &answer, &mark, source))? {
             ScriptEnd::Blocks(outcomes) => Ok(outcomes),
             ScriptEnd::InputCutShort => Err(SshError::InputCutShort { node: node.to_owned() }),
             ScriptEnd::NoTurn(why) => Err(no_turn(node, why)),
@@ -218,7 +220,8 @@ impl SshNodes {
         let turn = self.turn(node, run)?;
         let batch = ChangeScript::of_action(action, &mark, self.privilege(), turn.as_ref());
         let answer = self.send(node, &batch, |_| ()).await?;
-        let output = ChangeScript::understand_action(&answer.stdout, &mark).map_err(|source| self.misunderstood(node, &answer, source))?;
+        let output =
+            ChangeScript::understand_action(&answer.stdout, &mark).map_err(|source| self.misunderstood(node, &answer, &mark, source))?;
         output.map_err(|why| match why {
             NotDone::InputCutShort => SshError::InputCutShort { node: node.to_owned() },
             NotDone::NoTurn(why) => no_turn(node, why),
@@ -231,12 +234,16 @@ impl SshNodes {
         self.connection(node).await?.exec(&batch.command, stdin, limit, "while it was changed", heard).await
     }
 
-    /// Says why an answer is not one: `sudo` that refused is the common case.
-    fn misunderstood(&self, node: &str, answer: &Answer, source: Malformed) -> SshError {
+    /// Says why an answer is not one. When the script never began, sudo's own words are the reason.
+    fn misunderstood(&self, node: &str, answer: &Answer, mark: &Separator, source: Malformed) -> SshError {
         let said = answer.stderr.trim();
-        if self.privilege() == Privilege::Sudo && said.contains("sudo") {
-            let said = said.lines().last().unwrap_or_default().to_owned();
-            return SshError::Sudo { node: node.to_owned(), user: self.workspace.ssh.user.clone(), said };
+        let mark = mark.as_str().as_bytes();
+        let has_begun = answer.stdout.windows(mark.len()).any(|bytes| bytes == mark);
+        if self.privilege() == Privilege::Sudo && !has_begun {
+            let user = self.workspace.ssh.user.clone();
+            if let Some(SudoRefusal { said, help }) = sudo_refusal(said, &user) {
+                return SshError::Sudo { node: node.to_owned(), user, said, help };
+            }
         }
         let status = answer.status.map_or_else(|| "no status".into(), |status| format!("status {status}"));
         let said = said.lines().last().map_or(status.clone(), |last| format!("{status}, {last}"));

@@ -341,6 +341,21 @@ fn nothing_is_done_before_all_input_is_there() {
 }
 
 #[test]
+fn every_byte_comes_through_the_command_line_and_through_the_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let all: Vec<u8> = (1..=255).collect();
+    // An argument is text: each character up to U+00FF, and the bytes that it has in UTF-8.
+    let characters: String = ('\u{1}'..='\u{ff}').chain("\u{2713}\u{1f600}".chars()).collect();
+    let outcomes = change(&[block(vec![
+        write(&folder.path().join("bytes"), &all),
+        Action::run(["sh", "-c", "printf %s \"$1\" >\"$2\"", "sh", &characters, &text(&folder.path().join("characters"))]),
+    ])]);
+    assert!(matches!(outcomes[..], [BlockOutcome::Done(_)]), "{outcomes:?}");
+    assert_eq!(std::fs::read(folder.path().join("bytes")).unwrap(), all);
+    assert_eq!(std::fs::read_to_string(folder.path().join("characters")).unwrap(), characters);
+}
+
+#[test]
 fn a_long_batch_goes_over_standard_input() {
     let folder = tempfile::tempdir().unwrap();
     let long = "it's long ".repeat(40);
