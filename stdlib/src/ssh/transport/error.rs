@@ -133,7 +133,10 @@ pub enum SshError {
     NoKey { node: String, reason: String },
 
     #[error("cannot use the SSH key {path}")]
-    #[diagnostic(code(kthw::ssh::key_file), help("check `ssh.key_file` in workspace.yaml and who may read the file"))]
+    #[diagnostic(
+        code(kthw::ssh::key_file),
+        help("check `ssh.key_file` in workspace.yaml, or `IdentityFile` in ~/.ssh/config, and who may read the file")
+    )]
     KeyFile { path: String, source: russh::keys::Error },
 
     #[error("the SSH key {path} is encrypted, or only its public half, and no agent holds it")]
@@ -157,7 +160,10 @@ pub enum SshError {
     Agent { source: russh::keys::Error },
 
     #[error("`{text}` is not a jump host")]
-    #[diagnostic(code(kthw::ssh::jump_host), help("write `ssh.jump_host` in workspace.yaml as `user@host:port`"))]
+    #[diagnostic(
+        code(kthw::ssh::jump_host),
+        help("write `ssh.jump_host` in workspace.yaml, or `ProxyJump` in ~/.ssh/config, as `user@host:port`")
+    )]
     JumpHost { text: String },
 
     #[error("cannot go through {jump} to {node} at {address}")]

@@ -45,7 +45,7 @@ where
         }
         match identity.log_in(&mut session, &target.node, &target.user).await? {
             Login::Done => Ok(session),
-            Login::Refused(refusal) => Err(target.refused(&refusal, seen.ending.get())),
+            Login::Refused(refusal) => Err(target.refused(&refusal, seen)),
             Login::Broken(source) => Err(match seen.ending.get() {
                 Some(Ending::UnreadableBanner) => target.unreadable_banner(),
                 _ => SshError::Handshake { node: target.node.clone(), address: target.address(), source },
@@ -74,14 +74,14 @@ impl Target {
                 SshError::TurnedAway { node, address, seconds: 0, said: format!(" (it says `{line}`)") }
             }
             (false, Some(line)) => SshError::NotSsh { node, address, said: format!("it says `{line}`") },
-            (false, None) => SshError::NotSsh { node, address, said: source.to_string() },
+            (false, None) => SshError::Handshake { node, address, source },
         }
     }
 
     /// Why nobody was let in, by what the server said.
-    fn refused(&self, refusal: &Refusal, ending: Option<&Ending>) -> SshError {
+    fn refused(&self, refusal: &Refusal, seen: &Seen) -> SshError {
         let (node, address, user, tried) = (self.node.clone(), self.address(), self.user.clone(), refusal.told());
-        if matches!(ending, Some(Ending::UnreadableBanner)) {
+        if matches!(seen.ending.get(), Some(Ending::UnreadableBanner)) {
             return self.unreadable_banner();
         }
         if refusal.is_partial {
@@ -90,8 +90,10 @@ impl Target {
             return SshError::SecondFactor { node, address, user, wanted };
         }
         if refusal.hung_up {
-            let said = match ending {
-                Some(Ending::Said(text)) => format!("it says `{}`", text.trim()),
+            // Why a login ends after the key was taken comes as one more text for people, as that of pam_nologin(8).
+            let said = match (seen.ending.get(), seen.last_banner()) {
+                (Some(Ending::Said(text)), _) => format!("it says `{}`", text.trim()),
+                (_, Some(text)) => format!("it gave no reason, but showed `{text}`"),
                 _ => "it gave no reason".to_owned(),
             };
             return SshError::HungUp { node, address, user, tried, said };

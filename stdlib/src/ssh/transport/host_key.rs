@@ -11,7 +11,7 @@ use russh::{
     keys::{Certificate, PublicKey, PublicKeyOrCertificate, ssh_encoding},
 };
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -31,6 +31,16 @@ pub(crate) struct Seen {
     pub took_first: Arc<OnceLock<String>>,
     /// How the connection ended, once it did.
     pub ending: Arc<OnceLock<Ending>>,
+    /// The text for people that the server sent last.
+    banner: Arc<Mutex<String>>,
+}
+
+impl Seen {
+    /// The last line of the text for people that the server sent last.
+    pub fn last_banner(&self) -> Option<String> {
+        let text = self.banner.lock().unwrap_or_else(PoisonError::into_inner);
+        text.lines().map(str::trim).rfind(|line| !line.is_empty()).map(|line| line.chars().take(200).collect())
+    }
 }
 
 /// A host key that was believed.
@@ -122,6 +132,11 @@ impl client::Handler for Client {
             }
         };
         Err(Fault::Host(Box::new(error)))
+    }
+
+    async fn auth_banner(&mut self, banner: &str, _: &mut client::Session) -> Result<(), Fault> {
+        banner.clone_into(&mut self.seen.banner.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
     }
 
     async fn disconnected(&mut self, reason: DisconnectReason<Fault>) -> Result<(), Fault> {

@@ -3,6 +3,7 @@ use super::error::SshError;
 use kthw_engine::Secret;
 use russh::keys::{Certificate, PrivateKey, PublicKey, decode_secret_key, load_openssh_certificate, load_public_key, load_secret_key};
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -56,6 +57,28 @@ impl Identity {
         let reason = "`ssh.key_file` is not set, and neither is SSH_AUTH_SOCK";
         let socket = agent_socket.ok_or_else(|| SshError::NoKey { node: node.into(), reason: reason.into() })?;
         Ok(Self { own: Vec::new(), agent: Some(Agent { socket, first: Vec::new(), is_bounded: false }) })
+    }
+
+    /// The keys of files, of which those that are not there are passed over, as ssh(1) does; then the agent's, unless only those that the
+    /// files name are wanted.
+    pub fn of_files(node: &str, files: &[PathBuf], agent_socket: Option<PathBuf>, only_these: bool) -> Result<Self, SshError> {
+        let (mut own, mut first) = (Vec::new(), Vec::new());
+        for path in files {
+            match KeyFile::read(path) {
+                Ok(KeyFile::Private(key)) => own.push(*key),
+                Ok(KeyFile::Named(key)) => first.push((path.clone(), key)),
+                Ok(KeyFile::Closed) => {}
+                Err(SshError::KeyFile { source: russh::keys::Error::IO(error), .. }) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let has_none = own.is_empty() && (agent_socket.is_none() || (only_these && first.is_empty()));
+        if has_none {
+            let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+            let reason = format!("`IdentityFile` in ~/.ssh/config names {}, which cannot be used, and no agent is asked", names.join(", "));
+            return Err(SshError::NoKey { node: node.into(), reason });
+        }
+        Ok(Self { own, agent: agent_socket.map(|socket| Agent { socket, first, is_bounded: only_these }) })
     }
 
     /// The private key that the secret called `name` holds.
@@ -122,7 +145,7 @@ pub(crate) fn parse_private(name: &str, secret: &Secret) -> Result<PrivateKey, S
 }
 
 /// `~/` is the home directory.
-pub(crate) fn home(path: &str) -> PathBuf {
+fn home(path: &str) -> PathBuf {
     match (path.strip_prefix("~/"), etcetera::home_dir()) {
         (Some(rest), Ok(home)) => home.join(rest),
         _ => PathBuf::from(path),

@@ -2,7 +2,7 @@
 use kthw_engine::{Effect, node::KeyTrust};
 use russh::keys::{HashAlg, PublicKey, ssh_key};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt, io,
     net::IpAddr,
     path::PathBuf,
@@ -31,6 +31,8 @@ struct State {
     asked: HashMap<String, Asked>,
     /// What a person has to be told, and was not yet.
     warnings: Vec<String>,
+    /// What is told once in a run, whoever notices it.
+    told: HashSet<String>,
     file: PinFile,
 }
 
@@ -123,6 +125,7 @@ impl KnownHosts {
             first_use: FirstUse::default(),
             asked: HashMap::new(),
             warnings: Vec::new(),
+            told: HashSet::new(),
         }))))
     }
 
@@ -268,7 +271,15 @@ impl KnownHosts {
         text
     }
 
-    /// What a person has to be told about trust at first sight. Each is returned once.
+    /// Notes something that a person has to be told about the way to a host; once.
+    pub fn warn(&self, text: &str) {
+        let mut state = self.state();
+        if state.told.insert(text.to_owned()) {
+            state.warn(text.to_owned());
+        }
+    }
+
+    /// What a person has to be told about trust at first sight and about the way to hosts. Each is returned once.
     pub fn take_warnings(&self) -> Vec<String> {
         std::mem::take(&mut self.state().warnings)
     }

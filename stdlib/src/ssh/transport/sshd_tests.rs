@@ -1,5 +1,6 @@
 //! The transport against a real sshd on a loopback address, with keys of its own.
 mod login_shells;
+mod own_configuration;
 mod refusals;
 mod server;
 
