@@ -65,6 +65,37 @@ pub(crate) struct Answer {
     pub stderr: String,
 }
 
+/// Hears what a command prints as it comes.
+pub(crate) trait Listener: Send {
+    /// A piece of standard output; whether it is kept for the answer.
+    fn stdout(&mut self, bytes: &[u8]) -> bool;
+
+    /// A piece of standard error.
+    fn stderr(&mut self, _bytes: &[u8]) {}
+}
+
+/// Nobody listens; all is kept.
+impl Listener for () {
+    fn stdout(&mut self, _bytes: &[u8]) -> bool {
+        true
+    }
+}
+
+/// Somebody listens to standard output, which is kept as well.
+pub(crate) struct Kept<F>(F);
+
+/// A listener that is a function.
+pub(crate) fn kept<F: FnMut(&[u8]) + Send>(heard: F) -> Kept<F> {
+    Kept(heard)
+}
+
+impl<F: FnMut(&[u8]) + Send> Listener for Kept<F> {
+    fn stdout(&mut self, bytes: &[u8]) -> bool {
+        self.0(bytes);
+        true
+    }
+}
+
 impl Connection {
     /// Connects, checks the host's key and logs in; through another connection if there is one. A server that closes the connection
     /// before it says a word has too many logins under way (`MaxStartups`): nothing has happened yet, so it is tried again.
@@ -125,19 +156,19 @@ impl Connection {
         self.session.is_closed()
     }
 
-    /// Runs a command line. `heard` gets standard output as it comes.
+    /// Runs a command line. The listener gets the output as it comes, and says whether it is to be kept for the answer too.
     pub async fn exec(
         &self,
         command: &str,
         stdin: Option<&[u8]>,
         limit: Duration,
         during: &'static str,
-        heard: impl FnMut(&[u8]) + Send,
+        listener: impl Listener,
     ) -> Result<Answer, SshError> {
         let node = || self.target.node.clone();
         let _place = self.channels.acquire().await.expect("the semaphore is never closed");
         let channel = self.open_session().await.map_err(|source| SshError::Broken { node: node(), during, source })?;
-        match timeout(limit, converse(channel, command, stdin, heard)).await {
+        match timeout(limit, converse(channel, command, stdin, listener)).await {
             Err(_) => Err(SshError::Timeout { node: node(), during, seconds: limit.as_secs() }),
             Ok(Err(Talk::Broken(source))) => Err(SshError::Broken { node: node(), during, source }),
             Ok(Err(Talk::TooMuch)) => Err(SshError::TooMuch { node: node(), mib: OUTPUT_LIMIT >> 20 }),
@@ -197,12 +228,7 @@ impl From<russh::Error> for Talk {
 }
 
 /// Sends the command and its input while reading everything that comes; ends when the program ended and its output with it.
-async fn converse(
-    channel: Channel<client::Msg>,
-    command: &str,
-    stdin: Option<&[u8]>,
-    mut heard: impl FnMut(&[u8]) + Send,
-) -> Result<Answer, Talk> {
+async fn converse(channel: Channel<client::Msg>, command: &str, stdin: Option<&[u8]>, mut listener: impl Listener) -> Result<Answer, Talk> {
     let (mut incoming, outgoing) = channel.split();
     outgoing.exec(false, command).await?;
     let sending = async {
@@ -226,13 +252,15 @@ async fn converse(
             Ok(None) if answer.status.is_none() => return Err(russh::Error::Disconnect.into()),
             Ok(None | Some(ChannelMsg::Close)) => break,
             Ok(Some(ChannelMsg::Data { data })) => {
-                if answer.stdout.len() + data.len() > OUTPUT_LIMIT {
-                    return Err(Talk::TooMuch);
+                if listener.stdout(&data) {
+                    if answer.stdout.len() + data.len() > OUTPUT_LIMIT {
+                        return Err(Talk::TooMuch);
+                    }
+                    answer.stdout.extend_from_slice(&data);
                 }
-                heard(&data);
-                answer.stdout.extend_from_slice(&data);
             }
             Ok(Some(ChannelMsg::ExtendedData { data, .. })) => {
+                listener.stderr(&data);
                 stderr.extend_from_slice(&data);
                 stderr.drain(..stderr.len().saturating_sub(STDERR_LIMIT));
             }

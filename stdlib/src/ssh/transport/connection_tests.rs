@@ -43,7 +43,7 @@ async fn a_channel_that_is_never_confirmed_is_not_waited_for() {
     let identity = Identity::of_key("a test", a_key(2));
     let connection = Connection::open(target, &identity, &known, None).await.expect("logged in");
 
-    let ran = timeout(4 * CONNECT_LIMIT, connection.exec("true", None, Duration::from_secs(1), "looking", |_| {}));
+    let ran = timeout(4 * CONNECT_LIMIT, connection.exec("true", None, Duration::from_secs(1), "looking", ()));
     let error = ran.await.expect("it has a limit of its own").expect_err("nothing ran");
     assert!(matches!(error, SshError::Broken { source: russh::Error::ConnectionTimeout, .. }), "{error:?}");
 }

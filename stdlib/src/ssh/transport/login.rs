@@ -91,6 +91,10 @@ impl Identity {
                 Err(error) => return Err(error),
             }
         }
+        if offers.is_empty() {
+            let reason = "neither the files that are named nor the agent hold a key that can be used";
+            return Err(SshError::NoKey { node: node.into(), reason: reason.into() });
+        }
         // An RSA key signs with SHA-512, which sshd knows since 7.2, and only where that is refused with SHA-256: a server may take that
         // alone, and what it says of it (RFC 8308, `server-sig-algs`) does not tell what it takes for logging in (OpenSSH up to 9.5).
         let again: Vec<Offer> = offers.iter().filter_map(Offer::weaker).collect();

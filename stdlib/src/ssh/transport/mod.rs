@@ -1,5 +1,6 @@
 //! The way to nodes: connections, who logs in, host keys, and the shell that queries and changes compile to.
 
+mod aloud;
 mod connection;
 mod error;
 mod handshake;

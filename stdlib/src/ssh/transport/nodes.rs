@@ -1,6 +1,7 @@
 //! The real nodes of a run: [`Nodes`] over SSH, one connection per node, opened when it is first needed.
 use super::{
-    connection::{Answer, Connection},
+    aloud::Aloud,
+    connection::{Answer, Connection, Listener, kept},
     error::SshError,
     identity::Identity,
     known_hosts::{KnownHosts, fingerprint},
@@ -12,7 +13,7 @@ use super::{
 use crate::{sops::Secrets, ssh::KeyLogin, workspace::Workspace};
 use kthw_engine::{
     BoxFuture, Effect, Error, Result, Secret,
-    node::{Action, Block, BlockOutcome, Finding, HostKey, KeyTrust, Nodes, Output, Probe},
+    node::{Action, Block, BlockOutcome, Finding, Heard, HostKey, KeyTrust, Nodes, Output, Probe},
     progress,
 };
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
@@ -160,7 +161,7 @@ impl SshNodes {
     }
 
     async fn read_once(&self, node: &str, command: &str) -> Ssh<Answer> {
-        self.connection(node).await?.exec(command, None, READ_LIMIT, "while it was read", |_| ()).await
+        self.connection(node).await?.exec(command, None, READ_LIMIT, "while it was read", ()).await
     }
 
     async fn change_all(&self, node: &str, run: u64, blocks: &[Block], started: &(dyn Fn(usize) + Sync)) -> Ssh<Vec<BlockOutcome>> {
@@ -182,7 +183,7 @@ impl SshNodes {
                 }
             }
         };
-        let answer = self.send(node, &batch, heard).await?;
+        let answer = self.send(node, &batch, kept(heard)).await?;
         match ChangeScript::understand(blocks, &answer.stdout, &mark).map_err(|source| self.misunderstood(node, &answer, &mark, source))? {
             ScriptEnd::Blocks(outcomes) => Ok(outcomes),
             ScriptEnd::InputCutShort => Err(SshError::InputCutShort { node: node.to_owned() }),
@@ -200,19 +201,29 @@ impl SshNodes {
         let mark = Separator::random().map_err(SshError::Random)?;
         let turn = self.turn(node, run)?;
         let batch = ChangeScript::of_action(action, &mark, self.privilege(node)?.1, turn.as_ref());
-        let answer = self.send(node, &batch, |_| ()).await?;
+        let answer = self.send(node, &batch, ()).await?;
         let output =
             ChangeScript::understand_action(&answer.stdout, &mark).map_err(|source| self.misunderstood(node, &answer, &mark, source))?;
-        output.map_err(|why| match why {
-            NotDone::InputCutShort => SshError::InputCutShort { node: node.to_owned() },
-            NotDone::NoTurn(why) => no_turn(node, why),
-        })
+        output.map_err(|why| not_done(node, why))
     }
 
-    async fn send(&self, node: &str, batch: &ChangeScript, heard: impl FnMut(&[u8]) + Send) -> Ssh<Answer> {
+    async fn act_aloud(&self, node: &str, run: u64, action: &Action, heard: &(dyn Fn(Heard<'_>) + Sync)) -> Ssh<Output> {
+        let mark = Separator::random().map_err(SshError::Random)?;
+        let turn = self.turn(node, run)?;
+        let batch = ChangeScript::of_action_aloud(action, &mark, self.privilege(node)?.1, turn.as_ref());
+        let mut aloud = Aloud::new(&mark, heard);
+        let mut answer = self.send(node, &batch, &mut aloud).await?;
+        answer.stdout = aloud.end();
+        let status = ChangeScript::understand_aloud(&answer.stdout, &mark);
+        let status = status.map_err(|source| self.misunderstood(node, &answer, &mark, source))?;
+        let status = status.map_err(|why| not_done(node, why))?;
+        Ok(Output { status, ..Output::default() })
+    }
+
+    async fn send(&self, node: &str, batch: &ChangeScript, listener: impl Listener) -> Ssh<Answer> {
         let limit = CHANGE_MARGIN + Duration::from_secs(batch.timeout_s + WAIT_S);
         let stdin = batch.stdin.as_ref().map(|bytes| bytes.as_slice());
-        self.connection(node).await?.exec(&batch.command, stdin, limit, "while it was changed", heard).await
+        self.connection(node).await?.exec(&batch.command, stdin, limit, "while it was changed", listener).await
     }
 
     /// Says why an answer is not one. When the script never began, sudo's own words are the reason.
@@ -257,6 +268,19 @@ impl Nodes for SshNodes {
         })
     }
 
+    fn act_heard<'a>(
+        &'a self,
+        node: &'a str,
+        action: &'a Action,
+        effect: &'a Effect,
+        heard: &'a (dyn Fn(Heard<'_>) + Sync),
+    ) -> BoxFuture<'a, Result<Output>> {
+        Box::pin(async move {
+            self.keep(node, effect).await.map_err(Error::peer)?;
+            self.act_aloud(node, effect.run(), action, heard).await.map_err(Error::peer)
+        })
+    }
+
     fn keep_host_key<'a>(&'a self, node: &'a str, effect: &'a Effect) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move { self.keep(node, effect).await.map_err(Error::peer) })
     }
@@ -285,6 +309,13 @@ impl crate::kubernetes::Tunnel for SshNodes {
             let stream = self.tunnel(node, host, port).await?;
             Ok(Box::new(stream) as Box<dyn crate::kubernetes::Duplex>)
         })
+    }
+}
+
+fn not_done(node: &str, why: NotDone) -> SshError {
+    match why {
+        NotDone::InputCutShort => SshError::InputCutShort { node: node.to_owned() },
+        NotDone::NoTurn(why) => no_turn(node, why),
     }
 }
 

@@ -1,4 +1,5 @@
 //! The transport against a real sshd on a loopback address, with keys of its own.
+mod heard;
 mod login_shells;
 mod own_configuration;
 mod refusals;

@@ -385,6 +385,16 @@ fn an_action_alone_tells_everything() {
 }
 
 #[test]
+fn cut_output_says_how_much_is_missing() {
+    let lines = "yes 0123456789abcdef | head -c";
+    let cut = act(&Action::run(["sh", "-c", &format!("{lines} 10000000; {lines} 20000 >&2")]));
+    assert!(cut.stdout.starts_with("(the first 6 MiB are missing)\n0123456789abcdef\n"), "{}", &cut.stdout[..80]);
+    assert!(cut.stderr.starts_with("(the first 12 KiB are missing)\n0123456789abcdef\n"), "{}", &cut.stderr[..80]);
+    let whole = act(&Action::run(["sh", "-c", &format!("{lines} 4000000; {lines} 8000 >&2")]));
+    assert!(whole.stdout.starts_with("0123") && whole.stderr.starts_with("0123"));
+}
+
+#[test]
 fn beginnings_are_told_by_line() {
     let mark = Separator::fixed();
     assert_eq!(ChangeScript::begun(b"kthw-0123456789abcdef-begin 12\n", &mark), Some(12));
