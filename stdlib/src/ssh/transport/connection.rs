@@ -6,7 +6,7 @@ use super::{
     identity::Identity,
     known_hosts::KnownHosts,
     shell::tail,
-    stream::{FirstWords, Quick},
+    stream::Quick,
 };
 use kthw_engine::progress;
 use russh::{Channel, ChannelMsg, ChannelOpenFailure, client};
@@ -100,10 +100,13 @@ impl Connection {
     /// Connects, checks the host's key and logs in; through another connection if there is one. A server that closes the connection
     /// before it says a word has too many logins under way (`MaxStartups`): nothing has happened yet, so it is tried again.
     pub async fn open(target: Target, identity: &Identity, known: &KnownHosts, through: Option<Arc<Self>>) -> Result<Self, SshError> {
-        let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
+        let (begun, mut pause, mut is_lenient) = (Instant::now(), FIRST_PAUSE, false);
         loop {
             let seen = Seen::default();
-            match Self::attempt(&target, identity, known, through.as_ref(), &seen).await {
+            match Self::attempt(&target, identity, known, through.as_ref(), &seen, is_lenient).await {
+                Err(SshError::UnreadableBanner { .. }) if !is_lenient => is_lenient = true,
+                // The server has not what that takes.
+                Err(SshError::Handshake { .. }) if is_lenient => return Err(target.unreadable_banner()),
                 Err(SshError::TurnedAway { said, .. }) if begun.elapsed() + pause < TURNED_AWAY_LIMIT => {
                     if pause == FIRST_PAUSE {
                         let (node, address, limit) = (&target.node, target.address(), TURNED_AWAY_LIMIT.as_secs());
@@ -127,13 +130,14 @@ impl Connection {
         known: &KnownHosts,
         through: Option<&Arc<Self>>,
         seen: &Seen,
+        is_lenient: bool,
     ) -> Result<client::Handle<Client>, SshError> {
         match through {
             None => {
                 let dialed = timeout(CONNECT_LIMIT, TcpStream::connect((target.host.as_str(), target.port))).await;
                 let stream = dialed.map_err(|_| target.no_answer(CONNECT_LIMIT))?;
                 let stream = stream.and_then(Quick::new).map_err(|source| target.unreachable(source))?;
-                log_in(stream, target, identity, known, seen, FirstWords::default()).await
+                log_in(stream, target, identity, known, seen, is_lenient).await
             }
             Some(jump) => {
                 let channel = jump.open_direct(&target.host, target.port).await.map_err(|source| SshError::ThroughJumpHost {
@@ -142,7 +146,7 @@ impl Connection {
                     jump: jump.target.address(),
                     source,
                 })?;
-                log_in(channel.into_stream(), target, identity, known, seen, FirstWords::default()).await
+                log_in(channel.into_stream(), target, identity, known, seen, is_lenient).await
             }
         }
     }

@@ -47,11 +47,11 @@ pub enum SshError {
     )]
     TurnedAway { node: String, address: String, seconds: u64, said: String },
 
-    #[error("{node} at {address} shows a text before the login that is not UTF-8, which ends the connection")]
+    #[error("{node} at {address} shows a text before the login that is not UTF-8, and takes no cipher with which that can be passed over")]
     #[diagnostic(
         code(kthw::ssh::banner),
         help(
-            "the file that `Banner` in /etc/ssh/sshd_config on {node} names has to be UTF-8: `iconv -f LATIN1 -t UTF-8 FILE`; RFC 4252 asks for it"
+            "the file that `Banner` in /etc/ssh/sshd_config on {node} names has to be UTF-8 (`iconv -f LATIN1 -t UTF-8 FILE`), as RFC 4252 asks for; or allow `chacha20-poly1305@openssh.com` and `curve25519-sha256` there"
         )
     )]
     UnreadableBanner { node: String, address: String },

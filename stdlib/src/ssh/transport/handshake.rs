@@ -5,12 +5,13 @@ use super::{
     host_key::{Client, Ending, Fault, Seen},
     identity::Identity,
     known_hosts::KnownHosts,
+    lenient::{Handover, Lenient},
     login::{Login, Refusal},
     stream::{FirstWords, Overheard},
 };
 use kthw_engine::progress;
 use russh::{
-    MethodKind, Preferred, client,
+    MethodKind, Preferred, cipher, client, kex,
     keys::{HashAlg, ssh_key::Algorithm},
 };
 use std::{borrow::Cow, io, sync::Arc, time::Duration};
@@ -19,6 +20,8 @@ use tokio::{
     time::timeout,
 };
 
+const LENIENT_KEX: &[kex::Name] =
+    &[kex::CURVE25519, kex::CURVE25519_PRE_RFC_8731, kex::EXTENSION_SUPPORT_AS_CLIENT, kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT];
 const LOGIN_LIMIT: Duration = Duration::from_secs(30);
 
 /// Shakes hands over `stream`, checks the host's key and logs in.
@@ -28,18 +31,23 @@ pub(crate) async fn log_in<S>(
     identity: &Identity,
     known: &KnownHosts,
     seen: &Seen,
-    words: FirstWords,
+    is_lenient: bool,
 ) -> Result<client::Handle<Client>, SshError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let work = async {
-        let client = Client { target: target.clone(), known: known.clone(), seen: seen.clone() };
-        let handshake = client::connect_stream(config(target, known), Overheard::new(stream, words.clone()), client).await;
+        let (words, handover) = (FirstWords::default(), is_lenient.then(Handover::default));
+        let client = Client { target: target.clone(), known: known.clone(), seen: seen.clone(), handover: handover.clone() };
+        let stream = Overheard::new(Lenient::new(stream, handover.clone()), words.clone());
+        let handshake = client::connect_stream(config(target, known, is_lenient), stream, client).await;
         let mut session = handshake.map_err(|fault| match fault {
             Fault::Host(error) => *error,
             Fault::Protocol(source) => target.no_handshake(&words, source),
         })?;
+        if let (Some(handover), Some(binding)) = (&handover, session.agent_session_binding()) {
+            handover.agree(binding.session_id());
+        }
         if let Some(text) = seen.took_first.get() {
             progress(text);
         }
@@ -104,7 +112,7 @@ impl Target {
         SshError::Refused { node, address, user, tried }
     }
 
-    fn unreadable_banner(&self) -> SshError {
+    pub fn unreadable_banner(&self) -> SshError {
         SshError::UnreadableBanner { node: self.node.clone(), address: self.address() }
     }
 }
@@ -112,7 +120,9 @@ impl Target {
 /// How the lines begin that OpenSSH's sshd sends before it closes a connection at the door (`sshd.c`, since 8.5 and 9.8).
 const TURNING_AWAY: [&str; 2] = ["Exceeded MaxStartups", "Not allowed at this time"];
 
-fn config(target: &Target, known: &KnownHosts) -> Arc<client::Config> {
+fn config(target: &Target, known: &KnownHosts, is_lenient: bool) -> Arc<client::Config> {
+    // What `Lenient` understands.
+    let lenient = Preferred { kex: Cow::Borrowed(LENIENT_KEX), cipher: Cow::Borrowed(&[cipher::CHACHA20_POLY1305]), ..Preferred::DEFAULT };
     let order = key_order(&known.algorithms(&target.host, target.port));
     let certificates = if known.has_authority(&target.host, target.port) { order.clone() } else { Vec::new() };
     Arc::new(client::Config {
@@ -123,7 +133,7 @@ fn config(target: &Target, known: &KnownHosts) -> Arc<client::Config> {
             host_key_certificates: Cow::Owned(certificates),
             key: Cow::Owned(order),
             compression: Cow::Borrowed(&[russh::compression::NONE]),
-            ..Preferred::DEFAULT
+            ..if is_lenient { lenient } else { Preferred::DEFAULT }
         },
         ..client::Config::default()
     })

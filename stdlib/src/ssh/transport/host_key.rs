@@ -4,9 +4,11 @@ use super::{
     connection::Target,
     error::SshError,
     known_hosts::{Certified, KnownHosts, Verdict, fingerprint},
+    lenient::Handover,
 };
 use kthw_engine::node::KeyTrust;
 use russh::{
+    Names,
     client::{self, DisconnectReason},
     keys::{Certificate, PublicKey, PublicKeyOrCertificate, ssh_encoding},
 };
@@ -20,6 +22,8 @@ pub(crate) struct Client {
     pub target: Target,
     pub known: KnownHosts,
     pub seen: Seen,
+    /// For a connection whose text for people is made UTF-8.
+    pub handover: Option<Handover>,
 }
 
 /// What is noticed on the way to a login.
@@ -132,6 +136,13 @@ impl client::Handler for Client {
             }
         };
         Err(Fault::Host(Box::new(error)))
+    }
+
+    async fn kex_done(&mut self, secret: Option<&[u8]>, _: &Names, _: &mut client::Session) -> Result<(), Fault> {
+        if let (Some(handover), Some(secret)) = (&self.handover, secret) {
+            handover.share(secret);
+        }
+        Ok(())
     }
 
     async fn auth_banner(&mut self, banner: &str, _: &mut client::Session) -> Result<(), Fault> {

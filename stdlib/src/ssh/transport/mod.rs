@@ -7,6 +7,7 @@ mod handshake;
 mod host_key;
 mod identity;
 mod known_hosts;
+mod lenient;
 mod login;
 mod nodes;
 mod routes;

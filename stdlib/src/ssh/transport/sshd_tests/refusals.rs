@@ -145,19 +145,27 @@ async fn an_rsa_key_logs_in_where_only_sha_256_is_taken() {
 }
 
 #[tokio::test]
-async fn a_banner_in_utf_8_is_no_hindrance_and_one_in_latin_1_is_named() {
+async fn a_banner_is_no_hindrance_whatever_its_encoding() {
     let Some(mut sshd) = Sshd::start("127.0.0.67") else { return };
+    sshd.make_key("other", "ed25519", "");
     let banner = sshd.at("banner");
-    for (text, is_read) in [("Für Befugte\n".as_bytes(), true), (b"F\xfcr Befugte\n".as_slice(), false)] {
+    let long = [b"\xa7 ".repeat(20_000), b"\n".to_vec()].concat();
+    for text in ["Für Befugte ✓\n".as_bytes(), b"F\xfcr Befugte\n", b"\xff\xfe\x00x", &long] {
         fs::write(&banner, text).unwrap();
         sshd.start_again(&format!("Banner {}", banner.display()));
-        if is_read {
-            logs_in(sshd.nodes()).await;
-        } else {
-            let told = refusal(sshd.nodes()).await;
-            assert!(told.contains("is not UTF-8") && told.contains("iconv -f LATIN1") && told.contains("kthw::ssh::banner"), "{told}");
-        }
+        logs_in(sshd.nodes()).await;
+        let told = refusal(sshd.nodes_of(sshd.with_key(sshd.workspace(), "other"))).await;
+        assert!(told.contains("kthw::ssh::refused"), "{told}");
     }
+}
+
+#[tokio::test]
+async fn a_banner_that_cannot_be_read_with_other_ciphers_is_named() {
+    let Some(mut sshd) = Sshd::start("127.0.0.80") else { return };
+    fs::write(sshd.at("banner"), b"F\xfcr Befugte\n").unwrap();
+    sshd.start_again(&format!("Banner {}\nCiphers aes256-gcm@openssh.com", sshd.at("banner").display()));
+    let told = refusal(sshd.nodes()).await;
+    assert!(told.contains("is not UTF-8") && told.contains("iconv -f LATIN1") && told.contains("kthw::ssh::banner"), "{told}");
 }
 
 #[tokio::test]
