@@ -1,6 +1,7 @@
 //! What can go wrong on the way to a node: which node, at which address, what was tried, and what to do next.
 use super::{known_hosts::KnownHostsError, shell::Malformed};
 use miette::Diagnostic;
+use russh::ChannelOpenFailure;
 use std::{io, time::Duration};
 
 /// The way to a node failed.
@@ -167,7 +168,7 @@ pub enum SshError {
     JumpHost { text: String },
 
     #[error("cannot go through {jump} to {node} at {address}")]
-    #[diagnostic(code(kthw::ssh::through_jump_host), help("check that {jump} reaches {address} and that its sshd allows TCP forwarding"))]
+    #[diagnostic(code(kthw::ssh::through_jump_host), help("{}", forwarding_help(source, jump, address)))]
     ThroughJumpHost { node: String, address: String, jump: String, source: russh::Error },
 
     #[error("the connection to {node} broke {during}")]
@@ -189,7 +190,9 @@ pub enum SshError {
     #[error("{node} answered something that kthw does not understand ({said})")]
     #[diagnostic(
         code(kthw::ssh::answer),
-        help("log in as the same user and run `sh -c 'echo ok'`; a login shell that prints or ends early can cause this")
+        help(
+            "log in as the same user and run `sh -c 'echo ok'`: either its login shell (or `ForceCommand`, `command=` of the key) runs no commands, or it ended early"
+        )
     )]
     Answer { node: String, said: String, source: Malformed },
 
@@ -209,7 +212,7 @@ pub enum SshError {
     Overtaken { node: String, by: u64 },
 
     #[error("cannot open {host}:{port} through {node}")]
-    #[diagnostic(code(kthw::ssh::tunnel), help("check on {node} that something listens there: `ss -ltn`"))]
+    #[diagnostic(code(kthw::ssh::tunnel), help("{}", forwarding_help(source, node, &format!("{host}:{port}"))))]
     Tunnel { node: String, host: String, port: u16, source: russh::Error },
 
     #[error("cannot make random numbers: {0}")]
@@ -219,6 +222,21 @@ pub enum SshError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     KnownHosts(#[from] KnownHostsError),
+}
+
+/// What to do about a host that does not connect any further, by the reason that its sshd gave (RFC 4254, 5.1).
+fn forwarding_help(source: &russh::Error, through: &str, to: &str) -> String {
+    match source {
+        russh::Error::ChannelOpenFailure(ChannelOpenFailure::AdministrativelyProhibited) => {
+            format!("the sshd of {through} forbids it: see `AllowTcpForwarding` and `PermitOpen` in its /etc/ssh/sshd_config")
+        }
+        russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed) => {
+            format!(
+                "{through} itself gets no connection to {to}: check that the machine is on, that something listens there (`ss -ltn`), and the firewall"
+            )
+        }
+        _ => format!("either {through} does not get a connection to {to}, or its sshd forbids it (`AllowTcpForwarding`)"),
+    }
 }
 
 impl SshError {

@@ -237,7 +237,11 @@ impl SshNodes {
             return SshError::Sudo { node: node.to_owned(), user, said, help };
         }
         let status = answer.status.map_or_else(|| "no status".into(), |status| format!("status {status}"));
-        let said = said.lines().last().map_or(status.clone(), |last| format!("{status}, {last}"));
+        // A login shell such as nologin(8) says on standard output that it lets nobody in.
+        let shown = String::from_utf8_lossy(&answer.stdout);
+        let shown = if has_begun { "" } else { shown.trim() };
+        let said = said.lines().last().or_else(|| shown.lines().last());
+        let said = said.map_or(status.clone(), |last| format!("{status}, {}", last.chars().take(200).collect::<String>()));
         SshError::Answer { node: node.to_owned(), said, source }
     }
 }

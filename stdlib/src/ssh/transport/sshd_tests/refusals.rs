@@ -270,3 +270,29 @@ async fn what_sudo_says_is_what_a_person_is_told() {
         assert!(super::told(&error).contains(help), "{rules}: {}", super::told(&error));
     }
 }
+
+#[tokio::test]
+async fn a_login_shell_that_runs_nothing_is_quoted() {
+    let Some(sshd) = Sshd::start_with_user("127.0.0.81", "root", 0, Path::new("/usr/sbin/nologin")) else { return };
+    let told = refusal(sshd.nodes()).await;
+    assert!(told.contains("status 1, This account is currently not available.") && told.contains("kthw::ssh::answer"), "{told}");
+}
+
+#[tokio::test]
+async fn a_jump_host_that_forbids_is_told_from_one_that_gets_no_further() {
+    let Some(mut gate) = Sshd::start("127.0.0.82") else { return };
+    let Some(mut sshd) = Sshd::start("127.0.0.83") else { return };
+    fs::copy(sshd.at("user.pub"), gate.at("authorized_keys")).unwrap();
+    let mut workspace = sshd.workspace();
+    workspace.ssh.jump_host = Some(format!("root@{}:{}", gate.address, gate.port));
+    let known = sshd.known_hosts();
+    known.learn_vouched(gate.address, gate.port, &gate.host_key()).unwrap();
+    let nodes = || SshNodes::new(Arc::new(workspace.clone()), known.clone());
+    logs_in(nodes()).await;
+    sshd.stop();
+    let told = refusal(nodes()).await;
+    assert!(told.contains("itself gets no connection to") && told.contains("through_jump_host"), "{told}");
+    gate.start_again("AllowTcpForwarding no");
+    let told = refusal(nodes()).await;
+    assert!(told.contains("forbids it: see `AllowTcpForwarding`") && told.contains("through_jump_host"), "{told}");
+}
