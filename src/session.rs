@@ -9,7 +9,7 @@ use kthw_engine::{Error, Evaluated, Graph, Owned, Owner, Peers, Recipe, Result, 
 use kthw_stdlib::{
     proxmox::Orphans,
     sops::Secrets,
-    ssh::{FirstUse, KnownHosts},
+    ssh::{FirstUse, KnownHosts, SshSaid},
     workspace::{Cluster, NodeSpec, Workspace, WorkspaceFile},
 };
 use std::{
@@ -32,6 +32,8 @@ pub struct Loaded {
     pub workspace: Arc<Workspace>,
     /// Its folder, when it is on disk.
     pub folder: Option<PathBuf>,
+    /// What of `ssh` it says itself.
+    pub ssh_said: SshSaid,
 }
 
 impl Loaded {
@@ -119,11 +121,12 @@ fn load(asked: &str, home: Option<&Path>, options: &WorkspaceOptions) -> Result<
     let neighbours: Vec<WorkspaceFile> =
         library::neighbours(&found).iter().filter_map(|(label, text)| WorkspaceFile::parse(label, text).ok()).collect();
     file.validate(&neighbours.iter().collect::<Vec<_>>()).map_err(Error::recipe)?;
+    let ssh_said = SshSaid { user: file.says("ssh.user"), port: file.says("ssh.port") };
     let mut workspace = file.into_workspace();
     if options.lab && workspace.ssh.key_file.is_none() && workspace.ssh.authorized_keys.is_empty() {
         workspace.ssh.authorized_keys.push(kthw_lab::PUBLIC_KEY.into());
     }
-    Ok(Loaded { workspace: Arc::new(workspace), folder: found.folder })
+    Ok(Loaded { workspace: Arc::new(workspace), folder: found.folder, ssh_said })
 }
 
 fn no_workspace(asked: &str) -> NoWorkspace {

@@ -13,6 +13,7 @@ mod peers;
 mod peers_support;
 mod saved_plan;
 mod secrets;
+mod ssh;
 mod store;
 mod support;
 mod tidy;

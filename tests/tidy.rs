@@ -74,6 +74,7 @@ fn every_writing_method_takes_an_effect() {
     let writers = [
         ("engine/src/node.rs", "fn change<"),
         ("engine/src/node.rs", "fn act<"),
+        ("engine/src/node.rs", "fn act_heard<"),
         ("engine/src/node.rs", "fn keep_host_key<"),
         ("stdlib/src/proxmox/client.rs", "pub async fn write("),
         ("stdlib/src/proxmox/client.rs", "pub async fn make("),

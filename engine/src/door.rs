@@ -8,7 +8,7 @@ use crate::{
     fence::Fence,
     id::Id,
     ledger::{Entry, Ledger},
-    node::{Action, Output},
+    node::{Action, Heard, Output},
     peers::Peers,
     recovery::{Leftover, Recovery},
     run::RunOptions,
@@ -156,6 +156,15 @@ impl Permit {
     pub async fn act(&self, peers: &Peers, node: &str, action: &Action) -> Result<Output> {
         self.effect(Intent::on(node, action.to_string(), Recovery::Script), async |effect| peers.nodes().act(node, action, effect).await)
             .await
+    }
+
+    /// As [`act`](Self::act), for somebody who listens.
+    ///
+    /// # Errors
+    /// As [`act`](Self::act).
+    pub async fn act_heard(&self, peers: &Peers, node: &str, action: &Action, heard: &(dyn Fn(Heard<'_>) + Sync)) -> Result<Output> {
+        let intent = Intent::on(node, action.to_string(), Recovery::Script);
+        self.effect(intent, async |effect| peers.nodes().act_heard(node, action, effect, heard).await).await
     }
 
     /// As [`act`](Self::act), for an action that takes back or completes what was begun.

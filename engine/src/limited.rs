@@ -2,7 +2,7 @@
 use crate::{
     door::Effect,
     error::{Error, Result},
-    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
+    node::{Action, Block, BlockOutcome, Finding, Heard, Nodes, Output, Probe},
     peers::BoxFuture,
 };
 use std::{future::Future, sync::Arc, time::Duration};
@@ -54,6 +54,16 @@ impl Nodes for Limited {
 
     fn act<'a>(&'a self, node: &'a str, action: &'a Action, effect: &'a Effect) -> BoxFuture<'a, Result<Output>> {
         Box::pin(answer(node, "a change of it", limit_of([action]), self.0.act(node, action, effect)))
+    }
+
+    fn act_heard<'a>(
+        &'a self,
+        node: &'a str,
+        action: &'a Action,
+        effect: &'a Effect,
+        heard: &'a (dyn Fn(Heard<'_>) + Sync),
+    ) -> BoxFuture<'a, Result<Output>> {
+        Box::pin(answer(node, "a change of it", limit_of([action]), self.0.act_heard(node, action, effect, heard)))
     }
 }
 

@@ -36,6 +36,15 @@ pub enum Probe {
     },
 }
 
+/// A piece of what an action prints. It may end in the middle of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard<'a> {
+    /// On standard output.
+    Stdout(&'a [u8]),
+    /// On standard error.
+    Stderr(&'a [u8]),
+}
+
 /// The answer to one [`Probe`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
@@ -307,4 +316,21 @@ pub trait Nodes: Send + Sync {
 
     /// Does one action and returns how it ended, whatever the exit status.
     fn act<'a>(&'a self, node: &'a str, action: &'a Action, effect: &'a Effect) -> BoxFuture<'a, Result<Output>>;
+
+    /// As [`act`](Self::act), for somebody who listens: `heard` gets what the action prints, as it comes where the transport can do
+    /// that, and what is returned holds the exit status alone.
+    fn act_heard<'a>(
+        &'a self,
+        node: &'a str,
+        action: &'a Action,
+        effect: &'a Effect,
+        heard: &'a (dyn Fn(Heard<'_>) + Sync),
+    ) -> BoxFuture<'a, Result<Output>> {
+        Box::pin(async move {
+            let output = self.act(node, action, effect).await?;
+            heard(Heard::Stdout(output.stdout.as_bytes()));
+            heard(Heard::Stderr(output.stderr.as_bytes()));
+            Ok(Output { status: output.status, ..Output::default() })
+        })
+    }
 }

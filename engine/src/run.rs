@@ -6,7 +6,7 @@ use crate::{
     fence::{Fence, NoFence},
     id::Id,
     ledger::{Ledger, NoLedger},
-    node::{Action, Output},
+    node::{Action, Heard, Output},
     peers::Peers,
     plan::Plan,
     stop::{Stop, stoppable},
@@ -146,4 +146,18 @@ pub async fn run(plan: Plan, peers: &Peers, events: &Events, options: &RunOption
 /// When the node cannot be reached; the exit status of the action is part of the output.
 pub async fn execute(node: &str, action: &Action, peers: &Peers, options: &RunOptions) -> Result<Output> {
     Door::numbered(0, options).permit(Vec::new()).act(peers, node, action).await
+}
+
+/// As [`execute`], for somebody who listens: `heard` gets what the action prints as it comes, and the output holds the status alone.
+///
+/// # Errors
+/// As [`execute`].
+pub async fn execute_heard(
+    node: &str,
+    action: &Action,
+    peers: &Peers,
+    options: &RunOptions,
+    heard: &(dyn Fn(Heard<'_>) + Sync),
+) -> Result<Output> {
+    Door::numbered(0, options).permit(Vec::new()).act_heard(peers, node, action, heard).await
 }

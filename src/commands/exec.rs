@@ -2,8 +2,13 @@
 use crate::{options::WorkspaceOptions, session, ui::Ui};
 use clap::Args;
 use futures::future::join_all;
-use kthw_engine::{Error, Result, RunOptions, nearest, node::Action};
+use kthw_engine::{
+    Error, Result, RunOptions, nearest,
+    node::{Action, Heard},
+    presentable,
+};
 use kthw_stdlib::workspace::{Role, Workspace};
+use std::sync::{Mutex, PoisonError};
 
 /// Run a command on nodes
 #[derive(Debug, Args)]
@@ -27,7 +32,16 @@ impl Exec {
         let target = session::connect_workspace(&workspace, &self.workspace)?;
         let action = Action::run_for(self.timeout, self.command);
         let options = RunOptions::default();
-        let outputs = join_all(nodes.iter().map(|node| kthw_engine::execute(node, &action, target.peers(), &options))).await;
+        let one = async |node: &String| {
+            if ui.is_json() {
+                return kthw_engine::execute(node, &action, target.peers(), &options).await;
+            }
+            let lines = Lines::new(node, ui);
+            let ended = kthw_engine::execute_heard(node, &action, target.peers(), &options, &|piece| lines.hear(piece)).await;
+            lines.end();
+            ended
+        };
+        let outputs = join_all(nodes.iter().map(one)).await;
         target.save()?;
         target.tell_trust(ui)?;
         target.tell_unplayed(ui);
@@ -46,13 +60,6 @@ impl Exec {
                     &serde_json::json!({ "node": node, "status": output.status, "stdout": output.stdout, "stderr": output.stderr })
                         .to_string(),
                 );
-            } else {
-                for line in output.stdout.lines() {
-                    ui.line(&format!("{node}: {line}"));
-                }
-                for line in output.stderr.lines() {
-                    ui.note(&format!("{node}: {line}"));
-                }
             }
             if output.status != 0 {
                 ui.note(&format!("{node}: ended with status {}", output.status));
@@ -60,6 +67,49 @@ impl Exec {
             }
         }
         Ok(code)
+    }
+}
+
+/// Prints what a node says as it comes, line by line, so that those of several nodes do not mix.
+struct Lines<'a> {
+    node: &'a str,
+    ui: &'a Ui,
+    /// The beginnings of the lines that have not ended yet, of standard output and of standard error.
+    open: Mutex<[Vec<u8>; 2]>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(node: &'a str, ui: &'a Ui) -> Self {
+        Self { node, ui, open: Mutex::default() }
+    }
+
+    fn hear(&self, piece: Heard<'_>) {
+        let (stream, bytes) = match piece {
+            Heard::Stdout(bytes) => (0, bytes),
+            Heard::Stderr(bytes) => (1, bytes),
+        };
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            open[stream].extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                self.print(stream, &std::mem::take(&mut open[stream]));
+            }
+        }
+    }
+
+    /// Prints what has no line end.
+    fn end(&self) {
+        let open = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
+        for (stream, line) in open.iter().enumerate().filter(|(_, line)| !line.is_empty()) {
+            self.print(stream, line);
+        }
+    }
+
+    fn print(&self, stream: usize, line: &[u8]) {
+        let text = String::from_utf8_lossy(line);
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        let text = format!("{}: {}", self.node, presentable(text.strip_suffix('\r').unwrap_or(text)));
+        if stream == 0 { self.ui.line(&text) } else { self.ui.note(&text) }
     }
 }
 

@@ -8,7 +8,7 @@ use kthw_stdlib::{
     kubernetes::{NodeAccess, Tunnel},
     proxmox::{Access, Client},
     seams::KubernetesAccess,
-    ssh::{KeyLogin, KnownHosts, SshNodes, Starts},
+    ssh::{KeyLogin, KnownHosts, SshNodes, Starts, UserConfig},
 };
 use std::sync::Arc;
 
@@ -20,7 +20,13 @@ pub fn open(workspace: &Loaded, store: &Store) -> Result<Peers> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let known_hosts = KnownHosts::open(store.file("known_hosts")).map_err(Error::usage)?;
     let secrets = secrets_of(workspace)?;
-    let nodes = Arc::new(SshNodes::new(workspace.workspace.clone(), known_hosts.clone()).with_secrets(secrets.clone()));
+    let mut nodes = SshNodes::new(workspace.workspace.clone(), known_hosts.clone()).with_secrets(secrets.clone());
+    match UserConfig::of_this_person() {
+        Ok(Some(config)) => nodes = nodes.with_config(config, workspace.ssh_said),
+        Ok(None) => {}
+        Err(why) => known_hosts.warn(&why),
+    }
+    let nodes = Arc::new(nodes);
     let login: Arc<dyn KeyLogin> = nodes.clone();
     let access: Arc<dyn KubernetesAccess> = Arc::new(NodeAccess::new(nodes.clone() as Arc<dyn Nodes>, nodes.clone() as Arc<dyn Tunnel>));
     let http = Arc::new(HttpClient::new(&Trust::System).map_err(Error::usage)?);

@@ -48,6 +48,6 @@ pub(super) fn code(error: &Error) -> String {
 
 /// Whether a machine that goes down or comes up explains why it does not answer; while it does, its sshd may also refuse everybody.
 pub(super) fn is_away(error: &Error) -> bool {
-    let passing = ["unreachable", "no_answer", "handshake", "through_jump_host", "broken", "timeout", "refused"];
+    let passing = ["unreachable", "no_answer", "handshake", "turned_away", "hung_up", "through_jump_host", "broken", "timeout", "refused"];
     code(error).strip_prefix("kthw::ssh::").is_some_and(|code| passing.contains(&code))
 }

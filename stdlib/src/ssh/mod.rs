@@ -33,4 +33,4 @@ pub use resources::{
     private_key, public_half, restart_reasons,
 };
 pub(crate) use resources::{has_started, kind_field, restart_query, started_s};
-pub use transport::{FirstUse, KnownHosts, KnownHostsError, SshError, SshNodes, Starts, TURN_LIMIT_S, Verdict};
+pub use transport::{FirstUse, KnownHosts, KnownHostsError, SshError, SshNodes, SshSaid, Starts, TURN_LIMIT_S, UserConfig, Verdict};

@@ -76,6 +76,12 @@ impl WorkspaceFile {
         self.workspace
     }
 
+    /// Whether the field at `path`, such as `ssh.user`, is written down, in the text or on the command line: the others have defaults.
+    pub fn says(&self, path: &str) -> bool {
+        let is_set = |set: &Override| set.path == path || path.starts_with(&format!("{}.", set.path));
+        self.overrides.iter().any(is_set) || place_of_key(&self.tree, path).is_some()
+    }
+
     /// What people know the text as.
     pub fn label(&self) -> &str {
         &self.label

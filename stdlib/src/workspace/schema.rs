@@ -275,13 +275,13 @@ pub struct Ssh {
     pub user: String,
     /// TCP port.
     pub port: u16,
-    /// Private key file; the agent is asked when absent. `~` is the home directory.
+    /// Private key file; `IdentityFile` of `~/.ssh/config` and the agent are asked when absent. `~` is the home directory.
     pub key_file: Option<String>,
     /// The name of the private key in `secrets.sops.yaml`, such as `ssh.private_key`, in place of `key_file`. kthw can rotate it.
     pub key_secret: Option<String>,
     /// Public keys that machines are made with. The public half of `key_file` or `key_secret` is added.
     pub authorized_keys: Vec<String>,
-    /// `user@host:port` of a host to go through.
+    /// `user@host:port` of a host to go through, or its alias in `~/.ssh/config`.
     pub jump_host: Option<String>,
 }
 

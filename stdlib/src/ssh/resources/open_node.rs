@@ -243,7 +243,10 @@ fn code(error: &Error) -> String {
 /// A machine that is not there yet is waited for; every other failure ends the wait.
 fn until_it_is_there<T>(error: Error) -> Result<Poll<T>> {
     match code(&error).strip_prefix("kthw::ssh::") {
-        Some("unreachable" | "no_answer" | "handshake" | "through_jump_host" | "broken") => Ok(Poll::Pending(error.to_string())),
+        // While it starts, sshd lets nobody in but root (pam_nologin(8)), and ends the login.
+        Some("unreachable" | "no_answer" | "handshake" | "turned_away" | "hung_up" | "through_jump_host" | "broken") => {
+            Ok(Poll::Pending(error.to_string()))
+        }
         _ => Err(error),
     }
 }

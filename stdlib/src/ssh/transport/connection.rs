@@ -1,31 +1,28 @@
 //! One SSH connection to one node: opened with the host's key checked, shared by everything that talks to the node.
 use super::{
     error::SshError,
-    host_key::{Client, Fault},
-    identity::{Identity, Login},
+    handshake::log_in,
+    host_key::{Believed, Client, Seen},
+    identity::Identity,
     known_hosts::KnownHosts,
     shell::tail,
     stream::Quick,
 };
 use kthw_engine::progress;
-use russh::{
-    Channel, ChannelMsg, ChannelOpenFailure, Preferred, client,
-    keys::{HashAlg, PublicKey, ssh_key::Algorithm},
-};
-use std::{
-    borrow::Cow,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use russh::{Channel, ChannelMsg, ChannelOpenFailure, client};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::Semaphore,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-const LOGIN_LIMIT: Duration = Duration::from_secs(30);
+/// How long a server that turns logins away at the door is tried again, and the pauses in between.
+const TURNED_AWAY_LIMIT: Duration = Duration::from_secs(30);
+const FIRST_PAUSE: Duration = Duration::from_millis(300);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// How long a channel may stay open after its program ended, because something that it left behind holds its output.
 const AFTER_EXIT: Duration = Duration::from_secs(2);
 /// sshd counts a session until it has reaped it (`MaxSessions`, 10 by default), so refusals begin below ten.
@@ -55,7 +52,7 @@ pub(crate) struct Connection {
     session: client::Handle<Client>,
     channels: Semaphore,
     target: Target,
-    believed: Arc<OnceLock<PublicKey>>,
+    believed: Option<Believed>,
     /// The connection that this one goes through lives as long.
     _through: Option<Arc<Connection>>,
 }
@@ -68,16 +65,79 @@ pub(crate) struct Answer {
     pub stderr: String,
 }
 
+/// Hears what a command prints as it comes.
+pub(crate) trait Listener: Send {
+    /// A piece of standard output; whether it is kept for the answer.
+    fn stdout(&mut self, bytes: &[u8]) -> bool;
+
+    /// A piece of standard error.
+    fn stderr(&mut self, _bytes: &[u8]) {}
+}
+
+/// Nobody listens; all is kept.
+impl Listener for () {
+    fn stdout(&mut self, _bytes: &[u8]) -> bool {
+        true
+    }
+}
+
+/// Somebody listens to standard output, which is kept as well.
+pub(crate) struct Kept<F>(F);
+
+/// A listener that is a function.
+pub(crate) fn kept<F: FnMut(&[u8]) + Send>(heard: F) -> Kept<F> {
+    Kept(heard)
+}
+
+impl<F: FnMut(&[u8]) + Send> Listener for Kept<F> {
+    fn stdout(&mut self, bytes: &[u8]) -> bool {
+        self.0(bytes);
+        true
+    }
+}
+
 impl Connection {
-    /// Connects, checks the host's key and logs in; through another connection if there is one.
+    /// Connects, checks the host's key and logs in; through another connection if there is one. A server that closes the connection
+    /// before it says a word has too many logins under way (`MaxStartups`): nothing has happened yet, so it is tried again.
     pub async fn open(target: Target, identity: &Identity, known: &KnownHosts, through: Option<Arc<Self>>) -> Result<Self, SshError> {
-        let believed = Arc::new(OnceLock::new());
-        let session = match &through {
+        let (begun, mut pause, mut is_lenient) = (Instant::now(), FIRST_PAUSE, false);
+        loop {
+            let seen = Seen::default();
+            match Self::attempt(&target, identity, known, through.as_ref(), &seen, is_lenient).await {
+                Err(SshError::UnreadableBanner { .. }) if !is_lenient => is_lenient = true,
+                // The server has not what that takes.
+                Err(SshError::Handshake { .. }) if is_lenient => return Err(target.unreadable_banner()),
+                Err(SshError::TurnedAway { said, .. }) if begun.elapsed() + pause < TURNED_AWAY_LIMIT => {
+                    if pause == FIRST_PAUSE {
+                        let (node, address, limit) = (&target.node, target.address(), TURNED_AWAY_LIMIT.as_secs());
+                        progress(format!("{node} at {address} closed the connection at once{said}; trying again for at most {limit} s"));
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = LAST_PAUSE.min(pause * 2);
+                }
+                Err(error) => return Err(error.after(begun.elapsed())),
+                Ok(session) => {
+                    let believed = seen.believed.get().cloned();
+                    return Ok(Self { session, channels: Semaphore::new(CHANNELS), target, believed, _through: through });
+                }
+            }
+        }
+    }
+
+    async fn attempt(
+        target: &Target,
+        identity: &Identity,
+        known: &KnownHosts,
+        through: Option<&Arc<Self>>,
+        seen: &Seen,
+        is_lenient: bool,
+    ) -> Result<client::Handle<Client>, SshError> {
+        match through {
             None => {
                 let dialed = timeout(CONNECT_LIMIT, TcpStream::connect((target.host.as_str(), target.port))).await;
                 let stream = dialed.map_err(|_| target.no_answer(CONNECT_LIMIT))?;
                 let stream = stream.and_then(Quick::new).map_err(|source| target.unreachable(source))?;
-                log_in(stream, &target, identity, known, &believed).await?
+                log_in(stream, target, identity, known, seen, is_lenient).await
             }
             Some(jump) => {
                 let channel = jump.open_direct(&target.host, target.port).await.map_err(|source| SshError::ThroughJumpHost {
@@ -86,34 +146,33 @@ impl Connection {
                     jump: jump.target.address(),
                     source,
                 })?;
-                log_in(channel.into_stream(), &target, identity, known, &believed).await?
+                log_in(channel.into_stream(), target, identity, known, seen, is_lenient).await
             }
-        };
-        Ok(Self { session, channels: Semaphore::new(CHANNELS), target, believed, _through: through })
+        }
     }
 
     /// The host key that was believed, with the host and port that it was shown for.
-    pub fn host_key(&self) -> Option<(&str, u16, &PublicKey)> {
-        Some((&self.target.host, self.target.port, self.believed.get()?))
+    pub fn host_key(&self) -> Option<(&str, u16, &Believed)> {
+        Some((&self.target.host, self.target.port, self.believed.as_ref()?))
     }
 
     pub fn is_closed(&self) -> bool {
         self.session.is_closed()
     }
 
-    /// Runs a command line. `heard` gets standard output as it comes.
+    /// Runs a command line. The listener gets the output as it comes, and says whether it is to be kept for the answer too.
     pub async fn exec(
         &self,
         command: &str,
         stdin: Option<&[u8]>,
         limit: Duration,
         during: &'static str,
-        heard: impl FnMut(&[u8]) + Send,
+        listener: impl Listener,
     ) -> Result<Answer, SshError> {
         let node = || self.target.node.clone();
         let _place = self.channels.acquire().await.expect("the semaphore is never closed");
         let channel = self.open_session().await.map_err(|source| SshError::Broken { node: node(), during, source })?;
-        match timeout(limit, converse(channel, command, stdin, heard)).await {
+        match timeout(limit, converse(channel, command, stdin, listener)).await {
             Err(_) => Err(SshError::Timeout { node: node(), during, seconds: limit.as_secs() }),
             Ok(Err(Talk::Broken(source))) => Err(SshError::Broken { node: node(), during, source }),
             Ok(Err(Talk::TooMuch)) => Err(SshError::TooMuch { node: node(), mib: OUTPUT_LIMIT >> 20 }),
@@ -156,77 +215,9 @@ impl Target {
         SshError::Unreachable { node: self.node.clone(), address: self.address(), source }
     }
 
-    fn no_answer(&self, limit: Duration) -> SshError {
+    pub fn no_answer(&self, limit: Duration) -> SshError {
         SshError::NoAnswer { node: self.node.clone(), address: self.address(), seconds: limit.as_secs() }
     }
-}
-
-async fn log_in<S>(
-    stream: S,
-    target: &Target,
-    identity: &Identity,
-    known: &KnownHosts,
-    believed: &Arc<OnceLock<PublicKey>>,
-) -> Result<client::Handle<Client>, SshError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let work = async {
-        let took_first = Arc::new(OnceLock::new());
-        let client = Client { target: target.clone(), known: known.clone(), believed: believed.clone(), took_first: took_first.clone() };
-        let handshake = client::connect_stream(config(target, known), stream, client).await;
-        let mut session = handshake.map_err(|fault| match fault {
-            Fault::Host(error) => *error,
-            Fault::Protocol(source) => SshError::Handshake { node: target.node.clone(), address: target.address(), source },
-        })?;
-        if let Some(text) = took_first.get() {
-            progress(text);
-        }
-        match identity.log_in(&mut session, &target.node, &target.user).await? {
-            Login::Done => Ok(session),
-            Login::Refused(tried) => {
-                Err(SshError::Refused { node: target.node.clone(), address: target.address(), user: target.user.clone(), tried })
-            }
-            Login::Broken(source) => Err(SshError::Handshake { node: target.node.clone(), address: target.address(), source }),
-        }
-    };
-    timeout(LOGIN_LIMIT, work).await.unwrap_or_else(|_| Err(target.no_answer(LOGIN_LIMIT)))
-}
-
-fn config(target: &Target, known: &KnownHosts) -> Arc<client::Config> {
-    Arc::new(client::Config {
-        nodelay: true,
-        keepalive_interval: Some(Duration::from_secs(15)),
-        keepalive_max: 4,
-        preferred: Preferred {
-            key: Cow::Owned(key_order(&known.algorithms(&target.host, target.port))),
-            compression: Cow::Borrowed(&[russh::compression::NONE]),
-            ..Preferred::DEFAULT
-        },
-        ..client::Config::default()
-    })
-}
-
-/// A host with several keys is asked for one that is pinned.
-fn key_order(pinned: &[Algorithm]) -> Vec<Algorithm> {
-    let mut order = Vec::new();
-    for algorithm in pinned {
-        if matches!(algorithm, Algorithm::Rsa { .. }) {
-            order.extend([Some(HashAlg::Sha512), Some(HashAlg::Sha256)].map(|hash| Algorithm::Rsa { hash }));
-        } else {
-            order.push(algorithm.clone());
-        }
-    }
-    order.extend(Preferred::DEFAULT.key.iter().cloned());
-    // `ssh-rsa` signs with SHA-1, which OpenSSH gave up in 8.8 (<https://www.openssh.com/txt/release-8.8>).
-    let mut seen = vec![Algorithm::Rsa { hash: None }];
-    order.retain(|algorithm| {
-        !seen.contains(algorithm) && {
-            seen.push(algorithm.clone());
-            true
-        }
-    });
-    order
 }
 
 enum Talk {
@@ -241,12 +232,7 @@ impl From<russh::Error> for Talk {
 }
 
 /// Sends the command and its input while reading everything that comes; ends when the program ended and its output with it.
-async fn converse(
-    channel: Channel<client::Msg>,
-    command: &str,
-    stdin: Option<&[u8]>,
-    mut heard: impl FnMut(&[u8]) + Send,
-) -> Result<Answer, Talk> {
+async fn converse(channel: Channel<client::Msg>, command: &str, stdin: Option<&[u8]>, mut listener: impl Listener) -> Result<Answer, Talk> {
     let (mut incoming, outgoing) = channel.split();
     outgoing.exec(false, command).await?;
     let sending = async {
@@ -270,13 +256,15 @@ async fn converse(
             Ok(None) if answer.status.is_none() => return Err(russh::Error::Disconnect.into()),
             Ok(None | Some(ChannelMsg::Close)) => break,
             Ok(Some(ChannelMsg::Data { data })) => {
-                if answer.stdout.len() + data.len() > OUTPUT_LIMIT {
-                    return Err(Talk::TooMuch);
+                if listener.stdout(&data) {
+                    if answer.stdout.len() + data.len() > OUTPUT_LIMIT {
+                        return Err(Talk::TooMuch);
+                    }
+                    answer.stdout.extend_from_slice(&data);
                 }
-                heard(&data);
-                answer.stdout.extend_from_slice(&data);
             }
             Ok(Some(ChannelMsg::ExtendedData { data, .. })) => {
+                listener.stderr(&data);
                 stderr.extend_from_slice(&data);
                 stderr.drain(..stderr.len().saturating_sub(STDERR_LIMIT));
             }

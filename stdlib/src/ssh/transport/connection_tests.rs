@@ -40,20 +40,10 @@ async fn a_channel_that_is_never_confirmed_is_not_waited_for() {
     let folder = tempfile::tempdir().expect("a folder");
     let known = KnownHosts::open(folder.path().join("known_hosts")).expect("known hosts");
     let target = Target { node: "cu1".into(), host: "127.0.0.1".into(), port, user: "kthw".into(), trust_on_first_use: true };
-    let identity = Identity::Key { from: "a test".into(), key: Arc::new(a_key(2)) };
+    let identity = Identity::of_key("a test", a_key(2));
     let connection = Connection::open(target, &identity, &known, None).await.expect("logged in");
 
-    let ran = timeout(4 * CONNECT_LIMIT, connection.exec("true", None, Duration::from_secs(1), "looking", |_| {}));
+    let ran = timeout(4 * CONNECT_LIMIT, connection.exec("true", None, Duration::from_secs(1), "looking", ()));
     let error = ran.await.expect("it has a limit of its own").expect_err("nothing ran");
     assert!(matches!(error, SshError::Broken { source: russh::Error::ConnectionTimeout, .. }), "{error:?}");
-}
-
-#[test]
-fn a_pinned_kind_of_key_is_asked_for_first_and_sha_1_never() {
-    let rsa = |hash| Algorithm::Rsa { hash };
-    let order = key_order(&[rsa(None)]);
-    assert_eq!(order[..2], [rsa(Some(HashAlg::Sha512)), rsa(Some(HashAlg::Sha256))]);
-    for pinned in [vec![], vec![Algorithm::Ed25519], vec![rsa(None)]] {
-        assert!(!key_order(&pinned).contains(&rsa(None)), "{pinned:?}");
-    }
 }

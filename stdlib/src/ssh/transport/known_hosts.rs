@@ -2,18 +2,21 @@
 use kthw_engine::{Effect, node::KeyTrust};
 use russh::keys::{HashAlg, PublicKey, ssh_key};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt, io,
     net::IpAddr,
     path::PathBuf,
     sync::{Arc, Mutex},
 };
 
+mod authority;
 mod file;
 mod line;
 
+pub(crate) use authority::Certified;
+
 use file::PinFile;
-use line::{Entry, Line, host};
+use line::{Entry, Line, Mark, host};
 
 /// The pinned host keys of a cluster, and those that are only believed in this run. Copies share one state; a pin goes to the file at once,
 /// beside what others have written there.
@@ -28,6 +31,8 @@ struct State {
     asked: HashMap<String, Asked>,
     /// What a person has to be told, and was not yet.
     warnings: Vec<String>,
+    /// What is told once in a run, whoever notices it.
+    told: HashSet<String>,
     file: PinFile,
 }
 
@@ -86,7 +91,7 @@ pub enum KnownHostsError {
     #[diagnostic(
         code(kthw::ssh::known_hosts_line),
         help(
-            "a line is `HOST[,HOST…] KEYTYPE BASE64` with plain names, or the same behind `@revoked`; remove the line if it is not yours"
+            "a line is `HOST[,HOST…] KEYTYPE BASE64` with plain names, the same behind `@revoked`, or `@cert-authority PATTERN[,PATTERN…] KEYTYPE BASE64`; remove the line if it is not yours"
         )
     )]
     Line {
@@ -120,6 +125,7 @@ impl KnownHosts {
             first_use: FirstUse::default(),
             asked: HashMap::new(),
             warnings: Vec::new(),
+            told: HashSet::new(),
         }))))
     }
 
@@ -188,7 +194,7 @@ impl KnownHosts {
         key.set_comment(name);
         let fingerprint = fingerprint(&key);
         self.state().file.add(|file| {
-            if file.entries(&host).any(|entry| !entry.revoked && entry.has(&key)) {
+            if file.entries(&host).any(|entry| entry.mark == Mark::Pin && entry.has(&key)) {
                 return Ok(None);
             }
             Line::pin(host, key).map(Some).map_err(|source| KnownHostsError::Key { text: fingerprint.clone(), source })
@@ -207,7 +213,7 @@ impl KnownHosts {
     fn strike_out(&self, host: &str) -> Result<(), KnownHostsError> {
         let mut state = self.state();
         state.learnt.remove(host);
-        state.file.remove(host, |entry| !entry.revoked)
+        state.file.remove(host, |entry| entry.mark == Mark::Pin)
     }
 
     /// When keys may be taken at first sight from now on, in all copies.
@@ -265,7 +271,15 @@ impl KnownHosts {
         text
     }
 
-    /// What a person has to be told about trust at first sight. Each is returned once.
+    /// Notes something that a person has to be told about the way to a host; once.
+    pub fn warn(&self, text: &str) {
+        let mut state = self.state();
+        if state.told.insert(text.to_owned()) {
+            state.warn(text.to_owned());
+        }
+    }
+
+    /// What a person has to be told about trust at first sight and about the way to hosts. Each is returned once.
     pub fn take_warnings(&self) -> Vec<String> {
         std::mem::take(&mut self.state().warnings)
     }
@@ -278,7 +292,7 @@ impl KnownHosts {
     /// Why `key` is believed; `None` when it is not.
     pub fn trust(&self, address: &str, port: u16, key: &PublicKey) -> Option<KeyTrust> {
         let (state, host) = (self.state(), host(address, port));
-        if state.file.entries(&host).any(|entry| !entry.revoked && entry.has(key)) {
+        if state.file.entries(&host).any(|entry| entry.mark == Mark::Pin && entry.has(key)) {
             return Some(KeyTrust::Pinned);
         }
         let learnt = state.learnt.get(&host).into_iter().flatten().find(|learnt| learnt.key.key_data() == key.key_data());
@@ -287,7 +301,7 @@ impl KnownHosts {
 
     /// Whether a key is pinned for this address and port.
     pub fn is_pinned(&self, address: IpAddr, port: u16) -> bool {
-        self.state().file.entries(&host(address, port)).any(|entry| !entry.revoked)
+        self.state().file.entries(&host(address, port)).any(|entry| entry.mark == Mark::Pin)
     }
 
     /// What the file says about `key`, presented by this address and port.
@@ -296,7 +310,7 @@ impl KnownHosts {
         // Somebody may have revoked a key while the run goes on.
         state.file.look_again();
         let host = host(address, port);
-        let (revoked, pinned): (Vec<&Entry>, Vec<&Entry>) = state.file.entries(&host).partition(|entry| entry.revoked);
+        let (revoked, pinned): (Vec<&Entry>, Vec<&Entry>) = state.file.entries(&host).partition(|entry| entry.mark == Mark::Revoked);
         let learnt: Vec<&PublicKey> = state.learnt.get(&host).into_iter().flatten().map(|learnt| &learnt.key).collect();
         if revoked.iter().any(|entry| entry.has(key)) {
             Verdict::Revoked
@@ -320,7 +334,7 @@ impl KnownHosts {
     /// The kinds of keys that are known of this address and port: what to ask the host for.
     pub(crate) fn algorithms(&self, address: &str, port: u16) -> Vec<ssh_key::Algorithm> {
         let (state, host) = (self.state(), host(address, port));
-        let pinned = state.file.entries(&host).filter(|entry| !entry.revoked).map(|entry| &entry.key);
+        let pinned = state.file.entries(&host).filter(|entry| entry.mark == Mark::Pin).map(|entry| &entry.key);
         pinned.chain(state.learnt.get(&host).into_iter().flatten().map(|learnt| &learnt.key)).map(PublicKey::algorithm).collect()
     }
 

@@ -1,119 +1,25 @@
 //! The transport against a real sshd on a loopback address, with keys of its own.
+mod heard;
+mod login_shells;
+mod own_configuration;
+mod refusals;
+mod server;
+
 use super::*;
-use crate::workspace::{NodeSpec, Role, Ssh, Workspace};
+use crate::workspace::Workspace;
 use kthw_engine::{
     Kind,
     node::{Finding, Nodes, PathKind, Probe},
 };
-use kthw_peers::{PS, SSH_ADD, SSH_AGENT, SSH_KEYGEN, SSHD, ask, make_key, start_sshd};
+use kthw_peers::{PS, SSH_ADD, SSH_AGENT, ask};
+use server::{Sshd, told};
 use std::{
     fs,
-    net::{IpAddr, TcpListener},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-/// A server and the key that it lets in; it is stopped when dropped.
-struct Sshd {
-    program: PathBuf,
-    ssh_keygen: PathBuf,
-    folder: tempfile::TempDir,
-    address: IpAddr,
-    port: u16,
-    child: Child,
-}
-
-impl Sshd {
-    /// Starts one; `None`, said aloud, where there is none.
-    #[track_caller]
-    fn start(address: &str) -> Option<Self> {
-        let [program, ssh_keygen] = ask([&SSHD, &SSH_KEYGEN])?;
-        let folder = tempfile::tempdir().unwrap();
-        make_key(&ssh_keygen, &folder.path().join("host"), "ed25519", "");
-        make_key(&ssh_keygen, &folder.path().join("user"), "ed25519", "");
-        fs::copy(folder.path().join("user.pub"), folder.path().join("authorized_keys")).unwrap();
-        let address: IpAddr = address.parse().unwrap();
-        let port = TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port();
-        let child = run_sshd(&program, &folder, address, port, "");
-        Some(Self { program, ssh_keygen, folder, address, port, child })
-    }
-
-    /// Starts the server again, with more lines of configuration.
-    fn start_again(&mut self, more: &str) {
-        self.stop();
-        self.child = run_sshd(&self.program, &self.folder, self.address, self.port, more);
-    }
-
-    fn make_key(&self, name: &str, kind: &str, passphrase: &str) {
-        make_key(&self.ssh_keygen, &self.at(name), kind, passphrase);
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn host_key(&self) -> String {
-        fs::read_to_string(self.at("host.pub")).unwrap()
-    }
-
-    /// Gives the server another host key, as a machine that was made anew would have.
-    fn swap_host_key(&mut self) {
-        self.make_key("host", "ed25519", "");
-        self.start_again("");
-    }
-
-    fn stop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    fn workspace(&self) -> Workspace {
-        let mut workspace = workspace();
-        workspace.ssh =
-            Ssh { user: "root".into(), port: self.port, key_file: Some(self.at("user").to_str().unwrap().into()), ..Ssh::default() };
-        let IpAddr::V4(address) = self.address else { unreachable!("the tests use IPv4") };
-        workspace.nodes = vec![NodeSpec { address, ..workspace.nodes[0].clone() }];
-        workspace
-    }
-
-    fn known_hosts(&self) -> KnownHosts {
-        let known = KnownHosts::open(self.at("known_hosts")).unwrap();
-        known.learn_vouched(self.address, self.port, &self.host_key()).unwrap();
-        known
-    }
-
-    fn nodes(&self) -> SshNodes {
-        SshNodes::new(Arc::new(self.workspace()), self.known_hosts())
-    }
-}
-
-impl Drop for Sshd {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-fn run_sshd(program: &Path, folder: &tempfile::TempDir, address: IpAddr, port: u16, more: &str) -> Child {
-    let more = format!(
-        "AuthorizedKeysFile {}/authorized_keys\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n{more}",
-        folder.path().display()
-    );
-    start_sshd(program, folder.path(), (address, port).into(), &more)
-}
-
-fn workspace() -> Workspace {
-    let text = include_str!("../../../../workspaces/ubuntu/workspace.yaml");
-    let mut workspace: Workspace = serde_saphyr::from_str(text).unwrap();
-    workspace.nodes.retain(|node| node.role == Role::ControlPlane);
-    workspace
-}
-
-fn told(error: &kthw_engine::Error) -> String {
-    format!("{error} [{}]", error.diagnostic().code().map(|code| code.to_string()).unwrap_or_default())
-}
 
 #[tokio::test]
 async fn one_connection_serves_all_and_reads_what_is_there() {
@@ -128,7 +34,7 @@ async fn one_connection_serves_all_and_reads_what_is_there() {
     for found in futures::future::join_all(many).await {
         assert_eq!(found.unwrap().len(), 3);
     }
-    let accepted = fs::read_to_string(sshd.at("log")).unwrap().matches("Accepted publickey").count();
+    let accepted = sshd.log().matches("Accepted publickey").count();
     assert_eq!(accepted, 1, "one connection");
 }
 
@@ -271,7 +177,7 @@ async fn a_jump_host_leads_on_and_is_checked_too() {
     let known = sshd.known_hosts();
     known.learn_vouched(gate.address, gate.port, &gate.host_key()).unwrap();
     SshNodes::new(workspace, known).read("cu1", &[Probe::path("/")]).await.unwrap();
-    assert!(fs::read_to_string(gate.at("log")).unwrap().contains("Accepted publickey"));
+    assert!(gate.log().contains("Accepted publickey"));
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ mod turn;
 
 pub use api::ApiServer;
 pub use moto::MotoServer;
-pub use sshd::{make_key, start_sshd};
+pub use sshd::{make_key, start_sshd, start_sshd_with_etc};
 pub use table::*;
 pub use turn::Turn;
 

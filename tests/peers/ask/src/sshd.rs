@@ -21,13 +21,26 @@ pub fn make_key(ssh_keygen: &Path, file: &Path, kind: &str, passphrase: &str) {
 
 /// Starts a server with the host key `folder/host` and returns when it listens. It writes `folder/log`; `more` is for its configuration.
 pub fn start_sshd(sshd: &Path, folder: &Path, address: SocketAddr, more: &str) -> Child {
+    start(Command::new(sshd), folder, address, more)
+}
+
+/// As [`start_sshd`], for a server to which the files in `folder/etc` are those of `/etc` with the same names: it has users and login
+/// shells of its own, and nobody else sees them.
+pub fn start_sshd_with_etc(unshare: &Path, sshd: &Path, folder: &Path, address: SocketAddr, more: &str) -> Child {
+    let mut command = Command::new(unshare);
+    let script = r#"for file in "$1"/etc/*; do mount --bind "$file" "/etc/${file##*/}" || exit; done; shift; exec "$@""#;
+    command.args(["--mount", "sh", "-c", script, "sh"]).arg(folder).arg(sshd);
+    start(command, folder, address, more)
+}
+
+/// `command` is the server's, without arguments of its own.
+fn start(mut command: Command, folder: &Path, address: SocketAddr, more: &str) -> Child {
     privilege_separation();
     let (config, log) = (folder.join("config"), folder.join("log"));
     let common = format!("ListenAddress {address}\nHostKey {}\nPidFile none\nUsePAM no\nStrictModes no\n", folder.join("host").display());
     fs::write(&config, format!("{common}{more}\n")).expect("the folder is the test's");
-    let mut command = Command::new(sshd);
     command.args(["-D", "-e", "-f"]).arg(&config).stdin(Stdio::null()).stderr(File::create(&log).expect("the folder is the test's"));
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{} does not start: {error}", sshd.display()));
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
     let begun = Instant::now();
     while TcpStream::connect(address).is_err() {
         let ended = child.try_wait().expect("it is our child");

@@ -46,6 +46,12 @@ pub const SSH_KEYGEN: Peer = program("ssh-keygen", "ssh");
 pub const SSH_AGENT: Peer = program("ssh-agent", "ssh");
 /// Hands keys to the agent.
 pub const SSH_ADD: Peer = program("ssh-add", "ssh");
+/// A login shell that is none of POSIX's.
+pub const FISH: Peer = program("fish", "ssh");
+/// Another one, of the other family.
+pub const TCSH: Peer = program("tcsh", "ssh");
+/// Lets a user act as root.
+pub const SUDO: Peer = Peer { needs_root: true, ..program("sudo", "ssh") };
 /// The reference implementation of SOPS.
 pub const SOPS: Peer = Peer { variable: Some("KTHW_SOPS"), cached: &["venv/bin/sops"], ..program("sops", "keys") };
 /// GnuPG.
@@ -119,6 +125,9 @@ pub const ALL: &[&Peer] = &[
     &SSH_KEYGEN,
     &SSH_AGENT,
     &SSH_ADD,
+    &FISH,
+    &TCSH,
+    &SUDO,
     &SOPS,
     &GPG,
     &AGE,

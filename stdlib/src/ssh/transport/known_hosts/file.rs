@@ -1,7 +1,7 @@
 //! The file itself: read whole, found by host, changed under a lock and never from memory alone, because other runs and people write it too.
 use super::{
     KnownHostsError,
-    line::{Entry, Line},
+    line::{Entry, Line, Mark},
 };
 use kthw_engine::lock_folder;
 use std::{
@@ -18,6 +18,8 @@ pub(super) struct PinFile {
     lines: Vec<Line>,
     /// The lines about each host.
     index: HashMap<String, Vec<usize>>,
+    /// The lines about authorities.
+    authorities: Vec<usize>,
     stamp: Option<Stamp>,
     /// Whether the last line lacks its end.
     is_open_ended: bool,
@@ -34,7 +36,7 @@ struct Stamp {
 impl PinFile {
     /// Reads the file at `path`; a missing file is an empty one.
     pub fn open(path: PathBuf) -> Result<Self, KnownHostsError> {
-        let mut file = Self { path, lines: Vec::new(), index: HashMap::new(), stamp: None, is_open_ended: false };
+        let mut file = Self { path, lines: Vec::new(), index: HashMap::new(), authorities: Vec::new(), stamp: None, is_open_ended: false };
         file.refresh()?;
         Ok(file)
     }
@@ -46,6 +48,12 @@ impl PinFile {
     /// What is said about a host.
     pub fn entries<'a>(&'a self, host: &str) -> impl Iterator<Item = &'a Entry> + use<'a> {
         self.index.get(host).into_iter().flatten().filter_map(|line| self.lines[*line].entry.as_ref())
+    }
+
+    /// The authorities whose patterns have one of these names of a host.
+    pub fn authorities<'a>(&'a self, names: &'a [String]) -> impl Iterator<Item = &'a Entry> {
+        let all = self.authorities.iter().filter_map(|line| self.lines[*line].entry.as_ref());
+        all.filter(|entry| entry.covers(names))
     }
 
     /// Adds what `line` makes of the file as it is now; nothing when that is `None`.
@@ -82,8 +90,7 @@ impl PinFile {
         let kept: Vec<Line> = self.lines.iter().filter_map(|line| line.without(host, &goes)).collect();
         self.stamp = Some(replace(&self.path, &kept).map_err(|source| self.failed(source))?);
         self.is_open_ended = false;
-        self.lines.clear();
-        self.index.clear();
+        self.clear();
         kept.into_iter().for_each(|line| self.push(line));
         Ok(())
     }
@@ -91,7 +98,8 @@ impl PinFile {
     /// As [`refresh`](Self::refresh), for somebody who only looks. A file that cannot be read, or is empty, for a moment while an editor
     /// writes it takes nothing away: what was read last still holds.
     pub fn look_again(&mut self) {
-        if !self.index.is_empty() && std::fs::metadata(&self.path).map_or(0, |found| found.len()) == 0 {
+        let says_something = !self.index.is_empty() || !self.authorities.is_empty();
+        if says_something && std::fs::metadata(&self.path).map_or(0, |found| found.len()) == 0 {
             return;
         }
         let _ = self.refresh();
@@ -123,15 +131,23 @@ impl PinFile {
         let lines: Vec<Line> = text.lines().enumerate().map(understand).collect::<Result<_, _>>()?;
         self.is_open_ended = !text.is_empty() && !text.ends_with('\n');
         self.stamp = stamp;
-        self.lines.clear();
-        self.index.clear();
+        self.clear();
         lines.into_iter().for_each(|line| self.push(line));
         Ok(())
     }
 
+    fn clear(&mut self) {
+        self.lines.clear();
+        self.index.clear();
+        self.authorities.clear();
+    }
+
     fn push(&mut self, line: Line) {
-        for host in line.entry.iter().flat_map(|entry| &entry.hosts) {
-            self.index.entry(host.clone()).or_default().push(self.lines.len());
+        let position = self.lines.len();
+        match &line.entry {
+            Some(entry) if entry.mark == Mark::Authority => self.authorities.push(position),
+            Some(entry) => entry.hosts.iter().for_each(|host| self.index.entry(host.clone()).or_default().push(position)),
+            None => {}
         }
         self.lines.push(line);
     }

@@ -1,4 +1,5 @@
-//! One line of a `known_hosts` file: `HOST[,HOST…] KEYTYPE BASE64`, plain names only (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT").
+//! One line of a `known_hosts` file: `HOST[,HOST…] KEYTYPE BASE64` (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"). Plain names only, apart from
+//! the lines about authorities, whose hosts are patterns.
 use russh::keys::PublicKey;
 use std::fmt;
 
@@ -12,10 +13,21 @@ pub(super) struct Line {
 /// What a line says.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    pub revoked: bool,
-    /// In lower case: names do not depend on it.
+    pub mark: Mark,
+    /// In lower case: names do not depend on it. Patterns, for an authority.
     pub hosts: Vec<String>,
     pub key: PublicKey,
+}
+
+/// What a line makes of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// It is a key of the host.
+    Pin,
+    /// It is a key of nobody any more (`@revoked`).
+    Revoked,
+    /// It signs the keys of hosts (`@cert-authority`).
+    Authority,
 }
 
 impl Line {
@@ -30,7 +42,7 @@ impl Line {
     /// The line that pins `key`, whose comment is the node's name.
     pub fn pin(host: String, key: PublicKey) -> Result<Self, russh::keys::ssh_key::Error> {
         let text = format!("{host} {}", key.to_openssh()?);
-        Ok(Self { text, entry: Some(Entry { revoked: false, hosts: vec![host], key }) })
+        Ok(Self { text, entry: Some(Entry { mark: Mark::Pin, hosts: vec![host], key }) })
     }
 }
 
@@ -53,6 +65,13 @@ impl Line {
 }
 
 impl Entry {
+    /// Whether one of the patterns is a name of the host, and none that begins with `!` is (ssh_config(5), "PATTERNS").
+    pub fn covers(&self, names: &[String]) -> bool {
+        let matches = |pattern: &str| names.iter().any(|name| is_like(pattern.as_bytes(), name.as_bytes()));
+        let (not, yes): (Vec<&str>, Vec<&str>) = self.hosts.iter().map(String::as_str).partition(|pattern| pattern.starts_with('!'));
+        yes.into_iter().any(matches) && !not.iter().any(|pattern| matches(&pattern[1..]))
+    }
+
     pub fn has(&self, key: &PublicKey) -> bool {
         self.key.key_data() == key.key_data()
     }
@@ -64,6 +83,33 @@ pub(super) fn host(address: impl fmt::Display, port: u16) -> String {
     host.to_ascii_lowercase()
 }
 
+/// Whether `text` has the form of `pattern`, in which `*` stands for anything and `?` for one character.
+pub(super) fn is_like(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut at, mut place) = (0, 0);
+    // Where the last `*` stands, and up to where the text was its.
+    let mut star: Option<(usize, usize)> = None;
+    while place < text.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, place));
+                at += 1;
+            }
+            Some(byte) if *byte == b'?' || *byte == text[place] => {
+                at += 1;
+                place += 1;
+            }
+            _ => match star {
+                Some((position, taken)) => {
+                    star = Some((position, taken + 1));
+                    (at, place) = (position + 1, taken + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[at..].iter().all(|byte| *byte == b'*')
+}
+
 /// Understands one line; `None` for a comment or an empty line.
 fn parse(line: &str) -> Result<Option<Entry>, String> {
     let line = line.trim();
@@ -71,18 +117,26 @@ fn parse(line: &str) -> Result<Option<Entry>, String> {
         return Ok(None);
     }
     let mut fields = line.split_ascii_whitespace().peekable();
-    let revoked = match fields.peek() {
-        Some(&"@revoked") => fields.next().is_some(),
+    let mark = match fields.peek() {
+        Some(&"@revoked") => Mark::Revoked,
+        Some(&"@cert-authority") => Mark::Authority,
         Some(marker) if marker.starts_with('@') => return Err(format!("the marker `{marker}` is not supported")),
-        _ => false,
+        _ => Mark::Pin,
     };
+    if mark != Mark::Pin {
+        fields.next();
+    }
     let (Some(hosts), Some(kind), Some(encoded)) = (fields.next(), fields.next(), fields.next()) else {
         return Err("a field is missing".into());
     };
     let hosts: Vec<String> = hosts.split(',').map(str::to_ascii_lowercase).collect();
-    if let Some(odd) = hosts.iter().find(|host| host.is_empty() || host.contains(['*', '?', '!', '|'])) {
-        return Err(format!("`{odd}` is not a plain host; patterns and hashed hosts are not supported"));
+    let odd = if mark == Mark::Authority { "|" } else { "*?!|" };
+    if let Some(odd) = hosts.iter().find(|host| host.is_empty() || host.contains(|c| odd.contains(c))) {
+        return Err(match mark {
+            Mark::Authority => format!("`{odd}` is no pattern; hashed hosts are not supported"),
+            _ => format!("`{odd}` is not a plain host; patterns and hashed hosts are not supported"),
+        });
     }
     let key = PublicKey::from_openssh(&format!("{kind} {encoded}")).map_err(|error| format!("not a public key: {error}"))?;
-    Ok(Some(Entry { revoked, hosts, key }))
+    Ok(Some(Entry { mark, hosts, key }))
 }

@@ -55,7 +55,8 @@ fn what_cannot_be_understood_is_refused_with_its_line() {
     let cases = [
         format!("10.0.0.1 {A}\n|1|salt=|hash= {A}\n"),
         format!("*.example {A}"),
-        format!("@cert-authority * {A}"),
+        format!("@cert-authority |1|salt=|hash= {A}"),
+        format!("@trusted * {A}"),
         "10.0.0.1 ssh-ed25519\n".into(),
         "10.0.0.1 ssh-ed25519 AAAA\n".into(),
     ];
@@ -69,7 +70,8 @@ fn what_cannot_be_understood_is_refused_with_its_line() {
     expect![[r#"
         /known_hosts:2: `|1|salt=|hash=` is not a plain host; patterns and hashed hosts are not supported
         /known_hosts:1: `*.example` is not a plain host; patterns and hashed hosts are not supported
-        /known_hosts:1: the marker `@cert-authority` is not supported
+        /known_hosts:1: `|1|salt=|hash=` is no pattern; hashed hosts are not supported
+        /known_hosts:1: the marker `@trusted` is not supported
         /known_hosts:1: a field is missing
         /known_hosts:1: not a public key: length invalid"#]]
     .assert_eq(&told.join("\n"));
@@ -195,4 +197,31 @@ fn a_key_is_taken_at_first_sight_only_where_nobody_vouches_for_it() {
     known.allow_first("cu9", address, 22, "still no agent");
     assert!(!may(false) && !may(true), "a dry run");
     assert_eq!(known.take_warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn patterns_of_authorities_are_those_of_ssh() {
+    use super::line::is_like;
+    let cases = [
+        ("*", "anything", true),
+        ("10.0.?.*", "10.0.1.20", true),
+        ("10.0.?.*", "10.0.10.20", false),
+        ("*.example", "a.b.example", true),
+        ("*.example", "a.example.org", false),
+        ("a*b*c", "aXbXbXc", true),
+        ("a*b*c", "aXbXbX", false),
+        ("", "", true),
+        ("?", "", false),
+    ];
+    for (pattern, text, like) in cases {
+        assert_eq!(is_like(pattern.as_bytes(), text.as_bytes()), like, "{pattern} {text}");
+    }
+    let (folder, known) = with(&format!("@cert-authority *.example,!bad.example {A}\n"));
+    let known = known.unwrap();
+    let covered = [("a.example", 22), ("a.example", 2222), ("bad.example", 22), ("bad.example", 2222), ("b.org", 22)];
+    assert_eq!(covered.map(|(host, port)| known.has_authority(host, port)), [true, true, false, false, false]);
+    // It is no key of a host itself, and forgetting hosts leaves it.
+    assert_eq!(known.judge("a.example", 22, &understand(A).unwrap()), Verdict::Unknown);
+    known.strike_out("a.example").unwrap();
+    assert!(std::fs::read_to_string(folder.path().join("known_hosts")).unwrap().contains("@cert-authority"));
 }

@@ -47,6 +47,23 @@ pub(crate) enum NotDone {
     NoTurn(NoTurn),
 }
 
+impl NotDone {
+    fn of(sections: &Sections) -> Option<Self> {
+        let is_short = sections.get("short").is_some();
+        is_short.then_some(Self::InputCutShort).or_else(|| Turn::refused(sections).map(Self::NoTurn))
+    }
+}
+
+/// A line that says how much of an output of `size` bytes came too early to be among the last `limit`; empty where nothing did.
+fn missing(size: &str, limit: usize) -> String {
+    let missing = size.trim().parse::<u64>().unwrap_or(0).saturating_sub(limit as u64);
+    match missing {
+        0 => String::new(),
+        1..0x10_0000 => format!("(the first {} KiB are missing)\n", missing.div_ceil(1024)),
+        _ => format!("(the first {} MiB are missing)\n", missing.div_ceil(1024 * 1024)),
+    }
+}
+
 /// Collects what goes over standard input: contents one behind the other.
 #[derive(Default)]
 struct Input(Zeroizing<Vec<u8>>);
@@ -82,9 +99,33 @@ impl ChangeScript {
         let mut input = Input::default();
         let mut main = String::from("K=0\n");
         actions(&mut main, std::slice::from_ref(action), &mut input, mark);
-        main.push_str("S=$?\nf 0\n");
+        main.push_str("S=$?\nf 0\necho \"${N}sizes\" $(stat -c %s \"$T/o\" \"$T/e\")\n");
         let frame = Frame { turn, guard: None, main, tail: "echo \"${N}end\"\n".into(), stdout: ACT_LIMIT, stderr: FAILURE_STDERR };
         Self::assemble(&frame, input, std::iter::once(action), mark, privilege)
+    }
+
+    /// Compiles one action which somebody listens to. It prints into files as any other, and what comes into them is followed from there:
+    /// a connection that breaks does not end it.
+    pub fn of_action_aloud(action: &Action, mark: &Separator, privilege: Privilege, turn: Option<&Turn>) -> Self {
+        let mut input = Input::default();
+        let mut main = String::from(": >\"$T/o\"; : >\"$T/e\"\necho \"${N}began\"\n{\n");
+        actions(&mut main, std::slice::from_ref(action), &mut input, mark);
+        main.push_str(
+            "} &\nP=$!\ntail -n +1 -s 0.1 -f --pid=$P \"$T/o\" 9>&- &\nQ=$!\ntail -n +1 -s 0.1 -f --pid=$P \"$T/e\" >&2 9>&- &\nR=$!\nwait $P\nS=$?\nwait $Q $R\nprintf '\\n%s\\n' \"${N}ended $S\"\n",
+        );
+        let frame = Frame { turn, guard: None, main, tail: "echo \"${N}end\"\n".into(), stdout: 0, stderr: 0 };
+        Self::assemble(&frame, input, std::iter::once(action), mark, privilege)
+    }
+
+    /// Understands what such a script said of itself: the action's status, or why it was not done.
+    pub fn understand_aloud(answer: &[u8], mark: &Separator) -> Result<std::result::Result<i32, NotDone>, Malformed> {
+        let sections = Sections::split(answer, mark)?;
+        if let Some(why) = NotDone::of(&sections) {
+            return Ok(Err(why));
+        }
+        let status = sections.iter().find_map(|(name, _)| name.strip_prefix("ended "));
+        let status = status.ok_or_else(|| Malformed::new("how a program ended", "it is missing"))?;
+        status.parse().map(Ok).map_err(|_| Malformed::new("a status", status))
     }
 
     fn assemble<'a>(
@@ -149,15 +190,16 @@ impl ChangeScript {
     /// Understands the answer to one action; why it was not done, if it was not.
     pub fn understand_action(answer: &[u8], mark: &Separator) -> Result<std::result::Result<Output, NotDone>, Malformed> {
         let sections = Sections::split(answer, mark)?;
-        if sections.get("short").is_some() {
-            return Ok(Err(NotDone::InputCutShort));
+        if let Some(why) = NotDone::of(&sections) {
+            return Ok(Err(why));
         }
-        if let Some(why) = Turn::refused(&sections) {
-            return Ok(Err(NotDone::NoTurn(why)));
-        }
-        failure(&sections, 0, ACT_LIMIT)?
-            .map(|(_, output)| Ok(output))
-            .ok_or_else(|| Malformed::new("the output of a program", "it is missing"))
+        let (_, mut output) =
+            failure(&sections, 0, ACT_LIMIT)?.ok_or_else(|| Malformed::new("the output of a program", "it is missing"))?;
+        let sizes = sections.iter().find_map(|(name, _)| name.strip_prefix("sizes ")?.split_once(' '));
+        let (stdout, stderr) = sizes.unwrap_or_default();
+        output.stdout.insert_str(0, &missing(stdout, ACT_LIMIT));
+        output.stderr.insert_str(0, &missing(stderr, FAILURE_STDERR));
+        Ok(Ok(output))
     }
 
     /// The position of the block whose beginning this line of the answer tells.

@@ -5,6 +5,7 @@
 
 mod answer;
 mod change_script;
+mod login_word;
 mod query;
 mod turn;
 
@@ -14,9 +15,10 @@ pub(crate) use query::Query;
 pub use turn::WAIT_S;
 pub(crate) use turn::{NoTurn, Turn};
 
+use login_word::login_word;
 use std::fmt::Write as _;
 
-/// One argument of a command holds at most 128 KiB on Linux; quoting inside `sudo sh -c` needs some of it.
+/// One argument of a command holds at most 128 KiB on Linux, and a login shell gets a command line as one (execve(2)).
 pub(crate) const COMMAND_LIMIT: usize = 100 * 1024;
 
 /// Starts every line that is ours in a node's answer. It is random, so that no program's output can be taken for one.
@@ -53,10 +55,11 @@ pub(crate) enum Privilege {
 impl Privilege {
     /// The command line for the login shell, whichever that is, that has a POSIX shell run `script` as root.
     pub fn command(self, script: &str) -> String {
-        match self {
-            Self::Root => format!("exec sh -c {}", quote(script)),
-            Self::Sudo => format!("exec sudo -n -- sh -c {}", quote(script)),
-        }
+        let program = match self {
+            Self::Root => "sh",
+            Self::Sudo => "sudo -n -- sh",
+        };
+        format!("exec {program} -c 'eval \"$(printf %b \"$1\")\"' sh '{}'", login_word(script))
     }
 }
 

@@ -2,6 +2,7 @@
 use super::{
     COMMAND_LIMIT, Separator,
     answer::{Malformed, Sections, tail},
+    login_word::login_length,
     prologue, quote, words,
 };
 use base64::Engine as _;
@@ -330,13 +331,14 @@ fn text(section: Option<&[u8]>) -> String {
     String::from_utf8_lossy(section.unwrap_or_default()).into_owned()
 }
 
-/// About how many bytes a probe adds to a script, counted after being quoted twice.
+/// About how many bytes a probe adds to a command line.
 fn weight(probe: &Probe) -> usize {
-    let twice = |text: &str| quote(&quote(text)).len();
+    let size = |text: &str| login_length(&quote(text));
     match probe {
-        Probe::Path { path, expect } => twice(path) * (1 + 5 * usize::from(expect.is_some())) + 160,
-        Probe::Line { path, line } => 3 * twice(path) + twice(line) + 40,
-        Probe::Run { argv } | Probe::Check { argv, .. } => argv.iter().map(|word| twice(word) + 1).sum::<usize>() + 140,
+        Probe::Path { path, expect: None } => size(path) + 160,
+        Probe::Path { path, expect: Some(_) } => 6 * size(path) + 260,
+        Probe::Line { path, line } => 3 * size(path) + size(line) + 60,
+        Probe::Run { argv } | Probe::Check { argv, .. } => argv.iter().map(|word| size(word) + 1).sum::<usize>() + 200,
         Probe::HostKey => 0,
     }
 }

@@ -341,6 +341,21 @@ fn nothing_is_done_before_all_input_is_there() {
 }
 
 #[test]
+fn every_byte_comes_through_the_command_line_and_through_the_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let all: Vec<u8> = (1..=255).collect();
+    // An argument is text: each character up to U+00FF, and the bytes that it has in UTF-8.
+    let characters: String = ('\u{1}'..='\u{ff}').chain("\u{2713}\u{1f600}".chars()).collect();
+    let outcomes = change(&[block(vec![
+        write(&folder.path().join("bytes"), &all),
+        Action::run(["sh", "-c", "printf %s \"$1\" >\"$2\"", "sh", &characters, &text(&folder.path().join("characters"))]),
+    ])]);
+    assert!(matches!(outcomes[..], [BlockOutcome::Done(_)]), "{outcomes:?}");
+    assert_eq!(std::fs::read(folder.path().join("bytes")).unwrap(), all);
+    assert_eq!(std::fs::read_to_string(folder.path().join("characters")).unwrap(), characters);
+}
+
+#[test]
 fn a_long_batch_goes_over_standard_input() {
     let folder = tempfile::tempdir().unwrap();
     let long = "it's long ".repeat(40);
@@ -367,6 +382,16 @@ fn an_action_alone_tells_everything() {
     assert_eq!(daemon.stdout, "left behind\n");
     let echoed = act(&Action::Run { argv: vec!["cat".into()], stdin: Content::plain("in\n"), timeout_s: 5 });
     assert_eq!(echoed.stdout, "in\n");
+}
+
+#[test]
+fn cut_output_says_how_much_is_missing() {
+    let lines = "yes 0123456789abcdef | head -c";
+    let cut = act(&Action::run(["sh", "-c", &format!("{lines} 10000000; {lines} 20000 >&2")]));
+    assert!(cut.stdout.starts_with("(the first 6 MiB are missing)\n0123456789abcdef\n"), "{}", &cut.stdout[..80]);
+    assert!(cut.stderr.starts_with("(the first 12 KiB are missing)\n0123456789abcdef\n"), "{}", &cut.stderr[..80]);
+    let whole = act(&Action::run(["sh", "-c", &format!("{lines} 4000000; {lines} 8000 >&2")]));
+    assert!(whole.stdout.starts_with("0123") && whole.stderr.starts_with("0123"));
 }
 
 #[test]
