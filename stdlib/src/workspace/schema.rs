@@ -283,11 +283,22 @@ pub struct Ssh {
     pub authorized_keys: Vec<String>,
     /// `user@host:port` of a host to go through, or its alias in `~/.ssh/config`.
     pub jump_host: Option<String>,
+    /// Errors of cloud-init that do not matter here, each by the module that made it, such as `scripts_user`; any other keeps a machine from being
+    /// used. Names: `v1.errors` in /run/cloud-init/result.json.
+    pub accepted_cloud_init_errors: Vec<String>,
 }
 
 impl Default for Ssh {
     fn default() -> Self {
-        Self { user: "kthw".into(), port: 22, key_file: None, key_secret: None, authorized_keys: Vec::new(), jump_host: None }
+        Self {
+            user: "kthw".into(),
+            port: 22,
+            key_file: None,
+            key_secret: None,
+            authorized_keys: Vec::new(),
+            jump_host: None,
+            accepted_cloud_init_errors: Vec::new(),
+        }
     }
 }
 

@@ -52,14 +52,15 @@ pub fn restart_query() -> Vec<Probe> {
 /// # Errors
 /// When they are no such answers.
 pub fn has_started(findings: &[Finding]) -> Result<bool> {
-    Ok(first_start(findings)? != FirstStart::Running)
+    Ok(first_start(findings, &[])? != FirstStart::Running)
 }
 
-pub(super) fn first_start(findings: &[Finding]) -> Result<FirstStart> {
+/// How far it is, where errors of these modules of cloud-init do not matter.
+pub(super) fn first_start(findings: &[Finding], accepted: &[String]) -> Result<FirstStart> {
     let result = run_at(findings, 3)?;
     Ok(match (path_at(findings, 1), path_at(findings, 2)) {
         (None, _) | (_, Some(_)) => FirstStart::Over,
-        (Some(_), None) if result.status == 0 => finished(&result.stdout),
+        (Some(_), None) if result.status == 0 => finished(&result.stdout, accepted),
         (Some(_), None) => FirstStart::Running,
     })
 }
@@ -83,10 +84,14 @@ fn is_newer(one: &str, other: &str) -> bool {
     numbers(one) > numbers(other)
 }
 
-fn finished(result: &str) -> FirstStart {
+fn finished(result: &str, accepted: &[String]) -> FirstStart {
+    // An error is written as Python shows a pair: `('scripts_user', RuntimeError('1 failed'))`.
+    let is_accepted = |error: &String| accepted.iter().any(|module| error.starts_with(&format!("('{module}',")));
     match serde_json::from_str::<CloudInitResult>(result) {
-        Ok(result) if result.v1.errors.is_empty() => FirstStart::Over,
-        Ok(result) => FirstStart::Failed(result.v1.errors.join("; ")),
+        Ok(result) => match result.v1.errors.iter().filter(|error| !is_accepted(error)).cloned().collect::<Vec<_>>() {
+            errors if errors.is_empty() => FirstStart::Over,
+            errors => FirstStart::Failed(errors.join("; ")),
+        },
         // It is being written just now.
         Err(_) => FirstStart::Running,
     }
@@ -99,6 +104,15 @@ mod tests {
     use kthw_engine::node::PathState;
 
     const NONE: Finding = Finding::Path(None);
+
+    #[test]
+    fn an_error_of_cloud_init_is_accepted_by_its_name() {
+        let result = r#"{"v1": {"errors": ["('scripts_user', RuntimeError('1 failed'))", "('apt_configure', OSError('x'))"]}}"#;
+        let with = |names: &[&str]| finished(result, &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(with(&["scripts_user", "apt_configure"]), FirstStart::Over);
+        assert_eq!(with(&["scripts_user"]), FirstStart::Failed("('apt_configure', OSError('x'))".into()));
+        assert_eq!(with(&["scripts", "apt"]), finished(result, &[]), "a part of a name is no name");
+    }
 
     fn some(content: &str) -> Finding {
         Finding::Path(Some(a_file(content, false)))

@@ -57,7 +57,8 @@ pub mod api {
     #[rhai_fn(return_raw, volatile, name = "node")]
     pub fn node_with(cx: NativeCallContext, node: Node, options: Map) -> Rhai<Id> {
         let packages = PackageManager::of(&node);
-        declare(&cx, "ssh::node", options, |_: NeedsOnly| Ok(OpenNode { node: node.name().to_owned(), packages }))
+        let accepted = node.workspace().ssh.accepted_cloud_init_errors.clone();
+        declare(&cx, "ssh::node", options, |_: NeedsOnly| Ok(OpenNode { node: node.name().to_owned(), packages, accepted }))
     }
 }
 
@@ -66,6 +67,8 @@ pub mod api {
 pub struct OpenNode {
     node: String,
     packages: PackageManager,
+    /// Modules of cloud-init whose errors do not matter.
+    accepted: Vec<String>,
 }
 
 /// A machine as found.
@@ -186,7 +189,7 @@ impl NodeResource for OpenNode {
 
     fn live(&self, findings: &[Finding]) -> Result<Option<Live>> {
         let hostname = run_at(findings, 0)?.stdout.split_whitespace().next().unwrap_or_default().to_owned();
-        let first_start = first_start(findings)?;
+        let first_start = first_start(findings, &self.accepted)?;
         let new_key = findings.iter().find_map(|finding| match finding {
             Finding::HostKey(key) if key.trust != KeyTrust::Pinned => Some(key.clone()),
             _ => None,
@@ -263,7 +266,10 @@ fn lock_holder(line: &str) -> String {
 #[error("cloud-init failed on {node}: {errors}")]
 #[diagnostic(
     code(kthw::ssh::cloud_init),
-    help("see /var/log/cloud-init.log on {node}; a machine whose first start failed is best made anew")
+    help(
+        "see /var/log/cloud-init.log on {node}; a machine whose first start failed is best made anew, and an error that does not matter here can be \
+         accepted by its name: `ssh.accepted_cloud_init_errors: [scripts_user]` in workspace.yaml"
+    )
 )]
 struct FirstStartFailed {
     node: String,
@@ -298,7 +304,7 @@ mod tests {
     }
 
     fn open() -> OpenNode {
-        OpenNode { node: "cu1".into(), packages: PackageManager::Apt }
+        OpenNode { node: "cu1".into(), packages: PackageManager::Apt, accepted: Vec::new() }
     }
 
     #[test]
