@@ -133,6 +133,7 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         52-bad-jump-host
         54-two-ssh-keys
         55-no-name-of-a-secret
+        72-numbers-that-mean-several-things
     "#]]
     .assert_eq(&unseen);
 }
