@@ -6,10 +6,9 @@ use super::{
     keys::DataKey,
     metadata::Metadata,
     plain::Plain,
-    rules::CommentsAbove,
     shape::Shape,
     text::{Edit, Step, Text, What, dotted, edited},
-    walk::{Mac, Rule, Sealings, aad, comment_items, comments_alone, held, is_comment_item, without_comments},
+    walk::{Mac, Rule, Sealings, Walk, aad, comment_items, comments_alone, held, is_comment_item, without_comments},
 };
 use kthw_engine::Secret;
 use std::{collections::BTreeSet, fmt};
@@ -80,20 +79,21 @@ impl File {
         let layout = self.format.layout();
         let mut mac = Mac::new(&self.metadata);
         let mut shape = Shape::new(&self.metadata, key);
-        let mut above = CommentsAbove::default();
         let mut edits: Vec<Edit> = self.text.block_spans.iter().map(|span| (span.clone(), Zeroizing::default())).collect();
         let (mut plains, mut values, mut sealings) = (Vec::new(), Vec::new(), Sealings::new());
         let comments = comment_items(&self.text);
-        for leaf in &self.text.leaves {
-            let rule = Rule::at(&self.metadata, leaf, &mut above);
+        for (leaf, rule) in Walk::new(&self.metadata, &self.text) {
             match &leaf.what {
-                What::Comment(text) => {
-                    let sealed = if rule.encrypts { Sealed::parse(text) } else { None };
-                    if let Some(sealed) = sealed {
-                        let opened = self.open_comment(&sealed, &rule, key);
-                        let (aad, comment) = opened.ok_or_else(|| tampered("a comment does not decrypt".into()))?;
-                        sealings.insert(held(&aad, "comment", comment.as_bytes()), text.to_string());
-                        edits.push((leaf.span.clone(), comment));
+                // An encrypted comment is one wherever it stands: what the rules say of it depends on what was above it, in plain text.
+                What::Comment(text) | What::Stray(text) => {
+                    let Some(sealed) = Sealed::parse(text) else { continue };
+                    match self.open_comment(&sealed, &rule, key) {
+                        Some((aad, comment)) => {
+                            sealings.insert(held(&aad, "comment", comment.as_bytes()), text.to_string());
+                            edits.push((leaf.span.clone(), comment));
+                        }
+                        None if rule.encrypts => return Err(tampered("a comment does not decrypt".into())),
+                        None => {}
                     }
                 }
                 What::Value(found) => {
@@ -151,7 +151,7 @@ impl File {
     /// When the format cannot hold the block; or, by a mistake in kthw, when the result would not read back.
     pub fn with_metadata(&self, metadata: &Metadata) -> Result<String, SopsError> {
         let cut = self.text.block_spans.iter().map(|span| (span.clone(), Zeroizing::default())).collect();
-        let text = self.format.layout().with_block(&edited(&self.source, cut), &metadata.to_block())?;
+        let text = self.format.layout().with_block(&edited(&self.source, cut), &metadata.to_block(), false)?;
         let again = Self::parse(&self.name, self.format, &text);
         if again.is_ok_and(|again| again.names() == self.names() && again.metadata.mac == metadata.mac) {
             return Ok(text);

@@ -9,6 +9,8 @@ use std::{
 };
 use tempfile::TempDir;
 
+mod commented;
+mod documents;
 mod flips;
 mod kinds;
 mod matrix;

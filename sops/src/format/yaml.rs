@@ -4,12 +4,13 @@
 use crate::{
     error::SopsError,
     plain::Plain,
-    text::{Edit, Empty, Layout, Leaf, Step, Text, What, block_of, dotted, edited, utf8},
+    text::{Edit, Layout, Leaf, Step, Text, What, block_of, dotted, edited, utf8},
 };
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 mod aliases;
+mod attach;
 mod comments;
 mod places;
 mod reader;
@@ -17,8 +18,10 @@ mod reading;
 mod scalar;
 mod spelling;
 
+use comments::Order;
 use places::line_start;
 use reader::Reader;
+use reading::Reading;
 
 /// The key of the block.
 const BLOCK: &str = "sops";
@@ -28,23 +31,18 @@ pub(super) struct Yaml;
 impl Layout for Yaml {
     fn read(&self, file: &str, text: &str) -> Result<Text, SopsError> {
         let mut read = Reader::read(text).map_err(|error| error.placed(file, text))?;
-        let all = std::mem::take(&mut read.leaves);
-        let comments = comments::place(text, &all, &mut read);
-        let (block, mut leaves): (Vec<Leaf>, Vec<Leaf>) = all.into_iter().partition(|leaf| is_block(&leaf.path));
-        leaves.extend(comments);
-        comments::sort(&mut leaves);
-        let first: Vec<&Leaf> = block.iter().filter(|leaf| leaf.document == 0).collect();
-        let empty = read.collections.into_iter().filter(|one| one.items == 0 && !one.path.is_empty() && !is_block(&one.path));
-        let empty = empty.map(|one| Empty { document: one.document, path: one.path, is_list: one.is_list }).collect();
-        Ok(Text { leaves, block: block_of(&first), block_spans: read.block_spans, empty })
+        let order = comments::in_any_order(text, &mut read);
+        Ok(walked(order, read))
     }
 
     fn read_plain(&self, file: &str, plain: &[u8]) -> Result<(Zeroizing<String>, Text), SopsError> {
         let source = utf8(file, plain)?;
         let source = aliases::written_out(source).map_err(|error| error.placed(file, source))?;
+        let source = ended(&source).map_err(|error| error.placed(file, &source))?.unwrap_or(source);
         let source = headers_freed(&source).map_err(|error| error.placed(file, &source))?.unwrap_or(source);
-        let text = self.read(file, &source)?;
-        Ok((source, text))
+        let mut read = Reader::read(&source).map_err(|error| error.placed(file, &source))?;
+        let order = comments::in_order(&source, &mut read).map_err(|error| error.placed(file, &source))?;
+        Ok((source, walked(order, read)))
     }
 
     fn spell(&self, leaf: &Leaf, value: &Plain) -> Result<Zeroizing<String>, &'static str> {
@@ -68,7 +66,7 @@ impl Layout for Yaml {
         (dash..leaf.span.end, Zeroizing::new(format!("{brackets}#{comment}")))
     }
 
-    fn with_block(&self, text: &str, block: &Value) -> Result<String, SopsError> {
+    fn with_block(&self, text: &str, block: &Value, gap: bool) -> Result<String, SopsError> {
         let read = Reader::read(text).map_err(|error| error.placed("the new text", text))?;
         let written = spelling::block(BLOCK, block);
         let edits = read.ends.iter().map(|end| match &end.flow_root {
@@ -81,7 +79,8 @@ impl Layout for Yaml {
                 let newline = if end.offset == 0 || text[..end.offset].ends_with('\n') { "" } else { "\n" };
                 let indent = " ".repeat(end.column);
                 let lines: String = written.split_inclusive('\n').map(|line| format!("{indent}{line}")).collect();
-                (end.offset..end.offset, Zeroizing::new(format!("{newline}{lines}")))
+                let gap = if gap { "\n" } else { "" };
+                (end.offset..end.offset, Zeroizing::new(format!("{newline}{gap}{lines}")))
             }
         });
         Ok(edited(text, edits.collect()).to_string())
@@ -138,6 +137,28 @@ impl Layout for Yaml {
         };
         Ok(edited(text, vec![(at..at, Zeroizing::new(new))]))
     }
+}
+
+fn walked(order: Order, read: Reading) -> Text {
+    let first: Vec<&Leaf> = order.block.iter().filter(|leaf| leaf.document == 0).collect();
+    Text { block: block_of(&first), leaves: order.leaves, block_spans: read.block_spans, empty: order.empty }
+}
+
+/// A text whose last line has no end, which its last value is a block of: the same value, however the text goes on. `None` for any other.
+fn ended(text: &str) -> Result<Option<Zeroizing<String>>, NotYaml> {
+    if text.is_empty() || text.ends_with('\n') {
+        return Ok(None);
+    }
+    let read = Reader::read(text)?;
+    let Some(leaf) =
+        read.leaves.last().filter(|leaf| text[leaf.span.clone()].starts_with(['|', '>']) && leaf.span.end >= text.trim_end().len())
+    else {
+        return Ok(None);
+    };
+    let header = &text[leaf.span.clone()].split([' ', '\t', '\n', '\r']).next().unwrap_or_default();
+    let stripped = format!("{}-", header.replace(['+', '-'], ""));
+    let edits = vec![(leaf.span.start..leaf.span.start + header.len(), Zeroizing::new(stripped))];
+    Ok(Some(Zeroizing::new(format!("{}\n", *edited(text, edits)))))
 }
 
 /// The text with each comment that stands beside a `|` or `>` on a line of its own above, since the mark goes when its lines are

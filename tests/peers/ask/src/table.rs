@@ -48,6 +48,14 @@ pub const SSH_AGENT: Peer = program("ssh-agent", "ssh");
 pub const SSH_ADD: Peer = program("ssh-add", "ssh");
 /// The reference implementation of SOPS.
 pub const SOPS: Peer = Peer { variable: Some("KTHW_SOPS"), cached: &["venv/bin/sops"], ..program("sops", "keys") };
+/// sops' own library, as a program that reads documents (`tests/peers/go/sops-library`).
+pub const SOPS_LIBRARY: Peer = Peer {
+    name: "sops' library",
+    variable: Some("KTHW_SOPS_LIBRARY"),
+    cached: &["bin/sops-library"],
+    get: Get::Section("keys"),
+    ..NOTHING
+};
 /// GnuPG.
 pub const GPG: Peer = Peer { variable: Some("KTHW_GPG"), ..program("gpg", "keys") };
 /// age; `age-keygen` is beside it.
@@ -120,6 +128,7 @@ pub const ALL: &[&Peer] = &[
     &SSH_AGENT,
     &SSH_ADD,
     &SOPS,
+    &SOPS_LIBRARY,
     &GPG,
     &AGE,
     &MOTO,
