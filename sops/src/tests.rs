@@ -10,7 +10,7 @@ use std::{
 use tempfile::TempDir;
 
 mod commented;
-mod documents;
+pub(super) mod documents;
 mod flips;
 mod kinds;
 mod matrix;

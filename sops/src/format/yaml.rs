@@ -17,6 +17,7 @@ mod reader;
 mod reading;
 mod scalar;
 mod spelling;
+mod typed;
 
 use comments::Order;
 use places::line_start;
@@ -37,6 +38,10 @@ impl Layout for Yaml {
 
     fn read_plain(&self, file: &str, plain: &[u8]) -> Result<(Zeroizing<String>, Text), SopsError> {
         let source = utf8(file, plain)?;
+        if let Some((at, found)) = source.char_indices().find(|(_, c)| matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}')) {
+            let reason = format!("U+{:04X}, where a line ends for sops; write it as an escape in double quotes", u32::from(found));
+            return Err(NotYaml::new(reason, at).placed(file, source));
+        }
         let source = aliases::written_out(source).map_err(|error| error.placed(file, source))?;
         let source = ended(&source).map_err(|error| error.placed(file, &source))?.unwrap_or(source);
         let source = headers_freed(&source).map_err(|error| error.placed(file, &source))?.unwrap_or(source);

@@ -1,7 +1,7 @@
 //! Random commented documents, drawn from a seed: layouts that people write, and stranger ones.
 
 /// Random numbers out of a seed (<https://prng.di.unimi.it/splitmix64.c>).
-pub(super) struct Draw(pub u64);
+pub(crate) struct Draw(pub u64);
 
 impl Draw {
     pub fn below(&mut self, end: u64) -> usize {
