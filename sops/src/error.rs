@@ -89,6 +89,19 @@ pub enum SopsError {
         /// Why not.
         reason: String,
     },
+    /// A name means more than one value.
+    #[error("`{name}` means {count} values in {file}")]
+    #[diagnostic(code(kthw::sops::ambiguous), help("{help}"))]
+    Ambiguous {
+        /// The file.
+        file: String,
+        /// What was asked for.
+        name: String,
+        /// How many there are.
+        count: usize,
+        /// All of them by names that mean one each.
+        help: String,
+    },
     /// A feature of sops that kthw does not know yet.
     #[error("{file} uses {what}, which kthw cannot read yet")]
     #[diagnostic(
@@ -172,9 +185,23 @@ pub enum SopsError {
         /// The file itself, or one of its key groups.
         place: String,
     },
+    /// A recipient on the command line is none.
+    #[error("a recipient in `{option}` is not {what}")]
+    #[diagnostic(code(kthw::sops::malformed_recipient), help("{help}"))]
+    NoSuchRecipient {
+        /// The option.
+        option: &'static str,
+        /// What it should be.
+        what: &'static str,
+        /// What to do.
+        help: String,
+    },
     /// A number of needed groups that cannot be.
     #[error("cannot encrypt {file}: a threshold of {threshold} does not fit {groups} key groups")]
-    #[diagnostic(code(kthw::sops::threshold), help("set `shamir_threshold` in `.sops.yaml` to a number from 2 to {groups}"))]
+    #[diagnostic(
+        code(kthw::sops::threshold),
+        help("set `shamir_threshold` in `.sops.yaml`, or `--shamir-secret-sharing-threshold`, to a number from 2 to {groups}")
+    )]
     Threshold {
         /// The file.
         file: String,

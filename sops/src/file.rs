@@ -5,10 +5,12 @@ use super::{
     format::Format,
     keys::DataKey,
     metadata::Metadata,
+    name::{resolve, spelled},
     plain::Plain,
+    set::several_documents,
     shape::Shape,
-    text::{Edit, Step, Text, What, dotted, edited},
-    walk::{Mac, Rule, Sealings, Walk, aad, comment_items, comments_alone, held, is_comment_item, without_comments},
+    text::{Edit, Leaf, Step, Text, What, dotted, edited},
+    walk::{CommentItems, Mac, Rule, Sealings, Walk, aad, comment_items, comments_alone, held, is_comment_item, without_comments},
 };
 use kthw_engine::Secret;
 use std::{collections::BTreeSet, fmt};
@@ -65,9 +67,9 @@ impl File {
 
     /// The dotted names of all values that are there, in the order of the file. Nothing is decrypted for it.
     pub fn names(&self) -> Vec<String> {
-        let comments = comment_items(&self.text);
+        let (comments, several) = (comment_items(&self.text), several_documents(&self.text));
         let values = self.text.leaves.iter().filter(|leaf| matches!(&leaf.what, What::Value(value) if *value != Plain::Null));
-        values.filter(|leaf| !is_comment_item(leaf)).map(|leaf| dotted(&without_comments(leaf, &comments))).collect()
+        values.filter(|leaf| !is_comment_item(leaf)).map(|leaf| name_of(leaf, &comments, several)).collect()
     }
 
     /// Decrypts everything and checks the MAC.
@@ -81,7 +83,7 @@ impl File {
         let mut shape = Shape::new(&self.metadata, key);
         let mut edits: Vec<Edit> = self.text.block_spans.iter().map(|span| (span.clone(), Zeroizing::default())).collect();
         let (mut plains, mut values, mut sealings) = (Vec::new(), Vec::new(), Sealings::new());
-        let comments = comment_items(&self.text);
+        let (comments, several) = (comment_items(&self.text), several_documents(&self.text));
         for (leaf, rule) in Walk::new(&self.metadata, &self.text) {
             match &leaf.what {
                 // An encrypted comment is one wherever it stands: what the rules say of it depends on what was above it, in plain text.
@@ -97,7 +99,7 @@ impl File {
                     }
                 }
                 What::Value(found) => {
-                    let name = || dotted(&without_comments(leaf, &comments));
+                    let name = || name_of(leaf, &comments, several);
                     let mut value = found.clone();
                     if let (true, Some(_)) = (rule.encrypts, found.kind()) {
                         let Plain::Text(text) = found else {
@@ -178,7 +180,20 @@ impl File {
     }
 }
 
+/// What people call a value.
+fn name_of(leaf: &Leaf, comments: &CommentItems, several_documents: bool) -> String {
+    spelled(several_documents.then_some(leaf.document), &without_comments(leaf, comments))
+}
+
 impl Opened {
+    /// The value that `name` means, if it is there.
+    ///
+    /// # Errors
+    /// When it means several; the message says which.
+    pub fn get(&self, file: &str, name: &str) -> Result<Option<&Secret>, SopsError> {
+        Ok(resolve(file, self.values.iter().map(|(name, _)| name.as_str()), name)?.map(|at| &self.values[at].1))
+    }
+
     /// The plain file.
     pub fn plain(&self) -> &[u8] {
         &self.plain

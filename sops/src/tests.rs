@@ -13,6 +13,7 @@ mod commented;
 pub(super) mod documents;
 mod flips;
 mod kinds;
+mod many;
 mod matrix;
 mod samples;
 

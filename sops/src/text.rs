@@ -23,7 +23,7 @@ pub(super) struct Leaf {
 }
 
 /// One step of a path.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Step {
     /// A key of a map.
     Key(String),
@@ -121,6 +121,11 @@ pub(super) trait Layout: Sync {
 
     /// `text`, a plain file, with `value` at `path`, where something may or may not stand now.
     fn set(&self, file: &str, text: &str, path: &[Step], value: &Value) -> Result<Zeroizing<String>, SopsError>;
+
+    /// As `set`, in one of several documents, where the format has such.
+    fn set_in(&self, file: &str, text: &str, _document: usize, path: &[Step], value: &Value) -> Result<Zeroizing<String>, SopsError> {
+        self.set(file, text, path, value)
+    }
 }
 
 /// The text of a file.

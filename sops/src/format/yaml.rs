@@ -92,18 +92,22 @@ impl Layout for Yaml {
     }
 
     fn set(&self, file: &str, text: &str, path: &[Step], value: &Value) -> Result<Zeroizing<String>, SopsError> {
+        self.set_in(file, text, 0, path, value)
+    }
+
+    fn set_in(&self, file: &str, text: &str, document: usize, path: &[Step], value: &Value) -> Result<Zeroizing<String>, SopsError> {
         let read = Reader::read(text).map_err(|error| error.placed(file, text))?;
-        if let Some(leaf) = read.leaves.iter().find(|leaf| leaf.document == 0 && leaf.path == path) {
+        if let Some(leaf) = read.leaves.iter().find(|leaf| leaf.document == document && leaf.path == path) {
             let spelled = spelling::json(leaf.style, value);
             // Nothing at all stands right behind the colon.
             let space = if leaf.span.is_empty() && text[..leaf.span.start].ends_with([':', '-']) { " " } else { "" };
             return Ok(edited(text, vec![(leaf.span.clone(), Zeroizing::new(format!("{space}{}", *spelled)))]));
         }
         let refused = |reason: String| SopsError::CannotSet { file: file.into(), name: dotted(path), reason };
-        if read.collections.iter().any(|one| one.document == 0 && one.path == path) {
+        if read.collections.iter().any(|one| one.document == document && one.path == path) {
             return Err(refused("it is a group; name one of its values, or use `kthw secrets edit`".into()));
         }
-        if let Some(leaf) = read.leaves.iter().find(|leaf| leaf.document == 0 && path.starts_with(&leaf.path)) {
+        if let Some(leaf) = read.leaves.iter().find(|leaf| leaf.document == document && path.starts_with(&leaf.path)) {
             let rest = &path[leaf.path.len()..];
             if leaf.what != What::Value(Plain::Null) {
                 return Err(refused(format!("`{}` is a value, and nothing can stand below it", dotted(&leaf.path))));
@@ -116,7 +120,7 @@ impl Layout for Yaml {
             return Ok(edited(text, vec![(leaf.span.clone(), Zeroizing::new(spelled))]));
         }
         let holder = (0..path.len()).rev().find_map(|depth| {
-            read.collections.iter().find(|one| one.document == 0 && one.path == path[..depth]).map(|holder| (depth, holder))
+            read.collections.iter().find(|one| one.document == document && one.path == path[..depth]).map(|holder| (depth, holder))
         });
         let Some((depth, holder)) = holder else {
             return match path {
