@@ -191,7 +191,8 @@ fn advice(file: &Path) -> String {
         Some(folder) => format!("rename {} to `{NAME}`: under its present name nobody reads it", shown(&folder.join(WRONG_NAME))),
         None => format!(
             "make a file `{NAME}` beside it or in a folder above, such as:\n\
-             creation_rules:\n  - path_regex: secrets\\.sops\\.yaml$\n    age: age1…   # the public key that `age-keygen` prints"
+             creation_rules:\n  - path_regex: secrets\\.sops\\.yaml$\n    age: age1…   # the public key that `age-keygen` prints\n\
+             or name who can open it with `--age` and so on: `kthw secrets encrypt` takes them as sops does"
         ),
     }
 }

@@ -40,7 +40,10 @@ pub enum SopsError {
     },
     /// It is not YAML, or not as sops writes it.
     #[error("{file} is not a SOPS file: {reason}")]
-    #[diagnostic(code(kthw::sops::malformed), help("open it with `kthw secrets edit {file}`, or restore it from version control"))]
+    #[diagnostic(
+        code(kthw::sops::malformed),
+        help("restore it from version control (`git log -p {file}` shows what became of it), or mend that place in an editor")
+    )]
     Malformed {
         /// The file.
         file: String,
@@ -101,18 +104,6 @@ pub enum SopsError {
         count: usize,
         /// All of them by names that mean one each.
         help: String,
-    },
-    /// A feature of sops that kthw does not know yet.
-    #[error("{file} uses {what}, which kthw cannot read yet")]
-    #[diagnostic(
-        code(kthw::sops::unsupported),
-        help("encrypt it to age recipients without that feature: `kthw secrets updatekeys` can change it")
-    )]
-    Unsupported {
-        /// The file.
-        file: String,
-        /// What it uses.
-        what: String,
     },
     /// All its recipients belong to services that kthw does not use.
     #[error("{file} is encrypted to {keys} only, and kthw opens age, PGP and AWS KMS")]
@@ -224,7 +215,7 @@ pub enum SopsError {
     #[diagnostic(
         code(kthw::sops::tampered),
         help(
-            "nothing of it was used. Compare it with version control (`git log -p {file}`); edit it only with `kthw secrets edit {file}`"
+            "nothing of it was used. Restore it from version control (`git log -p {file}` shows what became of it); a change that is wanted is made after that, with `kthw secrets edit`"
         )
     )]
     Tampered {
