@@ -15,6 +15,7 @@ mod flips;
 mod kinds;
 mod many;
 mod matrix;
+mod names;
 mod samples;
 
 const KEY: &str = include_str!("fixtures/age-key.txt");
