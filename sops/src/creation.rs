@@ -2,10 +2,13 @@
 //!
 //! The file and its rules are those of <https://github.com/getsops/sops/blob/v3.11.0/config/config.go>; a mistake in it is shown where it
 //! stands. sops ignores fields that it does not know; inside a rule kthw does not, since a mistyped `path_regex` would match everything.
+mod given;
 mod recipient;
 mod rule;
 
-use super::{Metadata, Pattern, SopsError};
+pub use given::Given;
+
+use super::{Metadata, Pattern, Rules, SopsError};
 use kthw_engine::nearest;
 use kthw_yaml::{Node, Problem};
 use miette::NamedSource;
@@ -81,19 +84,32 @@ impl CreationRules {
     /// # Errors
     /// When no rule matches, or the one that does names nobody or somebody who cannot be.
     pub fn metadata_for(&self, file: &Path) -> Result<Metadata, SopsError> {
-        let file = absolute(file);
-        // Not below the folder: sops matches the whole path then.
-        let path = file.strip_prefix(&self.folder).unwrap_or(&file).to_string_lossy().into_owned();
-        for rule in self.rules() {
-            let rule = Fields::of_rule(self, rule)?;
-            if self.matches(&rule, &path)? {
-                return rule.metadata();
-            }
+        if let Some(rule) = self.matching(file)? {
+            return rule.metadata();
         }
+        let path = self.relative(file);
         let span = self.list().map(|list| start_of(list, self.source.inner())).unwrap_or_default();
         let message = format!("no creation rule matches `{path}`");
         let help = format!("add a rule with `path_regex: {}$`, or one without `path_regex` at the end", regex::escape(&path));
         Err(self.problem("kthw::sops::no_matching_rule", message, help).at(span, "none of these").into())
+    }
+
+    /// The first rule that matches `file`.
+    fn matching(&self, file: &Path) -> Result<Option<Fields<'_>>, SopsError> {
+        let path = self.relative(file);
+        for rule in self.rules() {
+            let rule = Fields::of_rule(self, rule)?;
+            if self.matches(&rule, &path)? {
+                return Ok(Some(rule));
+            }
+        }
+        Ok(None)
+    }
+
+    fn relative(&self, file: &Path) -> String {
+        let file = absolute(file);
+        // Not below the folder: sops matches the whole path then.
+        file.strip_prefix(&self.folder).unwrap_or(&file).to_string_lossy().into_owned()
     }
 
     fn matches(&self, rule: &Fields<'_>, path: &str) -> Result<bool, SopsError> {
@@ -141,18 +157,27 @@ impl CreationRules {
     }
 }
 
-/// What the creation rules for `file` say: those in `config`, or else the nearest `.sops.yaml`.
+/// What the creation rules for `file` say: those in `config`, or else the nearest `.sops.yaml`. Recipients that are `given` count in place
+/// of a rule's, and then no rule has to match.
 ///
 /// # Errors
 /// When there are none, or as [`CreationRules::metadata_for`].
-pub fn creation_metadata(file: &Path, config: Option<&Path>) -> Result<Metadata, SopsError> {
+pub fn creation_metadata(file: &Path, config: Option<&Path>, given: &Given) -> Result<Metadata, SopsError> {
     let rules = match config {
         Some(config) => Some(CreationRules::read(config)?),
         None => CreationRules::find(file)?,
     };
     // As for sops, a file without rules is as good as none.
-    match rules.filter(|rules| rules.list().is_some()) {
-        Some(rules) => rules.metadata_for(file),
+    let rules = rules.filter(|rules| rules.list().is_some());
+    if !given.group.is_empty() {
+        let rule = rules.as_ref().map(|rules| rules.matching(file)).transpose()?.flatten();
+        return rule.map_or_else(
+            || Ok(Metadata::new(vec![given.group.clone()], None, Rules::default(), false)),
+            |rule| rule.metadata_of(&given.group),
+        );
+    }
+    match rules {
+        Some(rules) => given.threshold_of(file, rules.metadata_for(file)?),
         None => Err(SopsError::NoCreationRules { file: file.display().to_string(), help: advice(file) }),
     }
 }
@@ -166,7 +191,8 @@ fn advice(file: &Path) -> String {
         Some(folder) => format!("rename {} to `{NAME}`: under its present name nobody reads it", shown(&folder.join(WRONG_NAME))),
         None => format!(
             "make a file `{NAME}` beside it or in a folder above, such as:\n\
-             creation_rules:\n  - path_regex: secrets\\.sops\\.yaml$\n    age: age1…   # the public key that `age-keygen` prints"
+             creation_rules:\n  - path_regex: secrets\\.sops\\.yaml$\n    age: age1…   # the public key that `age-keygen` prints\n\
+             or name who can open it with `--age` and so on: `kthw secrets encrypt` takes them as sops does"
         ),
     }
 }

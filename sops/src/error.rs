@@ -40,7 +40,10 @@ pub enum SopsError {
     },
     /// It is not YAML, or not as sops writes it.
     #[error("{file} is not a SOPS file: {reason}")]
-    #[diagnostic(code(kthw::sops::malformed), help("open it with `kthw secrets edit {file}`, or restore it from version control"))]
+    #[diagnostic(
+        code(kthw::sops::malformed),
+        help("restore it from version control (`git log -p {file}` shows what became of it), or mend that place in an editor")
+    )]
     Malformed {
         /// The file.
         file: String,
@@ -89,17 +92,18 @@ pub enum SopsError {
         /// Why not.
         reason: String,
     },
-    /// A feature of sops that kthw does not know yet.
-    #[error("{file} uses {what}, which kthw cannot read yet")]
-    #[diagnostic(
-        code(kthw::sops::unsupported),
-        help("encrypt it to age recipients without that feature: `kthw secrets updatekeys` can change it")
-    )]
-    Unsupported {
+    /// A name means more than one value.
+    #[error("`{name}` means {count} values in {file}")]
+    #[diagnostic(code(kthw::sops::ambiguous), help("{help}"))]
+    Ambiguous {
         /// The file.
         file: String,
-        /// What it uses.
-        what: String,
+        /// What was asked for.
+        name: String,
+        /// How many there are.
+        count: usize,
+        /// All of them by names that mean one each.
+        help: String,
     },
     /// All its recipients belong to services that kthw does not use.
     #[error("{file} is encrypted to {keys} only, and kthw opens age, PGP and AWS KMS")]
@@ -172,9 +176,23 @@ pub enum SopsError {
         /// The file itself, or one of its key groups.
         place: String,
     },
+    /// A recipient on the command line is none.
+    #[error("a recipient in `{option}` is not {what}")]
+    #[diagnostic(code(kthw::sops::malformed_recipient), help("{help}"))]
+    NoSuchRecipient {
+        /// The option.
+        option: &'static str,
+        /// What it should be.
+        what: &'static str,
+        /// What to do.
+        help: String,
+    },
     /// A number of needed groups that cannot be.
     #[error("cannot encrypt {file}: a threshold of {threshold} does not fit {groups} key groups")]
-    #[diagnostic(code(kthw::sops::threshold), help("set `shamir_threshold` in `.sops.yaml` to a number from 2 to {groups}"))]
+    #[diagnostic(
+        code(kthw::sops::threshold),
+        help("set `shamir_threshold` in `.sops.yaml`, or `--shamir-secret-sharing-threshold`, to a number from 2 to {groups}")
+    )]
     Threshold {
         /// The file.
         file: String,
@@ -197,7 +215,7 @@ pub enum SopsError {
     #[diagnostic(
         code(kthw::sops::tampered),
         help(
-            "nothing of it was used. Compare it with version control (`git log -p {file}`); edit it only with `kthw secrets edit {file}`"
+            "nothing of it was used. Restore it from version control (`git log -p {file}` shows what became of it); a change that is wanted is made after that, with `kthw secrets edit`"
         )
     )]
     Tampered {

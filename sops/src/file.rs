@@ -5,11 +5,12 @@ use super::{
     format::Format,
     keys::DataKey,
     metadata::Metadata,
+    name::{resolve, spelled},
     plain::Plain,
-    rules::CommentsAbove,
+    set::several_documents,
     shape::Shape,
-    text::{Edit, Step, Text, What, dotted, edited},
-    walk::{Mac, Rule, Sealings, aad, comment_items, comments_alone, held, is_comment_item, without_comments},
+    text::{Edit, Leaf, Step, Text, What, dotted, edited},
+    walk::{CommentItems, Mac, Rule, Sealings, Walk, aad, comment_items, comments_alone, held, is_comment_item, without_comments},
 };
 use kthw_engine::Secret;
 use std::{collections::BTreeSet, fmt};
@@ -66,9 +67,9 @@ impl File {
 
     /// The dotted names of all values that are there, in the order of the file. Nothing is decrypted for it.
     pub fn names(&self) -> Vec<String> {
-        let comments = comment_items(&self.text);
+        let (comments, several) = (comment_items(&self.text), several_documents(&self.text));
         let values = self.text.leaves.iter().filter(|leaf| matches!(&leaf.what, What::Value(value) if *value != Plain::Null));
-        values.filter(|leaf| !is_comment_item(leaf)).map(|leaf| dotted(&without_comments(leaf, &comments))).collect()
+        values.filter(|leaf| !is_comment_item(leaf)).map(|leaf| name_of(leaf, &comments, several)).collect()
     }
 
     /// Decrypts everything and checks the MAC.
@@ -80,24 +81,25 @@ impl File {
         let layout = self.format.layout();
         let mut mac = Mac::new(&self.metadata);
         let mut shape = Shape::new(&self.metadata, key);
-        let mut above = CommentsAbove::default();
         let mut edits: Vec<Edit> = self.text.block_spans.iter().map(|span| (span.clone(), Zeroizing::default())).collect();
         let (mut plains, mut values, mut sealings) = (Vec::new(), Vec::new(), Sealings::new());
-        let comments = comment_items(&self.text);
-        for leaf in &self.text.leaves {
-            let rule = Rule::at(&self.metadata, leaf, &mut above);
+        let (comments, several) = (comment_items(&self.text), several_documents(&self.text));
+        for (leaf, rule) in Walk::new(&self.metadata, &self.text) {
             match &leaf.what {
-                What::Comment(text) => {
-                    let sealed = if rule.encrypts { Sealed::parse(text) } else { None };
-                    if let Some(sealed) = sealed {
-                        let opened = self.open_comment(&sealed, &rule, key);
-                        let (aad, comment) = opened.ok_or_else(|| tampered("a comment does not decrypt".into()))?;
-                        sealings.insert(held(&aad, "comment", comment.as_bytes()), text.to_string());
-                        edits.push((leaf.span.clone(), comment));
+                // An encrypted comment is one wherever it stands: what the rules say of it depends on what was above it, in plain text.
+                What::Comment(text) | What::Stray(text) => {
+                    let Some(sealed) = Sealed::parse(text) else { continue };
+                    match self.open_comment(&sealed, &rule, key) {
+                        Some((aad, comment)) => {
+                            sealings.insert(held(&aad, "comment", comment.as_bytes()), text.to_string());
+                            edits.push((leaf.span.clone(), comment));
+                        }
+                        None if rule.encrypts => return Err(tampered("a comment does not decrypt".into())),
+                        None => {}
                     }
                 }
                 What::Value(found) => {
-                    let name = || dotted(&without_comments(leaf, &comments));
+                    let name = || name_of(leaf, &comments, several);
                     let mut value = found.clone();
                     if let (true, Some(_)) = (rule.encrypts, found.kind()) {
                         let Plain::Text(text) = found else {
@@ -151,7 +153,7 @@ impl File {
     /// When the format cannot hold the block; or, by a mistake in kthw, when the result would not read back.
     pub fn with_metadata(&self, metadata: &Metadata) -> Result<String, SopsError> {
         let cut = self.text.block_spans.iter().map(|span| (span.clone(), Zeroizing::default())).collect();
-        let text = self.format.layout().with_block(&edited(&self.source, cut), &metadata.to_block())?;
+        let text = self.format.layout().with_block(&edited(&self.source, cut), &metadata.to_block(), false)?;
         let again = Self::parse(&self.name, self.format, &text);
         if again.is_ok_and(|again| again.names() == self.names() && again.metadata.mac == metadata.mac) {
             return Ok(text);
@@ -178,7 +180,20 @@ impl File {
     }
 }
 
+/// What people call a value.
+fn name_of(leaf: &Leaf, comments: &CommentItems, several_documents: bool) -> String {
+    spelled(several_documents.then_some(leaf.document), &without_comments(leaf, comments))
+}
+
 impl Opened {
+    /// The value that `name` means, if it is there.
+    ///
+    /// # Errors
+    /// When it means several; the message says which.
+    pub fn get(&self, file: &str, name: &str) -> Result<Option<&Secret>, SopsError> {
+        Ok(resolve(file, self.values.iter().map(|(name, _)| name.as_str()), name)?.map(|at| &self.values[at].1))
+    }
+
     /// The plain file.
     pub fn plain(&self) -> &[u8] {
         &self.plain

@@ -48,7 +48,7 @@ pub fn old_values(file: &str, text: &str, services: &KeyServices) -> Result<Vec<
             let (_, plain) = Format::Yaml.layout().read_plain(file, text.as_bytes())?;
             let value = |what: &What| match what {
                 What::Value(value) => std::str::from_utf8(&value.bytes()?).ok().map(Secret::new),
-                What::Comment(_) => None,
+                What::Comment(_) | What::Stray(_) => None,
             };
             Ok(plain.leaves.iter().filter_map(|leaf| Some((dotted(&leaf.path), value(&leaf.what)?))).collect())
         }

@@ -5,6 +5,7 @@ use super::{
     file::File,
     format::Format,
     keys::KeyServices,
+    name::resolve,
     replace::{Mode, replace},
     set::set,
 };
@@ -110,10 +111,11 @@ impl Secrets {
     /// The secret at a dotted path, if it is there.
     ///
     /// # Errors
-    /// When the file does not decrypt.
+    /// When the file does not decrypt, or the name means several secrets.
     pub fn get_opt(&self, name: &str) -> Result<Option<Secret>> {
         let values = self.values().map_err(Error::recipe)?;
-        Ok(values.iter().find(|(known, _)| known == name).map(|(_, secret)| secret.clone()))
+        let found = resolve(&self.0.file, values.iter().map(|(name, _)| name.as_str()), name).map_err(Error::recipe)?;
+        Ok(found.map(|at| values[at].1.clone()))
     }
 
     /// The secret that a recipe referred to.

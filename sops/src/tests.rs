@@ -9,9 +9,13 @@ use std::{
 };
 use tempfile::TempDir;
 
+mod commented;
+pub(super) mod documents;
 mod flips;
 mod kinds;
+mod many;
 mod matrix;
+mod names;
 mod samples;
 
 const KEY: &str = include_str!("fixtures/age-key.txt");
@@ -114,7 +118,7 @@ fn a_changed_file_is_refused() {
         let text = ENCRYPTED.replacen(from, to, 1);
         assert_ne!(text, ENCRYPTED);
         let expected = format!(
-            "secrets.sops.yaml was changed after it was encrypted: {expected}; nothing of it was used. Compare it with version control (`git log -p secrets.sops.yaml`); edit it only with `kthw secrets edit secrets.sops.yaml`"
+            "secrets.sops.yaml was changed after it was encrypted: {expected}; nothing of it was used. Restore it from version control (`git log -p secrets.sops.yaml` shows what became of it); a change that is wanted is made after that, with `kthw secrets edit`"
         );
         check_error(open(&folder, &text).expect("its form is right").get("keys.0"), &folder, &expected);
     };

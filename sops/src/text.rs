@@ -23,7 +23,7 @@ pub(super) struct Leaf {
 }
 
 /// One step of a path.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Step {
     /// A key of a map.
     Key(String),
@@ -38,6 +38,8 @@ pub(super) enum What {
     Value(Plain),
     /// The text of a comment, without its mark (`#`, `;`).
     Comment(Zeroizing<String>),
+    /// The text of a comment that sops drops when it reads the file. It stands nowhere, so nothing tells what it is about: it is encrypted.
+    Stray(Zeroizing<String>),
 }
 
 /// How a leaf is written.
@@ -74,6 +76,8 @@ pub(super) struct Empty {
     /// The keys and positions on the way to it.
     pub path: Vec<Step>,
     pub is_list: bool,
+    /// How many leaves come before it; 0 in a text without comments, where that does not matter.
+    pub before: usize,
 }
 
 /// A file format.
@@ -112,11 +116,16 @@ pub(super) trait Layout: Sync {
     /// `alone` says that the list holds nothing but comments.
     fn comment_item(&self, text: &str, leaf: &Leaf, comment: &str, alone: bool) -> Edit;
 
-    /// `text` (which has no block) with the `sops` block.
-    fn with_block(&self, text: &str, block: &Value) -> Result<String, SopsError>;
+    /// `text` (which has no block) with the `sops` block; `gap` asks for an empty line before it, where comments may stand there.
+    fn with_block(&self, text: &str, block: &Value, gap: bool) -> Result<String, SopsError>;
 
     /// `text`, a plain file, with `value` at `path`, where something may or may not stand now.
     fn set(&self, file: &str, text: &str, path: &[Step], value: &Value) -> Result<Zeroizing<String>, SopsError>;
+
+    /// As `set`, in one of several documents, where the format has such.
+    fn set_in(&self, file: &str, text: &str, _document: usize, path: &[Step], value: &Value) -> Result<Zeroizing<String>, SopsError> {
+        self.set(file, text, path, value)
+    }
 }
 
 /// The text of a file.

@@ -16,16 +16,52 @@ pub(super) struct Rule {
 }
 
 impl Rule {
-    /// Takes the next leaf of a walk in the order of the file.
-    pub fn at(metadata: &Metadata, leaf: &Leaf, above: &mut CommentsAbove) -> Self {
-        let is_comment = matches!(leaf.what, What::Comment(_));
-        if metadata.rules.by_comments() {
-            match &leaf.what {
-                What::Comment(text) => above.comment(leaf.document, &leaf.path, text),
-                What::Value(_) => above.value(leaf.document, &leaf.path),
+    /// What the rules say of a leaf whose place in the walk is not known, or does not matter to them.
+    pub fn of_path(metadata: &Metadata, path: &[Step]) -> Self {
+        Self { encrypts: metadata.rules.encrypts(&keys(path), &[], false), aad: aad(path) }
+    }
+}
+
+/// A walk over the leaves of a text, in their order.
+pub(super) struct Walk<'a> {
+    metadata: &'a Metadata,
+    text: &'a Text,
+    above: CommentsAbove,
+    leaf: usize,
+    empty: usize,
+}
+
+impl<'a> Walk<'a> {
+    pub fn new(metadata: &'a Metadata, text: &'a Text) -> Self {
+        Self { metadata, text, above: CommentsAbove::default(), leaf: 0, empty: 0 }
+    }
+}
+
+impl<'a> Iterator for Walk<'a> {
+    type Item = (&'a Leaf, Rule);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let leaf = self.text.leaves.get(self.leaf)?;
+        let rules = &self.metadata.rules;
+        let rule = match &leaf.what {
+            What::Stray(_) => Rule { encrypts: true, aad: aad(&leaf.path) },
+            _ if !rules.by_comments() => Rule::of_path(self.metadata, &leaf.path),
+            what => {
+                // The comments above something empty are over with it.
+                while let Some(empty) = self.text.empty.get(self.empty).filter(|empty| empty.before <= self.leaf) {
+                    self.above.value(empty.document, &empty.path);
+                    self.empty += 1;
+                }
+                match what {
+                    What::Comment(text) => self.above.comment(leaf.document, &leaf.path, text),
+                    _ => self.above.value(leaf.document, &leaf.path),
+                }
+                let is_comment = matches!(what, What::Comment(_));
+                Rule { encrypts: rules.encrypts(&keys(&leaf.path), &self.above.all(), is_comment), aad: aad(&leaf.path) }
             }
-        }
-        Self { encrypts: metadata.rules.encrypts(&keys(&leaf.path), &above.all(), is_comment), aad: aad(&leaf.path) }
+        };
+        self.leaf += 1;
+        Some((leaf, rule))
     }
 }
 

@@ -86,64 +86,65 @@ fn what_cannot_be_taken_over_is_said_and_nothing_is_written() {
         &desk,
         calls,
         expect![[r#"
-        $ kthw secrets import two.yaml
-        Taken:
-          default.proxmox.endpoint -> proxmox.endpoint (module proxmox)
-          default.proxmox.username -> proxmox.username (module proxmox)
-          global.vm_password -> vm.password (recipes, by `sops::secret`)
-          global.cloudflare_email -> cloudflare.email (recipes, by `sops::secret`)
-          minio_access_key -> s3.access_key (recipes, by `sops::secret`)
-        Unused:
-          default.proxmox.ssh_username
-        Conflicting:
-          proxmox.password: different values in default.proxmox.password, proxmox_password
-        kthw::secrets::conflict
+            $ kthw secrets import two.yaml
+            Taken:
+              default.proxmox.endpoint -> proxmox.endpoint (module proxmox)
+              default.proxmox.username -> proxmox.username (module proxmox)
+              global.vm_password -> vm.password (recipes, by `sops::secret`)
+              global.cloudflare_email -> cloudflare.email (recipes, by `sops::secret`)
+              minio_access_key -> s3.access_key (recipes, by `sops::secret`)
+            Unused:
+              default.proxmox.ssh_username
+            Conflicting:
+              proxmox.password: different values in default.proxmox.password, proxmox_password
+            kthw::secrets::conflict
 
-          × `proxmox.password` has different values in default.proxmox.password, proxmox_password
-          help: nothing was written; say which one counts, such as `--prefer default.proxmox.password`
+              × `proxmox.password` has different values in default.proxmox.password, proxmox_password
+              help: nothing was written; say which one counts, such as `--prefer default.proxmox.password`
 
-        (ended with 2)
-        $ kthw secrets import two.yaml --prefer proxmox_pasword
-        kthw::secrets::no_such_name
+            (ended with 2)
+            $ kthw secrets import two.yaml --prefer proxmox_pasword
+            kthw::secrets::no_such_name
 
-          × there is no `proxmox_pasword` in two.yaml
-          help: `--prefer` takes a name of the old file, such as `default.proxmox.password`
+              × there is no `proxmox_pasword` in two.yaml
+              help: `--prefer` takes a name of the old file, such as `default.proxmox.password`
 
-        (ended with 2)
-        $ kthw secrets import other.yaml
-        Unused:
-          colour
-        Missing:
-          proxmox.endpoint
-          proxmox.token (or proxmox.username and proxmox.password)
-        kthw::secrets::nothing_known
+            (ended with 2)
+            $ kthw secrets import other.yaml
+            Unused:
+              colour
+            Missing:
+              proxmox.endpoint
+              proxmox.token (or proxmox.username and proxmox.password)
+            kthw::secrets::nothing_known
 
-          × nothing in other.yaml is known to kthw
-          help: nothing was written; a file with names of your own is used as it is, by `sops::secret`
+              × nothing in other.yaml is known to kthw
+              help: nothing was written; a file with names of your own is used as it is, by `sops::secret`
 
-        (ended with 2)
-        $ kthw secrets import broken.yaml
-        kthw::sops::malformed
+            (ended with 2)
+            $ kthw secrets import broken.yaml
+            kthw::sops::malformed
 
-          × broken.yaml is not a SOPS file: unclosed bracket '[' (line 1)
-          help: open it with `kthw secrets edit broken.yaml`, or restore it from version control
+              × broken.yaml is not a SOPS file: unclosed bracket '[' (line 1)
+              help: restore it from version control (`git log -p broken.yaml` shows what became of it), or mend that
+                    place in an editor
 
-        (ended with 2)
-        $ kthw secrets import none.yaml
-        kthw::secrets::no_file
+            (ended with 2)
+            $ kthw secrets import none.yaml
+            kthw::secrets::no_file
 
-          × there is no file none.yaml
-          help: make it with `kthw secrets edit none.yaml`
+              × there is no file none.yaml
+              help: make it with `kthw secrets edit none.yaml`
 
-        (ended with 2)
-        $ kthw secrets import two.yaml --file new.json
-        kthw::secrets::not_yaml
+            (ended with 2)
+            $ kthw secrets import two.yaml --file new.json
+            kthw::secrets::not_yaml
 
-          × the secrets of a workspace are YAML, and new.json would not be
-          help: name a file that ends in `.yaml`
+              × the secrets of a workspace are YAML, and new.json would not be
+              help: name a file that ends in `.yaml`
 
-        (ended with 2)
-    "#]],
+            (ended with 2)
+        "#]],
     );
     assert!(!desk.file("secrets.sops.yaml").exists());
     let said = desk.kthw(&["import", "two.yaml", "--prefer", "proxmox_password"], "");

@@ -1,5 +1,6 @@
 //! `kthw secrets` as people use it: the real binary in a folder with keys of its own.
 mod changing;
+mod circle;
 mod desk;
 mod edit;
 mod guide;

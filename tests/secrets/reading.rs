@@ -103,7 +103,8 @@ fn files_that_are_none_are_refused() {
             kthw::sops::malformed
 
               × broken.yaml is not a SOPS file: unclosed bracket '[' (line 1)
-              help: open it with `kthw secrets edit broken.yaml`, or restore it from version control
+              help: restore it from version control (`git log -p broken.yaml` shows what became of it), or mend that
+                    place in an editor
 
             (ended with 2)
             $ kthw secrets show gone.yaml
@@ -117,8 +118,8 @@ fn files_that_are_none_are_refused() {
             kthw::sops::tampered
 
               × tampered.yaml was changed after it was encrypted: its MAC does not fit its values
-              help: nothing of it was used. Compare it with version control (`git log -p tampered.yaml`); edit it only
-                    with `kthw secrets edit tampered.yaml`
+              help: nothing of it was used. Restore it from version control (`git log -p tampered.yaml` shows what
+                    became of it); a change that is wanted is made after that, with `kthw secrets edit`
 
             (ended with 2)
             $ kthw secrets show -w workspace

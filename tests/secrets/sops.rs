@@ -18,6 +18,14 @@ const FILES: [(&str, &str); 4] = [
     ("f.ini", "[a]\ntoken = abc\n"),
 ];
 
+/// The same where sops may refuse.
+fn sops_said(desk: &Desk, sops: &Path, arguments: &[&str]) -> Option<String> {
+    let mut command = std::process::Command::new(sops);
+    command.args(arguments).current_dir(desk.path()).env_clear().env("HOME", desk.path()).env("SOPS_DISABLE_VERSION_CHECK", "1");
+    let output = command.env("SOPS_AGE_KEY", &desk.alice.private).output().unwrap();
+    output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+}
+
 #[test]
 fn each_verb_leaves_what_sops_opens() {
     let Some([sops]) = ask([&SOPS]) else { return };
@@ -63,21 +71,61 @@ fn the_same_rule_counts_for_both() {
         desk.write(name, plain);
         let theirs = run(&desk, &sops, &["encrypt", name]);
         let ours = fed(desk.command(&["encrypt", name]), "").ended_with(0).stdout;
-        let shape = |text: &str| {
-            let told = |line: &&str| {
-                !["enc:", "mac:", "lastmodified", "BEGIN AGE", "version", "hc_vault: []"].iter().any(|word| line.contains(word))
-            };
-            let lines: Vec<String> = text.lines().filter(told).map(|line| line.trim().trim_start_matches("- ").to_owned()).collect();
-            let mut lines: Vec<String> =
-                lines.into_iter().filter(|line| line.contains(':')).map(|line| line.split("ENC[").next().unwrap().to_owned()).collect();
-            lines.sort();
-            lines
-        };
         assert_eq!(shape(&ours), shape(&theirs), "{name}:\n{ours}\n{theirs}");
         desk.write(name, &theirs);
         let said = fed(desk.command(&["updatekeys", name]), "").ended_with(0);
         assert!(said.stderr.starts_with("Nothing to change"), "{name}: {}{}", said.stdout, said.stderr);
         assert_eq!(fed(desk.command(&["decrypt", name]), "").ended_with(0).stdout, plain);
+    }
+}
+
+/// What a file says but for keys, dates and encrypted texts.
+fn shape(text: &str) -> Vec<String> {
+    let told =
+        |line: &&str| !["enc:", "mac:", "lastmodified", "BEGIN AGE", "version", "hc_vault: []"].iter().any(|word| line.contains(word));
+    let lines: Vec<String> = text.lines().filter(told).map(|line| line.trim().trim_start_matches("- ").to_owned()).collect();
+    let mut lines: Vec<String> =
+        lines.into_iter().filter(|line| line.contains(':')).map(|line| line.split("ENC[").next().unwrap().to_owned()).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn recipients_on_the_command_line_count_as_in_sops() {
+    let Some([sops]) = ask([&SOPS]) else { return };
+    let desk = Desk::new();
+    let (alice, bob) = (&desk.alice.public, &desk.bob.public);
+    let both = format!("{alice},{bob}");
+    let groups = format!("creation_rules:\n  - key_groups: [{{age: [{alice}]}}, {{age: [{bob}]}}, {{age: [{alice}]}}]\n");
+    let rule = format!("creation_rules:\n  - {{age: {bob}, encrypted_regex: ^data$, path_regex: ^f.yaml$}}\n");
+    for (rules, options) in [
+        (None, vec!["--age", both.as_str()]),
+        (Some(&rule), vec!["--age", alice.as_str()]),
+        (Some(&rule.replace("^f.yaml$", "other")), vec!["--age", alice.as_str()]),
+        (Some(&groups), vec!["--shamir-secret-sharing-threshold", "2"]),
+    ] {
+        match rules {
+            Some(rules) => desk.write(".sops.yaml", rules),
+            None => std::fs::remove_file(desk.file(".sops.yaml")).unwrap(),
+        }
+        desk.write("f.yaml", "data: x\nother: z\n");
+        let arguments = [&["encrypt"], &options[..], &["f.yaml"]].concat();
+        let ours = desk.kthw(&arguments, "").ended_with(0).stdout;
+        let theirs = sops_said(&desk, &sops, &arguments);
+        match theirs {
+            Some(theirs) => assert_eq!(shape(&ours), shape(&theirs), "{options:?} with {rules:?}:\n{ours}\n{theirs}"),
+            None => assert!(
+                rules.is_some_and(|rules| rules.contains("other")),
+                "{options:?} with {rules:?}: sops refuses, and kthw says\n{ours}"
+            ),
+        }
+        desk.write("f.yaml", &ours);
+        assert_eq!(run(&desk, &sops, &["decrypt", "f.yaml"]), "data: x\nother: z\n");
+    }
+    desk.write("g.yaml", "a: 1\n");
+    for option in ["--age", "--pgp", "--kms", "--hc-vault", "--hc-vault-transit"] {
+        let said = desk.kthw(&["encrypt", option, "AGE-SECRET-KEY-1SECRET", "g.yaml"], "").ended_with(2);
+        assert!(said.stderr.contains("kthw::sops::malformed_recipient") && !said.stderr.contains("1SECRET"), "{}", said.stderr);
     }
 }
 

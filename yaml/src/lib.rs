@@ -6,7 +6,10 @@ mod problem;
 pub use problem::Problem;
 
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span};
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 /// A file with more nodes than this, after its aliases are filled in, is refused.
 const MAX_NODES: usize = 100_000;
@@ -88,7 +91,7 @@ impl Node {
 /// Reads the one document of `text`. Merge keys stay ordinary keys, aliases become copies of what they name.
 ///
 /// # Errors
-/// When it is not YAML, is empty, holds several documents or a key that is no text, or is deeper or larger than any file of ours.
+/// When it is not YAML, is empty, holds several documents, a key that is no text or that stands twice in a map, or is deeper or larger than any file of ours.
 pub fn parse(text: &str) -> Result<Node, NotYaml> {
     let mut builder = Builder { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0, end: text.len() };
     let mut root = None;
@@ -157,11 +160,15 @@ impl<'a> Builder<'a> {
                 (Value::List(items), anchor, to)
             }
             Event::MappingStart(_, anchor, _) => {
-                let mut entries = Vec::new();
+                let (mut entries, mut keys) = (Vec::new(), HashSet::new());
                 let to = loop {
                     match self.next_inside()? {
                         (Event::MappingEnd, span) => break end(&span),
                         (Event::Scalar(key, ..), key_span) => {
+                            if !keys.insert(key.clone().into_owned()) {
+                                let reason = format!("the key `{key}` stands in this block twice, and one of the two would not count");
+                                return Err(NotYaml { reason, offset: start(&key_span) });
+                            }
                             let (event, span) = self.next_inside()?;
                             let node = self.node(event, &span, depth + 1)?;
                             entries.push(Entry { key: key.into_owned(), key_span: range(&key_span), node });
@@ -245,6 +252,7 @@ mod tests {
         check("", "the file is empty at 0");
         check("a: 1\n---\nb: 2\n", "the file holds several YAML documents; only one is allowed at 9");
         check("? [a]\n: 1\n", "a key must be plain text at 2");
+        check("a: {b: 1}\nc: {b: 1, \"b\": 2}\n", "the key `b` stands in this block twice, and one of the two would not count at 20");
     }
 
     #[test]

@@ -28,6 +28,12 @@ impl Malformed {
         Self { text: Some(text.into()), ..self }
     }
 
+    /// The error about a recipient on the command line, which is not shown: it may be a private key.
+    pub fn given(self, option: &'static str, text: &str) -> SopsError {
+        let help = if text.contains(PRIVATE) { PRIVATE_HELP.replace("this file", "the command line") } else { self.help.into() };
+        SopsError::NoSuchRecipient { option, what: self.what, help }
+    }
+
     /// The diagnostic, with its place: the text itself where it is written in one piece, or else the node.
     pub fn at(self, file: &CreationRules, node: &Node) -> SopsError {
         let source = file.source.inner();

@@ -119,6 +119,11 @@ impl<'a> Fields<'a> {
         Ok(Metadata::new(groups, threshold, rules, self.bool("mac_only_encrypted")?))
     }
 
+    /// What a rule comes to for other recipients than its own.
+    pub fn metadata_of(&self, group: &Group) -> Result<Metadata, SopsError> {
+        Ok(Metadata::new(vec![group.clone()], None, self.rules()?, self.bool("mac_only_encrypted")?))
+    }
+
     /// The one field that says which values are encrypted.
     fn rules(&self) -> Result<Rules, SopsError> {
         let mut found: Option<(&str, Cow<'_, str>, &Node)> = None;
@@ -275,7 +280,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Each recipient once; the first stays.
-fn distinct(found: Vec<Recipient>) -> Group {
+pub(super) fn distinct(found: Vec<Recipient>) -> Group {
     let mut group = Group::new();
     for recipient in found {
         if !group.iter().any(|key| key.recipient == recipient) {

@@ -57,8 +57,8 @@ impl Layout for Binary {
         Json.comment_item(text, leaf, comment, alone)
     }
 
-    fn with_block(&self, text: &str, block: &Value) -> Result<String, SopsError> {
-        Json.with_block(text, block)
+    fn with_block(&self, text: &str, block: &Value, gap: bool) -> Result<String, SopsError> {
+        Json.with_block(text, block, gap)
     }
 
     fn set(&self, file: &str, _text: &str, path: &[Step], _value: &Value) -> Result<Zeroizing<String>, SopsError> {

@@ -87,7 +87,7 @@ impl Layout for Dotenv {
         (leaf.span.clone(), Zeroizing::default())
     }
 
-    fn with_block(&self, text: &str, block: &Value) -> Result<String, SopsError> {
+    fn with_block(&self, text: &str, block: &Value, _gap: bool) -> Result<String, SopsError> {
         let malformed = |reason| SopsError::Malformed { file: "the new text".into(), reason };
         let mut out = text.to_owned();
         if !out.is_empty() && !out.ends_with('\n') {
@@ -136,7 +136,7 @@ mod tests {
         let read = Dotenv.read(".env", text).unwrap();
         let shown = |what: &What| match what {
             What::Value(value) => format!("{:?}", value.bytes().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())),
-            What::Comment(text) => format!("# {:?}", text.as_str()),
+            What::Comment(text) | What::Stray(text) => format!("# {:?}", text.as_str()),
         };
         let line = |leaf: &Leaf| format!("{} {} <{}>", dotted(&leaf.path), shown(&leaf.what), &text[leaf.span.clone()]);
         let lines: Vec<_> = read.leaves.iter().map(line).collect();
@@ -163,13 +163,13 @@ mod tests {
     #[test]
     fn the_block_comes_last_and_goes_without_a_trace() {
         let block = json!({ "mac": "m", "age": [{ "enc": "a\nb" }] });
-        let with = Dotenv.with_block("A=1", &block).unwrap();
+        let with = Dotenv.with_block("A=1", &block, false).unwrap();
         assert_eq!(with, "A=1\nsops_age__list_0__map_enc=a\\nb\nsops_mac=m\n");
         let read = Dotenv.read(".env", &with).unwrap();
         assert_eq!(read.block, Some(block));
         let cut = read.block_spans.into_iter().map(|span| (span, Zeroizing::default())).collect();
         assert_eq!(*edited(&with, cut), "A=1\n");
-        assert!(Dotenv.with_block("", &json!({ "encrypted_regex": r"\n" })).is_err());
+        assert!(Dotenv.with_block("", &json!({ "encrypted_regex": r"\n" }), false).is_err());
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl Layout for Ini {
             };
             found.leaves.extend(section.comment.as_ref().map(comment));
             if section.keys.is_empty() {
-                found.empty.push(Empty { document: 0, path: path.clone(), is_list: false });
+                found.empty.push(Empty { document: 0, path: path.clone(), is_list: false, before: found.leaves.len() });
             }
             for key in &section.keys {
                 found.leaves.push(Leaf {
@@ -85,7 +85,7 @@ impl Layout for Ini {
         (leaf.span.clone(), Zeroizing::default())
     }
 
-    fn with_block(&self, text: &str, block: &Value) -> Result<String, SopsError> {
+    fn with_block(&self, text: &str, block: &Value, _gap: bool) -> Result<String, SopsError> {
         let malformed = |reason| SopsError::Malformed { file: "the new text".into(), reason };
         let mut out = text.to_owned();
         if !out.is_empty() {

@@ -66,7 +66,7 @@ impl Layout for Json {
         (item_with_comma(text, leaf.span.clone()), Zeroizing::default())
     }
 
-    fn with_block(&self, text: &str, block: &Value) -> Result<String, SopsError> {
+    fn with_block(&self, text: &str, block: &Value, _gap: bool) -> Result<String, SopsError> {
         let root = read_object("the new text", text)?;
         Ok(edited(text, vec![added(text, &root, &root, Some(BLOCK), block)]).to_string())
     }
@@ -113,7 +113,7 @@ fn read_object(file: &str, text: &str) -> Result<Node, SopsError> {
 /// Collects the leaves below a node.
 fn walk(node: &Node, path: &mut Vec<Step>, found: &mut Text) {
     if matches!(&node.kind, Kind::Object(members) if members.is_empty()) || matches!(&node.kind, Kind::List(items) if items.is_empty()) {
-        found.empty.push(Empty { document: 0, path: path.clone(), is_list: matches!(node.kind, Kind::List(_)) });
+        found.empty.push(Empty { document: 0, path: path.clone(), is_list: matches!(node.kind, Kind::List(_)), before: 0 });
     }
     match &node.kind {
         Kind::Object(members) => members.iter().for_each(|member| {

@@ -4,21 +4,25 @@
 use crate::{
     error::SopsError,
     plain::Plain,
-    text::{Edit, Empty, Layout, Leaf, Step, Text, What, block_of, dotted, edited, utf8},
+    text::{Edit, Layout, Leaf, Step, Text, What, block_of, dotted, edited, utf8},
 };
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 mod aliases;
+mod attach;
 mod comments;
 mod places;
 mod reader;
 mod reading;
 mod scalar;
 mod spelling;
+mod typed;
 
+use comments::Order;
 use places::line_start;
 use reader::Reader;
+use reading::Reading;
 
 /// The key of the block.
 const BLOCK: &str = "sops";
@@ -28,23 +32,22 @@ pub(super) struct Yaml;
 impl Layout for Yaml {
     fn read(&self, file: &str, text: &str) -> Result<Text, SopsError> {
         let mut read = Reader::read(text).map_err(|error| error.placed(file, text))?;
-        let all = std::mem::take(&mut read.leaves);
-        let comments = comments::place(text, &all, &mut read);
-        let (block, mut leaves): (Vec<Leaf>, Vec<Leaf>) = all.into_iter().partition(|leaf| is_block(&leaf.path));
-        leaves.extend(comments);
-        comments::sort(&mut leaves);
-        let first: Vec<&Leaf> = block.iter().filter(|leaf| leaf.document == 0).collect();
-        let empty = read.collections.into_iter().filter(|one| one.items == 0 && !one.path.is_empty() && !is_block(&one.path));
-        let empty = empty.map(|one| Empty { document: one.document, path: one.path, is_list: one.is_list }).collect();
-        Ok(Text { leaves, block: block_of(&first), block_spans: read.block_spans, empty })
+        let order = comments::in_any_order(text, &mut read);
+        Ok(walked(order, read))
     }
 
     fn read_plain(&self, file: &str, plain: &[u8]) -> Result<(Zeroizing<String>, Text), SopsError> {
         let source = utf8(file, plain)?;
+        if let Some((at, found)) = source.char_indices().find(|(_, c)| matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}')) {
+            let reason = format!("U+{:04X}, where a line ends for sops; write it as an escape in double quotes", u32::from(found));
+            return Err(NotYaml::new(reason, at).placed(file, source));
+        }
         let source = aliases::written_out(source).map_err(|error| error.placed(file, source))?;
+        let source = ended(&source).map_err(|error| error.placed(file, &source))?.unwrap_or(source);
         let source = headers_freed(&source).map_err(|error| error.placed(file, &source))?.unwrap_or(source);
-        let text = self.read(file, &source)?;
-        Ok((source, text))
+        let mut read = Reader::read(&source).map_err(|error| error.placed(file, &source))?;
+        let order = comments::in_order(&source, &mut read).map_err(|error| error.placed(file, &source))?;
+        Ok((source, walked(order, read)))
     }
 
     fn spell(&self, leaf: &Leaf, value: &Plain) -> Result<Zeroizing<String>, &'static str> {
@@ -68,7 +71,7 @@ impl Layout for Yaml {
         (dash..leaf.span.end, Zeroizing::new(format!("{brackets}#{comment}")))
     }
 
-    fn with_block(&self, text: &str, block: &Value) -> Result<String, SopsError> {
+    fn with_block(&self, text: &str, block: &Value, gap: bool) -> Result<String, SopsError> {
         let read = Reader::read(text).map_err(|error| error.placed("the new text", text))?;
         let written = spelling::block(BLOCK, block);
         let edits = read.ends.iter().map(|end| match &end.flow_root {
@@ -81,25 +84,30 @@ impl Layout for Yaml {
                 let newline = if end.offset == 0 || text[..end.offset].ends_with('\n') { "" } else { "\n" };
                 let indent = " ".repeat(end.column);
                 let lines: String = written.split_inclusive('\n').map(|line| format!("{indent}{line}")).collect();
-                (end.offset..end.offset, Zeroizing::new(format!("{newline}{lines}")))
+                let gap = if gap { "\n" } else { "" };
+                (end.offset..end.offset, Zeroizing::new(format!("{newline}{gap}{lines}")))
             }
         });
         Ok(edited(text, edits.collect()).to_string())
     }
 
     fn set(&self, file: &str, text: &str, path: &[Step], value: &Value) -> Result<Zeroizing<String>, SopsError> {
+        self.set_in(file, text, 0, path, value)
+    }
+
+    fn set_in(&self, file: &str, text: &str, document: usize, path: &[Step], value: &Value) -> Result<Zeroizing<String>, SopsError> {
         let read = Reader::read(text).map_err(|error| error.placed(file, text))?;
-        if let Some(leaf) = read.leaves.iter().find(|leaf| leaf.document == 0 && leaf.path == path) {
+        if let Some(leaf) = read.leaves.iter().find(|leaf| leaf.document == document && leaf.path == path) {
             let spelled = spelling::json(leaf.style, value);
             // Nothing at all stands right behind the colon.
             let space = if leaf.span.is_empty() && text[..leaf.span.start].ends_with([':', '-']) { " " } else { "" };
             return Ok(edited(text, vec![(leaf.span.clone(), Zeroizing::new(format!("{space}{}", *spelled)))]));
         }
         let refused = |reason: String| SopsError::CannotSet { file: file.into(), name: dotted(path), reason };
-        if read.collections.iter().any(|one| one.document == 0 && one.path == path) {
+        if read.collections.iter().any(|one| one.document == document && one.path == path) {
             return Err(refused("it is a group; name one of its values, or use `kthw secrets edit`".into()));
         }
-        if let Some(leaf) = read.leaves.iter().find(|leaf| leaf.document == 0 && path.starts_with(&leaf.path)) {
+        if let Some(leaf) = read.leaves.iter().find(|leaf| leaf.document == document && path.starts_with(&leaf.path)) {
             let rest = &path[leaf.path.len()..];
             if leaf.what != What::Value(Plain::Null) {
                 return Err(refused(format!("`{}` is a value, and nothing can stand below it", dotted(&leaf.path))));
@@ -112,7 +120,7 @@ impl Layout for Yaml {
             return Ok(edited(text, vec![(leaf.span.clone(), Zeroizing::new(spelled))]));
         }
         let holder = (0..path.len()).rev().find_map(|depth| {
-            read.collections.iter().find(|one| one.document == 0 && one.path == path[..depth]).map(|holder| (depth, holder))
+            read.collections.iter().find(|one| one.document == document && one.path == path[..depth]).map(|holder| (depth, holder))
         });
         let Some((depth, holder)) = holder else {
             return match path {
@@ -138,6 +146,28 @@ impl Layout for Yaml {
         };
         Ok(edited(text, vec![(at..at, Zeroizing::new(new))]))
     }
+}
+
+fn walked(order: Order, read: Reading) -> Text {
+    let first: Vec<&Leaf> = order.block.iter().filter(|leaf| leaf.document == 0).collect();
+    Text { block: block_of(&first), leaves: order.leaves, block_spans: read.block_spans, empty: order.empty }
+}
+
+/// A text whose last line has no end, which its last value is a block of: the same value, however the text goes on. `None` for any other.
+fn ended(text: &str) -> Result<Option<Zeroizing<String>>, NotYaml> {
+    if text.is_empty() || text.ends_with('\n') {
+        return Ok(None);
+    }
+    let read = Reader::read(text)?;
+    let Some(leaf) =
+        read.leaves.last().filter(|leaf| text[leaf.span.clone()].starts_with(['|', '>']) && leaf.span.end >= text.trim_end().len())
+    else {
+        return Ok(None);
+    };
+    let header = &text[leaf.span.clone()].split([' ', '\t', '\n', '\r']).next().unwrap_or_default();
+    let stripped = format!("{}-", header.replace(['+', '-'], ""));
+    let edits = vec![(leaf.span.start..leaf.span.start + header.len(), Zeroizing::new(stripped))];
+    Ok(Some(Zeroizing::new(format!("{}\n", *edited(text, edits)))))
 }
 
 /// The text with each comment that stands beside a `|` or `>` on a line of its own above, since the mark goes when its lines are

@@ -34,7 +34,7 @@ pub(super) fn tree(format: Format, plain: &[u8]) -> Result<Vec<String>, SopsErro
             let kind = value.kind().map(|kind| if kind == "float" { "int" } else { kind });
             Some(format!("{} {} {kind:?} {bytes:?}", leaf.document, dotted(&leaf.path)))
         }
-        What::Comment(_) => None,
+        What::Comment(_) | What::Stray(_) => None,
     });
     let empty = text.empty.iter().map(|empty| format!("{} {} empty {}", empty.document, dotted(&empty.path), empty.is_list));
     Ok(values.chain(empty).collect())

@@ -8,8 +8,9 @@ use crate::{
 use clap::Args;
 use kthw_engine::{Error, Result, nearest};
 use kthw_stdlib::proxmox::SECRETS;
+use miette::Diagnostic;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Check that a workspace's secrets file holds what recipes use
 ///
@@ -111,15 +112,21 @@ fn compare(file: &str, names: &[String], uses: Uses, in_environment: impl Fn(&st
             by.entry(name.into()).or_default().push(PROXMOX.into());
         }
     }
-    let used: Vec<Used> = by
-        .into_iter()
-        .map(|(name, by)| {
-            let missing = !names.contains(&name);
-            let help = missing.then(|| advice(file, &name, names));
-            Used { name, by, missing, help }
-        })
-        .collect();
-    let unused = names.iter().filter(|name| !used.iter().any(|used| used.name == **name)).cloned().collect();
+    let mut there = BTreeSet::new();
+    let mut find = |(name, by): (String, Vec<String>)| {
+        let found = kthw_sops::resolve(file, names.iter().map(String::as_str), &name);
+        let help = match &found {
+            Ok(Some(at)) => {
+                there.insert(*at);
+                None
+            }
+            Ok(None) => Some(advice(file, &name, names)),
+            Err(ambiguous) => ambiguous.help().map(|help| help.to_string()),
+        };
+        Used { name, by, missing: help.is_some(), help }
+    };
+    let used: Vec<Used> = by.into_iter().map(&mut find).collect();
+    let unused = names.iter().enumerate().filter(|(at, _)| !there.contains(at)).map(|(_, name)| name.clone()).collect();
     Compared { used, unused }
 }
 

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::ui::Ui;
 use clap::Args;
-use kthw_engine::Result;
+use kthw_engine::{Error, Result};
 use std::path::PathBuf;
 
 /// Print one secret
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 /// Nothing is added to the value, no line ending either (as `sops decrypt --extract` does); only on a terminal a line ending follows.
 #[derive(Debug, Args)]
 pub struct Get {
-    /// The dotted name, such as `proxmox.token`; an item of a list by its position from 0
+    /// The name, such as `proxmox.token`; an item of a list by its position from 0; `["a.b"]` where a key has a dot; `[1].` before it for the second document
     name: String,
     /// The file; the workspace's when absent
     #[arg(short, long)]
@@ -26,8 +26,8 @@ impl Get {
     pub fn run(self, ui: &Ui) -> Result<u8> {
         let target = TargetFile::of(self.file, &self.place)?;
         let unlocked = target.load()?.unlock(&services(ui))?;
-        let found = unlocked.opened.values().iter().find(|(name, _)| *name == self.name);
-        let (_, value) = found.ok_or_else(|| missing(&self.name, &unlocked.encrypted.file))?;
+        let found = unlocked.opened.get(&target.name, &self.name).map_err(Error::recipe)?;
+        let value = found.ok_or_else(|| missing(&self.name, &unlocked.encrypted.file))?;
         if ui.is_json() {
             ui.line(&serde_json::json!({ "event": "secret", "name": self.name, "value": value.expose() }).to_string());
         } else {

@@ -21,7 +21,7 @@ const MAX_BYTES: u64 = 16 << 20;
 /// A line ending at the end of a single line does not belong to the value; a value of several lines is taken as it is.
 #[derive(Debug, Args)]
 pub struct Set {
-    /// The dotted name, such as `proxmox.token`; an item of a list by its position from 0
+    /// The name, such as `proxmox.token`; an item of a list by its position from 0; `["a.b"]` where a key has a dot; `[1].` before it for the second document
     name: String,
     /// Refused: other users see the command line, and the shell keeps it
     #[arg(hide = true)]
@@ -45,7 +45,9 @@ impl Set {
         // The file is opened first: whoever cannot change it is not asked for a value.
         let unlocked = target.load()?.unlock(&services(ui))?;
         // `set name=value` would write the value into the name, and names are not encrypted.
-        if self.name.contains('=') && !unlocked.encrypted.file.names().contains(&self.name) {
+        let names = unlocked.encrypted.file.names();
+        let known = || kthw_sops::resolve(&target.name, names.iter().map(String::as_str), &self.name);
+        if self.name.contains('=') && matches!(known(), Ok(None)) {
             return Err(Error::usage(InArgument { name: self.name.split('=').next().unwrap_or_default().into() }));
         }
         let text = value_of(&self.name, ui)?;

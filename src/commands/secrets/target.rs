@@ -2,7 +2,7 @@
 use crate::session;
 use clap::Args;
 use kthw_engine::{Error, Result, nearest};
-use kthw_sops::{DataKey, File, Format, KeyServices, Metadata, Mode, Opened, SopsError, creation_metadata};
+use kthw_sops::{DataKey, File, Format, Given, KeyServices, Metadata, Mode, Opened, SopsError, creation_metadata};
 use sha2::{Digest, Sha256};
 use std::{
     fs,
@@ -138,7 +138,12 @@ impl TargetFile {
 
     /// What the creation rules say about this file; its keys are not sealed yet.
     pub fn creation(&self, config: &Config) -> Result<Metadata> {
-        creation_metadata(&self.path, config.config.as_deref()).map_err(Error::recipe)
+        self.creation_for(config, &Given::default())
+    }
+
+    /// The same with recipients from the command line.
+    pub fn creation_for(&self, config: &Config, given: &Given) -> Result<Metadata> {
+        creation_metadata(&self.path, config.config.as_deref(), given).map_err(Error::recipe)
     }
 
     /// Writes a file that was not there before.

@@ -8,7 +8,7 @@ fn leaf_lines(text: &str) -> Vec<String> {
     let shown = |what: &What| match what {
         What::Value(Plain::Text(text)) => format!("Text({:?})", text.as_str()),
         What::Value(value) => format!("{value:?}"),
-        What::Comment(_) => "comment".into(),
+        What::Comment(_) | What::Stray(_) => "comment".into(),
     };
     read.leaves.iter().map(|leaf| format!("{} {} {}", dotted(&leaf.path), shown(&leaf.what), &text[leaf.span.clone()])).collect()
 }
@@ -65,7 +65,7 @@ fn the_block_comes_last_and_goes_without_a_trace() {
         ("{\"a\": 1}", r#"{"a": 1, "sops": {"mac":"m","age":[{"enc":"a\nb"}]}}"#),
         ("{}\n", "{\n\t\"sops\": {\n\t\t\"mac\": \"m\",\n\t\t\"age\": [\n\t\t\t{\n\t\t\t\t\"enc\": \"a\\nb\"\n\t\t\t}\n\t\t]\n\t}\n}\n"),
     ] {
-        let with = Json.with_block(text, &block).unwrap();
+        let with = Json.with_block(text, &block, false).unwrap();
         assert_eq!(with, expected);
         let read = Json.read("a.json", &with).unwrap();
         assert_eq!(read.block.as_ref(), Some(&block));

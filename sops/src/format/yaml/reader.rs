@@ -152,7 +152,6 @@ impl<'a> Reader<'a> {
     fn map(&mut self, style: StructureStyle, start: &Range<usize>) -> Result<(), NotYaml> {
         let flow = style == StructureStyle::Flow;
         let (first, mut keys, mut column) = (self.reading.leaves.len(), HashSet::new(), 0);
-        let mut from = start.start;
         loop {
             let (event, span) = self.inside()?;
             match event {
@@ -161,16 +160,7 @@ impl<'a> Reader<'a> {
                     let brace = flow.then(|| span.end - 1);
                     let end = self.last;
                     let (document, path) = (self.document, self.path.clone());
-                    self.reading.collections.push(Collection {
-                        document,
-                        path,
-                        is_list: false,
-                        column,
-                        start: from,
-                        end,
-                        items: keys.len(),
-                        brace,
-                    });
+                    self.reading.collections.push(Collection { document, path, is_list: false, column, end, items: keys.len(), brace });
                     break;
                 }
                 Event::Scalar(key, style, _, tag) => {
@@ -182,10 +172,8 @@ impl<'a> Reader<'a> {
                         return Err(NotYaml::new(format!("the key `{key}` stands here twice"), span.start));
                     }
                     if keys.len() == 1 && !flow {
-                        from = entry_start(self.text, span.start);
-                        column = places::column(self.text, from);
+                        column = places::column(self.text, entry_start(self.text, span.start));
                     }
-                    self.reading.keys.push(span.start);
                     let is_block = self.path.is_empty() && key == BLOCK;
                     if self.path.is_empty() && !flow {
                         self.root_key(span.start, is_block);
@@ -232,7 +220,7 @@ impl<'a> Reader<'a> {
                 let (document, path, end) = (self.document, self.path.clone(), self.last);
                 let column = if flow { 0 } else { places::column(self.text, from) };
                 let brace = flow.then(|| span.end - 1);
-                self.reading.collections.push(Collection { document, path, is_list: true, column, start: from, end, items, brace });
+                self.reading.collections.push(Collection { document, path, is_list: true, column, end, items, brace });
                 break column;
             }
             self.path.push(Step::Index(items));

@@ -10,8 +10,7 @@ pub(super) struct Collection {
     pub is_list: bool,
     /// The column of its keys or dashes; 0 for one in braces.
     pub column: usize,
-    /// From its first byte to behind its last.
-    pub start: usize,
+    /// Behind its last byte.
     pub end: usize,
     /// How many entries it has.
     pub items: usize,
@@ -20,7 +19,7 @@ pub(super) struct Collection {
 }
 
 /// A comment of a text.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Comment {
     pub document: usize,
     /// With its `#`.
@@ -61,8 +60,6 @@ pub(super) struct Reading {
     pub leaves: Vec<Leaf>,
     pub collections: Vec<Collection>,
     pub comments: Vec<Comment>,
-    /// Where keys begin.
-    pub keys: Vec<usize>,
     pub ends: Vec<End>,
     pub headers: Vec<Header>,
     pub block_spans: Vec<Range<usize>>,

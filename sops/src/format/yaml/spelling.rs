@@ -8,9 +8,6 @@ use serde_json::Value;
 use std::fmt::Write;
 use zeroize::Zeroizing;
 
-/// Words that YAML 1.1 readers take for a truth value.
-const TRUTHS: [&str; 8] = ["y", "n", "yes", "no", "on", "off", "true", "false"];
-
 /// A value in the place that `style` describes.
 pub(super) fn value(style: Style, value: &Plain) -> Zeroizing<String> {
     Zeroizing::new(match value {
@@ -36,7 +33,15 @@ fn float(number: f64) -> String {
         number if number.fract() == 0.0 && number.abs() < 1e15 => format!("{number:.1}"),
         number => {
             let text = number.to_string();
-            if text.contains('.') { text } else { format!("{number:e}") }
+            if text.contains('.') {
+                return text;
+            }
+            // YAML 1.1 wants a point and a sign: `1.0e+21`.
+            let short = format!("{number:e}");
+            let (digits, exponent) = short.split_once('e').unwrap_or((&short, "0"));
+            let point = if digits.contains('.') { "" } else { ".0" };
+            let sign = if exponent.starts_with('-') { "" } else { "+" };
+            format!("{digits}{point}e{sign}{exponent}")
         }
     }
 }
@@ -65,7 +70,7 @@ fn reads_as(style: Style, spelled: &str, text: &str) -> bool {
 }
 
 fn plain(text: &str) -> Option<Zeroizing<String>> {
-    let fits = !text.contains(['\n', '\r']) && !TRUTHS.contains(&text.to_ascii_lowercase().as_str());
+    let fits = !text.chars().any(must_escape) && !super::typed::is_typed(text);
     fits.then(|| Zeroizing::new(text.to_owned()))
 }
 

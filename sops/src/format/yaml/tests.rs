@@ -1,6 +1,7 @@
 //! Layout, comments, aliases and setting, with and without the real sops.
+use crate::tests::documents::Draw;
 use crate::{DataKey, File, Format, KeyServices, MasterKey, Metadata, Opened, Recipient, Rules, encrypt, new_data_key};
-use kthw_peers::{SOPS, ask};
+use kthw_peers::{FAKEPVE, SOPS, ask};
 
 /// A file without recipients: tests hold the data key themselves.
 fn metadata(rules: Rules) -> Metadata {
@@ -198,4 +199,44 @@ fn the_real_sops_reads_every_comment() {
 fn a_comment_beside_the_last_value_stays_there() {
     let set = crate::set("f", Format::Yaml, b"a:\n  b: 1 # one\nc: 2\n", "a.d", &"x".into()).unwrap();
     assert_eq!(std::str::from_utf8(&set).unwrap(), "a:\n  b: 1 # one\n  d: x\nc: 2\n");
+}
+
+/// What PyYAML, a reader of YAML 1.1, makes of texts out of the letters that numbers, times and words are made of.
+#[test]
+fn a_reader_of_yaml_1_1_takes_every_text_for_text() {
+    const TEXTS: usize = 20_000;
+    const READ: &str =
+        "import json, sys, yaml\nfor line in sys.stdin: print(json.dumps(yaml.safe_load(json.loads(line))['k'], default=repr))";
+    // The Python that plays Proxmox has PyYAML too.
+    let Some([python]) = ask([&FAKEPVE]) else { return };
+    let letters: Vec<char> = "0011225_..::+-eExXoObBTZ yntrufalsoinN=<,~\t#'\"{[&*!|>%@`\u{85}\u{2028}é".chars().collect();
+    let mut draw = Draw(1);
+    let mut texts: Vec<String> =
+        ["yes", "0o10", "1_000", "12:30:45", "2020-01-01", "=", "<<", ".inf", "010", "1e3", "a\tb", "x\u{85}y", "null", "---", "..."]
+            .map(str::to_owned)
+            .to_vec();
+    texts.extend((0..TEXTS).map(|_| (0..=draw.below(9)).map(|_| letters[draw.below(letters.len() as u64)]).collect()));
+    let floats = [1e21, 1e-7, 1.5, -0.25, 2.0, 1e300, 123_456.789];
+    let mut spelled: Vec<String> =
+        texts.iter().map(|text| super::spelling::text(crate::text::Style::default(), text).to_string()).collect();
+    spelled.extend(
+        floats.iter().map(|number| super::spelling::value(crate::text::Style::default(), &crate::plain::Plain::Float(*number)).to_string()),
+    );
+    let mut child = std::process::Command::new(python)
+        .args(["-c", READ])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let lines: String = spelled.iter().map(|spelled| format!("{}\n", serde_json::json!(format!("k: {spelled}\n")))).collect();
+    let writer = std::thread::spawn(move || std::io::Write::write_all(&mut input, lines.as_bytes()).unwrap());
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    let read: Vec<serde_json::Value> = output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let wanted: Vec<serde_json::Value> =
+        texts.iter().map(|text| text.as_str().into()).chain(floats.iter().map(|number| (*number).into())).collect();
+    let wrong: Vec<_> = wanted.iter().zip(&read).zip(&spelled).filter(|((wanted, read), _)| wanted != read).take(20).collect();
+    assert!(wrong.is_empty() && read.len() == wanted.len(), "{} of {}: {wrong:?}", read.len(), wanted.len());
 }

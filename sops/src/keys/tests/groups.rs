@@ -73,9 +73,9 @@ fn parts_that_do_not_belong_together_are_no_key() {
         services.data_key("s.yaml", &metadata(twice, None)),
         &[],
         expect![[r#"
-        s.yaml is not a SOPS file: the parts in its key groups do not belong together
-        open it with `kthw secrets edit s.yaml`, or restore it from version control
-    "#]],
+            s.yaml is not a SOPS file: the parts in its key groups do not belong together
+            restore it from version control (`git log -p s.yaml` shows what became of it), or mend that place in an editor
+        "#]],
     );
     // A part is no whole key, and a key is no part.
     let error = services.data_key("s.yaml", &metadata(vec![groups[0].clone()], None)).expect_err("it is refused");

@@ -78,7 +78,7 @@ fn without_a_key_the_message_says_where_it_looked() {
         &[],
         expect![[r#"
             s.yaml is not a SOPS file: its `sops` block lists no key
-            open it with `kthw secrets edit s.yaml`, or restore it from version control
+            restore it from version control (`git log -p s.yaml` shows what became of it), or mend that place in an editor
         "#]],
     );
 }

@@ -54,6 +54,14 @@ pub const TCSH: Peer = program("tcsh", "ssh");
 pub const SUDO: Peer = Peer { needs_root: true, ..program("sudo", "ssh") };
 /// The reference implementation of SOPS.
 pub const SOPS: Peer = Peer { variable: Some("KTHW_SOPS"), cached: &["venv/bin/sops"], ..program("sops", "keys") };
+/// sops' own library, as a program that reads documents (`tests/peers/go/sops-library`).
+pub const SOPS_LIBRARY: Peer = Peer {
+    name: "sops' library",
+    variable: Some("KTHW_SOPS_LIBRARY"),
+    cached: &["bin/sops-library"],
+    get: Get::Section("keys"),
+    ..NOTHING
+};
 /// GnuPG.
 pub const GPG: Peer = Peer { variable: Some("KTHW_GPG"), ..program("gpg", "keys") };
 /// age; `age-keygen` is beside it.
@@ -129,6 +137,7 @@ pub const ALL: &[&Peer] = &[
     &TCSH,
     &SUDO,
     &SOPS,
+    &SOPS_LIBRARY,
     &GPG,
     &AGE,
     &MOTO,
