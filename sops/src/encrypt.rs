@@ -37,10 +37,13 @@ pub fn encrypt(
     let mut sealing =
         Sealing { name, format, source: &source, text: &text, metadata, key, before, ends: Ends::default(), moved: BTreeMap::new() };
     let mut sealed = sealing.sealed()?;
-    if text.leaves.iter().any(|leaf| !matches!(leaf.what, What::Value(_))) && sealing.follow_comments(&sealed)? {
+    let has_comments = text.leaves.iter().any(|leaf| !matches!(leaf.what, What::Value(_)));
+    let mut read = if has_comments { sealing.follow_comments(&sealed)? } else { Some(format.layout().read(name, &sealed)?) };
+    if read.is_none() {
         sealed = sealing.sealed()?;
     }
-    check(name, format, key, &text, &sealed)?;
+    let file = read.take().map_or_else(|| File::parse(name, format, &sealed), |read| File::of(name, format, &sealed, read));
+    check(name, file, key, &text)?;
     Ok(sealed)
 }
 
@@ -198,11 +201,11 @@ impl Sealing<'_> {
     }
 
     /// Looks where sops finds the comments in the encrypted text: there they must stand where they stand in the plain one, and the end of
-    /// each document is laid out until they do. Says whether the text has to be made anew.
+    /// each document is laid out until they do. What was read, or nothing when the text has to be made anew.
     ///
     /// # Errors
     /// When no end of the documents keeps a comment in its place.
-    fn follow_comments(&mut self, sealed: &str) -> Result<bool, SopsError> {
+    fn follow_comments(&mut self, sealed: &str) -> Result<Option<Text>, SopsError> {
         let numbers_before = numbers(self.text);
         let strays = self.text.leaves.iter().filter(|leaf| matches!(leaf.what, What::Stray(_)));
         let strays: BTreeSet<usize> = strays.filter_map(|leaf| numbers_before.get(&leaf.span.start).copied()).collect();
@@ -219,7 +222,8 @@ impl Sealing<'_> {
                 let there = |leaf: &Leaf| after.get(&leaf.span.start).copied().filter(|number| strays.contains(number));
                 let there = found.leaves.iter().filter_map(|leaf| Some((there(leaf)?, leaf.path.clone())));
                 self.moved = there.filter(|(_, path)| !path.is_empty()).collect();
-                return Ok(!ends.is_default() || !self.moved.is_empty());
+                let same = ends.is_default() && self.moved.is_empty();
+                return Ok(same.then_some(found));
             }
         }
         let found = places(&found, &strays);
@@ -253,10 +257,11 @@ fn numbers(text: &Text) -> BTreeMap<usize, usize> {
     starts.into_iter().enumerate().map(|(number, start)| (start, number)).collect()
 }
 
-/// Reads `sealed` back before it takes the place of anything: it must hold what `plain` does, at the same names.
-fn check(name: &str, format: Format, key: &DataKey, plain: &Text, sealed: &str) -> Result<(), SopsError> {
+/// Reads an encrypted text back before it takes the place of anything: it must hold what `plain` does, at the same names.
+fn check(name: &str, file: Result<File, SopsError>, key: &DataKey, plain: &Text) -> Result<(), SopsError> {
     let lost = |what: String| SopsError::NotKept { file: name.into(), what };
-    let opened = File::parse(name, format, sealed).and_then(|file| file.open(key)).map_err(|error| lost(error.to_string()))?;
+    let file = file.map_err(|error| lost(error.to_string()))?;
+    let (format, opened) = (file.format(), file.open(key).map_err(|error| lost(error.to_string()))?);
     let (_, again) = format.layout().read_plain(name, opened.plain()).map_err(|error| lost(error.to_string()))?;
     // A name and a digest of what stands there.
     let values = |text: &Text| -> Vec<(usize, String, [u8; 32])> {

@@ -39,7 +39,11 @@ impl File {
     /// # Errors
     /// When it is not of that format, not encrypted, or its `sops` block is malformed.
     pub fn parse(name: &str, format: Format, source: &str) -> Result<Self, SopsError> {
-        let text = format.layout().read(name, source)?;
+        Self::of(name, format, source, format.layout().read(name, source)?)
+    }
+
+    /// The same with what was read of it already.
+    pub(super) fn of(name: &str, format: Format, source: &str, text: Text) -> Result<Self, SopsError> {
         let block = text.block.as_ref().ok_or_else(|| SopsError::NotEncrypted { file: name.into() })?;
         let metadata = Metadata::of_block(name, block)?;
         Ok(Self { name: name.into(), format, source: source.into(), text, metadata })

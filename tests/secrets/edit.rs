@@ -81,6 +81,7 @@ fn a_new_file_is_made_by_the_rules() {
                 creation_rules:
                   - path_regex: secrets\.sops\.yaml$
                     age: age1…   # the public key that `age-keygen` prints
+                or name who can open it with `--age` and so on: `kthw secrets encrypt` takes them as sops does
 
         (ended with 2)
     "#]]

@@ -215,7 +215,8 @@ fn without(tree: &mut Value, known: &BTreeSet<String>) -> bool {
             let fewer = items.len() < before;
             items.iter_mut().fold(fewer, |dropped, item| without(item, known) || dropped)
         }
-        Value::Object(fields) => fields.values_mut().fold(false, |dropped, value| without(value, known) || dropped),
+        // All of them, not only up to the first.
+        Value::Object(fields) => fields.values_mut().filter_map(|value| without(value, known).then_some(())).count() > 0,
         _ => false,
     }
 }

@@ -13,6 +13,10 @@ const MAX_BYTES: usize = 4 << 20;
 
 /// `text` with every alias replaced by what it names, on its line. Anchors stay; nothing refers to them any more.
 pub(super) fn written_out(text: &str) -> Result<Zeroizing<String>, NotYaml> {
+    if !text.contains('*') {
+        // No alias, and no need to look for one.
+        return Ok(Zeroizing::new(text.to_owned()));
+    }
     let mut events = Vec::new();
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {

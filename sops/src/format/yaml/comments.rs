@@ -27,8 +27,41 @@ pub(super) fn in_order(text: &str, reading: &mut Reading) -> Result<Order, NotYa
     if comments.is_empty() {
         return Ok(without_comments(reading));
     }
-    let unlike = |offset| NotYaml::new("sops reads this otherwise than YAML 1.2 says; write it in a simpler way", offset);
-    let documents = attach::walk(text).map_err(|place| unlike(place.offset))?;
+    let documents = walk(text, reading)
+        .map_err(|offset| NotYaml::new("sops reads this otherwise than YAML 1.2 says; write it in a simpler way", offset))?;
+    Ok(walked(documents, reading, comments))
+}
+
+/// The same for a file that is encrypted already, whatever go-yaml makes of it: all comments count as lost then.
+pub(super) fn in_any_order(text: &str, reading: &mut Reading) -> Order {
+    let comments = comments(reading);
+    if comments.is_empty() {
+        return without_comments(reading);
+    }
+    match walk(text, reading) {
+        Ok(documents) => walked(documents, reading, comments),
+        Err(_) => {
+            let mut order = without_comments(reading);
+            order.leaves.extend(strays(comments));
+            order
+        }
+    }
+}
+
+/// What sops walks, if it finds the same values; else where it does not.
+fn walk(text: &str, reading: &Reading) -> Result<Vec<Vec<Walked>>, usize> {
+    let documents = attach::walk(text).map_err(|place| place.offset)?;
+    let mut leaves = reading.leaves.iter();
+    for (document, walked) in documents.iter().enumerate() {
+        let values = walked.iter().filter(|one| matches!(one, Walked::Value)).count();
+        if leaves.by_ref().take(values).filter(|leaf| leaf.document == document).count() < values {
+            return Err(text.len());
+        }
+    }
+    leaves.next().map_or(Ok(documents), |leaf| Err(leaf.span.start))
+}
+
+fn walked(documents: Vec<Vec<Walked>>, reading: &mut Reading, comments: Vec<Comment>) -> Order {
     let mut values = std::mem::take(&mut reading.leaves).into_iter();
     let mut comments: HashMap<usize, Comment> = comments.into_iter().map(|comment| (comment.span.start, comment)).collect();
     let mut order = Order::default();
@@ -36,8 +69,9 @@ pub(super) fn in_order(text: &str, reading: &mut Reading) -> Result<Order, NotYa
         for one in walked {
             match one {
                 Walked::Value => {
-                    let value = values.next().filter(|value| value.document == document).ok_or_else(|| unlike(text.len()))?;
-                    if is_block(&value.path) { order.block.push(value) } else { order.leaves.push(value) }
+                    let value = values.next();
+                    let of_block = value.as_ref().is_some_and(|value| is_block(&value.path));
+                    if of_block { order.block.extend(value) } else { order.leaves.extend(value) }
                 }
                 Walked::Comment { at, path } => {
                     if let Some(comment) = comments.remove(&at) {
@@ -51,23 +85,8 @@ pub(super) fn in_order(text: &str, reading: &mut Reading) -> Result<Order, NotYa
             }
         }
     }
-    if let Some(value) = values.next() {
-        return Err(unlike(value.span.start));
-    }
     order.leaves.extend(strays(comments.into_values().collect()));
-    Ok(order)
-}
-
-/// The same for a file that is encrypted already, whatever go-yaml makes of it: all comments count as lost then.
-pub(super) fn in_any_order(text: &str, reading: &mut Reading) -> Order {
-    let (leaves, found) = (reading.leaves.clone(), comments(reading));
-    reading.comments.clone_from(&found);
-    in_order(text, reading).unwrap_or_else(|_| {
-        reading.leaves = leaves;
-        let mut order = without_comments(reading);
-        order.leaves.extend(strays(found));
-        order
-    })
+    order
 }
 
 fn without_comments(reading: &mut Reading) -> Order {

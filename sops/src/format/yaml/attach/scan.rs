@@ -82,6 +82,7 @@ pub(super) fn scan(text: &str) -> Result<Scanned, Unlike> {
         indents: Vec::new(),
         flow: 0,
         key_comes: false,
+        names_key: false,
         keyed: false,
         out: Scanned::default(),
     };
@@ -106,6 +107,8 @@ struct Scan<'a> {
     flow: usize,
     /// The next token begins a key without `?`.
     key_comes: bool,
+    /// The next scalar is the key itself, whose text is wanted.
+    names_key: bool,
     /// The next `:` outside of brackets belongs to a key without `?`.
     keyed: bool,
     out: Scanned,
@@ -211,19 +214,26 @@ impl Scan<'_> {
             Kind::FlowListStart | Kind::FlowMapStart => {}
             Kind::FlowListEnd | Kind::FlowMapEnd => self.flow = self.flow.saturating_sub(1),
             Kind::BlockEntry => self.roll(Kind::BlockListStart),
-            Kind::Key => self.roll(Kind::BlockMapStart),
+            Kind::Key => {
+                self.roll(Kind::BlockMapStart);
+                self.names_key = true;
+            }
             Kind::Value if self.flow == 0 && !std::mem::take(&mut self.keyed) => self.roll(Kind::BlockMapStart),
             _ => {}
         }
         if std::mem::take(&mut self.key_comes) {
             self.roll(Kind::BlockMapStart);
             self.push(Kind::Key);
+            self.names_key = true;
             self.keyed |= self.flow == 0;
         }
         if matches!(kind, Kind::FlowListStart | Kind::FlowMapStart) {
             self.flow += 1;
         }
-        self.out.tokens.push(Token { kind, at: self.mark.at, text: text.to_owned() });
+        // A pair without `:` in brackets is a key too, whatever was said of it.
+        let wanted = kind == Kind::Scalar && (std::mem::take(&mut self.names_key) || self.flow > 0);
+        let text = if wanted { text.to_owned() } else { String::new() };
+        self.out.tokens.push(Token { kind, at: self.mark.at, text });
     }
 
     fn push(&mut self, kind: Kind) {
