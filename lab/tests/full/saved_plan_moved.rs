@@ -81,7 +81,11 @@ const MACHINES: &[Move] = &[
     ),
     ("other tags", |lab| configure(lab, 401, "tags", "mine"), "proxmox.vm/cu1: was as wanted, is now to be changed: tags: mine -> "),
     ("its mark is gone", |lab| configure(lab, 421, "description", "mine now"), "proxmox.vm/wu1: was as wanted, is refused now: "),
-    ("a smaller disk is declared than there is", |lab| resize(lab, 421, "40G"), "proxmox.vm/wu1: was as wanted, is refused now: "),
+    (
+        "it is paused",
+        |lab| lab.world.halt_vm(421, "paused"),
+        "proxmox.vm/wu1: was as wanted, is now to be changed: status: paused (somebody paused it; it is resumed) -> running",
+    ),
     ("it is stopped", |lab| stop(lab, 421), "proxmox.vm/wu1: was as wanted, is now to be changed: status: stopped -> running"),
     ("the template is gone", |lab| lab.world.destroy_vm(9420), "proxmox.template/tpl-ubuntu-2404-k8s: was as wanted, is not there now"),
     (
@@ -270,14 +274,6 @@ async fn after_every_kind_of_change_a_plan_is_refused_with_the_fact_that_moved()
 /// Whether one of the facts in an error begins like this.
 fn says(error: &str, fact: &str) -> bool {
     error.lines().any(|line| line.strip_prefix("  ").is_some_and(|line| line.starts_with(fact)))
-}
-
-fn resize(lab: &Lab, vmid: u32, size: &str) {
-    vm(lab, vmid, |vm| {
-        let disk = vm.config.get_mut("scsi0").unwrap();
-        *disk = disk.replace("size=20G", &format!("size={size}"));
-        assert!(disk.contains(size), "{disk}");
-    });
 }
 
 fn stop(lab: &Lab, vmid: u32) {

@@ -39,9 +39,9 @@ fn install(host: &mut Host, packages: &[&str]) -> Output {
     let install = |how| [&["apt-get", "install", "-y", "--allow-change-held-packages", how], packages].concat();
     if run(&install("--download-only")).status != 0 {
         let update = run(&["apt-get", "update"]);
-        let again = if update.status == 0 { run(&install("--download-only")) } else { update };
+        let again = run(&install("--download-only"));
         if again.status != 0 {
-            return again;
+            return Output { stderr: update.stderr + again.stderr.as_str(), ..again };
         }
     }
     run(&install("--no-download"))
