@@ -110,6 +110,63 @@ fn nodes_are_prepared_settled_and_repaired() {
     assert!(refused.stderr.contains("wp2") && refused.stderr.to_lowercase().contains("host key"), "{}", refused.stderr);
 }
 
+/// A recipe in a file of its own that opens every node and declares this on it.
+fn recipe(world: &World, name: &str, body: &str) -> String {
+    let path = world.sandbox.path().join(format!("{name}.rhai"));
+    let text = format!(
+        "const VERSION = \"1.0.0\";\nfn declare(cluster) {{\n    for node in cluster.nodes {{\n        ssh::node(node);\n        {body}\n    }}\n}}\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn packages_are_installed_on_machines_as_people_have_them() {
+    let Some(_) = ask([&HOSTS, &KUBERNETES]) else { return };
+    let world = World::up("as-they-are");
+    world.host(1, "cp1");
+    let workspace = world.workspace("1.36.3", "containerd", &NODES[..1], false);
+    let run = |name: &str, body: &str| world.kthw(&["run", &recipe(&world, name, body), "-w", &workspace, "--yes"]);
+    let inside = |script: &str| world.inside(1, &["sh", "-c", script]);
+    run("open", "").ended_with(0);
+
+    // Another source names another key for the same address: apt would read no source at all any more.
+    let (url, key) = (world.value("REPOSITORY_URL"), std::fs::read_to_string(world.value("REPOSITORY_KEY_FILE")).unwrap());
+    let repository = format!("ssh::repository(node, \"ours\", #{{ url: \"{url}\", key: `{}` }});", key.trim());
+    inside(&format!("echo 'deb [signed-by=/etc/apt/keyrings/theirs.gpg] {url} ./' >/etc/apt/sources.list.d/theirs.list")).ended_with(0);
+    let refused = run("two-keys", &repository).ended_with(3);
+    assert!(refused.stderr.contains("another source has the same address with another key"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("theirs.list"), "{}", refused.stderr);
+    inside("test ! -e /etc/apt/sources.list.d/ours.sources && apt-get indextargets >/dev/null && rm /etc/apt/sources.list.d/theirs.list")
+        .ended_with(0);
+
+    // The lock of the lists, which apt itself does not wait for.
+    let lock =
+        "use Fcntl; open(F, q(>>/var/lib/apt/lists/lock)); fcntl(F, F_SETLK, pack(q(s s l! l! i), F_WRLCK, 0, 0, 0, 0)) or die; sleep 12";
+    inside(&format!("systemd-run --quiet perl -e '{lock}' && sleep 1")).ended_with(0);
+    run("lists", &repository).ended_with(0);
+
+    // Somebody's source that apt cannot read.
+    inside("echo deb >/etc/apt/sources.list.d/broken.list; ! apt-get indextargets >/dev/null 2>&1").ended_with(0);
+    run("broken-source", "ssh::package(node, \"tree\");").ended_with(0);
+    inside("dpkg -s tree >/dev/null && rm /etc/apt/sources.list.d/broken.list").ended_with(0);
+
+    // Docker's packages, which Debian's containerd would push out.
+    let docker = r#"
+        make() {
+            mkdir -p "/tmp/$1/DEBIAN"
+            printf 'Package: %s\nVersion: 1\nArchitecture: all\nMaintainer: x\n%bDescription: x\n' "$1" "$2" >"/tmp/$1/DEBIAN/control"
+            dpkg-deb -b "/tmp/$1" "/tmp/$1.deb" >/dev/null
+        }
+        make containerd.io 'Conflicts: containerd, runc\nReplaces: containerd, runc\nProvides: containerd, runc\n'
+        make docker-ce 'Depends: containerd.io\n'
+        dpkg -i /tmp/containerd.io.deb /tmp/docker-ce.deb"#;
+    inside(docker).ended_with(0);
+    let refused = run("docker", "ssh::package(node, \"containerd\");").ended_with(3);
+    assert!(refused.stderr.contains("would remove") && refused.stderr.contains("docker-ce"), "{}", refused.stderr);
+    inside("dpkg -s docker-ce containerd.io >/dev/null").ended_with(0);
+}
+
 /// How many commands sshd has started on a host.
 fn sessions(world: &World, number: u32) -> u32 {
     let log = world.inside(number, &["sh", "-c", "journalctl -u ssh -o cat --no-pager | grep -c 'Starting session: command' || true"]);

@@ -42,32 +42,50 @@ impl Windowed {
 }
 
 fn has_long_lines(error: &dyn Diagnostic) -> bool {
-    let own = error.source_code().zip(error.labels()).is_some_and(|(source, mut labels)| {
-        labels.any(|label| {
-            source.read_span(label.inner(), 0, 0).is_ok_and(|lines| lines.data().split(|byte| *byte == b'\n').any(|line| line.len() > LONG))
-        })
-    });
+    let own = error
+        .source_code()
+        .zip(error.labels())
+        .is_some_and(|(source, mut labels)| labels.any(|label| Line::of(source, &label).is_some_and(|line| line.text.len() > LONG)));
     own || error.related().into_iter().flatten().any(has_long_lines)
+}
+
+/// The line on which a label begins.
+struct Line {
+    file: String,
+    /// From 0.
+    number: usize,
+    text: String,
+    /// Bytes of it before the label.
+    before: usize,
+}
+
+impl Line {
+    fn of(source: &dyn SourceCode, label: &LabeledSpan) -> Option<Self> {
+        // Without a line around it miette gives the label's bytes alone.
+        let around = source.read_span(label.inner(), 1, 1).ok()?;
+        let text = std::str::from_utf8(around.data()).ok()?;
+        let at = label.offset().checked_sub(around.span().offset())?.min(text.len());
+        let start = text.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
+        let end = text[at..].find('\n').map_or(text.len(), |length| at + length);
+        let number = around.line() + text[..start].matches('\n').count();
+        Some(Self { file: around.name().unwrap_or_default().to_owned(), number, text: text[start..end].to_owned(), before: at - start })
+    }
 }
 
 /// The line of a label as a text of its own, whose empty lines before it keep its number, and the label in it.
 fn window(source: &dyn SourceCode, label: &LabeledSpan) -> Option<(NamedSource<String>, LabeledSpan)> {
-    let lines = source.read_span(label.inner(), 0, 0).ok()?;
-    let text = String::from_utf8_lossy(lines.data()).into_owned();
-    let line = text.lines().next().unwrap_or_default();
-    let at = label.offset().checked_sub(lines.span().offset())?.min(line.len());
-    let end = (at + label.len()).min(line.len());
-    let (before, word, after) = (line.get(..at)?, line.get(at..end)?, line.get(end..)?);
+    let Line { file, number, text, before } = Line::of(source, label)?;
+    let end = (before + label.len()).min(text.len());
+    let (before, word, after) = (text.get(..before)?, text.get(before..end)?, text.get(end..)?);
     let start: String = before.chars().rev().take(AROUND).collect::<Vec<_>>().into_iter().rev().collect();
     let word: String = word.chars().take(AROUND).collect();
     let rest: String = after.chars().take(AROUND).collect();
     let cut = |whole: &str, kept: &str| if whole.len() > kept.len() { "…" } else { "" };
-    let head = format!("{}{}{start}", "\n".repeat(lines.line()), cut(before, &start));
+    let head = format!("{}{}{start}", "\n".repeat(number), cut(before, &start));
     let shown = format!("{head}{word}{rest}{}", cut(after, &rest));
     let column = before.chars().count() + 1;
     let label_text = format!("{} (column {column})", label.label().unwrap_or("here"));
-    let name = lines.name().unwrap_or_default().to_owned();
-    Some((NamedSource::new(name, shown), LabeledSpan::new(Some(label_text), head.len(), word.len())))
+    Some((NamedSource::new(file, shown), LabeledSpan::new(Some(label_text), head.len(), word.len())))
 }
 
 impl fmt::Display for Windowed {

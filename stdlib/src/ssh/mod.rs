@@ -13,7 +13,8 @@
 //! | `sh -c` [`LOCK_HOLDERS`] | node, while it waits | `PID NAME FILE` for each holder of a package lock |
 //! | `sh -c` [`MODULES_QUERY`] | kernel_module | lines of `modules.builtin`, then of `/proc/modules` |
 //! | `sysctl -n KEY` | sysctl | the value; a status other than 0 when there is no such key |
-//! | `cat /proc/swaps` | swap | its content |
+//! | `sh -c` [`SYSCTL_QUERY`] | sysctl | `FILE:LINE` for every line of what sets kernel settings at a start, in the order in which it counts |
+//! | `cat /proc/swaps`, `sh -c` [`SWAP_QUERY`] | swap | its content; `UNIT STATE …` of units that turn swap on |
 //! | `dpkg-query -W` [`DPKG_FORMAT`] | package | `NAME STATE VERSION` for every package; the state is `ii `, or `hi ` when held |
 //! | `env TZ=UTC systemctl show` [`SERVICE_PROPERTIES`] `-- NAME` | service | `Property=value` lines |
 //!
@@ -21,7 +22,7 @@
 //! `swapoff -a`, `sh -c` [`APT_INSTALL`] `kthw-install NAME[=VERSION]`, `apt-mark hold|unhold NAME`,
 //! `sh -c` [`APT_CHECK_SOURCE`] `kthw-source FILE TEXT` (fails where another source names another key for its address),
 //! `sh -c` [`APT_UPDATE`] `kthw-update -o Dir::Etc::SourceList=FILE …`, `/usr/lib/apt/apt-helper download-file URL PATH SHA256:DIGEST`,
-//! `systemctl reboot` (for `kubernetes::node_restarted`), `systemctl daemon-reload`, `systemctl enable|disable|unmask|reset-failed|start|stop|restart|try-restart -- NAME`.
+//! `systemctl reboot` (for `kubernetes::node_restarted`), `systemctl daemon-reload`, `systemctl mask -- UNIT`, `systemctl enable|disable|unmask|reset-failed|start|stop|restart|try-restart -- NAME`.
 
 mod resources;
 mod transport;
@@ -29,7 +30,7 @@ mod transport;
 #[cfg(test)]
 pub(crate) use resources::testing;
 pub use resources::{
-    APT_CHECK_SOURCE, APT_INSTALL, APT_UPDATE, DPKG_FORMAT, InUse, KeyLogin, LOCK_HOLDERS, MODULES_QUERY, SERVICE_PROPERTIES, module,
+    APT_CHECK_SOURCE, APT_INSTALL, APT_UPDATE, DPKG_FORMAT, InUse, KeyLogin, LOCK_HOLDERS, MODULES_QUERY, SERVICE_PROPERTIES, SWAP_QUERY, SYSCTL_QUERY, module,
     private_key, public_half, restart_reasons,
 };
 pub(crate) use resources::{has_started, kind_field, restart_query, started_s};

@@ -4,8 +4,9 @@ use super::{containerd::write_config, files::content};
 use kthw_engine::node::Output;
 use kthw_stdlib::{
     kubeadm::CONTAINERD_CONFIG,
-    ssh::{APT_CHECK_SOURCE, APT_INSTALL, APT_UPDATE, LOCK_HOLDERS, MODULES_QUERY},
+    ssh::{APT_CHECK_SOURCE, APT_INSTALL, APT_UPDATE, LOCK_HOLDERS, MODULES_QUERY, SWAP_QUERY, SYSCTL_QUERY},
 };
+use std::collections::BTreeMap;
 
 /// Runs `sh -c TEXT NAME ARGUMENT…`.
 pub(crate) fn sh(host: &mut Host, arguments: &[&str]) -> Output {
@@ -16,6 +17,9 @@ pub(crate) fn sh(host: &mut Host, arguments: &[&str]) -> Output {
         MODULES_QUERY => printed(String::from_utf8_lossy(&content(host, "/proc/modules").unwrap_or_default()).into_owned()),
         // Nobody else writes sources on a machine of the lab.
         APT_CHECK_SOURCE => printed(""),
+        // Swap of a machine of the lab comes from /etc/fstab alone.
+        SWAP_QUERY => printed(""),
+        SYSCTL_QUERY => printed(settings_at_start(host)),
         APT_UPDATE => {
             let options = &arguments[(at + 3).min(arguments.len())..];
             let update = ["apt-get", "update"].iter().chain(options).map(|word| (*word).to_owned());
@@ -45,6 +49,18 @@ fn install(host: &mut Host, packages: &[&str]) -> Output {
         }
     }
     run(&install("--no-download"))
+}
+
+/// What [`SYSCTL_QUERY`] prints: of several files with one name that of the first folder, in the order of the names.
+fn settings_at_start(host: &Host) -> String {
+    let mut files: BTreeMap<String, String> = BTreeMap::new();
+    for folder in ["/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d"] {
+        for name in host.machine.files.names(folder).into_iter().filter(|name| name.ends_with(".conf")) {
+            files.entry(name.to_owned()).or_insert_with(|| format!("{folder}/{name}"));
+        }
+    }
+    let lines = |path: &String| host.machine.files.text(path).lines().map(|line| format!("{path}:{line}\n")).collect::<String>();
+    files.values().map(lines).collect()
 }
 
 /// A text that the lab does not understand. It is remembered. To let such resources settle all the same, one that is asked while

@@ -32,6 +32,8 @@ pub use key_pair::{KeyLogin, private_key, public_half};
 pub use open_node::LOCK_HOLDERS;
 pub use package::DPKG_FORMAT;
 pub use service::PROPERTIES as SERVICE_PROPERTIES;
+pub use swap::SWAP_QUERY;
+pub use sysctl::SYSCTL_QUERY;
 pub(crate) use service::started_s;
 
 use rhai::{Module, plugin::*};
