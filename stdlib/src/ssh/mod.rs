@@ -30,8 +30,8 @@ mod transport;
 #[cfg(test)]
 pub(crate) use resources::testing;
 pub use resources::{
-    APT_CHECK_SOURCE, APT_INSTALL, APT_UPDATE, DPKG_FORMAT, InUse, KeyLogin, LOCK_HOLDERS, MODULES_QUERY, SERVICE_PROPERTIES, SWAP_QUERY, SYSCTL_QUERY, module,
-    private_key, public_half, restart_reasons,
+    APT_CHECK_SOURCE, APT_INSTALL, APT_UPDATE, DPKG_FORMAT, InUse, KeyLogin, LOCK_HOLDERS, MODULES_QUERY, SERVICE_PROPERTIES, SWAP_QUERY,
+    SYSCTL_QUERY, module, private_key, public_half, restart_reasons,
 };
 pub(crate) use resources::{has_started, kind_field, restart_query, started_s};
 pub use transport::{FirstUse, KnownHosts, KnownHostsError, SshError, SshNodes, SshSaid, Starts, TURN_LIMIT_S, UserConfig, Verdict};

@@ -32,9 +32,9 @@ pub use key_pair::{KeyLogin, private_key, public_half};
 pub use open_node::LOCK_HOLDERS;
 pub use package::DPKG_FORMAT;
 pub use service::PROPERTIES as SERVICE_PROPERTIES;
+pub(crate) use service::started_s;
 pub use swap::SWAP_QUERY;
 pub use sysctl::SYSCTL_QUERY;
-pub(crate) use service::started_s;
 
 use rhai::{Module, plugin::*};
 
