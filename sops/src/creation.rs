@@ -69,6 +69,10 @@ impl CreationRules {
         let source = Arc::new(NamedSource::new(label, text.to_owned()));
         let empty = text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
         let tree = if empty { None } else { Some(kthw_yaml::parse(text).map_err(|error| not_yaml(&source, &error))?) };
+        if let Some(repeated) = tree.as_ref().and_then(kthw_yaml::Node::repeated_key) {
+            let reason = format!("the key `{}` stands in this block twice, and one of the two would not count", repeated.key);
+            return Err(not_yaml(&source, &kthw_yaml::NotYaml { reason, offset: repeated.key_span.start }));
+        }
         let rules = Self { source, folder: absolute(folder), tree };
         rules.check()?;
         Ok(rules)

@@ -71,6 +71,18 @@ impl Node {
         }
     }
 
+    /// A key that stands in its map for the second time, if there is one: nothing says which of the two counts.
+    pub fn repeated_key(&self) -> Option<&Entry> {
+        match &self.value {
+            Value::Scalar { .. } => None,
+            Value::List(items) => items.iter().find_map(Self::repeated_key),
+            Value::Map(entries) => {
+                let mut seen = HashSet::new();
+                entries.iter().find_map(|entry| if seen.insert(&entry.key) { entry.node.repeated_key() } else { Some(entry) })
+            }
+        }
+    }
+
     /// The text of a scalar.
     pub fn text(&self) -> Option<&str> {
         match &self.value {
@@ -91,7 +103,7 @@ impl Node {
 /// Reads the one document of `text`. Merge keys stay ordinary keys, aliases become copies of what they name.
 ///
 /// # Errors
-/// When it is not YAML, is empty, holds several documents, a key that is no text or that stands twice in a map, or is deeper or larger than any file of ours.
+/// When it is not YAML, is empty, holds several documents, or a key that is no text, or is deeper or larger than any file of ours.
 pub fn parse(text: &str) -> Result<Node, NotYaml> {
     let mut builder = Builder { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0, end: text.len() };
     let mut root = None;
@@ -160,15 +172,11 @@ impl<'a> Builder<'a> {
                 (Value::List(items), anchor, to)
             }
             Event::MappingStart(_, anchor, _) => {
-                let (mut entries, mut keys) = (Vec::new(), HashSet::new());
+                let mut entries = Vec::new();
                 let to = loop {
                     match self.next_inside()? {
                         (Event::MappingEnd, span) => break end(&span),
                         (Event::Scalar(key, ..), key_span) => {
-                            if !keys.insert(key.clone().into_owned()) {
-                                let reason = format!("the key `{key}` stands in this block twice, and one of the two would not count");
-                                return Err(NotYaml { reason, offset: start(&key_span) });
-                            }
                             let (event, span) = self.next_inside()?;
                             let node = self.node(event, &span, depth + 1)?;
                             entries.push(Entry { key: key.into_owned(), key_span: range(&key_span), node });
@@ -240,6 +248,13 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_stands_twice_is_found_however_deep() {
+        let repeated = |text: &str| parse(text).expect("YAML").repeated_key().map(|entry| (entry.key.clone(), entry.key_span.start));
+        assert_eq!(repeated("a: {b: 1}\nc: [{b: 1, \"b\": 2}]\n"), Some(("b".into(), 21)));
+        assert_eq!(repeated("a: {b: 1}\nc: {b: 1}\n"), None);
+    }
+
+    #[test]
     fn values_know_their_places() {
         check("a: 1\nb: 'x'\n", r#"{a: "1"@"1", b: q"x"@"'x'"}"#);
         check("# é\nl: [1, {k: v}]", r#"{l: ["1"@"1", {k: "v"@"v"}]}"#);
@@ -252,7 +267,6 @@ mod tests {
         check("", "the file is empty at 0");
         check("a: 1\n---\nb: 2\n", "the file holds several YAML documents; only one is allowed at 9");
         check("? [a]\n: 1\n", "a key must be plain text at 2");
-        check("a: {b: 1}\nc: {b: 1, \"b\": 2}\n", "the key `b` stands in this block twice, and one of the two would not count at 20");
     }
 
     #[test]
