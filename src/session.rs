@@ -76,7 +76,9 @@ pub fn prepare(recipe: &str, options: &WorkspaceOptions) -> Result<Prepared> {
     let asked = asked.ok_or_else(|| Error::usage(WhichWorkspace { recipe: graph.root().source.path.clone() }))?;
     let workspace = load(&asked, library.home(), options)?;
     kthw_engine::limits_for(&mut engine, workspace.nodes.len());
-    let cluster = Cluster::new(workspace.workspace.clone()).map_err(|error| Error::recipe(Unusable { why: error.to_string() }))?;
+    let optional = graph.recipes().iter().flat_map(|recipe| recipe.optional.iter().cloned()).collect();
+    let cluster = Cluster::with_optional(workspace.workspace.clone(), &optional)
+        .map_err(|error| Error::recipe(Unusable { why: error.to_string() }))?;
     let evaluated = graph
         .recipes()
         .iter()

@@ -260,7 +260,7 @@ impl Ui {
         Arc::new(move |event| {
             let Some(text) = told(&event) else { return };
             match (&bar, &event) {
-                (Some(bar), Event::Ended { .. }) => bar.println(text),
+                (Some(bar), Event::Ended { .. } | Event::Noticed { .. }) => bar.println(text),
                 (Some(bar), Event::Finished { .. }) => bar.finish_and_clear(),
                 (Some(bar), _) => bar.set_message(text),
                 (None, Event::Finished { .. }) => {}
@@ -295,6 +295,7 @@ fn told(event: &Event) -> Option<String> {
             Some(format!("  {mark} left by run {run_left}, effect {effect}, {what}: {how}"))
         }
         Event::Started { id } => Some(format!("  … {id}")),
+        Event::Noticed { id, text } => Some(format!("  ! {id}: {text}")),
         Event::Progress { id, text } => Some(format!("    {id}: {text}")),
         Event::Ended { id, outcome: Outcome::Changed { change }, seconds } => Some(format!("  ✓ {id} ({change}, {seconds:.1} s)")),
         Event::Ended { id, outcome: Outcome::Failed { error }, .. } => Some(format!("  ✗ {id}: {}", error.lines().next().unwrap_or(""))),

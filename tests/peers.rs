@@ -148,7 +148,8 @@ fn packages_are_installed_on_machines_as_people_have_them() {
 
     // Somebody's source that apt cannot read.
     inside("echo deb >/etc/apt/sources.list.d/broken.list; ! apt-get indextargets >/dev/null 2>&1").ended_with(0);
-    run("broken-source", "ssh::package(node, \"tree\");").ended_with(0);
+    let shown = run("broken-source", "ssh::package(node, \"tree\");").ended_with(0);
+    assert!(shown.stderr.contains("left out, because apt cannot read it: /etc/apt/sources.list.d/broken.list"), "{}", shown.stderr);
     inside("dpkg -s tree >/dev/null && rm /etc/apt/sources.list.d/broken.list").ended_with(0);
 
     // Docker's packages, which Debian's containerd would push out.
@@ -165,6 +166,39 @@ fn packages_are_installed_on_machines_as_people_have_them() {
     let refused = run("docker", "ssh::package(node, \"containerd\");").ended_with(3);
     assert!(refused.stderr.contains("would remove") && refused.stderr.contains("docker-ce"), "{}", refused.stderr);
     inside("dpkg -s docker-ce containerd.io >/dev/null").ended_with(0);
+}
+
+#[test]
+fn what_the_next_start_brings_is_what_was_declared() {
+    let Some(_) = ask([&HOSTS]) else { return };
+    let world = World::up("next-start");
+    world.host(1, "cp1");
+    let workspace = world.workspace("1.36.3", "containerd", &NODES[..1], false);
+    let inside = |script: &str| world.inside(1, &["sh", "-c", script]);
+    let now = || inside("sysctl -n vm.max_map_count; tail -n +2 /proc/swaps | cut -d' ' -f1").ended_with(0).stdout;
+
+    // A file of the administrator's that would win over ours, and compressed memory as zram-tools has it. systemd has no swap units in a
+    // container (swap_supported() of its src/core/swap.c), so the service is what there is, with programs that keep the list themselves.
+    let theirs = r##"
+        echo vm.max_map_count=70000 >/etc/sysctl.d/99-theirs.conf
+        printf '%s\n' '#!/bin/sh' 'head -n 1 /proc/swaps >/tmp/swaps && cat /tmp/swaps >/proc/swaps' >/usr/local/sbin/swapoff
+        printf '%s\n' '#!/bin/sh' "echo '/dev/zram0 partition 1024 0 100' >>/proc/swaps" >/usr/local/sbin/zramswap
+        chmod 755 /usr/local/sbin/swapoff /usr/local/sbin/zramswap
+        printf '%s\n' '[Service]' Type=oneshot RemainAfterExit=yes ExecStart=/usr/local/sbin/zramswap ExecStop=/usr/local/sbin/swapoff \
+            '[Install]' WantedBy=multi-user.target >/etc/systemd/system/zramswap.service
+        systemctl enable --quiet zramswap"##;
+    inside(theirs).ended_with(0);
+    world.restart(1);
+    assert_eq!(now(), "70000\n/dev/zram0\n", "without kthw");
+
+    let declared = r#"ssh::sysctl(node, "vm.max_map_count", 262144); ssh::swap(node, #{ enabled: false });"#;
+    let declared = recipe(&world, "next-start", declared);
+    world.kthw(&["run", &declared, "-w", &workspace, "--yes"]).ended_with(0);
+    assert_eq!(now(), "262144\n", "now");
+    world.restart(1);
+    assert_eq!(now(), "262144\n", "after a start");
+    let again = world.kthw(&["run", &declared, "-w", &workspace, "--dry-run"]).ended_with(0);
+    assert!(again.stdout.contains("Nothing to change"), "{}", again.stdout);
 }
 
 /// How many commands sshd has started on a host.

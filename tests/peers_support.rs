@@ -1,7 +1,11 @@
 //! A world of real peers for one test (tests/peers/world), and `kthw` run inside of it.
 use crate::support::{Said, Sandbox, root, said};
 use kthw_peers::{TEST_DATA, Turn, cache};
-use std::{collections::BTreeMap, process::Command};
+use std::{
+    collections::BTreeMap,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 /// A running world; taken down when dropped.
 pub struct World {
@@ -49,6 +53,17 @@ impl World {
     /// Boots host `number` as `name` and waits until it is ready.
     pub fn host(&self, number: u32, name: &str) {
         self.command(&["host", "start", &number.to_string(), name]).ended_with(0);
+        self.command(&["host", "wait", &number.to_string()]).ended_with(0);
+    }
+
+    /// Has host `number` restart as its administrator would, and waits until it is ready again.
+    pub fn restart(&self, number: u32) {
+        self.inside(number, &["sh", "-c", ": >/run/before && systemctl reboot"]).ended_with(0);
+        let begun = Instant::now();
+        while self.inside(number, &["test", "!", "-e", "/run/before"]).code != 0 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "host {number} did not restart");
+            std::thread::sleep(Duration::from_millis(500));
+        }
         self.command(&["host", "wait", &number.to_string()]).ended_with(0);
     }
 

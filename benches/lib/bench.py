@@ -12,7 +12,7 @@ import time
 
 import measure
 from fleet import fleet
-from table import FLOOR_OF, Report
+from table import FLOOR_OF, SHELLS, Report, in_shell
 from tools import ROOT, Tools, build, pyinfra_venv
 from workload import HERE, Workload
 
@@ -41,7 +41,7 @@ class Bench:
         if phase == "first":
             self.workload.reset(count)
         before = self.workload.digest(count, times=True) if phase != "first" else None
-        command, environment = self.tools.command(tool, hosts, self.workload, count)
+        command, environment = self.tools.command(tool.split()[0], hosts, self.workload, count)
         nodes = hosts.cpu_seconds()
         sample = measure.run(command, environment, self.log)
         sample["node_cpu"] = hosts.cpu_seconds() - nodes
@@ -71,6 +71,16 @@ class Bench:
                 for phase in ("first", "settled"):
                     note(f"1 node behind {path} ms, {phase} run")
                     self.turns(phase, 1, hosts, self.plan["path_rounds"], 1, path)
+
+    def shells(self):
+        """The same behind the shortest and the longest path, on a host whose login shell is none of POSIX's."""
+        for shell in SHELLS:
+            for path in (min(self.plan["paths"]), max(self.plan["paths"])):
+                with fleet(self.workload.scratch, 1, rtt_ms=path, shell=shell) as hosts:
+                    for phase in ("first", "settled"):
+                        note(f"1 node whose login shell is {shell} behind {path} ms, {phase} run")
+                        for turn in range(-1, self.plan["path_rounds"]):
+                            self.one(in_shell(shell), 1, phase, hosts, path if turn >= 0 else "warm-up")
 
     def start_up(self):
         for command in (["true"], [self.tools.kthw, "--version"]):
@@ -109,6 +119,7 @@ def main():
         bench.start_up()
         bench.loopback()
         bench.delayed()
+        bench.shells()
         ours = sum(row["cpu"] + row.get("node_cpu", 0) for rows in bench.samples.rows.values() for row in rows)
         spent = (time.monotonic() - begun) * os.cpu_count()
         met = bench.report(max(0, measure.busy_seconds() - busy - ours) / spent)

@@ -35,6 +35,7 @@ set -eu
 mount -t tmpfs -o size=16m none /run && mkdir /run/sshd
 mount -t tmpfs -o size=512m none /tmp
 mount --bind {home} /root
+mount --bind {passwd} /etc/passwd
 for configuration in {folder}/*.conf; do /usr/sbin/sshd -D -f "$configuration" -E "${{configuration%.conf}}.log" & done
 wait
 """
@@ -83,8 +84,11 @@ def spawn(*command, **options):
 
 
 @contextlib.contextmanager
-def fleet(scratch, count, rtt_ms=None):
-    """Starts `count` hosts, on 127.0.0.x, or with `rtt_ms` on 198.18.0.x behind a path with that round-trip time."""
+def fleet(scratch, count, rtt_ms=None, shell=None):
+    """Starts `count` hosts, on 127.0.0.x, or with `rtt_ms` on 198.18.0.x behind a path with that round-trip time.
+
+    root's login shell there is `shell`, or what it is on this machine.
+    """
     delayed = rtt_ms is not None
     folder = os.path.join(scratch, f"fleet-{'delayed' if delayed else 'loopback'}")
     os.makedirs(folder, exist_ok=True)
@@ -92,7 +96,7 @@ def fleet(scratch, count, rtt_ms=None):
     configure(one, scratch)
     with contextlib.ExitStack() as stack:
         network = ["--net"] if delayed else []
-        script = INIT.format(home=os.path.join(scratch, "root-home"), folder=folder)
+        script = INIT.format(home=os.path.join(scratch, "root-home"), passwd=accounts(folder, shell), folder=folder)
         sshds = spawn("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *network, "sh", "-c", script)
         stack.callback(end, sshds)
         one.init = until(lambda: next(iter(children(sshds.pid)), None), "the hosts' first process")
@@ -101,6 +105,18 @@ def fleet(scratch, count, rtt_ms=None):
         until(lambda: all(answers(one, host) for host in one.hosts), "sshd on every host")
         yield one
     shutil.rmtree(folder)
+
+
+def accounts(folder, shell):
+    """This machine's accounts, where root's login shell is `shell`."""
+    path = os.path.join(folder, "passwd")
+    with open("/etc/passwd") as there, open(path, "w") as file:
+        for line in there:
+            fields = line.rstrip("\n").split(":")
+            if fields[0] == "root" and shell:
+                fields[-1] = shutil.which(shell)
+            file.write(":".join(fields) + "\n")
+    return path
 
 
 def configure(one, scratch):

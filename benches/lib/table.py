@@ -3,7 +3,13 @@ import os
 import platform
 
 FLOOR_OF = {"first": "apply", "settled": "batch"}
+# Login shells that read a line otherwise than POSIX's; kthw has to need no more round trips there.
+SHELLS = ("fish", "tcsh")
 NAMES = {"apply": "floor (one script)", "batch": "floor (folded checks)", "pyinfra": "pyinfra 3.10.0", "kthw": "kthw"}
+
+
+def in_shell(shell):
+    return f"kthw in {shell}"
 
 
 def milliseconds(seconds):
@@ -73,6 +79,19 @@ class Report:
                     # Other work on the machine only adds time, so the smaller figure is the truer one; trips are whole.
                     limit = 11 if phase == "settled" else 14
                     self.bar(f"round trips of a {phase} run", round(min(trips)), limit, "")
+        self.shells(min(paths), max(paths))
+
+    def shells(self, near, far):
+        """Round trips where root's login shell is another one."""
+        self.say("", f"| run, 1 node | login shell | {near} ms path | {far} ms path | round trips |", "|---|---|---|---|---|")
+        for phase in ("settled", "first"):
+            for tool, shell in (("kthw", "this machine's"), *((in_shell(shell), shell) for shell in SHELLS)):
+                walls = [self.samples.least((tool, 1, phase, path)) for path in (near, far)]
+                trips = 1000 * (walls[1] - walls[0]) / (far - near)
+                self.say(f"| {phase} | {shell} | " + " | ".join(milliseconds(wall) for wall in walls) + f" | {trips:.1f} |")
+                if tool != "kthw":
+                    limit = 11 if phase == "settled" else 14
+                    self.bar(f"round trips of a {phase} run, login shell {shell}", round(trips), limit, "")
 
     def text(self, foreign):
         lines = [*self.lines, "", *(f"- {'met' if met else '**not met**'}: {what}" for what, met in self.bars), "",

@@ -1,5 +1,5 @@
 //! Errors of recipes, with the place in the script and the next thing to type.
-use crate::error::Error;
+use crate::{dialect, error::Error};
 use miette::{Diagnostic, LabeledSpan, NamedSource};
 use rhai::{Engine, EvalAltResult, LexError, ParseErrorType, Position};
 use std::{fmt, sync::Arc};
@@ -203,7 +203,7 @@ fn plain_words(engine: &Engine, error: &EvalAltResult) -> (String, Option<String
             let text = value.to_string();
             let help = match text.starts_with("a cluster ") || text.starts_with("a node ") {
                 true => "`kthw help workspace` lists the fields of a cluster and its nodes",
-                false => "the recipe itself ends here; see its text",
+                false => dialect::help(&text).unwrap_or("the recipe itself ends here; see its text"),
             };
             (text, Some(help.into()))
         }

@@ -3,9 +3,11 @@
 //! What cannot be seen in the text, such as waiting in a function that only names resources, is refused when it is called.
 mod captures;
 mod literals;
+mod optional;
 
 use crate::diagnostics::RecipeError;
 use rhai::{AST, Engine, EvalAltResult, ParseError, Position, Token};
+use std::collections::BTreeSet;
 
 /// Compiles a recipe's text.
 ///
@@ -20,14 +22,32 @@ pub(crate) fn second_look(ast: &AST, file: &str, text: &str) -> Result<(), Recip
     captures::check(ast, file, text)
 }
 
+/// The names that a recipe takes for optional: those behind `?.`.
+pub(crate) fn optional(ast: &AST) -> BTreeSet<String> {
+    optional::names(ast)
+}
+
+/// What to do about a refusal of [`register`]'s functions, whose text this is.
+pub(crate) fn help(refusal: &str) -> Option<&'static str> {
+    NOT_HERE.iter().find(|(what, _)| refusal.starts_with(&not_here(what))).map(|(_, help)| *help)
+}
+
+/// Functions of Rhai that a recipe has no use for, and what it means instead.
+const NOT_HERE: [(&str, &str); 2] = [
+    ("sleep", "declare what has to be true first, and name it in `needs` of what waits for it: resources wait until they are as wanted"),
+    ("timestamp", "write what may differ between runs into the workspace, under `values`"),
+];
+
+fn not_here(what: &str) -> String {
+    format!("a recipe has no `{what}`: it names what should be true, and nothing happens while it does")
+}
+
 /// Teaches an engine the rules.
 pub(crate) fn register(engine: &mut Engine) {
     map_tokens(engine);
-    for what in ["sleep", "timestamp"] {
-        let refuse = move || -> Result<(), Box<EvalAltResult>> {
-            let text = format!("a recipe has no `{what}`: it names what should be true, and nothing happens while it does");
-            Err(EvalAltResult::ErrorRuntime(text.into(), Position::NONE).into())
-        };
+    for (what, _) in NOT_HERE {
+        let refuse =
+            move || -> Result<(), Box<EvalAltResult>> { Err(EvalAltResult::ErrorRuntime(not_here(what).into(), Position::NONE).into()) };
         match what {
             "sleep" => {
                 engine.register_fn(what, move |_: i64| refuse());
@@ -98,10 +118,25 @@ mod tests {
 
     #[test]
     fn a_shift_keeps_a_number_what_it_is() {
-        assert_eq!(told("let x = 1 << 3; x >>= 62; let y = x << x;"), "fine");
+        assert_eq!(told("let x = 1 << 3; x >>= 62;"), "fine");
+        for by in ["let n = 3; 1 << n", "let n = 3; 8 >> (n)", "let x = 1; x <<= x"] {
+            assert!(told(&format!("{by};")).contains("`2 ** n`"), "{by}: {}", told(&format!("{by};")));
+        }
         for by in ["1 << 63", "1 << 64", "1 >> -1", "1<<100"] {
             assert!(told(&format!("let x = {by};")).contains("a shift by "), "{by}");
         }
+    }
+
+    #[test]
+    fn names_behind_a_question_mark_are_optional() {
+        let text = "const VERSION = \"1.0.0\";\nfn declare(cluster) {\n\
+            let a = cluster.values?.rack ?? 1; cluster.values?.team.lead; cluster.values.room?.door?[0];\n\
+            for n in cluster.nodes { if n.values?.row == () { `${n.values?.slot}` } }\n}\n";
+        let source = Source { name: "one".into(), path: "one.rhai".into(), text: text.into() };
+        let mut engine = Engine::new();
+        limits(&mut engine);
+        let optional = Recipe::parse(&engine, source).unwrap().optional.clone();
+        assert_eq!(optional.into_iter().collect::<Vec<_>>(), ["door", "rack", "row", "slot", "team"]);
     }
 
     #[test]

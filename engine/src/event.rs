@@ -58,6 +58,13 @@ pub enum Event {
         /// In plain words.
         text: String,
     },
+    /// Something on a resource's peer that hinders nobody and that a person should know of.
+    Noticed {
+        /// Which resource.
+        id: Id,
+        /// In plain words.
+        text: String,
+    },
     /// Work on a resource ended.
     Ended {
         /// Which resource.

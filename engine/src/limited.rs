@@ -2,7 +2,7 @@
 use crate::{
     door::Effect,
     error::{Error, Result},
-    node::{Action, Block, BlockOutcome, Finding, Heard, Nodes, Output, Probe},
+    node::{Action, Block, BlockOutcome, Finding, Heard, Nodes, Output, Probe, Told},
     peers::BoxFuture,
 };
 use std::{future::Future, sync::Arc, time::Duration};
@@ -42,10 +42,10 @@ impl Nodes for Limited {
         node: &'a str,
         batch: &'a [Block],
         effect: &'a Effect,
-        started: &'a (dyn Fn(usize) + Sync),
+        told: &'a (dyn Fn(Told<'_>) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
         let limit = limit_of(batch.iter().flat_map(|block| &block.actions));
-        Box::pin(answer(node, "a change of it", limit, self.0.change(node, batch, effect, started)))
+        Box::pin(answer(node, "a change of it", limit, self.0.change(node, batch, effect, told)))
     }
 
     fn keep_host_key<'a>(&'a self, node: &'a str, effect: &'a Effect) -> BoxFuture<'a, Result<()>> {

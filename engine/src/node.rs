@@ -45,6 +45,15 @@ pub enum Heard<'a> {
     Stderr(&'a [u8]),
 }
 
+/// What is heard of a batch while it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// The block at this position begins.
+    Began(usize),
+    /// An action of the block at this position met something that hinders nobody and that a person should know of.
+    Noticed(usize, &'a str),
+}
+
 /// The answer to one [`Probe`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
@@ -302,13 +311,13 @@ pub trait Nodes: Send + Sync {
     /// Looks at everything in `probes` in one round, and answers in the same order.
     fn read<'a>(&'a self, node: &'a str, probes: &'a [Probe]) -> BoxFuture<'a, Result<Vec<Finding>>>;
 
-    /// Checks the guards, changes, and reads again, in one round. `started` is called with the position of each block as it begins.
+    /// Checks the guards, changes, and reads again, in one round. `told` hears of each block as it begins, and what it notices.
     fn change<'a>(
         &'a self,
         node: &'a str,
         batch: &'a [Block],
         effect: &'a Effect,
-        started: &'a (dyn Fn(usize) + Sync),
+        told: &'a (dyn Fn(Told<'_>) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>>;
 
     /// Keeps the host key that is believed in this run for later ones.

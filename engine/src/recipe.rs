@@ -7,7 +7,7 @@ use rhai::{AST, Dynamic, Engine};
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// The text of a recipe and its names.
 #[derive(Clone, Debug)]
@@ -84,6 +84,8 @@ pub struct Recipe {
     pub source: Source,
     /// Its header.
     pub header: Header,
+    /// The names that it reads with `?.`: values that a workspace need not have.
+    pub optional: BTreeSet<String>,
     pub(crate) ast: AST,
     pub(crate) declares: bool,
 }
@@ -100,6 +102,7 @@ impl Recipe {
         let mut ast = compiled.map_err(|error| from_rhai(engine, &source.path, &source.text, &error.into()))?;
         dialect::second_look(&ast, &source.path, &source.text)?;
         ast.set_source(source.path.as_str());
+        let optional = dialect::optional(&ast);
         let header = header(&ast, &source)?;
         let declares = ast.iter_functions().any(|function| function.name == "declare");
         if let Some(function) = ast.iter_functions().find(|function| function.name == "declare" && function.params.len() != 1) {
@@ -110,7 +113,7 @@ impl Recipe {
             let message = "this recipe does nothing: it has neither a `declare` function nor `NEEDS`";
             return Err(wrong(&source, message).help("write `fn declare(cluster) { … }`, or name recipes in `const NEEDS = [ … ];`"));
         }
-        Ok(Arc::new(Self { source, header, ast, declares }))
+        Ok(Arc::new(Self { source, header, optional, ast, declares }))
     }
 }
 

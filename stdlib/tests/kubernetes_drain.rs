@@ -7,7 +7,7 @@ use k8s_openapi::api::{
 };
 use kthw_engine::{
     BoxFuture, Effect, Peers, Plan, Report, Result, RunOptions, SystemClock,
-    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
+    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe, Told},
     plan, run, silent,
 };
 use kthw_peers::ApiServer;
@@ -86,7 +86,7 @@ impl Nodes for Seam {
         _: &'a str,
         _: &'a [Block],
         _: &'a Effect,
-        _: &'a (dyn Fn(usize) + Sync),
+        _: &'a (dyn Fn(Told<'_>) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
         Box::pin(async { panic!("everything here is done just in time") })
     }

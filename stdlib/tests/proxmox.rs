@@ -8,7 +8,7 @@ use fakepve::{explained, failure, shown, start, succeeded, workspace};
 use http::{Request, Response};
 use kthw_engine::{
     BoxFuture, Effect,
-    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
+    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe, Told},
 };
 use kthw_stdlib::{
     http::HttpClient,
@@ -250,7 +250,7 @@ impl Nodes for Rebooting {
         _: &'a str,
         _: &'a [Block],
         _: &'a Effect,
-        _: &'a (dyn Fn(usize) + Sync),
+        _: &'a (dyn Fn(Told<'_>) + Sync),
     ) -> BoxFuture<'a, kthw_engine::Result<Vec<BlockOutcome>>> {
         unreachable!("nothing is changed on it")
     }

@@ -7,7 +7,7 @@ use crate::support::root;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kthw_engine::{
     Asked, BoxFuture, Effect, Evaluated, Events, Peers, Recipe, Report, Result, RunOptions, Secret, Source, Verb, evaluate,
-    node::{Action, Block, BlockOutcome, Content, Finding, Nodes, Output, Probe},
+    node::{Action, Block, BlockOutcome, Content, Finding, Nodes, Output, Probe, Told},
     plan, run,
 };
 use kthw_lab::{LabNodes, World};
@@ -82,12 +82,12 @@ impl Nodes for Ears {
         node: &'a str,
         batch: &'a [Block],
         effect: &'a Effect,
-        started: &'a (dyn Fn(usize) + Sync),
+        told: &'a (dyn Fn(Told<'_>) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
         batch.iter().for_each(|block| self.hear(format!("{:?}", block.guard)));
         batch.iter().flat_map(|block| &block.actions).for_each(|action| self.hear_action(action));
         if self.manner != Manner::Echo {
-            return self.inner.change(node, batch, effect, started);
+            return self.inner.change(node, batch, effect, told);
         }
         Box::pin(async move {
             let failed = |block: &Block| {

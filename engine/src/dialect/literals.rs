@@ -42,14 +42,19 @@ fn written(position: Position) -> Option<String> {
     })
 }
 
-/// What is wrong with a shift by a number that is written out.
+/// What is wrong with a shift: by a number that leaves nothing, or by one that is not written out and might.
 fn shift(position: Position) -> Option<String> {
     LINES.with_borrow(|lines| {
         let line = lines.get(position.line()?.checked_sub(1)?)?;
         let rest: String = line.chars().skip(position.position()?.saturating_sub(1)).collect();
         let by = rest.trim_start_matches(['<', '>', '=', ' ']);
         let end = by.char_indices().skip(1).find(|(_, c)| !c.is_ascii_digit()).map_or(by.len(), |(at, _)| at);
-        let by: i64 = by[..end].parse().ok()?;
+        let Ok(by) = by[..end].parse::<i64>() else {
+            return Some(
+                "a shift by what is not written out may leave nothing of a whole number: multiply or divide by `2 ** n`, which says so"
+                    .into(),
+            );
+        };
         (!(0..63).contains(&by)).then(|| format!("a shift by {by} leaves nothing of a whole number, or makes it negative: it has 64 bits"))
     })
 }

@@ -9,11 +9,12 @@ use crate::{
     door::{Door, Intent, Permit},
     error::{Error, Kind, Result},
     event::{Event, Events, progress, reporting},
-    node::{BlockOutcome, Finding},
+    node::{BlockOutcome, Finding, Told},
     order::{Item, Order},
     peers::Peers,
     plan::read_node,
     recovery::Recovery,
+    redact::presentable,
     resource::Live,
 };
 use std::{sync::Arc, time::Duration};
@@ -105,15 +106,16 @@ pub(crate) enum MemberOutcome {
 
 async fn change_node(batch: &Batch, order: &Order, peers: &Peers, door: &Arc<Door>, events: &Events) -> Vec<MemberOutcome> {
     let (items, node) = (&order.items, order.nodes[batch.node].node.as_str());
-    let started = |member: usize| {
-        if let Some(position) = batch.members.get(member) {
-            events(Event::Started { id: items[*position].id.clone() });
-        }
+    let told = |what: Told<'_>| match what {
+        Told::Began(member) => batch.members.get(member).into_iter().for_each(|of| events(Event::Started { id: items[*of].id.clone() })),
+        Told::Noticed(member, text) => batch.members.get(member).into_iter().for_each(|of| {
+            events(Event::Noticed { id: items[*of].id.clone(), text: presentable(text).into_owned() });
+        }),
     };
     let first = items[batch.members[0]].id.clone();
     let permit = door.permit(batch.members.iter().map(|position| items[*position].id.clone()).collect());
     let intent = Intent::on(node, batch.to_string(), Recovery::Script);
-    let work = permit.effect(intent, async |effect| peers.nodes().change(node, &batch.blocks, effect, &started).await);
+    let work = permit.effect(intent, async |effect| peers.nodes().change(node, &batch.blocks, effect, &told).await);
     let outcomes = match reporting(first, events.clone(), work).await {
         Ok(outcomes) => outcomes,
         // None of it was begun; the scheduler says why.

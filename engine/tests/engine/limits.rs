@@ -1,7 +1,7 @@
 //! A machine of which nothing is ever heard: whatever a transport does, it is given up.
 use kthw_engine::{
     BoxFuture, Effect, Peers, Result, RunOptions, SystemClock, execute,
-    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
+    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe, Told},
 };
 use std::{future::pending, sync::Arc};
 
@@ -16,7 +16,7 @@ impl Nodes for Mute {
         _: &'a str,
         _: &'a [Block],
         _: &'a Effect,
-        _: &'a (dyn Fn(usize) + Sync),
+        _: &'a (dyn Fn(Told<'_>) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
         Box::pin(pending())
     }

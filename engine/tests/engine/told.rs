@@ -58,6 +58,19 @@ async fn a_run_tells_what_it_begins_how_it_ends_and_how_long_that_took() {
 }
 
 #[tokio::test]
+async fn what_an_action_noticed_is_told_of_its_resource_without_the_peers_control_characters() {
+    let world = Arc::new(World::default());
+    world.machines.lock().unwrap().insert("a".into(), 1);
+    let body = r#"tiny::file("a", "/one", #{ content: "1" }); tiny::file("a", "/odd", #{ content: "2" });"#;
+    let (lines, events) = kept();
+    let (peers, declared) = (peers(&world), phases(&[("one", body)]));
+    kthw_engine::run(plan(&declared, &peers).await, &peers, &events, &RunOptions::default()).await;
+    let noticed: Vec<String> = lines.lock().unwrap().iter().filter(|line| line.contains("noticed")).cloned().collect();
+    expect_test::expect![[r#"{"event":"noticed","id":"tiny.file/a/odd","text":"somebody's file is\\u{1b}[31m odd"}"#]]
+        .assert_eq(&noticed.join("\n"));
+}
+
+#[tokio::test]
 async fn one_action_by_hand_comes_back_as_it_ended() {
     let world = Arc::new(World::default());
     let output = execute("a", &Action::run(["uptime"]), &peers(&world), &RunOptions::default()).await.unwrap();

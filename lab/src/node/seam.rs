@@ -8,7 +8,7 @@ use super::{
 use crate::{state::State, world::World};
 use kthw_engine::{
     BoxFuture, Effect, Error, Result, Secret,
-    node::{Action, Block, BlockOutcome, Finding, HostKey, KeyTrust, Nodes, Output, Probe},
+    node::{Action, Block, BlockOutcome, Finding, HostKey, KeyTrust, Nodes, Output, Probe, Told},
 };
 use kthw_stdlib::{
     sops::Secrets,
@@ -150,10 +150,10 @@ impl Nodes for LabNodes {
         node: &'a str,
         batch: &'a [Block],
         effect: &'a Effect,
-        started: &'a (dyn Fn(usize) + Sync),
+        told: &'a (dyn Fn(Told<'_>) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
         let errand = Errand::Script { run: effect.run(), batch: true };
-        Box::pin(self.round_trip(node, errand, move |host, stops_after| work::change(host, batch, started, stops_after)))
+        Box::pin(self.round_trip(node, errand, move |host, stops_after| work::change(host, batch, told, stops_after)))
     }
 
     fn keep_host_key<'a>(&'a self, node: &'a str, effect: &'a Effect) -> BoxFuture<'a, Result<()>> {

@@ -4,7 +4,7 @@ use super::{
     host::Host,
     script::{AtWork, Script},
 };
-use kthw_engine::node::{Action, Block, BlockOutcome, Finding, HostKey, KeyTrust, Output, PathKind, PathState, Probe};
+use kthw_engine::node::{Action, Block, BlockOutcome, Finding, HostKey, KeyTrust, Output, PathKind, PathState, Probe, Told};
 
 /// Looks at one thing.
 pub(crate) fn look(host: &mut Host, probe: &Probe) -> Finding {
@@ -47,7 +47,7 @@ fn same(seen: &Finding, now: &Finding) -> bool {
 }
 
 /// Guards, changes and reads again; stops after so many blocks, if it is told to.
-pub(crate) fn change(host: &mut Host, batch: &[Block], started: &(dyn Fn(usize) + Sync), stops_after: Option<usize>) -> Vec<BlockOutcome> {
+pub(crate) fn change(host: &mut Host, batch: &[Block], told: &(dyn Fn(Told<'_>) + Sync), stops_after: Option<usize>) -> Vec<BlockOutcome> {
     let holds = |host: &mut Host, (probe, seen): &(Probe, Finding)| {
         matches!(probe, Probe::Run { .. } | Probe::Check { .. }) || same(seen, &look(host, probe))
     };
@@ -57,7 +57,7 @@ pub(crate) fn change(host: &mut Host, batch: &[Block], started: &(dyn Fn(usize) 
     let mut script = Script::new(batch);
     while !script.is_over() && stops_after.is_none_or(|blocks| script.blocks() < blocks) {
         host.state.observers.tell(|observer| observer.script(&AtWork { host, script: &script }));
-        script.step(host, started);
+        script.step(host, |position| told(Told::Began(position)));
     }
     let mut outcomes = script.into_outcomes();
     // As on a real node, the second look comes after all changes.

@@ -69,7 +69,7 @@ pub struct Workspace {
     /// Where pinned upstream files come from.
     #[serde(default)]
     pub artifacts: Artifacts,
-    /// Further values for recipes of one's own; kthw does not look at them.
+    /// Further values for recipes of one's own; kthw does not look at them. A name that may be missing is read with `?.`: `values?.rack`.
     #[serde(default)]
     pub values: serde_json::Map<String, serde_json::Value>,
 }
@@ -250,7 +250,7 @@ pub struct NodeSpec {
     /// The Proxmox node that it is placed on, when not the workspace's.
     #[serde(default)]
     pub proxmox_node: Option<PveNode>,
-    /// Further values for recipes of one's own; kthw does not look at them.
+    /// Further values for recipes of one's own; kthw does not look at them. A name that may be missing is read with `?.`: `values?.rack`.
     #[serde(default)]
     pub values: serde_json::Map<String, serde_json::Value>,
 }

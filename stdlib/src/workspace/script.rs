@@ -25,8 +25,18 @@ impl Cluster {
     /// # Errors
     /// Never for a workspace that was read from YAML.
     pub fn new(workspace: Arc<Workspace>) -> Result<Self, Box<EvalAltResult>> {
+        Self::with_optional(workspace, &BTreeSet::new())
+    }
+
+    /// As [`new`](Self::new); of `optional` names, those that `values` has not are `()`.
+    ///
+    /// # Errors
+    /// Never for a workspace that was read from YAML.
+    pub fn with_optional(workspace: Arc<Workspace>, optional: &BTreeSet<String>) -> Result<Self, Box<EvalAltResult>> {
         let mut fields = to_map(&*workspace)?;
-        let value_names: BTreeSet<String> = workspace.nodes.iter().flat_map(|node| node.values.keys().cloned()).collect();
+        fill(&mut fields, optional);
+        let of_nodes = workspace.nodes.iter().flat_map(|node| node.values.keys());
+        let value_names: BTreeSet<String> = of_nodes.chain(optional).cloned().collect();
         let nodes = (0..workspace.nodes.len()).map(|index| Node::new(workspace.clone(), index, &value_names));
         let nodes: Vec<Node> = nodes.collect::<Result<_, Box<EvalAltResult>>>()?;
         let with_role = |role: Option<Role>| -> Array {
@@ -52,11 +62,7 @@ impl Node {
     fn new(workspace: Arc<Workspace>, index: usize, value_names: &BTreeSet<String>) -> Result<Self, Box<EvalAltResult>> {
         let spec = &workspace.nodes[index];
         let mut fields = to_map(spec)?;
-        if let Some(mut values) = fields.get_mut("values").and_then(|values| values.write_lock::<Map>()) {
-            for name in value_names {
-                values.entry(name.as_str().into()).or_insert(Dynamic::UNIT);
-            }
-        }
+        fill(&mut fields, value_names);
         fields.insert("fqdn".into(), workspace.fqdn(spec).into());
         fields.insert("cores".into(), Dynamic::from(i64::from(spec.cores.unwrap_or(workspace.machine.cores))));
         fields.insert("memory_mib".into(), Dynamic::from(i64::from(spec.memory_mib.unwrap_or(workspace.machine.memory_mib))));
@@ -143,6 +149,15 @@ fn is_same(one: &Dynamic, other: &Dynamic) -> bool {
     one.type_name() == other.type_name() && one.to_string() == other.to_string()
 }
 
+/// Gives the `values` among the fields each of the names that they lack, as `()`.
+fn fill(fields: &mut Map, names: &BTreeSet<String>) {
+    if let Some(mut values) = fields.get_mut("values").and_then(|values| values.write_lock::<Map>()) {
+        for name in names {
+            values.entry(name.as_str().into()).or_insert(Dynamic::UNIT);
+        }
+    }
+}
+
 /// A map of the fields; absent options are left out, whole numbers are integers.
 fn to_map(value: &impl serde::Serialize) -> Result<Map, Box<EvalAltResult>> {
     let dynamic = rhai::serde::to_dynamic(value)?;
@@ -162,13 +177,15 @@ mod tests {
         let mut engine = crate::script_engine();
         engine.set_max_operations(0);
         let mut scope = rhai::Scope::new();
-        scope.push("cluster", Cluster::new(Arc::new(workspace)).expect("a cluster"));
+        let optional = BTreeSet::from(["room".to_owned()]);
+        scope.push("cluster", Cluster::with_optional(Arc::new(workspace), &optional).expect("a cluster"));
         engine.eval_with_scope::<Dynamic>(&mut scope, script).map_or_else(|error| error.to_string(), |value| value.to_string())
     }
 
     #[test]
     fn a_value_that_only_some_nodes_have_is_nothing_on_the_others() {
         assert_eq!(told(r#"let all = ""; for n in cluster.nodes { all += n.values?.rack ?? "none"; all += " "; } all"#), "a none ");
+        assert_eq!(told(r#"`${cluster.values?.room ?? "none"} ${cluster.nodes[0].values?.room ?? "none"}`"#), "none none");
         assert!(told("cluster.nodes[0].values.rak").contains("rak"), "a name that no node has is a slip");
     }
 

@@ -3,7 +3,7 @@
 
 use kthw_engine::{
     BoxFuture, Effect, Result,
-    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe},
+    node::{Action, Block, BlockOutcome, Finding, Nodes, Output, Probe, Told},
 };
 
 type Answer = dyn Fn(&str, &Probe) -> Finding + Send + Sync;
@@ -42,7 +42,7 @@ impl Nodes for FakeNodes {
         node: &'a str,
         batch: &'a [Block],
         _: &'a Effect,
-        _: &'a (dyn Fn(usize) + Sync),
+        _: &'a (dyn Fn(Told<'_>) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
         panic!("{node} is to be changed: {batch:?}")
     }

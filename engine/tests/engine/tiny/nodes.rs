@@ -94,7 +94,7 @@ impl Nodes for TinyNodes {
         node: &'a str,
         batch: &'a [Block],
         _: &'a Effect,
-        started: &'a (dyn Fn(usize) + Sync),
+        told: &'a (dyn Fn(Told<'_>) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
         Box::pin(async move {
             let changes = self.0.changes.fetch_add(1, Ordering::Relaxed);
@@ -113,7 +113,10 @@ impl Nodes for TinyNodes {
             let mut outcomes: Vec<BlockOutcome> = Vec::new();
             for (position, block) in batch.iter().enumerate() {
                 let held = block.after.iter().any(|before| !matches!(outcomes[*before], BlockOutcome::Done(_)));
-                started(position);
+                told(Told::Began(position));
+                if block.actions.iter().any(|action| matches!(action, Action::Write { path, .. } if path == "/odd")) {
+                    told(Told::Noticed(position, "somebody's file is\u{1b}[31m odd"));
+                }
                 outcomes.push(if held { BlockOutcome::Skipped } else { self.change_block(node, block) });
             }
             Ok(outcomes)

@@ -4,6 +4,8 @@
 macro_rules! common {
     () => {
         r#"export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
+# Tells what hinders nobody and should be known.
+noticed() { printf '%s\n' "$1" >&2; [ -z "$KTHW_NOTICES" ] || printf '%s\n' "$(printf %s "$1" | tr '\n' ' ')" >>"$KTHW_NOTICES"; }
 # A source that apt cannot read would keep it from reading any other. It is somebody's, so it is named and left out.
 sources() {
   R= P=
@@ -12,7 +14,7 @@ sources() {
   for F in /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
     [ -e "$F" ] || continue
     E=$(apt-get indextargets -o Dir::Etc::SourceList="$F" -o Dir::Etc::SourceParts=/dev/null 2>&1 >/dev/null) && cp "$F" "$P" && continue
-    printf 'left out, because apt cannot read it: %s: %s\n' "$F" "$E" >&2
+    noticed "left out, because apt cannot read it: $F: $E"
   done
   R="-o Dir::Etc::SourceParts=$P"
 }
@@ -77,7 +79,7 @@ get() {
   S=$?
   [ $S != 124 ] || { echo 'the download took more than 15 minutes; what has come is kept' >&2; return $S; }
   # Of somebody else's source that cannot be fetched the rest does not need anything.
-  lists || echo 'not all lists could be renewed (see above); going on with those that are there' >&2
+  lists || noticed "not all lists could be renewed; going on with those that are there: $E"
   fetch "$@" && return
   S=$?
   removed "$@"
@@ -247,8 +249,11 @@ mod tests {
             *indextargets*) echo 'E: Malformed entry 1 in list file' >&2; exit 100 ;;
             *--download-only*) for w; do case $w in Dir::Etc::SourceParts=*) ls "${w#*=}" >$F/kept ;; esac; done ;;
         esac"#;
+        let script = format!("export KTHW_NOTICES={}; {script}", folder.path().join("notices").display());
         let (output, _) = run(folder.path(), &script, 20, &[("apt-get", apt), QUIET]);
         assert!(output.status.success(), "{output:?}");
+        let noticed = std::fs::read_to_string(folder.path().join("notices")).unwrap();
+        assert!(noticed.ends_with("bad.list: E: Malformed entry 1 in list file\n") && noticed.lines().count() == 1, "{noticed}");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.contains("left out, because apt cannot read it") && said.contains("bad.list: E: Malformed entry 1"), "{said}");
         assert_eq!(std::fs::read_to_string(folder.path().join("kept")).unwrap(), "good.sources\n");

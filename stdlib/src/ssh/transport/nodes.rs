@@ -13,7 +13,7 @@ use super::{
 use crate::{sops::Secrets, ssh::KeyLogin, workspace::Workspace};
 use kthw_engine::{
     BoxFuture, Effect, Error, Result, Secret,
-    node::{Action, Block, BlockOutcome, Finding, Heard, HostKey, KeyTrust, Nodes, Output, Probe},
+    node::{Action, Block, BlockOutcome, Finding, Heard, HostKey, KeyTrust, Nodes, Output, Probe, Told},
     progress,
 };
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
@@ -164,7 +164,7 @@ impl SshNodes {
         self.connection(node).await?.exec(command, None, READ_LIMIT, "while it was read", ()).await
     }
 
-    async fn change_all(&self, node: &str, run: u64, blocks: &[Block], started: &(dyn Fn(usize) + Sync)) -> Ssh<Vec<BlockOutcome>> {
+    async fn change_all(&self, node: &str, run: u64, blocks: &[Block], told: &(dyn Fn(Told<'_>) + Sync)) -> Ssh<Vec<BlockOutcome>> {
         let mark = Separator::random().map_err(SshError::Random)?;
         let turn = self.turn(node, run)?;
         let batch = ChangeScript::of_blocks(blocks, &mark, self.privilege(node)?.1, turn.as_ref());
@@ -177,7 +177,10 @@ impl SshNodes {
                         progress(format!("waiting for another script of kthw on {node}, for at most {WAIT_S} s"));
                     }
                     if let Some(position) = ChangeScript::begun(&line, &mark) {
-                        started(position);
+                        told(Told::Began(position));
+                    }
+                    if let Some((position, text)) = ChangeScript::noticed(&line, &mark) {
+                        told(Told::Noticed(position, &text));
                     }
                     line.clear();
                 }
@@ -256,12 +259,12 @@ impl Nodes for SshNodes {
         node: &'a str,
         batch: &'a [Block],
         effect: &'a Effect,
-        started: &'a (dyn Fn(usize) + Sync),
+        told: &'a (dyn Fn(Told<'_>) + Sync),
     ) -> BoxFuture<'a, Result<Vec<BlockOutcome>>> {
         Box::pin(async move {
             // Before anything is changed on it: a machine that is somebody else next time is noticed then.
             self.keep(node, effect).await.map_err(Error::peer)?;
-            self.change_all(node, effect.run(), batch, started).await.map_err(Error::peer)
+            self.change_all(node, effect.run(), batch, told).await.map_err(Error::peer)
         })
     }
 

@@ -8,7 +8,7 @@ use super::{
     prologue, quote, words,
 };
 use kthw_engine::node::{Action, Block, BlockOutcome, Content, Finding, Output, Probe};
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 use zeroize::Zeroizing;
 
 /// Of a program's output, so many bytes are kept when it fails.
@@ -16,6 +16,11 @@ const FAILURE_STDOUT: usize = 16 * 1024;
 const FAILURE_STDERR: usize = 8 * 1024;
 /// Of the output of an action that was asked for alone, so many bytes are kept.
 const ACT_LIMIT: usize = 4 * 1024 * 1024;
+
+/// The variable that names the file into which an action puts what hinders nobody and a person should know of, a line each.
+pub(crate) const NOTICES: &str = "KTHW_NOTICES";
+/// Of those lines, so many bytes are told.
+const NOTICES_LIMIT: usize = 4 * 1024;
 
 /// The script that a batch of changes compiles to, ready to be sent.
 pub(crate) struct ChangeScript {
@@ -86,7 +91,7 @@ impl ChangeScript {
             let conditions: String = block.after.iter().map(|other| format!(" && [ \"$B{other}\" = 0 ]")).collect();
             let _ = writeln!(script, "B{position}=1\nif :{conditions}; then\necho \"${{N}}begin {position}\"; K=0");
             actions(&mut script, &block.actions, &mut input, mark);
-            let _ = writeln!(script, "S=$?\n[ $S = 0 ] && B{position}=0 || f {position}\nfi");
+            let _ = writeln!(script, "S=$?\n[ $S = 0 ] && B{position}=0 || f {position}\nn {position}\nfi");
         }
         let guards = guard(blocks);
         let reread = Query::new(blocks.iter().flat_map(|block| &block.reread)).body();
@@ -202,6 +207,14 @@ impl ChangeScript {
         Ok(Ok(output))
     }
 
+    /// The position of the block of which this line of the answer tells that it noticed something, and what.
+    pub fn noticed<'a>(line: &'a [u8], mark: &Separator) -> Option<(usize, Cow<'a, str>)> {
+        let rest = line.strip_prefix(mark.as_str().as_bytes())?.strip_prefix(b"noticed ")?;
+        let end = rest.iter().position(|byte| *byte == b' ')?;
+        let position = std::str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
+        Some((position, String::from_utf8_lossy(rest[end..].trim_ascii())))
+    }
+
     /// The position of the block whose beginning this line of the answer tells.
     pub fn begun(line: &[u8], mark: &Separator) -> Option<usize> {
         let name = line.strip_prefix(mark.as_str().as_bytes())?.strip_prefix(b"begin ")?;
@@ -261,7 +274,7 @@ fn spool(total: usize) -> String {
     script
 }
 
-/// `i` prints a part of the input; `w` writes a file; `f` tells a block's output.
+/// `i` prints a part of the input; `w` writes a file; `f` tells a block's output; `n` tells what its actions put into [`NOTICES`].
 fn functions(stdout: usize, stderr: usize) -> String {
     format!(
         r#"i() {{ dd if="$T/in" bs=64k iflag=skip_bytes,count_bytes skip="$1" count="$2" status=none; }}
@@ -273,6 +286,12 @@ w() {{
 }}
 f() {{
   printf '%s\n' "${{N}}ended $1 $K $S"; tail -c {stdout} "$T/o"; printf '\n%s\n' "${{N}}stderr"; tail -c {stderr} "$T/e"; echo
+}}
+export {NOTICES}="$T/n"
+n() {{
+  [ -s "$T/n" ] || return 0
+  head -c {NOTICES_LIMIT} "$T/n" | while IFS= read -r L; do printf '%s\n' "${{N}}noticed $1 $L"; done
+  rm -f "$T/n"
 }}
 "#
     )

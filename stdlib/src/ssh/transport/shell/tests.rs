@@ -1,5 +1,5 @@
 //! The compiled scripts, run by this machine's own `/bin/sh` and understood again.
-use super::*;
+use super::{change_script::NOTICES, *};
 use kthw_engine::node::{Action, Block, BlockOutcome, Content, Finding, Output, PathKind, Probe};
 use sha2::Digest as _;
 use std::{
@@ -392,6 +392,20 @@ fn cut_output_says_how_much_is_missing() {
     assert!(cut.stderr.starts_with("(the first 12 KiB are missing)\n0123456789abcdef\n"), "{}", &cut.stderr[..80]);
     let whole = act(&Action::run(["sh", "-c", &format!("{lines} 4000000; {lines} 8000 >&2")]));
     assert!(whole.stdout.starts_with("0123") && whole.stderr.starts_with("0123"));
+}
+
+#[test]
+fn what_an_action_notices_is_told_once_and_with_its_block() {
+    let notice = |text: &str| Action::run(["sh", "-c", &format!("printf '%s\\n' {text} >>\"${NOTICES}\"")]);
+    let failing = Action::run(["sh", "-c", &format!("echo last >>\"${NOTICES}\"; exit 1")]);
+    let blocks = [block(vec![notice("'one  two' three")]), block(vec![Action::run(["true"])]), block(vec![notice("four"), failing])];
+    let mark = Separator::random().unwrap();
+    let batch = ChangeScript::of_blocks(&blocks, &mark, Privilege::Root, None);
+    let answer = sh(&batch.command, b"");
+    let told: Vec<_> = answer.split(|byte| *byte == b'\n').filter_map(|line| ChangeScript::noticed(line, &mark)).collect();
+    assert_eq!(told, [(0, "one  two".into()), (0, "three".into()), (2, "four".into()), (2, "last".into())]);
+    let ScriptEnd::Blocks(outcomes) = ChangeScript::understand(&blocks, &answer, &mark).unwrap() else { panic!() };
+    assert!(matches!(outcomes[..], [BlockOutcome::Done(_), BlockOutcome::Done(_), BlockOutcome::Failed { action: 1, .. }]), "{outcomes:?}");
 }
 
 #[test]
