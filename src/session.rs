@@ -125,6 +125,9 @@ fn load(asked: &str, home: Option<&Path>, options: &WorkspaceOptions) -> Result<
     file.validate(&neighbours.iter().collect::<Vec<_>>()).map_err(Error::recipe)?;
     let ssh_said = SshSaid { user: file.says("ssh.user"), port: file.says("ssh.port") };
     let mut workspace = file.into_workspace();
+    if options.lab {
+        kthw_lab::pin_image(&mut workspace);
+    }
     if options.lab && workspace.ssh.key_file.is_none() && workspace.ssh.authorized_keys.is_empty() {
         workspace.ssh.authorized_keys.push(kthw_lab::PUBLIC_KEY.into());
     }

@@ -168,6 +168,95 @@ fn packages_are_installed_on_machines_as_people_have_them() {
     inside("dpkg -s docker-ce containerd.io >/dev/null").ended_with(0);
 }
 
+/// Makes packages and a signed repository of them on a host, with rpm's own programs: `key NAME` makes the key that signs from then on and prints
+/// it, `make NAME VERSION MORE` a package, `sign` signs what is there.
+const RPM_REPOSITORY: &str = r#"
+    mkdir -p /srv/repo /etc/zypp/repos.d /etc/yum.repos.d && cd /srv
+    key() {
+        GNUPGHOME=$(mktemp -d /srv/gnupg.XXXXXX); export GNUPGHOME; ln -sfn "$GNUPGHOME" /srv/gnupg
+        gpg --batch --quiet --quick-gen-key --passphrase '' "$1" rsa2048 sign 1y 2>/dev/null; gpg --armor --export
+    }
+    make() {
+        printf 'Name: %s\nVersion: %s\nRelease: 1\nSummary: x\nLicense: x\nBuildArch: noarch\n%b\n%%description\nx\n%%files\n' "$1" "$2" "$3" >"$1.spec"
+        rpmbuild -bb --quiet --define '_topdir /srv/b' --define '_rpmdir /srv/repo' "$1.spec" >/dev/null 2>&1
+    }
+    sign() {
+        export GNUPGHOME=/srv/gnupg
+        name=$(gpg --list-keys --with-colons | sed -n 's/^uid:[^:]*:[^:]*:[^:]*:[^:]*:[^:]*:[^:]*:[^:]*:[^:]*:\([^:]*\):.*/\1/p')
+        for f in repo/noarch/*.rpm; do rpmsign --define "_gpg_name $name" --define '__gpg /usr/bin/gpg' --resign "$f" >/dev/null 2>&1; done
+        createrepo_c -q repo && gpg --batch --yes --armor --detach-sign repo/repodata/repomd.xml
+    }
+"#;
+
+/// Debian's builds of dnf, zypper and rpm, against a repository that the test makes. What each of them did is read back by itself.
+fn packages_of_rpm(distribution: &str, upgrade: &str, held: &str, theirs: &str) {
+    let Some(_) = ask([&HOSTS]) else { return };
+    let world = World::up(&format!("packages-{distribution}"));
+    world.host(1, "cp1");
+    let workspace = world.workspace("1.36.3", "containerd", &NODES[..1], false);
+    let run = |name: &str, body: &str| {
+        let set = format!("distribution={distribution}");
+        world.kthw(&["run", &recipe(&world, name, body), "-w", &workspace, "--set", &set, "--yes"])
+    };
+    let inside = |script: &str| world.inside(1, &["sh", "-c", &format!("{RPM_REPOSITORY}{script}")]);
+    let installed = || inside("rpm -q --qf '%{VERSION}\\n' thing").stdout.trim().to_owned();
+    let key = inside("key 'Test packages'; make thing 1.0; make thing 1.1; make thing 2.0; make runc 1.0; make other 1; sign")
+        .ended_with(0)
+        .stdout;
+    // What is apt's is not there, as on such a machine.
+    inside("chmod 0 /usr/bin/apt-get /usr/bin/apt-mark /usr/bin/dpkg-query").ended_with(0);
+    let repository = format!("let ours = ssh::repository(node, \"ours\", #{{ url: \"file:///srv/repo/\", key: `{}` }});", key.trim());
+    let package = |name: &str, options: &str| format!("{repository} ssh::package(node, \"{name}\", #{{ {options} needs: [ours] }});");
+
+    let first = package("thing", "version: \"1.0\", hold: true,");
+    run("first", &first).ended_with(0);
+    assert_eq!(installed(), "1.0", "exactly, not the newest");
+    assert!(inside(held).ended_with(0).stdout.contains("thing"), "held");
+    let again = run("first", &first).ended_with(0);
+    assert!(again.stdout.contains("Nothing to change"), "{}", again.stdout);
+    inside(&format!("{upgrade} >/dev/null 2>&1; rpm -q thing-1.0")).ended_with(0);
+
+    run("raised", &package("thing", "version: \"1.1-1\", hold: true,")).ended_with(0);
+    assert_eq!(installed(), "1.1", "a lock of ours does not stop us");
+    assert!(inside(held).ended_with(0).stdout.contains("thing"), "still held");
+    let lowered = run("lowered", &package("thing", "version: \"1.0\", hold: true,")).ended_with(3);
+    assert!(lowered.stderr.contains("lower"), "{}", lowered.stderr);
+    assert_eq!(installed(), "1.1", "nothing is lowered");
+    let absent = run("absent", &package("thing", "version: \"9\",")).ended_with(3);
+    assert!(absent.stderr.contains("thing"), "{}", absent.stderr);
+    run("let-go", &package("thing", "hold: false,")).ended_with(0);
+    assert!(!inside(held).stdout.contains("thing"), "not held any more");
+
+    run("runc", &package("runc", "")).ended_with(0);
+    inside("make rival 1 'Conflicts: runc\\nObsoletes: runc < 5'; sign").ended_with(0);
+    let rival = run("rival", &package("rival", "")).ended_with(3);
+    assert!(rival.stderr.contains("would remove or lower runc"), "{}", rival.stderr);
+    inside("rpm -q runc && ! rpm -q rival").ended_with(0);
+
+    // Somebody's repository that cannot be reached is named and hinders nobody.
+    inside(theirs).ended_with(0);
+    let shown = run("other", &package("other", "")).ended_with(0);
+    assert!(shown.stderr.contains("left out") && shown.stderr.contains("theirs"), "{}", shown.stderr);
+
+    // What another key has signed is not installed.
+    inside("rpm -e thing; key 'Somebody else'; sign; dnf -q clean all; zypper --quiet clean --all").ended_with(0);
+    let forged = run("forged", &package("thing", "version: \"1.1\",")).ended_with(3);
+    assert!(forged.stderr.contains("GPG") || forged.stderr.to_lowercase().contains("signature"), "{}", forged.stderr);
+    inside("! rpm -q thing").ended_with(0);
+}
+
+#[test]
+fn packages_are_kept_with_dnf() {
+    let theirs = "printf '[theirs]\\nname=theirs\\nbaseurl=file:///nowhere/\\ngpgcheck=0\\n' >/etc/yum.repos.d/theirs.repo";
+    packages_of_rpm("rocky", "dnf -y upgrade", "cat /etc/dnf/dnf.conf", theirs);
+}
+
+#[test]
+fn packages_are_kept_with_zypper() {
+    let theirs = "printf '[theirs]\\nname=theirs\\nbaseurl=file:///nowhere/\\nenabled=1\\nautorefresh=1\\ngpgcheck=0\\n' >/etc/zypp/repos.d/theirs.repo";
+    packages_of_rpm("suse", "zypper --non-interactive update", "zypper locks", theirs);
+}
+
 #[test]
 fn what_the_next_start_brings_is_what_was_declared() {
     let Some(_) = ask([&HOSTS]) else { return };

@@ -17,6 +17,13 @@ use kthw_stdlib::{
 };
 use std::sync::Arc;
 
+/// Gives an image without a digest one: what the lab serves at an address is the lab's own.
+pub fn pin_image(workspace: &mut Workspace) {
+    if let Some(image) = workspace.template.as_mut().map(|template| &mut template.image) {
+        image.sha256.get_or_insert_with(|| crate::state::fingerprint(&image.url));
+    }
+}
+
 /// The public key of lab machines whose workspace names none. Its private half was never kept: the lab asks for no proof.
 pub const PUBLIC_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGxhYi1vbmx5LWtleS1uby1wcml2YXRlLWhhbGYtMDAwMDAw the-lab";
 

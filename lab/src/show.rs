@@ -1,7 +1,7 @@
 //! The world for a person: virtual machines, what runs on them, clusters.
 use crate::{
     kubernetes::{Cluster, has_condition},
-    node::{Machine, is_of_image, unit_is_of_image},
+    node::{Machine, personality},
     proxmox::Vm,
     state::{State, rfc3339},
 };
@@ -49,10 +49,11 @@ fn vm_line(vmid: u32, vm: &Vm) -> String {
 fn machine_lines(machine: &Machine) -> String {
     let state = if machine.running { "on" } else { "off" };
     let mut text = format!("{:<6} {:<18} {state}, user {}", machine.hostname, machine.address, machine.user);
-    let packages = machine.packages.iter().filter(|(name, _)| !is_of_image(name));
+    let os = personality(&machine.os);
+    let packages = machine.packages.iter().filter(|(name, _)| !os.has_package(name));
     let held = |held: bool| if held { " (held)" } else { "" };
     list(&mut text, "packages", packages.map(|(name, package)| format!("{name} {}{}", package.version, held(package.held))));
-    let units = machine.units.iter().filter(|(name, _)| !unit_is_of_image(name));
+    let units = machine.units.iter().filter(|(name, _)| !os.has_unit(name));
     let word = |name: &str| if machine.runs(name) { "runs" } else { "does not run" };
     list(&mut text, "services", units.map(|(name, _)| format!("{} {}", name.trim_end_matches(".service"), word(name))));
     text

@@ -21,6 +21,7 @@ modules! {
 
 pub mod artifact;
 pub mod checked;
+pub mod distribution;
 pub mod help;
 pub mod recovery;
 mod refusals;

@@ -134,8 +134,9 @@ impl Cluster {
         let taints = json!([{ "key": "node.kubernetes.io/not-ready", "effect": "NoSchedule" }]);
         let kubelet = machine.packages.get("kubelet").map(|package| package.version.split('-').next().unwrap_or_default().to_owned());
         let addresses = json!([{ "type": "InternalIP", "address": machine.ip() }, { "type": "Hostname", "address": name }]);
+        let os = crate::node::personality(&machine.os);
         let info = json!({
-            "kubeletVersion": format!("v{}", kubelet.unwrap_or_default()), "osImage": "Ubuntu 24.04.3 LTS", "kernelVersion": crate::node::KERNEL,
+            "kubeletVersion": format!("v{}", kubelet.unwrap_or_default()), "osImage": os.release.title, "kernelVersion": os.kernel,
             "containerRuntimeVersion": format!("containerd://{}", containerd_version(machine).unwrap_or_default()), "architecture": "amd64", "operatingSystem": "linux",
             "machineID": machine.files.text("/etc/machine-id").trim(),
         });

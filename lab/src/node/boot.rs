@@ -1,10 +1,12 @@
 //! Power: a VM that starts becomes a machine; cloud-init gives it its name, address and user.
-use super::{host::Host, machine::Machine, ubuntu};
+use super::{host::Host, machine::Machine, personality};
 use crate::state::{State, fingerprint};
 
 /// What a machine is told by its cloud-init drive.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seed {
+    /// The release on its disk.
+    pub os: String,
     /// The VM's name; the host name is its first label.
     pub name: String,
     /// The search domain.
@@ -92,8 +94,6 @@ pub(crate) fn finish_first_starts(state: &mut State) {
     }
 }
 
-/// What cloud-init makes /etc/hosts of, behind its first line, when somebody wrote one; the lab plays no variables in it.
-const HOSTS_TEMPLATE: &str = "/etc/cloud/templates/hosts.debian.tmpl";
 const FINISHED: &str = "/run/cloud-init/result.json";
 const FINISHED_WELL: &str = "{\n \"v1\": {\n  \"datasource\": \"DataSourceNoCloud [seed=/dev/sr0]\",\n  \"errors\": []\n }\n}\n";
 
@@ -104,9 +104,9 @@ fn seed_machine(machine: &mut Machine, identity: &str, seed: &Seed, now_s: u64) 
     let told = [&seed.name, &seed.domain, &seed.user, &seed.keys, &seed.address, &seed.gateway, &seed.dns];
     let instance = fingerprint(told.map(String::as_str).join("\n"));
     if machine.files.names("/").is_empty() {
-        ubuntu::install(machine, identity, now_s);
+        personality::of(&seed.os).install(machine, identity, now_s);
     } else if machine.instance != instance {
-        ubuntu::make_host_key(machine, identity, now_s);
+        personality::make_host_key(machine, identity, now_s);
     }
     machine.instance = instance;
     let fqdn = match (seed.name.contains('.'), seed.domain.is_empty()) {
@@ -122,7 +122,9 @@ fn seed_machine(machine: &mut Machine, identity: &str, seed: &Seed, now_s: u64) 
     let names = if fqdn == short { short.clone() } else { format!("{fqdn} {short}") };
     let home = if seed.user == "root" { "/root".to_owned() } else { format!("/home/{}", seed.user) };
     // Proxmox VE writes `manage_etc_hosts: true` into its user data, so cloud-init renders /etc/hosts anew on every boot.
-    let hosts = match machine.files.text(HOSTS_TEMPLATE).split_once('\n') {
+    // Of a template that somebody wrote it takes what is behind the first line; the lab plays no variables in it.
+    let template = personality::of(&machine.os).release.hosts_template;
+    let hosts = match machine.files.text(template).split_once('\n') {
         Some((_, own)) => own.to_owned(),
         None => format!("127.0.1.1 {names}\n127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"),
     };

@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Machine {
     /// Whether it has power.
     pub running: bool,
+    /// The release that it runs, as `kthw_stdlib::distribution` names it.
+    #[serde(default)]
+    pub os: String,
     /// Its host name as the kernel knows it.
     pub hostname: String,
     /// Address with prefix length, such as `10.10.10.116/24`.

@@ -3,6 +3,7 @@ mod boot;
 mod files;
 mod host;
 mod machine;
+mod personality;
 mod programs;
 mod script;
 mod seam;
@@ -10,7 +11,6 @@ mod shared;
 #[cfg(test)]
 mod tests;
 mod text_or_base64;
-mod ubuntu;
 #[cfg(test)]
 mod unknown_tests;
 mod work;
@@ -18,9 +18,9 @@ mod work;
 pub(crate) use boot::{Seed, boot, finish_first_starts, power_off, vm_key};
 pub use files::{Entry, Files, Kind};
 pub use machine::{Machine, Package, Unit};
+pub(crate) use personality::{in_image, of as personality};
 pub(crate) use programs::{INIT_PHASES, boot_id, containerd_version};
 pub use script::{AtWork, InProgram, Outlived};
 pub use seam::LabNodes;
 pub(crate) use seam::{key_of, run_by_agent};
 pub(crate) use shared::sharing;
-pub(crate) use ubuntu::{KERNEL, is_of_image, unit_is_of_image};

@@ -213,6 +213,7 @@ fn provide_all(state: &mut State, workspace: &Workspace) {
     let key = key.unwrap_or_else(|| "ssh-ed25519 the-lab-has-no-keys".into());
     for node in &workspace.nodes {
         let seed = Seed {
+            os: kthw_stdlib::distribution::release(workspace).id(),
             name: workspace.fqdn(node),
             user: workspace.ssh.user.clone(),
             keys: format!("{key}\n"),

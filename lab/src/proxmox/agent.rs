@@ -16,9 +16,13 @@ pub(crate) fn answer(state: &mut State, request: &Request, deed: &str) -> Answer
     let Some(machine) = state.machines.get(&key) else { return refuse(500, "QEMU guest agent is not running") };
     match deed {
         "ping" => Ok(json!({ "result": {} })),
-        "get-osinfo" => Ok(json!({ "result": {
-            "id": "ubuntu", "name": "Ubuntu", "pretty-name": "Ubuntu 24.04.2 LTS", "version-id": "24.04", "kernel-release": node::KERNEL,
-        } })),
+        "get-osinfo" => {
+            let os = node::personality(&machine.os);
+            let (id, title, version) = (os.release.distribution.word(), os.release.title, os.release.version);
+            Ok(json!({ "result": {
+                "id": id, "name": title, "pretty-name": title, "version-id": version, "kernel-release": os.kernel,
+            } }))
+        }
         "get-host-name" => Ok(json!({ "result": { "host-name": machine.hostname } })),
         "network-get-interfaces" => Ok(json!({ "result": interfaces(machine) })),
         "file-read" => match machine.files.content(request.text("file")) {

@@ -209,6 +209,9 @@ fn drive(state: &mut State, vmid: u32, key: &str, value: &str) -> Result<String,
         return refuse(500, format!("storage '{storage}' does not support content-type 'images'"));
     }
     let volume = state.pve.allocate(storage, vmid, what, size, ctime).expect("the storage was just found");
+    if let (Some(made), Some(source)) = (state.pve.volume_mut(&volume), source) {
+        made.image = source;
+    }
     let media = if what == "cloudinit" && !rest.contains("media=") { ",media=cdrom" } else { "" };
     Ok(format!("{volume}{rest}{media},size={}", size_text(size)))
 }

@@ -59,6 +59,9 @@ pub struct Volume {
     pub vmid: Option<u32>,
     /// When it was made, in seconds since 1970.
     pub ctime: u64,
+    /// The name of the image that was copied to it, if one was.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub image: String,
 }
 
 /// A virtual machine.
@@ -146,7 +149,7 @@ impl Pve {
             "cloudinit" => place(&format!("vm-{vmid}-cloudinit")),
             _ => (0..).map(|number| place(&format!("vm-{vmid}-disk-{number}"))).find(|name| !store.volumes.contains_key(name))?,
         };
-        let volume = Volume { content: "images".into(), format: format.into(), size, vmid: Some(vmid), ctime };
+        let volume = Volume { content: "images".into(), format: format.into(), size, vmid: Some(vmid), ctime, image: String::new() };
         store.volumes.insert(name.clone(), volume);
         Some(format!("{storage}:{name}"))
     }
@@ -155,6 +158,16 @@ impl Pve {
     pub(crate) fn volume(&self, id: &str) -> Option<&Volume> {
         let (storage, name) = id.split_once(':')?;
         self.storages.get(storage)?.volumes.get(name)
+    }
+
+    /// The name of the image that this drive was made from; the id of a linked clone on a folder begins with its base's.
+    pub(crate) fn image_on(&self, drive: &str) -> String {
+        let id = drive.split(',').next().unwrap_or_default();
+        let own = id.split_once(':').and_then(|(storage, path)| {
+            let parts: Vec<&str> = path.rsplitn(3, '/').collect();
+            (parts.len() == 3).then(|| format!("{storage}:{}/{}", parts[1], parts[0]))
+        });
+        self.volume(own.as_deref().unwrap_or(id)).map(|volume| volume.image.clone()).unwrap_or_default()
     }
 
     /// The volume with this id, to change it.

@@ -55,9 +55,10 @@ pub(crate) fn start(state: &mut State, vmid: u32) -> Result<(), String> {
     }
     vm.running = true;
     vm.started_ms = now_ms;
-    let has_system = vm.config.iter().any(|(key, value)| is_disk(key, value));
+    let disk = vm.config.iter().find(|(key, value)| is_disk(key, value)).map(|(_, value)| value.clone()).unwrap_or_default();
     let seed = seed(vm);
-    if has_system {
+    let seed = Seed { os: node::in_image(&state.pve.image_on(&disk)), ..seed };
+    if !disk.is_empty() {
         node::boot(state, vmid, serial, &seed);
     }
     Ok(())
@@ -125,6 +126,7 @@ fn seed(vm: &Vm) -> Seed {
         cores: vm.config.get("cores").and_then(|text| text.parse().ok()).unwrap_or(1),
         memory_mib: memory_mib(vm),
         upgrade: vm.config.get("ciupgrade").is_none_or(|flag| flag != "0"),
+        ..Seed::default()
     }
 }
 

@@ -103,7 +103,7 @@ pub(crate) fn put_file(state: &mut State, storage: &str, name: &str, size: u64) 
     let content = name.split('/').next().unwrap_or_default().to_owned();
     let format = name.rsplit('.').next().unwrap_or("raw").to_owned();
     if let Some(store) = state.pve.storages.get_mut(storage) {
-        store.volumes.insert(name.to_owned(), Volume { content, format, size, vmid: None, ctime });
+        store.volumes.insert(name.to_owned(), Volume { content, format, size, vmid: None, ctime, image: String::new() });
     }
 }
 

@@ -183,7 +183,11 @@ fn copy_drive(state: &mut State, value: &str, newid: u32, storage: Option<&str>,
         }
         Some(_) => {}
     }
+    let image = state.pve.image_on(id);
     let volume = state.pve.allocate(to, newid, what, size, ctime).expect("the storage was just found");
+    if let Some(made) = state.pve.volume_mut(&volume) {
+        made.image = image;
+    }
     // LVM-thin names a linked clone like any other volume; on folders the base image stands in front.
     let linked = !full && what == "disk" && state.pve.storages[to].kind == "dir";
     let volume = if linked { volume.replacen(':', &format!(":{base}/"), 1) } else { volume };

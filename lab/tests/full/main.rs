@@ -66,6 +66,13 @@ impl Lab {
         Self::on(name, world, shelf::workspace(set), &known_hosts)
     }
 
+    /// An empty world for a workspace that ships.
+    fn of(name: &str, workspace: &str) -> Self {
+        let world = World::default();
+        let known_hosts = host_keys(&world);
+        Self::on(name, world, shelf::shipped(workspace, &[]), &known_hosts)
+    }
+
     /// A workspace on a computer that keeps these host keys.
     fn on(name: &str, world: World, workspace: Arc<Workspace>, known_hosts: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("kthw-lab-{}-{name}", std::process::id()));

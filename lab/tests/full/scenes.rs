@@ -30,10 +30,10 @@ impl Scene {
                 "operations/restart" => all_need_a_restart(&name).await,
                 "operations/rotate-secrets" => all_is_to_be_rotated(&name).await,
                 _ if recipe.starts_with("operations/") => built(&name).await,
-                _ => Lab::new(&name),
+                _ => Lab::of(&name, recipe.strip_suffix("/full").unwrap_or("ubuntu")),
             },
             Self::Removal(recipe) => {
-                let lab = Lab::new(&name);
+                let lab = Lab::of(&name, recipe.strip_suffix("/full").unwrap_or("ubuntu"));
                 assert_eq!(failures(&lab.apply(recipe).await), "");
                 lab
             }

@@ -12,25 +12,32 @@ use std::{
 
 type Shelf<K, V> = LazyLock<Mutex<HashMap<K, V>>>;
 
-static WORKSPACES: Shelf<Vec<String>, Arc<Workspace>> = LazyLock::new(Mutex::default);
+/// By the names of what ships, and what is set.
+static WORKSPACES: Shelf<(String, Vec<String>), Arc<Workspace>> = LazyLock::new(Mutex::default);
 /// By recipe, and by the place of the workspace in memory, which stays there as long as it is on the shelf.
 static DECLARED: Shelf<(String, usize), (Arc<Workspace>, Vec<Evaluated>)> = LazyLock::new(Mutex::default);
 
-/// The shipped workspace with these fields set.
+/// The shipped workspace for Ubuntu with these fields set.
 pub(crate) fn workspace(set: &[&str]) -> Arc<Workspace> {
-    let set: Vec<String> = set.iter().map(|one| (*one).to_owned()).collect();
+    shipped("ubuntu", set)
+}
+
+/// A shipped workspace with these fields set.
+pub(crate) fn shipped(name: &str, set: &[&str]) -> Arc<Workspace> {
+    let key = (name.to_owned(), set.iter().map(|one| (*one).to_owned()).collect());
     let mut shelf = WORKSPACES.lock().unwrap_or_else(PoisonError::into_inner);
-    let load = |set: &Vec<String>| {
-        let text = std::fs::read_to_string(root().join("workspaces/ubuntu/workspace.yaml")).unwrap();
+    let load = |(name, set): &(String, Vec<String>)| {
+        let text = std::fs::read_to_string(root().join(format!("workspaces/{name}/workspace.yaml"))).unwrap();
         let mut workspace = Workspace::load("workspace.yaml", &text, set, &[]).unwrap();
+        kthw_lab::pin_image(&mut workspace);
         workspace.ssh.authorized_keys.push(kthw_lab::PUBLIC_KEY.into());
         Arc::new(workspace)
     };
-    if let Some(known) = shelf.get(&set) {
+    if let Some(known) = shelf.get(&key) {
         return known.clone();
     }
-    let new = load(&set);
-    shelf.entry(set).or_insert(new).clone()
+    let new = load(&key);
+    shelf.entry(key).or_insert(new).clone()
 }
 
 /// What a recipe and the recipes that it needs declare for a workspace.

@@ -1,7 +1,8 @@
 //! Which packages and which pause image belong to a Kubernetes version, and where they come from.
 use crate::{
+    distribution::family,
     ssh::InUse,
-    workspace::{Distribution, Repository, Workspace, compatibility},
+    workspace::{Repository, Workspace, compatibility},
 };
 
 /// The registry of Kubernetes' images when the workspace names none.
@@ -24,12 +25,8 @@ pub fn pause_image(workspace: &Workspace) -> String {
 
 /// The version of kubelet, kubeadm and kubectl as the distribution's package manager spells it.
 pub fn package_version(workspace: &Workspace) -> String {
-    let version = &workspace.versions.kubernetes;
-    match (workspace.distribution, workspace.packages.kubernetes_revision.as_deref()) {
-        (_, Some(revision)) => format!("{version}-{revision}"),
-        (Distribution::Ubuntu | Distribution::Debian, None) => format!("{version}-1.1"),
-        (Distribution::Rocky | Distribution::Suse, None) => version.to_string(),
-    }
+    let revision = workspace.packages.kubernetes_revision.as_deref();
+    family(workspace.distribution).kubernetes_version(&workspace.versions.kubernetes, revision)
 }
 
 /// The kubelet, which is in use on a node that has joined: what belongs to this version is not changed under another.
@@ -42,10 +39,7 @@ pub fn repository(workspace: &Workspace) -> Repository {
     workspace.packages.kubernetes.clone().unwrap_or_else(|| {
         let version = &workspace.versions.kubernetes;
         let minor = format!("https://pkgs.k8s.io/core:/stable:/v{}.{}", version.major, version.minor);
-        let format = match workspace.distribution {
-            Distribution::Ubuntu | Distribution::Debian => "deb",
-            Distribution::Rocky | Distribution::Suse => "rpm",
-        };
+        let format = family(workspace.distribution).kubernetes_folder();
         Repository {
             url: format!("{minor}/{format}/"),
             key: None,

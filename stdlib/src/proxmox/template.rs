@@ -54,8 +54,8 @@ pub struct TemplateSpec {
     pub node: PveNode,
     /// Where Proxmox downloads the image from.
     pub image_url: String,
-    /// Lower-case hex SHA-256 of the image.
-    pub sha256: String,
+    /// Lower-case hex SHA-256 of the image; without it the template is refused.
+    pub sha256: Option<String>,
     /// The image's name on the storage, ending in `.qcow2`, `.raw` or `.vmdk`; its digest is put before that end.
     pub file: ImageFile,
     /// The storage that keeps images; it must allow the content type `import`.
@@ -91,9 +91,9 @@ impl Template {
     /// # Errors
     /// [`BadImage`] when the digest cannot be right.
     pub fn new(workspace: &str, name: TemplateName, spec: TemplateSpec) -> std::result::Result<Self, BadImage> {
-        let digest_ok = spec.sha256.len() == 64 && spec.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if !digest_ok {
-            return Err(BadImage { reason: format!("`{}` is not a SHA-256 in lower-case hexadecimal digits", spec.sha256) });
+        let is_digest = |text: &&String| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if let Some(wrong) = spec.sha256.as_ref().filter(|text| !is_digest(text)) {
+            return Err(BadImage { reason: format!("`{wrong}` is not a SHA-256 in lower-case hexadecimal digits") });
         }
         Ok(Self { workspace: workspace.into(), name, spec })
     }
@@ -106,7 +106,7 @@ impl Template {
     /// The machine's name in Proxmox: the template's, and the first 12 digits of the digest of image and steps.
     pub fn machine_name(&self) -> String {
         let mut digest = Sha256::new();
-        digest.update(&self.spec.sha256);
+        digest.update(self.pin());
         for (key, value) in STEPS {
             digest.update(format!("\n{key}={value}"));
         }
@@ -125,6 +125,24 @@ impl Template {
         found == name || digest.is_some_and(|digest| digest.len() == 12 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
     }
 
+    /// The image's digest, or a word where it is not pinned.
+    fn pin(&self) -> &str {
+        self.spec.sha256.as_deref().unwrap_or("unpinned")
+    }
+
+    /// An image that anybody could swap is no base for machines.
+    fn unpinned(&self) -> Refusal {
+        let TemplateSpec { file, image_url, .. } = &self.spec;
+        Refusal {
+            why: format!("the image {file} has no digest, so nobody would notice another one in its place"),
+            next: format!(
+                "fetch {image_url} and the publisher's signed list of checksums, verify both, and write the image's SHA-256 into \
+                 `template.image.sha256`"
+            ),
+            fields: Vec::new(),
+        }
+    }
+
     fn mark_name(&self) -> String {
         format!("template/{}", self.name)
     }
@@ -132,7 +150,7 @@ impl Template {
     /// What the image is called on its storage. The digest is part of it: a file of the same name with other contents is another file, and
     /// Proxmox checks a digest only while it downloads.
     fn stored_file(&self) -> String {
-        let TemplateSpec { file, sha256, .. } = &self.spec;
+        let (file, sha256) = (&self.spec.file, self.pin());
         let (stem, extension) = file.rsplit_once('.').unwrap_or((file, "raw"));
         format!("{stem}-{sha256}.{extension}")
     }
@@ -146,7 +164,7 @@ impl Template {
             .with("content", "import")
             .with("filename", self.stored_file())
             .with("url", &self.spec.image_url)
-            .with("checksum", &self.spec.sha256)
+            .with("checksum", self.pin())
             .with("checksum-algorithm", "sha256")
     }
 
@@ -300,14 +318,17 @@ impl Resource for Template {
     }
 
     fn diff(&self, live: Option<&Found>) -> Change {
-        let TemplateSpec { vmid, node, file, sha256, storage, bridge, cpu_type, .. } = &self.spec;
+        let TemplateSpec { vmid, node, file, storage, bridge, cpu_type, .. } = &self.spec;
+        if self.spec.sha256.is_none() {
+            return Change::Refused(self.unpinned());
+        }
         let Some(live) = live else {
             return Change::create([
                 Field::new("name", self.machine_name()),
                 Field::new("vmid", vmid),
                 Field::new("node", node),
                 Field::new("image", file),
-                Field::new("sha256", sha256),
+                Field::new("sha256", self.pin()),
                 Field::new("storage", storage),
                 Field::new("bridge", bridge),
                 Field::new("cpu_type", cpu_type),

@@ -28,6 +28,10 @@ pub struct Workspace {
     pub release_letter: char,
     /// The operating system of its nodes.
     pub distribution: Distribution,
+    /// Its release, such as `"24.04"`. When absent: Ubuntu 24.04, Debian 12, Rocky Linux 9, openSUSE Leap 15.6.
+    #[serde(default)]
+    #[schemars(schema_with = "json_schema::text_or_number")]
+    pub release: Option<String>,
     /// What the cluster is for: `development` (the default), `staging` or `production`. In production `kthw destroy` asks twice, and a run
     /// removes nothing unless `--max-destroy` says how much it may.
     #[serde(default)]
@@ -83,6 +87,18 @@ pub enum Distribution {
     Debian,
     Rocky,
     Suse,
+}
+
+impl Distribution {
+    /// As a workspace spells it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ubuntu => "ubuntu",
+            Self::Debian => "debian",
+            Self::Rocky => "rocky",
+            Self::Suse => "suse",
+        }
+    }
 }
 
 /// What a cluster is for.
@@ -191,9 +207,10 @@ pub struct Image {
     /// Where Proxmox downloads it from.
     #[schemars(regex(pattern = json_schema::WEB))]
     pub url: String,
-    /// Lower-case hex SHA-256 of the file.
+    /// Lower-case hex SHA-256 of the file. Without it no template is made of it, other than in the lab.
+    #[serde(default)]
     #[schemars(regex(pattern = json_schema::SHA256))]
-    pub sha256: String,
+    pub sha256: Option<String>,
     /// The name under which the storage keeps it; it must end in `.qcow2`, `.raw` or `.vmdk` for import. The digest is put before that
     /// end, so that a file is never taken for another one of the same name.
     pub file: ImageFile,

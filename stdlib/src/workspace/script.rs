@@ -48,6 +48,7 @@ impl Cluster {
         let members: Array = nodes.iter().filter(|node| node.spec().role != Role::Other).cloned().map(Dynamic::from).collect();
         fields.insert("members".into(), members.into());
         fields.insert("endpoint".into(), workspace.endpoint().into());
+        fields.insert("os".into(), crate::distribution::facts(crate::distribution::release(&workspace)).into());
         Ok(Self { workspace, fields: Arc::new(fields) })
     }
 

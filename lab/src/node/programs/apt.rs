@@ -99,18 +99,7 @@ fn install(host: &mut Host, names: &[&str], arguments: &[&str]) -> Output {
             Err(text) => return failed(100, text),
         }
     }
-    let mut at = 0;
-    while at < wanted.len() {
-        let needed = DEPENDS.iter().find(|(name, _)| *name == wanted[at].0).map_or(&[][..], |(_, needed)| needed);
-        for name in needed {
-            let known = host.machine.packages.contains_key(*name) || wanted.iter().any(|(wanted, _)| wanted == name);
-            if let (false, Ok(version)) = (known, choose(&host.machine, name, None)) {
-                wanted.push(((*name).to_owned(), version));
-            }
-        }
-        at += 1;
-    }
-    wanted.retain(|(name, version)| host.machine.packages.get(name).is_none_or(|package| package.version != *version));
+    let wanted = with_dependencies(&host.machine, wanted);
     for (name, version) in &wanted {
         let Some(package) = host.machine.packages.get(name) else { continue };
         if package.held && !has(arguments, &["--allow-change-held-packages"]) {
@@ -125,13 +114,35 @@ fn install(host: &mut Host, names: &[&str], arguments: &[&str]) -> Output {
         host.took_ms += 2000 * wanted.len() as u64;
         return printed(stdout + "Download complete and in download only mode\n");
     }
+    let output = place(host, wanted);
+    Output { stdout: stdout + output.stdout.as_str(), ..output }
+}
+
+/// These packages, and what they bring that is not there yet; without those that are there in that version.
+pub(super) fn with_dependencies(machine: &Machine, mut wanted: Vec<(String, String)>) -> Vec<(String, String)> {
+    let mut at = 0;
+    while at < wanted.len() {
+        let needed = DEPENDS.iter().find(|(name, _)| *name == wanted[at].0).map_or(&[][..], |(_, needed)| needed);
+        for name in needed {
+            let known = machine.packages.contains_key(*name) || wanted.iter().any(|(wanted, _)| wanted == name);
+            if let (false, Ok(version)) = (known, choose(machine, name, None)) {
+                wanted.push(((*name).to_owned(), version));
+            }
+        }
+        at += 1;
+    }
+    wanted.retain(|(name, version)| machine.packages.get(name).is_none_or(|package| package.version != *version));
+    wanted
+}
+
+/// Unpacks packages and configures them.
+pub(super) fn place(host: &mut Host, wanted: Vec<(String, String)>) -> Output {
     for (name, version) in wanted {
         let held = host.machine.packages.get(&name).is_some_and(|package| package.held);
         host.machine.packages.insert(name.clone(), Package { version, held });
         host.machine.unconfigured.insert(name);
     }
-    let output = configure(host);
-    Output { stdout: stdout + output.stdout.as_str(), ..output }
+    configure(host)
 }
 
 /// Configures what was unpacked: what others depend on first, as dpkg does.
@@ -201,7 +212,7 @@ fn remove(host: &mut Host, names: &[&str], arguments: &[&str]) -> Output {
 }
 
 /// The version that would be installed.
-fn choose(machine: &Machine, name: &str, version: Option<&str>) -> Result<String, String> {
+pub(super) fn choose(machine: &Machine, name: &str, version: Option<&str>) -> Result<String, String> {
     let Some(offered) = machine.catalog.get(name) else { return Err(format!("E: Unable to locate package {name}")) };
     let any = offered.iter().any(|offer| offer == "*");
     match version {
@@ -213,7 +224,7 @@ fn choose(machine: &Machine, name: &str, version: Option<&str>) -> Result<String
 }
 
 /// The numbers in a version, for comparing.
-fn numbers(version: &str) -> Vec<u64> {
+pub(super) fn numbers(version: &str) -> Vec<u64> {
     version.split(|character: char| !character.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
 

@@ -71,6 +71,12 @@ pub(crate) fn load_at_boot(machine: &mut Machine) {
         }
     }
     apply_all(machine);
+    let mode = machine.files.text("/etc/selinux/config").lines().find_map(|line| Some(line.strip_prefix("SELINUX=")?.to_owned()));
+    if let Some(mode) = mode.filter(|_| machine.files.exists("/sys/fs/selinux/enforce")) {
+        let enforces = if mode == "enforcing" { "1\n" } else { "0\n" };
+        let now_s = machine.booted_ms / 1000;
+        machine.files.put("/sys/fs/selinux/enforce", enforces, 0o644, now_s);
+    }
     let listed = machine.files.text("/etc/fstab").lines().any(|line| !line.trim_start().starts_with('#') && line.contains("swap"));
     machine.swaps = if listed { vec!["/swap.img".into()] } else { Vec::new() };
 }
@@ -81,7 +87,13 @@ pub(crate) fn modprobe(host: &mut Host, arguments: &[&str]) -> Output {
         if has(arguments, &["-r", "--remove"]) {
             host.machine.modules.remove(name);
         } else if !load(&mut host.machine, name) {
-            return failed(1, format!("modprobe: FATAL: Module {name} not found in directory /lib/modules/{}", super::super::KERNEL));
+            return failed(
+                1,
+                format!(
+                    "modprobe: FATAL: Module {name} not found in directory /lib/modules/{}",
+                    super::super::personality(&host.machine.os).kernel
+                ),
+            );
         }
     }
     host.took_ms += 50;

@@ -1,6 +1,7 @@
 //! The programs that a machine of the lab has; one line each. An unknown one exits 127 and is remembered.
 mod apt;
 mod apt_lists;
+mod catalog;
 mod containerd;
 mod dpkg;
 mod files;
@@ -8,14 +9,18 @@ mod kernel;
 mod kubeadm;
 mod kubectl;
 mod openssl;
+mod rpm;
 mod shell;
 mod system;
 mod systemctl;
 
-use super::host::{Host, failed};
+use super::{
+    host::{Host, failed},
+    personality,
+};
 use kthw_engine::node::Output;
 
-pub(crate) use apt_lists::update_lists;
+pub(crate) use catalog::update_lists;
 pub(crate) use containerd::version as containerd_version;
 pub(crate) use files::boot_id;
 pub(crate) use kernel::load_at_boot;
@@ -34,6 +39,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("containerd", containerd::containerd),
     ("crictl", containerd::crictl),
     ("ctr", containerd::ctr),
+    ("dnf", rpm::dnf),
     ("dpkg", dpkg::dpkg),
     ("dpkg-query", dpkg::query),
     ("false", system::fails),
@@ -56,6 +62,8 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("readlink", files::readlink),
     ("reboot", systemctl::reboot),
     ("rm", files::rm),
+    ("rpm", rpm::rpm),
+    ("setenforce", system::setenforce),
     ("sh", shell::sh),
     ("sha256sum", files::sha256sum),
     ("sleep", system::sleep),
@@ -68,6 +76,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("test", files::test),
     ("true", system::succeeds),
     ("uname", system::uname),
+    ("zypper", rpm::zypper),
 ];
 
 /// Programs that come with a package, and the packages that have it.
@@ -79,6 +88,19 @@ const FROM_PACKAGE: &[(&str, &[&str])] = &[
     ("kubectl", &["kubectl"]),
     ("kubelet", &["kubelet"]),
 ];
+
+/// Programs of one package manager, which a machine with another one does not have.
+const OF_MANAGER: &[(&str, &[&str])] = &[
+    ("apt", &["apt-cache", "apt-get", "apt-helper", "apt-mark", "dpkg", "dpkg-query"]),
+    ("dnf", &["dnf", "rpm"]),
+    ("zypper", &["rpm", "zypper"]),
+];
+
+/// Whether a program is there, as far as that depends on the package manager.
+fn is_there(name: &str, manager: &str) -> bool {
+    let of_any = OF_MANAGER.iter().any(|(_, programs)| programs.contains(&name));
+    !of_any || OF_MANAGER.iter().any(|(known, programs)| *known == manager && programs.contains(&name))
+}
 
 /// Runs `argv`. Wrappers such as `env` and `sudo` are looked through.
 pub(crate) fn run(host: &mut Host, argv: &[&str]) -> Output {
@@ -92,6 +114,9 @@ pub(crate) fn run(host: &mut Host, argv: &[&str]) -> Output {
         _ => {}
     }
     let name = program.rsplit('/').next().unwrap_or(program);
+    if !is_there(name, personality(&host.machine.os).package_manager()) {
+        return failed(127, format!("{name}: command not found"));
+    }
     let packaged = FROM_PACKAGE.iter().find(|(known, _)| *known == name);
     if packaged.is_some_and(|(_, packages)| !packages.iter().any(|package| host.machine.packages.contains_key(*package))) {
         return failed(127, format!("{name}: command not found"));

@@ -1,19 +1,42 @@
 //! The few shell texts that kthw's own resources run, and a stand-in for everybody else's.
-use super::super::host::{Host, failed, printed};
-use super::{containerd::write_config, files::content};
+use super::super::{
+    host::{Host, failed, printed},
+    personality,
+};
+use super::{containerd::write_config, files::content, rpm};
 use kthw_engine::node::Output;
 use kthw_stdlib::{
+    distribution::{
+        APT_CHECK_SOURCE, APT_INSTALL, APT_LOCK_HOLDERS, APT_UPDATE, DNF_HOLD, DNF_INSTALL, DNF_LIST, DNF_LOCK_HOLDERS, FETCH_KEY,
+        ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST, ZYPPER_LOCK_HOLDERS,
+    },
     kubeadm::CONTAINERD_CONFIG,
-    ssh::{APT_CHECK_SOURCE, APT_INSTALL, APT_UPDATE, LOCK_HOLDERS, MODULES_QUERY, SWAP_QUERY, SYSCTL_QUERY},
+    ssh::{MODULES_QUERY, SWAP_QUERY, SYSCTL_QUERY},
 };
 use std::collections::BTreeMap;
 
 /// Runs `sh -c TEXT NAME ARGUMENT…`.
 pub(crate) fn sh(host: &mut Host, arguments: &[&str]) -> Output {
     let Some(at) = arguments.iter().position(|argument| *argument == "-c") else { return failed(2, "sh: the lab runs only `sh -c`") };
-    match arguments.get(at + 1).copied().unwrap_or_default() {
+    let given = &arguments[(at + 3).min(arguments.len())..];
+    let text = arguments.get(at + 1).copied().unwrap_or_default();
+    // A script of another package manager calls programs that are not there.
+    let manager = match text {
+        APT_CHECK_SOURCE | APT_INSTALL | APT_UPDATE => Some("apt"),
+        DNF_HOLD | DNF_INSTALL | DNF_LIST => Some("dnf"),
+        ZYPPER_HOLD | ZYPPER_INSTALL | ZYPPER_LIST => Some("zypper"),
+        _ => None,
+    };
+    if let Some(manager) = manager.filter(|manager| *manager != personality(&host.machine.os).package_manager()) {
+        return failed(127, format!("sh: 1: {manager}: not found"));
+    }
+    match text {
         // Nobody else works on a machine of the lab, so nobody holds a lock.
-        LOCK_HOLDERS => printed(""),
+        APT_LOCK_HOLDERS | DNF_LOCK_HOLDERS | ZYPPER_LOCK_HOLDERS => printed(""),
+        DNF_LIST | ZYPPER_LIST => rpm::list(host),
+        DNF_INSTALL | ZYPPER_INSTALL => rpm::install(host, given),
+        DNF_HOLD | ZYPPER_HOLD => rpm::hold(host, given),
+        FETCH_KEY => fetch(host, given),
         MODULES_QUERY => printed(String::from_utf8_lossy(&content(host, "/proc/modules").unwrap_or_default()).into_owned()),
         // Nobody else writes sources on a machine of the lab.
         APT_CHECK_SOURCE => printed(""),
@@ -21,12 +44,11 @@ pub(crate) fn sh(host: &mut Host, arguments: &[&str]) -> Output {
         SWAP_QUERY => printed(""),
         SYSCTL_QUERY => printed(settings_at_start(host)),
         APT_UPDATE => {
-            let options = &arguments[(at + 3).min(arguments.len())..];
-            let update = ["apt-get", "update"].iter().chain(options).map(|word| (*word).to_owned());
+            let update = ["apt-get", "update"].iter().chain(given).map(|word| (*word).to_owned());
             host.run(&update.collect::<Vec<_>>(), &[])
         }
-        APT_INSTALL => install(host, &arguments[(at + 3).min(arguments.len())..]),
-        CONTAINERD_CONFIG => write_config(host, &arguments[(at + 3).min(arguments.len())..]),
+        APT_INSTALL => install(host, given),
+        CONTAINERD_CONFIG => write_config(host, given),
         text => somebody_elses(host, text),
     }
 }
@@ -49,6 +71,12 @@ fn install(host: &mut Host, packages: &[&str]) -> Output {
         }
     }
     run(&install("--no-download"))
+}
+
+/// What [`FETCH_KEY`] does: as apt-helper, a file with words of its own.
+fn fetch(host: &mut Host, arguments: &[&str]) -> Output {
+    let [url, path, sha256] = arguments else { return failed(2, "kthw-key: an address, a path and a digest") };
+    super::apt_lists::download(host, url, path, Some(sha256))
 }
 
 /// What [`SYSCTL_QUERY`] prints: of several files with one name that of the first folder, in the order of the names.

@@ -1,7 +1,7 @@
 //! Names, users, cloud-init, and other questions to the system.
 use super::super::{
-    KERNEL,
     host::{Host, failed, printed},
+    personality,
 };
 use super::{has, option, plain};
 use kthw_engine::node::Output;
@@ -55,10 +55,13 @@ pub(crate) fn hostnamectl(host: &mut Host, arguments: &[&str]) -> Output {
         }
         ["hostname"] => printed(format!("{}\n", host.machine.hostname)),
         _ if has(arguments, &["--static"]) => printed(format!("{}\n", host.machine.hostname)),
-        [] | ["status"] => printed(format!(
-            " Static hostname: {}\nOperating System: Ubuntu 24.04.3 LTS\n          Kernel: Linux {KERNEL}\n    Architecture: x86-64\n",
-            host.machine.hostname
-        )),
+        [] | ["status"] => {
+            let personality = personality(&host.machine.os);
+            let (name, system, kernel) = (&host.machine.hostname, personality.release.title, personality.kernel);
+            printed(format!(
+                " Static hostname: {name}\nOperating System: {system}\n          Kernel: Linux {kernel}\n    Architecture: x86-64\n"
+            ))
+        }
         _ => host.does_not_play("hostnamectl", arguments),
     }
 }
@@ -66,8 +69,8 @@ pub(crate) fn hostnamectl(host: &mut Host, arguments: &[&str]) -> Output {
 /// Runs uname.
 pub(crate) fn uname(host: &mut Host, arguments: &[&str]) -> Output {
     match arguments {
-        ["-nr"] => printed(format!("{} {KERNEL}\n", host.machine.hostname)),
-        ["-r"] => printed(format!("{KERNEL}\n")),
+        ["-nr"] => printed(format!("{} {}\n", host.machine.hostname, personality(&host.machine.os).kernel)),
+        ["-r"] => printed(format!("{}\n", personality(&host.machine.os).kernel)),
         ["-m"] => printed("x86_64\n"),
         [] | ["-s"] => printed("Linux\n"),
         _ => host.does_not_play("uname", arguments),
@@ -131,3 +134,18 @@ pub(crate) fn fails(_: &mut Host, _: &[&str]) -> Output {
 pub(crate) fn nobody(_: &mut Host, _: &[&str]) -> Output {
     failed(1, "")
 }
+
+/// Runs setenforce: the kernel says it in a file.
+pub(crate) fn setenforce(host: &mut Host, arguments: &[&str]) -> Output {
+    let now_s = host.now_s();
+    match arguments {
+        [mode @ ("0" | "1")] if host.machine.files.exists(ENFORCE) => {
+            host.machine.files.put(ENFORCE, &format!("{mode}\n"), 0o644, now_s);
+            printed("")
+        }
+        _ => failed(1, "setenforce: SELinux is disabled"),
+    }
+}
+
+/// Whether SELinux enforces its policy; not there where it is off.
+const ENFORCE: &str = "/sys/fs/selinux/enforce";

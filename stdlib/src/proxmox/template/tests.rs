@@ -61,11 +61,11 @@ fn calls() {
 
 #[test]
 fn an_image_of_another_digest_is_another_file_whatever_it_is_called() {
-    let other = Template::new("ubuntu", tpl(), TemplateSpec { sha256: SHA256.replace('6', "7"), ..spec() }).expect("a template");
+    let other = Template::new("ubuntu", tpl(), TemplateSpec { sha256: Some(SHA256.replace('6', "7")), ..spec() }).expect("a template");
     assert_eq!(other.spec.file, template().spec.file);
     assert_ne!(other.volume(), template().volume());
     for template in [template(), other] {
-        let (file, digest) = (template.stored_file(), template.spec.sha256.clone());
+        let (file, digest) = (template.stored_file(), template.pin().to_owned());
         assert!(file.contains(&digest) && file.ends_with(".qcow2"), "{file}");
         assert!(
             template.volume().ends_with(&file) && template.download_call().to_string().contains(&format!("filename={file} ")),
@@ -170,5 +170,5 @@ fn another_workspaces_template_is_waited_for_and_never_changed() {
 #[test]
 fn an_image_that_cannot_be_imported_is_refused() {
     let refused = |spec| Template::new("ubuntu", tpl(), spec).expect_err("a bad image").to_string();
-    assert_eq!(refused(TemplateSpec { sha256: "6E".into(), ..spec() }), "`6E` is not a SHA-256 in lower-case hexadecimal digits");
+    assert_eq!(refused(TemplateSpec { sha256: Some("6E".into()), ..spec() }), "`6E` is not a SHA-256 in lower-case hexadecimal digits");
 }

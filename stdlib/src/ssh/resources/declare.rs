@@ -1,5 +1,8 @@
-//! What the functions of this module share: parsed options, checked paths, modes and owners, and the distribution's package manager.
-use crate::workspace::{Distribution, Node};
+//! What the functions of this module share: parsed options, checked paths, modes and owners, and the node's package manager.
+use crate::{
+    distribution::{self, Family},
+    workspace::Node,
+};
 use kthw_engine::{
     BadOption, Id, NodeResource, Options, Rhai, declare_on_node,
     node::{Finding, Output, PathState},
@@ -120,33 +123,9 @@ impl<'de> Deserialize<'de> for Owner {
     }
 }
 
-/// Who installs packages on a distribution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PackageManager {
-    Apt,
-    Dnf,
-    Zypper,
-}
-
-impl PackageManager {
-    pub fn of(node: &Node) -> Self {
-        match node.workspace().distribution {
-            Distribution::Ubuntu | Distribution::Debian => Self::Apt,
-            Distribution::Rocky => Self::Dnf,
-            Distribution::Suse => Self::Zypper,
-        }
-    }
-
-    /// Whether kthw can use it already.
-    pub fn supported(self, function: &str) -> Result<(), BadOption> {
-        match self {
-            Self::Apt => Ok(()),
-            Self::Dnf => Err(BadOption::new(function, "kthw does not work with dnf yet; only apt (Ubuntu, Debian) is supported".into())),
-            Self::Zypper => {
-                Err(BadOption::new(function, "kthw does not work with zypper yet; only apt (Ubuntu, Debian) is supported".into()))
-            }
-        }
-    }
+/// The package manager of a node.
+pub(super) fn family(node: &Node) -> &'static dyn Family {
+    distribution::family(node.workspace().distribution)
 }
 
 /// The answer to the path probe at a position of the query.

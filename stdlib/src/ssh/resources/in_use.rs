@@ -1,6 +1,8 @@
 //! A package that is in use: what belongs to one version of it is not changed under another.
 use super::declare::{checked_name, checked_path, path_at, run_at};
-use super::package::{DPKG_FORMAT, installed};
+use crate::{
+    distribution::{Family, installed},
+};
 use kthw_engine::{
     BadOption, Field, Refusal, Result,
     node::{Finding, Probe},
@@ -31,17 +33,17 @@ impl InUse {
     }
 
     /// What to look at. The list of packages is what `ssh::package` asks for, so it is read once.
-    pub fn query(&self) -> [Probe; 2] {
-        [Probe::run(["dpkg-query", "-W", DPKG_FORMAT]), Probe::path(&self.once)]
+    pub fn query(&self, family: &dyn Family) -> [Probe; 2] {
+        [family.list(), Probe::path(&self.once)]
     }
 
     /// The version in use, when it is another one than what is declared belongs to. The findings answer [`query`](Self::query).
     ///
     /// # Errors
     /// Findings that are no answers.
-    pub fn other_version(&self, findings: &[Finding]) -> Result<Option<String>> {
-        let version = installed(&run_at(findings, 0)?.stdout, &self.package).map(|(_, version)| version);
-        Ok(version.filter(|version| *version != self.version && path_at(findings, 1).is_some()))
+    pub fn other_version(&self, family: &dyn Family, findings: &[Finding]) -> Result<Option<String>> {
+        let version = installed(&run_at(findings, 0)?.stdout, &self.package).map(|found| found.version);
+        Ok(version.filter(|version| !family.is_version(&self.version, version) && path_at(findings, 1).is_some()))
     }
 
     /// Refuses to change `what` while `version` is in use.

@@ -1,6 +1,5 @@
 //! What recipes declare on a node, one file for each kind.
 
-mod apt;
 mod boot;
 mod command;
 mod declare;
@@ -15,6 +14,7 @@ mod package;
 mod repository;
 mod script;
 mod secret_file;
+mod selinux;
 mod service;
 mod swap;
 mod symlink;
@@ -22,15 +22,12 @@ mod sysctl;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use apt::{APT_CHECK_SOURCE, APT_INSTALL, APT_UPDATE};
 pub use boot::restart_reasons;
 pub(crate) use boot::{has_started, restart_query};
 pub(crate) use file::kind_field;
 pub use in_use::InUse;
 pub use kernel_module::MODULES_QUERY;
 pub use key_pair::{KeyLogin, private_key, public_half};
-pub use open_node::LOCK_HOLDERS;
-pub use package::DPKG_FORMAT;
 pub use service::PROPERTIES as SERVICE_PROPERTIES;
 pub(crate) use service::started_s;
 pub use swap::SWAP_QUERY;
@@ -53,6 +50,7 @@ pub fn module() -> Module {
         .combine(exported_module!(kernel_module::api))
         .combine(exported_module!(sysctl::api))
         .combine(exported_module!(swap::api))
+        .combine(exported_module!(selinux::api))
         .combine(exported_module!(command::api))
         .combine(exported_module!(script::api))
         .combine(exported_module!(key_pair::api));

@@ -1,9 +1,9 @@
 //! `ssh.node`: a machine that answers, has finished its first start, and bears its name.
 use super::{
     boot::{FirstStart, first_start, restart_query},
-    declare::{NeedsOnly, PackageManager, declare, run_at},
+    declare::{NeedsOnly, declare, family, run_at},
 };
-use crate::{ssh::Starts, workspace::Node};
+use crate::{distribution::Family, ssh::Starts, workspace::Node};
 use kthw_engine::{
     Change, Error, Field, Id, Intent, Limit, NodeResource, Peers, Permit, Poll, Recovery, Result, Rhai, Work, field,
     node::{Action, Content, Finding, HostKey, KeyTrust, Probe},
@@ -12,17 +12,6 @@ use kthw_engine::{
 use miette::Diagnostic;
 use rhai::plugin::*;
 use std::time::Duration;
-
-/// Prints `PID NAME FILE` for each process that holds a lock of apt or dpkg. `/proc/locks` names files by their inode.
-pub const LOCK_HOLDERS: &str = r#"for f in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/cache/apt/archives/lock; do
-i=$(stat -c %i "$f" 2>/dev/null) || continue
-while read -r n k a m p x r; do
-[ "$k" = POSIX ] || continue
-case $x in *:"$i") ;; *) continue ;; esac
-read -r c <"/proc/$p/comm" 2>/dev/null || continue
-case $c in apt*|dpkg*|unattended*|packagekit*|aptd|synaptic|needrestart) echo "$p $c $f" ;; esac
-done </proc/locks
-done"#;
 
 const FIRST_START: Limit = Limit::minutes(20);
 const LOCK: Limit = Limit::minutes(15);
@@ -56,7 +45,7 @@ pub mod api {
     /// ```
     #[rhai_fn(return_raw, volatile, name = "node")]
     pub fn node_with(cx: NativeCallContext, node: Node, options: Map) -> Rhai<Id> {
-        let packages = PackageManager::of(&node);
+        let packages = family(&node);
         let accepted = node.workspace().ssh.accepted_cloud_init_errors.clone();
         declare(&cx, "ssh::node", options, |_: NeedsOnly| Ok(OpenNode { node: node.name().to_owned(), packages, accepted }))
     }
@@ -66,7 +55,7 @@ pub mod api {
 #[derive(Debug)]
 pub struct OpenNode {
     node: String,
-    packages: PackageManager,
+    packages: &'static dyn Family,
     /// Modules of cloud-init whose errors do not matter.
     accepted: Vec<String>,
 }
@@ -127,13 +116,9 @@ impl OpenNode {
     }
 
     async fn until_package_lock_is_free(&self, peers: &Peers) -> Result<()> {
-        if self.packages != PackageManager::Apt {
-            return Ok(());
-        }
         let what = format!("the package lock of {}", self.node);
-        let help = "an upgrade by the system usually ends by itself; see `systemctl status unattended-upgrades apt-daily` on the node";
-        wait(peers, LOCK, &what, help, || async {
-            let findings = peers.nodes().read(&self.node, &[Probe::run(["sh", "-c", LOCK_HOLDERS])]).await?;
+        wait(peers, LOCK, &what, self.packages.lock_help(), || async {
+            let findings = peers.nodes().read(&self.node, &[Probe::run(["sh", "-c", self.packages.lock_holders()])]).await?;
             let held = run_at(&findings, 0)?.stdout.trim().to_owned();
             Ok(match held.lines().next() {
                 None => Poll::Ready(()),
@@ -294,6 +279,7 @@ struct NoHostname {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::distribution::APT_LOCK_HOLDERS;
     use crate::ssh::testing::{a_file, check, failed, printed};
     use expect_test::expect;
 
@@ -304,7 +290,7 @@ mod tests {
     }
 
     fn open() -> OpenNode {
-        OpenNode { node: "cu1".into(), packages: PackageManager::Apt, accepted: Vec::new() }
+        OpenNode { node: "cu1".into(), packages: family(&crate::ssh::testing::node()), accepted: Vec::new() }
     }
 
     #[test]
@@ -339,7 +325,7 @@ mod tests {
 
     #[test]
     fn the_holder_is_found_by_a_real_shell() {
-        let output = std::process::Command::new("/bin/sh").args(["-c", LOCK_HOLDERS]).output().unwrap();
+        let output = std::process::Command::new("/bin/sh").args(["-c", APT_LOCK_HOLDERS]).output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     }
 }

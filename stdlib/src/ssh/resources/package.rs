@@ -1,23 +1,18 @@
 //! `ssh.package`: a package of the distribution or of a repository.
 use super::{
-    apt::APT_INSTALL,
-    declare::{PackageManager, checked_name, checked_path, declare, path_at, run_at},
+    declare::{checked_name, checked_path, declare, family, path_at, run_at},
     in_use::back_to,
 };
-use crate::workspace::Node;
+use crate::{
+    distribution::{Family, installed},
+    workspace::Node,
+};
 use kthw_engine::{
     BadOption, Change, Field, Id, NodeResource, Refusal, Result, Rhai, Work, field,
-    node::{Action, Finding, Probe},
+    node::{Finding, Probe},
 };
 use rhai::plugin::*;
 use serde::Deserialize;
-
-/// One line for every package that dpkg knows: name, state (`ii `, `hi ` when held), version. All packages of a node share this query,
-/// because dpkg reads its whole database whatever it is asked for.
-pub const DPKG_FORMAT: &str = "-f=${Package} ${db:Status-Abbrev} ${Version}\\n";
-
-/// How long kthw waits for an installation: for locks, downloads and what packages do when they are configured.
-const INSTALL_LIMIT_S: u32 = 3600;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,7 +41,7 @@ pub mod api {
     /// Keeps a package installed.
     ///
     /// Options: `version` (exactly as the package manager spells it; any version when left out), and `hold` (`true` keeps upgrades
-    /// away from it, `false` lets them at it, left out leaves it as it is). A lower version than the installed one is refused by apt.
+    /// away from it, `false` lets them at it, left out leaves it as it is). A lower version than the installed one is refused.
     /// `fixed_once`: once this file is there, another version than the installed one is refused, because what uses the package has to be
     /// upgraded by other means.
     ///
@@ -65,6 +60,7 @@ pub mod api {
 #[derive(Debug)]
 pub struct Package {
     node: String,
+    family: &'static dyn Family,
     name: String,
     spec: Spec,
 }
@@ -81,7 +77,6 @@ pub struct Live {
 impl Package {
     fn new(node: &Node, name: &str, spec: Spec) -> std::result::Result<Self, BadOption> {
         const FUNCTION: &str = "ssh::package";
-        PackageManager::of(node).supported(FUNCTION)?;
         let name = checked_name(FUNCTION, "package", name, "+-.")?;
         if let Some(version) = &spec.version {
             checked_name(FUNCTION, "version", version, "+-.~:")?;
@@ -89,7 +84,7 @@ impl Package {
         if let Some(path) = &spec.fixed_once {
             checked_path(FUNCTION, path)?;
         }
-        Ok(Self { node: node.name().to_owned(), name, spec })
+        Ok(Self { node: node.name().to_owned(), family: family(node), name, spec })
     }
 }
 
@@ -105,14 +100,13 @@ impl NodeResource for Package {
     }
 
     fn query(&self) -> Vec<Probe> {
-        let list = Probe::run(["dpkg-query", "-W", DPKG_FORMAT]);
-        std::iter::once(list).chain(self.spec.fixed_once.as_ref().map(Probe::path)).collect()
+        std::iter::once(self.family.list()).chain(self.spec.fixed_once.as_ref().map(Probe::path)).collect()
     }
 
     fn live(&self, findings: &[Finding]) -> Result<Option<Live>> {
         let listed = &run_at(findings, 0)?.stdout;
         let fixed = path_at(findings, 1).is_some();
-        Ok(installed(listed, &self.name).map(|(held, version)| Live { version, held, fixed }))
+        Ok(installed(listed, &self.name).map(|found| Live { version: found.version, held: found.held, fixed }))
     }
 
     fn diff(&self, live: Option<&Live>) -> Change {
@@ -120,7 +114,8 @@ impl NodeResource for Package {
             let version = Field::new("version", self.spec.version.as_deref().unwrap_or("the newest"));
             return Change::create([Some(version), self.spec.hold.map(|hold| Field::new("hold", hold))].into_iter().flatten());
         };
-        let version = self.spec.version.as_ref().and_then(|want| field("version", live.version.clone(), want.clone()));
+        let other = self.spec.version.as_ref().filter(|want| !self.family.is_version(want, &live.version));
+        let version = other.and_then(|want| field("version", live.version.clone(), want.clone()));
         if let (true, Some(version)) = (live.fixed, &version) {
             return Change::Refused(Refusal {
                 why: format!(
@@ -136,28 +131,18 @@ impl NodeResource for Package {
 
     fn work(&self, live: Option<&Live>, _: bool) -> Work {
         let mut actions = Vec::new();
-        let installs = live.is_none_or(|live| self.spec.version.as_ref().is_some_and(|want| *want != live.version));
+        let version = self.spec.version.as_deref();
+        let installs = live.is_none_or(|live| version.is_some_and(|want| !self.family.is_version(want, &live.version)));
         if installs {
-            let what = self.spec.version.as_ref().map_or_else(|| self.name.clone(), |version| format!("{}={version}", self.name));
-            actions.push(Action::run_for(INSTALL_LIMIT_S, ["sh", "-c", APT_INSTALL, "kthw-install", &what]));
+            actions.push(self.family.install(&self.name, version));
         }
         match self.spec.hold {
-            Some(true) if installs || live.is_some_and(|live| !live.held) => actions.push(Action::run(["apt-mark", "hold", &self.name])),
-            Some(false) if live.is_some_and(|live| live.held) => actions.push(Action::run(["apt-mark", "unhold", &self.name])),
+            Some(true) if installs || live.is_some_and(|live| !live.held) => actions.push(self.family.hold(&self.name, true)),
+            Some(false) if live.is_some_and(|live| live.held) => actions.push(self.family.hold(&self.name, false)),
             _ => {}
         }
         Work::Actions(actions)
     }
-}
-
-/// Whether a package is held, and its version, in a list of [`DPKG_FORMAT`]; `None` for one that is not installed.
-pub(super) fn installed(listed: &str, name: &str) -> Option<(bool, String)> {
-    listed.lines().find_map(|line| {
-        // The state is two letters and a third or a space: wanted, is, error.
-        let (state, version) = line.strip_prefix(name)?.strip_prefix(' ')?.split_at_checked(3)?;
-        let installed = state.as_bytes().get(1) == Some(&b'i');
-        installed.then(|| (state.starts_with('h'), version.trim().to_owned()))
-    })
 }
 
 #[cfg(test)]
@@ -168,7 +153,7 @@ mod tests {
         workspace::Distribution,
     };
     use expect_test::expect;
-    use kthw_engine::node::PathState;
+    use kthw_engine::node::{Action, PathState};
 
     fn package(version: Option<&str>, hold: Option<bool>) -> Package {
         Package::new(&node(), "kubelet", Spec { version: version.map(str::to_owned), hold, fixed_once: None }).unwrap()
@@ -232,11 +217,22 @@ mod tests {
     }
 
     #[test]
-    fn other_package_managers_are_refused_clearly() {
-        let mut rocky = workspace();
-        rocky.distribution = Distribution::Rocky;
-        let error = Package::new(&node_of(rocky), "kubelet", Spec { version: None, hold: None, fixed_once: None }).unwrap_err();
-        assert!(error.to_string().contains("does not work with dnf yet"));
+    fn every_package_manager_is_asked_in_its_own_words() {
+        for (distribution, held) in [(Distribution::Rocky, "sh -c DNF_HOLD kthw-hold add kubelet"), (Distribution::Suse, "zypper")] {
+            let mut workspace = workspace();
+            workspace.distribution = distribution;
+            let spec = |version: &str| Spec { version: Some(version.into()), hold: Some(true), fixed_once: None };
+            let package = Package::new(&node_of(workspace), "kubelet", spec("1.31.9")).unwrap();
+            // The release of the package is left to the repository.
+            let live = package.live(&[printed("kubelet hi  1.31.9-150500.1.1\n")]).unwrap();
+            check_diff(&package, live, &expect!["= ssh.package/cu1/kubelet\n"]);
+            let live = package.live(&[printed("kubelet ii  1.31.90-1\n")]).unwrap();
+            assert_eq!(package.diff(live.as_ref()).fields().len(), 2, "{held}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_package_is_refused() {
         assert!(Package::new(&node(), "a b", Spec { version: None, hold: None, fixed_once: None }).is_err());
         assert!(Package::new(&node(), "-o=x", Spec { version: None, hold: None, fixed_once: None }).is_err());
     }

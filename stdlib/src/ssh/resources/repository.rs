@@ -1,10 +1,12 @@
 //! `ssh.repository`: a package repository with its signing key and an index that was fetched.
 use super::{
-    apt::{APT_CHECK_SOURCE, APT_UPDATE},
-    declare::{PackageManager, checked_name, declare, path_at},
+    declare::{checked_name, declare, family, path_at},
     in_use::InUse,
 };
-use crate::workspace::Node;
+use crate::{
+    distribution::{Family, Source},
+    workspace::Node,
+};
 use kthw_engine::{
     BadOption, Change, Field, Id, NodeResource, Result, Rhai, Work, field,
     node::{Action, Content, Finding, Probe},
@@ -14,7 +16,6 @@ use serde::Deserialize;
 
 /// Where kthw notes which index was fetched.
 pub const NOTES: &str = "/var/lib/kthw/repositories";
-const KEYRINGS: &str = "/etc/apt/keyrings";
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +56,7 @@ pub mod api {
 #[derive(Debug)]
 pub struct Repository {
     node: String,
+    family: &'static dyn Family,
     name: String,
     spec: Spec,
     key: Key,
@@ -86,20 +88,13 @@ impl Repository {
     fn new(node: &Node, name: &str, mut spec: Spec) -> std::result::Result<Self, BadOption> {
         const FUNCTION: &str = "ssh::repository";
         let wrong = |message: String| Err(BadOption::new(FUNCTION, message));
-        PackageManager::of(node).supported(FUNCTION)?;
         let name = checked_name(FUNCTION, "repository", name, "._-")?;
         let one_word = |text: &str| !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control());
         if !one_word(&spec.url) || !["http://", "https://", "file:/"].iter().any(|scheme| spec.url.starts_with(scheme)) {
             return wrong(format!("`{}` is not an http, https or file URL", spec.url));
         }
-        if spec.suite.is_none() && !spec.url.ends_with('/') {
-            return wrong(format!(
-                "the flat repository `{}` needs a `/` at its end; for any other, give `suite` and `components`",
-                spec.url
-            ));
-        }
-        if !spec.suite.iter().chain(&spec.components).all(|word| one_word(word)) || spec.suite.is_some() == spec.components.is_empty() {
-            return wrong("`suite` and `components` go together, each a plain word".into());
+        if !spec.suite.iter().chain(&spec.components).all(|word| one_word(word)) {
+            return wrong("`suite` and each of `components` is a plain word".into());
         }
         let key = match (&spec.key, &spec.key_url, &spec.key_sha256) {
             (Some(text), None, None) => Key::Text(format!("{}\n", text.trim())),
@@ -116,30 +111,31 @@ impl Repository {
             _ => return wrong("give the signing key either as `key` or as `key_url` and `key_sha256`".into()),
         };
         spec.fixed_by = spec.fixed_by.map(|fixed| fixed.checked(FUNCTION)).transpose()?;
-        Ok(Self { node: node.name().to_owned(), name, spec, key })
+        let repository = Self { node: node.name().to_owned(), family: family(node), name, spec, key };
+        match repository.family.source_fault(&repository.source()) {
+            Some(fault) => wrong(fault),
+            None => Ok(repository),
+        }
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source { name: &self.name, url: &self.spec.url, suite: self.spec.suite.as_deref(), components: &self.spec.components }
     }
 
     fn sources_file(&self) -> String {
-        format!("/etc/apt/sources.list.d/{}.sources", self.name)
+        self.family.source_file(&self.name)
     }
 
     fn key_file(&self) -> String {
-        format!("{KEYRINGS}/{}.asc", self.name)
+        self.family.key_file(&self.name)
+    }
+
+    fn sources(&self) -> String {
+        self.family.source_text(&self.source())
     }
 
     fn note_file(&self) -> String {
         format!("{NOTES}/{}", self.name)
-    }
-
-    /// The repository in apt's deb822 form (sources.list(5)).
-    fn sources(&self) -> String {
-        let suite = self.spec.suite.as_deref().unwrap_or("./");
-        let mut text = format!("Types: deb\nURIs: {}\nSuites: {suite}\n", self.spec.url);
-        if !self.spec.components.is_empty() {
-            text.push_str(&format!("Components: {}\n", self.spec.components.join(" ")));
-        }
-        text.push_str(&format!("Signed-By: {}\n", self.key_file()));
-        text
     }
 
     fn key_sha256(&self) -> String {
@@ -173,7 +169,7 @@ impl NodeResource for Repository {
             expecting(self.key_file(), self.key_sha256()),
             expecting(self.note_file(), Content::plain(self.note()).sha256()),
         ];
-        probes.extend(self.spec.fixed_by.iter().flat_map(InUse::query));
+        probes.extend(self.spec.fixed_by.iter().flat_map(|fixed| fixed.query(self.family)));
         probes
     }
 
@@ -186,7 +182,7 @@ impl NodeResource for Repository {
         }
         let text = sources.and_then(|file| file.content.as_deref()).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         let in_use = match &self.spec.fixed_by {
-            Some(fixed) => fixed.other_version(findings.get(3..).unwrap_or_default())?,
+            Some(fixed) => fixed.other_version(self.family, findings.get(3..).unwrap_or_default())?,
             None => None,
         };
         Ok(Some(Live { sources: text, sources_match: matches(0), key_matches: matches(1), fetched: matches(2), in_use }))
@@ -211,42 +207,22 @@ impl NodeResource for Repository {
     fn work(&self, live: Option<&Live>, _: bool) -> Work {
         let mut actions = Vec::new();
         if live.is_none_or(|live| !live.key_matches) {
-            actions.push(Action::Directory { path: KEYRINGS.into(), mode: 0o755, owner: None });
+            let key_file = self.key_file();
+            let folder = key_file.rsplit_once('/').map_or("/", |(folder, _)| folder).to_owned();
+            actions.push(Action::Directory { path: folder, mode: 0o755, owner: None });
             match &self.key {
                 Key::Text(text) => {
-                    actions.push(Action::Write { path: self.key_file(), content: Content::plain(text), mode: 0o644, owner: None });
+                    actions.push(Action::Write { path: key_file, content: Content::plain(text), mode: 0o644, owner: None });
                 }
-                // apt's own downloader: it knows apt's proxies, checks the digest, and is there where nothing else is. It would go on
-                // with a file that is there already.
-                Key::Url { url, sha256 } => actions.extend([
-                    Action::Remove { path: self.key_file() },
-                    Action::run(["/usr/lib/apt/apt-helper", "download-file", url, &self.key_file(), &format!("SHA256:{sha256}")]),
-                ]),
+                Key::Url { url, sha256 } => actions.extend(self.family.fetch_key(&self.name, url, sha256)),
             }
         }
         if live.is_none_or(|live| !live.sources_match) {
-            let name = format!("{}.sources", self.name);
             // First of all: what it refuses leaves everything as it was.
-            actions.insert(0, Action::run(["sh", "-c", APT_CHECK_SOURCE, "kthw-source", &name, &self.sources()]));
+            self.family.check_source(&self.source()).into_iter().for_each(|check| actions.insert(0, check));
             actions.push(Action::Write { path: self.sources_file(), content: Content::plain(self.sources()), mode: 0o644, owner: None });
         }
-        actions.push(Action::run_for(
-            900,
-            [
-                "sh",
-                "-c",
-                APT_UPDATE,
-                "kthw-update",
-                "-o",
-                &format!("Dir::Etc::SourceList={}", self.sources_file()),
-                "-o",
-                "Dir::Etc::SourceParts=/dev/null",
-                "-o",
-                "APT::Get::List-Cleanup=0",
-                "-o",
-                "APT::Update::Error-Mode=any",
-            ],
-        ));
+        actions.extend(self.family.refresh(&self.name));
         // The note comes last: without it, an update that failed is done again by the next run.
         actions.push(Action::Directory { path: NOTES.into(), mode: 0o755, owner: None });
         actions.push(Action::Write { path: self.note_file(), content: Content::plain(self.note()), mode: 0o644, owner: None });

@@ -146,7 +146,9 @@ impl NodeResource for Service {
         let property =
             |name: &str| shown.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default().to_owned();
         if !matches!(property("LoadState").as_str(), "loaded" | "masked") {
-            return Ok(None);
+            // What is not there neither runs nor starts.
+            let is_off = self.spec.running != Some(true) && self.spec.enabled != Some(true);
+            return Ok(is_off.then(|| Live { active: "inactive".into(), enabled: "disabled".into(), reload: false, newer: None }));
         }
         let started_s = started_s(shown);
         let files = self.files();
@@ -295,6 +297,13 @@ mod tests {
             false,
             &expect!["~ ssh.service/cu1/app\n    state: active -> inactive\n  > run (300 s) systemctl stop -- app\n"],
         );
+    }
+
+    #[test]
+    fn what_is_not_there_is_off_and_what_was_not_looked_at_is_not() {
+        let off = Service::new(&node(), "app", Spec { running: Some(false), enabled: Some(false) }, vec![]).unwrap();
+        check(&off, &[printed("LoadState=not-found\nActiveState=inactive\n")], false, &expect!["= ssh.service/cu1/app\n"]);
+        assert_eq!(off.diff(None).word(), "create");
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! What the tests of this module's resources share.
-use crate::workspace::{Cluster, Node, Workspace};
+use crate::{
+    distribution::{APT_CHECK_SOURCE, APT_INSTALL, APT_UPDATE},
+    workspace::{Cluster, Node, Workspace},
+};
 use expect_test::Expect;
 use kthw_engine::{
     NodeResource, Work,
@@ -86,8 +89,8 @@ fn told(action: &Action) -> String {
         Action::Remove { path } => format!("remove {path}"),
         Action::Run { argv, timeout_s, .. } => {
             // The scripts have tests of their own.
-            let shown = argv.join(" ").replace(super::APT_UPDATE, "APT_UPDATE").replace(super::APT_INSTALL, "APT_INSTALL");
-            let shown = shown.replace(super::APT_CHECK_SOURCE, "APT_CHECK_SOURCE");
+            let scripts = [("APT_UPDATE", APT_UPDATE), ("APT_INSTALL", APT_INSTALL), ("APT_CHECK_SOURCE", APT_CHECK_SOURCE)];
+            let shown = scripts.iter().fold(argv.join(" "), |shown, (name, script)| shown.replace(script, name));
             format!("run ({timeout_s} s) {shown}")
         }
     }

@@ -6,7 +6,7 @@ use url::Url;
 pub(super) fn image(check: &mut Check<'_>) {
     let Some(template) = &check.workspace.template else { return };
     let image = &template.image;
-    if !is_sha256(&image.sha256) {
+    if image.sha256.as_ref().is_some_and(|digest| !is_sha256(digest)) {
         check.add(
             "kthw::workspace::sha256",
             "template.image.sha256",

@@ -63,7 +63,7 @@ fn problems(host: &Host, deed: Deed, documents: &Documents) -> Vec<(String, Stri
     if !machine.swaps.is_empty() && !swap_allowed {
         problem("Swap", "running with swap on is not supported. Please disable swap".into());
     }
-    if !machine.packages.contains_key("conntrack") {
+    if !["conntrack", "conntrack-tools"].iter().any(|name| machine.packages.contains_key(*name)) {
         problem("FileExisting-conntrack", "conntrack not found in system path".into());
     }
     let kubelet = machine.packages.get("kubelet").map(|package| without_revision(&package.version));

@@ -1,0 +1,112 @@
+//! apt: Debian and Ubuntu.
+pub use super::apt_scripts::{APT_CHECK_SOURCE, APT_INSTALL, APT_UPDATE};
+use super::{Family, INDEX_LIMIT_S, INSTALL_LIMIT_S, Source};
+use kthw_engine::node::{Action, Probe};
+use semver::Version;
+
+/// One line for every package that dpkg knows: name, state (`ii `, `hi ` when held), version. All packages of a node share this query,
+/// because dpkg reads its whole database whatever it is asked for.
+pub const DPKG_FORMAT: &str = "-f=${Package} ${db:Status-Abbrev} ${Version}\\n";
+
+const KEYRINGS: &str = "/etc/apt/keyrings";
+
+/// Prints `PID NAME FILE` for each process that holds a lock of apt or dpkg. `/proc/locks` names files by their inode.
+pub const APT_LOCK_HOLDERS: &str = r#"for f in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/cache/apt/archives/lock; do
+i=$(stat -c %i "$f" 2>/dev/null) || continue
+while read -r n k a m p x r; do
+[ "$k" = POSIX ] || continue
+case $x in *:"$i") ;; *) continue ;; esac
+read -r c <"/proc/$p/comm" 2>/dev/null || continue
+case $c in apt*|dpkg*|unattended*|packagekit*|aptd|synaptic|needrestart) echo "$p $c $f" ;; esac
+done </proc/locks
+done"#;
+
+/// apt and dpkg.
+#[derive(Debug)]
+pub(super) struct Apt;
+
+impl Family for Apt {
+    fn name(&self) -> &'static str {
+        "apt"
+    }
+
+    fn list(&self) -> Probe {
+        Probe::run(["dpkg-query", "-W", DPKG_FORMAT])
+    }
+
+    fn is_version(&self, wanted: &str, installed: &str) -> bool {
+        wanted == installed
+    }
+
+    fn install(&self, name: &str, version: Option<&str>) -> Action {
+        let what = version.map_or_else(|| name.to_owned(), |version| format!("{name}={version}"));
+        Action::run_for(INSTALL_LIMIT_S, ["sh", "-c", APT_INSTALL, "kthw-install", &what])
+    }
+
+    fn hold(&self, name: &str, held: bool) -> Action {
+        Action::run(["apt-mark", if held { "hold" } else { "unhold" }, name])
+    }
+
+    fn lock_holders(&self) -> &'static str {
+        APT_LOCK_HOLDERS
+    }
+
+    fn lock_help(&self) -> &'static str {
+        "an upgrade by the system usually ends by itself; see `systemctl status unattended-upgrades apt-daily` on the node"
+    }
+
+    fn source_fault(&self, source: &Source<'_>) -> Option<String> {
+        if source.suite.is_none() && !source.url.ends_with('/') {
+            let url = source.url;
+            return Some(format!("the flat repository `{url}` needs a `/` at its end; for any other, give `suite` and `components`"));
+        }
+        let together = source.suite.is_some() != source.components.is_empty();
+        (!together).then(|| "`suite` and `components` go together, each a plain word".into())
+    }
+
+    fn source_file(&self, name: &str) -> String {
+        format!("/etc/apt/sources.list.d/{name}.sources")
+    }
+
+    /// The deb822 form (sources.list(5)).
+    fn source_text(&self, source: &Source<'_>) -> String {
+        let mut text = format!("Types: deb\nURIs: {}\nSuites: {}\n", source.url, source.suite.unwrap_or("./"));
+        if !source.components.is_empty() {
+            text.push_str(&format!("Components: {}\n", source.components.join(" ")));
+        }
+        text.push_str(&format!("Signed-By: {}\n", self.key_file(source.name)));
+        text
+    }
+
+    fn key_file(&self, name: &str) -> String {
+        format!("{KEYRINGS}/{name}.asc")
+    }
+
+    fn check_source(&self, source: &Source<'_>) -> Option<Action> {
+        let name = format!("{}.sources", source.name);
+        Some(Action::run(["sh", "-c", APT_CHECK_SOURCE, "kthw-source", &name, &self.source_text(source)]))
+    }
+
+    /// apt's own downloader: it knows apt's proxies, checks the digest, and is there where nothing else is. It would go on with a file that is
+    /// there already.
+    fn fetch_key(&self, name: &str, url: &str, sha256: &str) -> Vec<Action> {
+        let path = self.key_file(name);
+        let fetch = Action::run(["/usr/lib/apt/apt-helper", "download-file", url, &path, &format!("SHA256:{sha256}")]);
+        vec![Action::Remove { path }, fetch]
+    }
+
+    fn refresh(&self, name: &str) -> Vec<Action> {
+        let only = format!("Dir::Etc::SourceList={}", self.source_file(name));
+        let settings = [&only, "Dir::Etc::SourceParts=/dev/null", "APT::Get::List-Cleanup=0", "APT::Update::Error-Mode=any"];
+        let words = ["sh", "-c", APT_UPDATE, "kthw-update"].into_iter().chain(settings.iter().flat_map(|setting| ["-o", setting]));
+        vec![Action::run_for(INDEX_LIMIT_S, words)]
+    }
+
+    fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String {
+        format!("{version}-{}", revision.unwrap_or("1.1"))
+    }
+
+    fn kubernetes_folder(&self) -> &'static str {
+        "deb"
+    }
+}

@@ -1,0 +1,136 @@
+//! dnf: Rocky Linux.
+use super::{Family, INDEX_LIMIT_S, Source, rpm};
+use kthw_engine::node::{Action, Probe};
+use semver::Version;
+
+/// Prints `NAME STATE VERSION` for every package; held are those that `[main]` of dnf's configuration excludes by name.
+pub const DNF_LIST: &str = concat!(
+    r#"H=$(awk '/^[ \t]*\[/ { main = /\[main\]/ } main && /^[ \t]*exclude(pkgs)?[ \t]*=/ { sub(/^[^=]*=/, ""); gsub(/,/, " "); print }' /etc/dnf/dnf.conf 2>/dev/null | tr '\n' ' ')
+rpm -qa --qf '"#,
+    rpm::query_format!(),
+    r#"' | awk -v held="$H" 'BEGIN { n = split(held, w); for (i = 1; i <= n; i++) h[w[i]] } $1 in h { $2 = "hi " } { print $1, $2 ($2 == "ii" ? " " : ""), $3 }'"#
+);
+
+/// Adds (`$1` is `add`) a package `$2` to what `[main]` excludes, or takes it out. What else stands in the file stays as it is.
+pub const DNF_HOLD: &str = r#"F=/etc/dnf/dnf.conf; N=$(mktemp "$F.XXXXXX") && trap 'rm -f "$N"' EXIT || exit
+[ -e "$F" ] || printf '[main]\n' >"$F"
+awk -v how="$1" -v name="$2" '
+  function end() { if (main && !seen && how == "add") { print "excludepkgs=" name; seen = 1 } }
+  /^[ \t]*\[/ { end(); main = /\[main\]/ }
+  main && /^[ \t]*exclude(pkgs)?[ \t]*=/ {
+    key = $0; sub(/=.*/, "=", key); sub(/^[^=]*=/, ""); gsub(/,/, " ")
+    n = split($0, words); kept = ""
+    for (i = 1; i <= n; i++) if (words[i] != name) kept = kept (kept == "" ? "" : " ") words[i]
+    if (how == "add" && !seen) kept = kept (kept == "" ? "" : " ") name
+    seen = 1
+    if (kept != "") print key kept
+    next
+  }
+  { print }
+  END { end() }' "$F" >"$N" && chmod --reference="$F" "$N" && mv -f "$N" "$F""#;
+
+/// Prints `PID NAME FILE` for each process that holds a lock of dnf. It writes its process into the lock's file.
+pub const DNF_LOCK_HOLDERS: &str = r#"for f in /var/lib/dnf/rpmdb_lock.pid /var/cache/dnf/metadata_lock.pid /var/cache/dnf/download_lock.pid; do
+read -r p <"$f" 2>/dev/null && read -r c <"/proc/$p/comm" 2>/dev/null && echo "$p $c $f"
+done; :"#;
+
+/// Installs `$1`, in version `$2` if it is given.
+///
+/// dnf lowers a version without a word when a lower one is asked for, and takes away what a new package says that it replaces, so it is asked
+/// first what it would do. Downloads are limited by time; what unpacks is not, in a session of its own, which no limit of ours reaches.
+pub const DNF_INSTALL: &str = r#"W="$1${2:+-$2}"
+O='-y --setopt=install_weak_deps=False --disableexcludes=main --setopt=*.skip_if_unavailable=1'
+noticed() { printf '%s\n' "$1" >&2; [ -z "$KTHW_NOTICES" ] || printf '%s\n' "$(printf %s "$1" | tr '\n' ' ')" >>"$KTHW_NOTICES"; }
+# Of an installation that was interrupted, both versions are left.
+D=$(rpm -qa --qf '%{NAME}.%{ARCH}\n' | grep -vE '^(kernel|gpg-pubkey)' | sort | uniq -d)
+[ -z "$D" ] || dnf -y remove --duplicates >&2 || exit
+would() {
+  dnf $O --assumeno install "$W" 2>&1 | tee "$1" | awk '
+    /^(Removing|Downgrading)/ { on = 1; next } /^[^ ]/ { on = 0 }
+    on && /^ [^ ]/ { printf " %s", $1 } $1 == "replacing" { printf " %s", $2 }'
+}
+T=$(mktemp) && trap 'rm -f "$T"' EXIT || exit
+L=$(would "$T")
+case $(cat "$T") in *'Unable to find a match'*) dnf -q clean expire-cache >&2; L=$(would "$T") ;; esac
+I=$(sed -n 's/^Ignoring repositories: //p;/failed loading/p' "$T")
+[ -z "$I" ] || noticed "left out, because dnf cannot read it: $I"
+# Of a package that another one says to replace, dnf installs the other one.
+! grep -qE '^(Installing|Upgrading):' "$T" || grep -qE "^ $1( |$)" "$T" || {
+  printf 'dnf would install something else in place of %s:\n' "$1"; sed -n '/^Installing:/,/^$/p' "$T"; exit 1
+} >&2
+[ -z "$L" ] || { printf 'installing %s would remove or lower%s, which the plan does not say: remove them yourself if that is meant\n' "$W" "$L" >&2; exit 1; }
+timeout -k 5 900 dnf $O install --downloadonly "$W" >&2 || exit
+setsid -w dnf $O -C install "$W" >&2 || exit
+rpm -q "$W" >/dev/null || { echo "dnf is content and $W is not installed" >&2; exit 1; }"#;
+
+/// dnf and rpm.
+#[derive(Debug)]
+pub(super) struct Dnf;
+
+impl Family for Dnf {
+    fn name(&self) -> &'static str {
+        "dnf"
+    }
+
+    fn list(&self) -> Probe {
+        Probe::run(["sh", "-c", DNF_LIST])
+    }
+
+    fn is_version(&self, wanted: &str, installed: &str) -> bool {
+        rpm::is_version(wanted, installed)
+    }
+
+    fn install(&self, name: &str, version: Option<&str>) -> Action {
+        rpm::install(DNF_INSTALL, name, version)
+    }
+
+    fn hold(&self, name: &str, held: bool) -> Action {
+        Action::run(["sh", "-c", DNF_HOLD, "kthw-hold", if held { "add" } else { "remove" }, name])
+    }
+
+    fn lock_holders(&self) -> &'static str {
+        DNF_LOCK_HOLDERS
+    }
+
+    fn lock_help(&self) -> &'static str {
+        "an upgrade by the system usually ends by itself; see `systemctl status dnf-makecache dnf-automatic` on the node"
+    }
+
+    fn source_fault(&self, source: &Source<'_>) -> Option<String> {
+        rpm::source_fault(source)
+    }
+
+    fn source_file(&self, name: &str) -> String {
+        format!("/etc/yum.repos.d/{name}.repo")
+    }
+
+    fn source_text(&self, source: &Source<'_>) -> String {
+        rpm::source_text(source)
+    }
+
+    fn key_file(&self, name: &str) -> String {
+        rpm::key_file(name)
+    }
+
+    fn check_source(&self, _: &Source<'_>) -> Option<Action> {
+        None
+    }
+
+    fn fetch_key(&self, name: &str, url: &str, sha256: &str) -> Vec<Action> {
+        rpm::fetch_key(name, url, sha256)
+    }
+
+    /// dnf takes the key of `gpgkey=` when it installs the first package that it signed.
+    fn refresh(&self, name: &str) -> Vec<Action> {
+        let strict = format!("--setopt={name}.skip_if_unavailable=0");
+        vec![Action::run_for(INDEX_LIMIT_S, ["dnf", "-y", "--repo", name, &strict, "makecache", "--refresh"])]
+    }
+
+    fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String {
+        rpm::kubernetes_version(version, revision)
+    }
+
+    fn kubernetes_folder(&self) -> &'static str {
+        "rpm"
+    }
+}

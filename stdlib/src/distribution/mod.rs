@@ -1,0 +1,129 @@
+//! What differs between distributions, in one table: a family's package manager ([`Family`]) and the facts of each release ([`Release`]).
+//!
+//! Everything here is pure: it says what to ask and what to do, and understands answers. Recipes see it as `cluster.os`; no recipe and no
+//! resource asks for a distribution's name.
+
+mod apt;
+mod apt_scripts;
+mod dnf;
+mod releases;
+mod rpm;
+mod script;
+mod zypper;
+
+pub use apt::{APT_CHECK_SOURCE, APT_INSTALL, APT_LOCK_HOLDERS, APT_UPDATE, DPKG_FORMAT};
+pub use dnf::{DNF_HOLD, DNF_INSTALL, DNF_LIST, DNF_LOCK_HOLDERS};
+pub use releases::{Network, RELEASES, Release, Security, Support};
+pub use rpm::FETCH_KEY;
+pub use script::facts;
+pub use zypper::{ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST, ZYPPER_LOCK_HOLDERS};
+
+use crate::workspace::{Distribution, Workspace};
+use kthw_engine::node::{Action, Probe};
+use semver::Version;
+use std::fmt::Debug;
+
+/// How long kthw waits for an installation: for locks, downloads and what packages do when they are configured, in seconds.
+const INSTALL_LIMIT_S: u32 = 3600;
+/// How long a repository's index may take, in seconds.
+const INDEX_LIMIT_S: u32 = 900;
+
+/// A repository as a family writes it down.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// Its name, a plain word.
+    pub name: &'a str,
+    /// Its URL.
+    pub url: &'a str,
+    /// The suite of one that is not flat (apt only).
+    pub suite: Option<&'a str>,
+    /// The suite's components.
+    pub components: &'a [String],
+}
+
+/// A package as it is installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// Whether upgrades keep away from it.
+    pub held: bool,
+    /// Its version, as the package manager spells it.
+    pub version: String,
+}
+
+/// A package manager: what it is asked, what it is told to do, and where it keeps what.
+pub trait Family: Debug + Send + Sync {
+    /// The program's name: `apt`, `dnf`, `zypper`.
+    fn name(&self) -> &'static str;
+
+    /// Lists what is installed, one line each: name, state, version, as [`installed`] reads them. All packages of a node share it.
+    fn list(&self) -> Probe;
+
+    /// Whether an installed version is the wanted one; a family may let a wanted version leave out the package's own revision.
+    fn is_version(&self, wanted: &str, installed: &str) -> bool;
+
+    /// Installs a package, in this version if one is given. It waits for the package manager's locks, finishes what was interrupted, and removes
+    /// and downgrades nothing.
+    fn install(&self, name: &str, version: Option<&str>) -> Action;
+
+    /// Keeps upgrades away from a package, or lets them at it again.
+    fn hold(&self, name: &str, held: bool) -> Action;
+
+    /// A script that prints `PID NAME FILE` for each process that holds a lock of the package manager.
+    fn lock_holders(&self) -> &'static str;
+
+    /// What a person looks at when such a lock stays.
+    fn lock_help(&self) -> &'static str;
+
+    /// What is wrong with a repository's form here, if anything.
+    fn source_fault(&self, source: &Source<'_>) -> Option<String>;
+
+    /// The file that names a repository.
+    fn source_file(&self, name: &str) -> String;
+
+    /// That file's content.
+    fn source_text(&self, source: &Source<'_>) -> String;
+
+    /// The file of a repository's signing key.
+    fn key_file(&self, name: &str) -> String;
+
+    /// Fails, before anything is written, where a new repository would keep others from being read.
+    fn check_source(&self, source: &Source<'_>) -> Option<Action>;
+
+    /// Fetches a key to [`key_file`](Self::key_file), and fails unless this is its SHA-256.
+    fn fetch_key(&self, name: &str, url: &str, sha256: &str) -> Vec<Action>;
+
+    /// Fetches a repository's index, and fails unless it is signed by its key.
+    fn refresh(&self, name: &str) -> Vec<Action>;
+
+    /// The version of a Kubernetes package of `pkgs.k8s.io`; `revision` is the package's own.
+    fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String;
+
+    /// The folder of this family's packages in `pkgs.k8s.io`.
+    fn kubernetes_folder(&self) -> &'static str;
+}
+
+/// The package manager of a distribution.
+pub fn family(distribution: Distribution) -> &'static dyn Family {
+    match distribution {
+        Distribution::Ubuntu | Distribution::Debian => &apt::Apt,
+        Distribution::Rocky => &dnf::Dnf,
+        Distribution::Suse => &zypper::Zypper,
+    }
+}
+
+/// The release that a workspace's nodes run: the one that it names, else the first of its distribution in [`RELEASES`].
+pub fn release(workspace: &Workspace) -> &'static Release {
+    let of_it = || RELEASES.iter().filter(|release| release.distribution == workspace.distribution);
+    let named = workspace.release.as_deref().and_then(|name| of_it().find(|release| release.version == name));
+    named.or_else(|| of_it().next()).unwrap_or(&RELEASES[0])
+}
+
+/// How a package is installed, from the answer to [`Family::list`]; `None` for one that is not, or not wholly.
+pub fn installed(listed: &str, name: &str) -> Option<Installed> {
+    listed.lines().find_map(|line| {
+        // The state is two letters and a third or a space: wanted, is, error (dpkg-query(1)).
+        let (state, version) = line.strip_prefix(name)?.strip_prefix(' ')?.split_at_checked(3)?;
+        let is_installed = state.as_bytes().get(1) == Some(&b'i');
+        is_installed.then(|| Installed { held: state.starts_with('h'), version: version.trim().to_owned() })
+    })
+}
