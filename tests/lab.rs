@@ -148,8 +148,24 @@ fn unknown(world: &std::path::Path) -> serde_json::Value {
 
 #[test]
 fn the_plan_of_a_cluster_that_does_not_exist_names_every_resource_of_every_phase() {
-    let planned = Sandbox::new().kthw(&["run", "recipes/ubuntu/full.rhai", "--lab", "--dry-run"]).ended_with(0);
-    crate::support::golden(root().join("tests/plans/ubuntu-full-empty.txt"), &planned.stdout);
+    for workspace in ["debian", "rocky", "suse", "ubuntu"] {
+        for (shape, more) in [("full", &[][..]), ("single", &["-w", "single"])] {
+            let sandbox = Sandbox::new();
+            // Of three nodes the control plane is left.
+            let shipped = std::fs::read_to_string(root().join(format!("workspaces/{workspace}/workspace.yaml"))).unwrap();
+            let alone: Vec<&str> = shipped.lines().filter(|line| !line.contains("role: worker")).collect();
+            std::fs::create_dir(sandbox.path().join("single")).unwrap();
+            std::fs::write(sandbox.path().join("single/workspace.yaml"), alone.join("\n")).unwrap();
+            let single = sandbox.path().join("single").to_string_lossy().into_owned();
+            let more: Vec<&str> = more.iter().map(|word| if *word == "single" { single.as_str() } else { word }).collect();
+            let recipe = format!("recipes/{workspace}/full.rhai");
+            let kthw = |last: &str| sandbox.kthw(&[&["run", &recipe, "--lab"], more.as_slice(), &[last]].concat()).ended_with(0).stdout;
+            let plan = |when: &str| root().join(format!("tests/plans/{workspace}-{shape}-{when}.txt"));
+            crate::support::golden(plan("empty"), &kthw("--dry-run"));
+            kthw("--yes");
+            crate::support::golden(plan("settled"), &kthw("--dry-run"));
+        }
+    }
 }
 
 #[test]

@@ -119,6 +119,7 @@ impl Cluster {
         const ROLE: &str = "node-role.kubernetes.io/control-plane";
         let Some(node) = self.objects.get_mut(&key("", "nodes", "", name)) else { return };
         node.value["metadata"]["labels"][ROLE] = json!("");
+        node.value["metadata"]["labels"]["node.kubernetes.io/exclude-from-external-load-balancers"] = json!("");
         if let Some(taints) = node.value["spec"]["taints"].as_array_mut()
             && !taints.iter().any(|taint| taint["key"] == ROLE)
         {

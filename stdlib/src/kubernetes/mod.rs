@@ -16,6 +16,7 @@ mod node_restarted;
 pub(crate) mod objects;
 mod place;
 mod starting;
+mod takes_pods;
 
 pub use access::{Duplex, FileAccess, NodeAccess, Tunnel, admin_conf};
 pub use admin_conf::{AdminConf, NotAdminConf};
@@ -25,6 +26,7 @@ pub use document::{BadManifest, Document};
 pub use drain::{CORDONED, DrainOptions};
 pub use manifest::{Fixed, Manifest};
 pub(crate) use node_ready::look;
+pub use takes_pods::TakesPods;
 pub use node_ready::{LiveNode, NodeReady};
 pub use node_restarted::{LiveRestart, NodeRestarted};
 pub use place::{NoControlPlane, Place};
@@ -40,7 +42,7 @@ pub fn module() -> Module {
 
 #[export_module]
 mod api {
-    use super::{BadManifest, Document, DrainOptions, Manifest, NodeReady, NodeRestarted, Place};
+    use super::{BadManifest, Document, DrainOptions, Manifest, NodeReady, NodeRestarted, Place, TakesPods};
     use crate::proxmox::HostKeys;
     use crate::workspace::{Cluster, Node};
     use kthw_engine::{Id, Options, Rhai, declare, throw};
@@ -119,6 +121,22 @@ mod api {
         let options = Options::<NoSpec>::parse(&cx, "kubernetes::node_ready", options)?;
         match Place::of(cluster.workspace()) {
             Ok(place) => declare(&cx, NodeReady { place, node: node.name().to_owned() }, options.common),
+            Err(error) => throw(&cx, error),
+        }
+    }
+
+    /// Lets pods and load balancers use a control plane, as a cluster of one node has to: takes away the taint and the label by which kubeadm
+    /// keeps them from it.
+    ///
+    /// ```rhai
+    /// for node in cluster.control_planes {
+    ///     kubernetes::takes_pods(cluster, node);
+    /// }
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn takes_pods(cx: NativeCallContext, cluster: Cluster, node: Node) -> Rhai<Id> {
+        match Place::of(cluster.workspace()) {
+            Ok(place) => declare(&cx, TakesPods { place, node: node.name().to_owned() }, Vec::new()),
             Err(error) => throw(&cx, error),
         }
     }
