@@ -1,6 +1,6 @@
 //! Rules about machines: how many, how large, and what their CPU can do.
 use super::{Check, node};
-use crate::workspace::{Distribution, NodeSpec, Role};
+use crate::workspace::{NodeSpec, Role};
 
 /// kubeadm's preflight checks of a control plane: `ControlPlaneNumCPU` and `ControlPlaneMem` in
 /// <https://github.com/kubernetes/kubernetes/blob/v1.31.0/cmd/kubeadm/app/constants/constants.go>.
@@ -80,41 +80,4 @@ fn size(check: &mut Check<'_>, index: usize, spec: &NodeSpec, field: &str, own: 
         format!("node `{}` has `{field}: {value}`, and {what} needs at least {least}", spec.name),
         format!("write {least} or more, under `machine` for all nodes or in the node for it alone"),
     );
-}
-
-/// CPU types of QEMU without the instructions of x86-64-v2 (SSE4.2, POPCNT):
-/// <https://www.qemu.org/docs/master/system/i386/cpu.html>.
-const BELOW_V2: &[&str] = &[
-    "486",
-    "pentium",
-    "pentium2",
-    "pentium3",
-    "athlon",
-    "coreduo",
-    "core2duo",
-    "kvm32",
-    "kvm64",
-    "qemu32",
-    "qemu64",
-    "phenom",
-    "Conroe",
-    "Penryn",
-    "Opteron_G1",
-    "Opteron_G2",
-    "Opteron_G3",
-];
-
-pub(super) fn cpu_type(check: &mut Check<'_>) {
-    let (workspace, cpu_type) = (check.workspace, check.workspace.machine.cpu_type.as_str());
-    // Red Hat builds version 9 for x86-64-v2:
-    // https://developers.redhat.com/blog/2021/01/05/building-red-hat-enterprise-linux-9-for-the-x86-64-v2-microarchitecture-level
-    if workspace.distribution == Distribution::Rocky && BELOW_V2.contains(&cpu_type) {
-        check.add(
-            "kthw::workspace::cpu_type",
-            "machine.cpu_type",
-            "too old",
-            format!("Rocky Linux 9 does not start on a CPU of type `{cpu_type}`"),
-            "it needs x86-64-v2: use `x86-64-v2-AES`, or `host` when all Proxmox nodes have the same CPU",
-        );
-    }
 }

@@ -7,6 +7,7 @@ mod networks;
 mod others;
 mod proxmox;
 mod sources;
+mod system;
 mod versions;
 
 use super::{Workspace, WorkspaceFile, problem::Problem};
@@ -30,7 +31,9 @@ const RULES: &[fn(&mut Check<'_>)] = &[
     addresses::unique,
     machines::control_planes,
     machines::sizes,
-    machines::cpu_type,
+    system::known,
+    system::cpu_type,
+    system::containerd,
     proxmox::template,
     proxmox::ids,
     proxmox::settings,
