@@ -285,6 +285,19 @@ fn the_shipped_addresses_are_an_example_wherever_the_file_lies() {
 }
 
 #[test]
+fn a_host_key_for_which_nobody_vouches_is_told_before_the_question_and_never_taken_by_a_dry_run() {
+    let sandbox = Sandbox::new();
+    let recipe = ["run", "recipes/phases/containerd.rhai", "-w", "ubuntu", "--lab", "--set", "proxmox=null"];
+    let run = |more: &[&str]| sandbox.kthw(&[&recipe[..], more].concat());
+    let dry = run(&["--dry-run"]).ended_with(3);
+    assert!(dry.stdout.contains("a dry run trusts no key at first sight"), "{}", dry.stdout);
+    assert!(!dry.stderr.contains("first connection to"), "{}", dry.stderr);
+    let asked = run(&["--speed", "500"]).ended_with(2);
+    let at = |words: &str| asked.stderr.find(words).unwrap_or_else(|| panic!("no {words:?} in {}", asked.stderr));
+    assert!(at("warning: first connection to cu1 at ") < at("nobody to ask"), "{}", asked.stderr);
+}
+
+#[test]
 fn a_part_of_a_run_is_chosen_by_node() {
     let sandbox = Sandbox::new();
     let planned = sandbox.kthw(&["run", "recipes/phases/machines.rhai", "-w", "ubuntu", "--lab", "--dry-run", "--node", "wu1"]);

@@ -205,6 +205,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_peer_says_controls_no_terminal() {
+        let said = "cu1\u{1b}[2J\u{202e}";
+        let fields = vec![Field { live: Some(said.into()), ..Field::new("name", said) }.because(said)];
+        let refusal = Refusal { why: said.into(), next: said.into(), fields: fields.clone() };
+        for change in [Change::Create(fields.clone()), Change::Update(fields), Change::Unknown(said.into()), Change::Refused(refusal)] {
+            let shown = format!("{:?}", change.presentable());
+            assert!(shown.contains(r"cu1\\u{1b}[2J\\u{202e}") && !shown.contains(r"cu1\u"), "{shown}");
+        }
+    }
+
+    #[test]
     fn json_says_why() {
         let told = |change: &Change| serde_json::to_value(change).unwrap();
         assert_eq!(told(&Change::None), serde_json::json!({ "change": "none" }));

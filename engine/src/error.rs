@@ -218,4 +218,12 @@ mod tests {
             assert!(!shown.contains("horse"), "{shown}");
         }
     }
+
+    #[test]
+    fn what_a_peer_says_controls_no_terminal() {
+        let (said, shown) = ("\u{1b}[2J".to_owned(), r"\u{1b}[2J");
+        let error = Error::peer(Echo { source: std::io::Error::other(said.clone()), said });
+        assert_eq!(error.to_string(), format!("the peer said: {shown}: {shown}"));
+        assert_eq!(error.diagnostic().help().unwrap().to_string(), format!("it said {shown}"));
+    }
 }

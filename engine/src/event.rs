@@ -185,3 +185,18 @@ pub fn progress(text: impl Into<String>) {
 pub(crate) async fn reporting<T>(id: Id, events: Events, work: impl Future<Output = T>) -> T {
     CURRENT.scope((id, events), work).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[tokio::test]
+    async fn what_a_peer_says_controls_no_terminal() {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let into = heard.clone();
+        let events: Events = Arc::new(move |event| into.lock().unwrap().push(event));
+        reporting(Id::new("proxmox.vm", "cu1"), events, async { progress("it says \u{1b}[2J") }).await;
+        assert!(matches!(&heard.lock().unwrap()[..], [Event::Progress { text, .. }] if text == r"it says \u{1b}[2J"), "{heard:?}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Clones that fail, and locks that are left behind.
 use crate::{Lab, changes, failures};
 use kthw_engine::Kind;
-use kthw_lab::Fault;
+use kthw_lab::{Fault, State, TaskWork, World};
 
 const MACHINES: &str = "phases/machines";
 
@@ -68,4 +68,32 @@ async fn a_failed_clone_removes_nobody_elses_machine() {
         .world
         .with_state(|state| state.pve.vms.values().filter(|vm| vm.config.get("name").is_some_and(|name| name == "theirs")).count());
     assert_ne!(theirs, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_failed_clone_left_is_looked_for_where_it_is() {
+    let lab = Lab::changed("left-beside", World::default(), &["nodes.wu1.proxmox_node=pve2"]);
+    assert_eq!(failures(&lab.apply("phases/template").await), "");
+    // Proxmox makes a clone whole beside its template and moves it at the end, which fails.
+    lab.world.add_fault(Fault::task("qmclone", "cannot move its configuration").times(3));
+    let whole = |state: &mut State| {
+        let of_wu1 = |work: &TaskWork| matches!(work, TaskWork::Clone { vmid: 421, .. });
+        let task = state.pve.tasks.values_mut().find(|task| of_wu1(&task.work))?;
+        let TaskWork::Clone { config, .. } = std::mem::replace(&mut task.work, TaskWork::Nothing) else { return None };
+        let vm = state.pve.vms.get_mut(&421)?;
+        (vm.config, vm.lock) = (config, None);
+        Some(vm.node.clone())
+    };
+    let (report, lies_on) = futures::future::join(lab.apply(MACHINES), async {
+        loop {
+            if let Some(node) = lab.world.with_state(whole) {
+                return node;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        }
+    })
+    .await;
+    assert_eq!((lies_on.as_str(), report.failures.len()), ("homelab", 3), "{}", failures(&report));
+    assert_eq!((deletes(&lab), lab.world.with_state(|state| state.pve.vms.contains_key(&421))), (1, false));
+    assert_eq!(failures(&lab.apply(MACHINES).await), "");
 }

@@ -1,7 +1,7 @@
 //! A smaller world: what `kthw destroy` takes away, and what it leaves to others.
 use super::{FULL, Lab, changes, failures, scenes::every_recipe};
 use kthw_engine::{Plan, Report, RunOptions, all_absent, plan, run, silent};
-use kthw_lab::World;
+use kthw_lab::{Fault, World};
 use kthw_stdlib::ssh::KnownHosts;
 use serde_json::Value;
 
@@ -102,6 +102,21 @@ async fn what_is_protected_in_proxmox_stays() {
     assert_eq!(report.refused(), 2);
     assert!(lab.world.with_state(|state| state.pve.vms.contains_key(&401) && state.pve.vms.contains_key(&421)));
     assert!(lab.world.with_state(|state| !state.pve.vms.contains_key(&422)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_machine_that_is_not_seen_gone_nothing_is_forgotten() {
+    const MACHINES: &str = "phases/machines";
+    let lab = Lab::new("removal-unseen");
+    assert_eq!(failures(&lab.apply(MACHINES).await), "");
+    let pins = lab.pins();
+    // Proxmox says that it is done, and it is not.
+    lab.world.add_fault(Fault::task_stops("qmdestroy", "OK").times(100));
+    let report = lab.destroy(MACHINES).await;
+    assert!(failures(&report).contains("waited 30 s for VM 421 to be gone"), "{}", failures(&report));
+    assert_eq!(lab.pins(), pins);
+    lab.world.with_state(|state| state.faults.clear());
+    assert_eq!((failures(&lab.destroy(MACHINES).await).as_str(), lab.pins().as_str()), ("", ""));
 }
 
 #[tokio::test(start_paused = true)]

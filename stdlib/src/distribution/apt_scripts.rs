@@ -297,14 +297,18 @@ mod tests {
 
     #[test]
     fn our_limit_ends_the_waiting_and_not_the_configuring() {
-        let folder = tempfile::tempdir().unwrap();
-        let apt = "case $* in *--no-download*) sleep 3; : >$F/configured ;; esac";
-        let (output, _) = run(folder.path(), APT_INSTALL, 1, &[("apt-get", apt), QUIET]);
-        assert_eq!(output.status.code(), Some(124));
-        let begun = Instant::now();
-        while !folder.path().join("configured").exists() {
-            assert!(begun.elapsed() < Duration::from_secs(30), "apt was killed while it configured");
-            std::thread::sleep(Duration::from_millis(100));
+        let slow = "sleep 3; : >$F/configured";
+        let apt = format!("case $* in *--no-download*) {slow} ;; esac");
+        let dpkg = format!("case $* in --audit) echo 'half configured' ;; *) {slow} ;; esac");
+        for programs in [[("apt-get", apt.as_str()), QUIET], [FINE, ("dpkg", dpkg.as_str())]] {
+            let folder = tempfile::tempdir().unwrap();
+            let (output, _) = run(folder.path(), APT_INSTALL, 1, &programs);
+            assert_eq!(output.status.code(), Some(124));
+            let begun = Instant::now();
+            while !folder.path().join("configured").exists() {
+                assert!(begun.elapsed() < Duration::from_secs(30), "what configures was killed");
+                std::thread::sleep(Duration::from_millis(100));
+            }
         }
     }
 }

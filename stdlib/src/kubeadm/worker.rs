@@ -311,6 +311,20 @@ mod tests {
     }
 
     #[test]
+    fn a_control_plane_does_not_become_a_worker_and_another_endpoint_is_refused() {
+        let refused = |live: &LiveWorker| match worker().diff(Some(live)) {
+            Change::Refused(Refusal { why, fields, .. }) => format!("{why} ({})", fields[0]),
+            change => panic!("{change:?}"),
+        };
+        assert_eq!(
+            refused(&LiveWorker::ControlPlane),
+            "wu1 is a control plane; kthw makes no worker of it (role: control_plane -> worker)"
+        );
+        let elsewhere = LiveWorker::Joined { endpoint: Some("other:6443".into()), kubelet: LiveKubelet::default(), untidy: false };
+        assert_eq!(refused(&elsewhere), "wu1 joined the cluster at another endpoint (endpoint: other:6443 -> cu1.bevz.net:6443)");
+    }
+
+    #[test]
     fn kubeadms_own_errors_are_shown() {
         let output = Output {
             status: 1,

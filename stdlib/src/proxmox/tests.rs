@@ -194,6 +194,13 @@ async fn warnings_are_success_and_errors_explain_themselves() {
 }
 
 #[tokio::test]
+async fn a_task_that_ends_without_a_status_is_no_success() {
+    let gone = Data(r#"{"status":"stopped"}"#);
+    let error = world(&["a"], token(), &[gone, LOG]).task().await.expect_err("nobody knows how it ended");
+    expect!["the clone failed on pve1: it ended without an exit status (transferred 1.0 GiB)"].assert_eq(&error.to_string());
+}
+
+#[tokio::test]
 async fn a_task_that_never_ends_is_left_alone() {
     let error = world(&["a"], token(), &[RUNNING, LOG, RUNNING, Data("[]"), RUNNING]).task().await.expect_err("too long");
     assert!(error.to_string().starts_with("waited 300 s for the clone; last seen: "), "{error}");

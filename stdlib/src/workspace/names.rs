@@ -126,11 +126,11 @@ mod tests {
         );
         check_rule::<CertSanRule>(
             &["10.10.10.1", "fd00::1", "*.bevz.net"],
-            &["a_b", "*", "*.", "a.*.b", "api.bevz.net:6443", "DNS:a", "https://a"],
+            &["a_b", "*", "*.", "a.*.b", "api.bevz.net:6443", "api.bevz.net\nb", "DNS:a", "https://a"],
         );
         check_rule::<ImageRepositoryRule>(
             &["10.77.0.1:5000", "registry.k8s.io", "r.lab:5000/k8s/a_b-c.d"],
-            &["https://a", "a/", "/a", "a//b", "a/../b", "a/B", "a:b", "a:0", "a/b:1", "a\"\n[x]"],
+            &["https://a", "a/", "/a", "a//b", "a/../b", "a/B", "a:b", "a:0", "a/b:1", "a\"\n[x]", "a/b\"c"],
         );
         check_rule::<ApiEndpointRule>(&["10.0.0.1:6443"], &["a", "a:0", "-s:6443", "https://a:6443", "a:6443/x", "a:6443\nb"]);
         check_rule::<RegistryHostRule>(&["docker.io", "10.77.0.1:5000", "_default"], &["a/b", "https://a", ".", "a:", "_other\""]);

@@ -332,3 +332,17 @@ fn no_turn(node: &str, why: NoTurn) -> SshError {
         NoTurn::Overtaken(by) => SshError::Overtaken { node: node.to_owned(), by },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_run_changes_waits_for_its_turn_under_its_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let known = KnownHosts::open(folder.path().join("known_hosts")).unwrap();
+        let nodes = SshNodes::new(Arc::new(crate::ssh::testing::workspace()), known);
+        let turn = nodes.turn("cu1", 5).unwrap().expect("a turn");
+        assert_eq!((turn.machine.as_str(), turn.run), ("cu1-10.10.10.116-22", 5));
+    }
+}

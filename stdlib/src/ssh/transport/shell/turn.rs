@@ -54,3 +54,41 @@ if [ "$R" -gt {run} ]; then echo "${{N}}overtaken $R"; echo "${{N}}end"; exit 0;
         line.strip_prefix(mark.as_str().as_bytes()).is_some_and(|rest| rest.trim_ascii_end() == b"waits")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{path::Path, process::Command};
+
+    /// A script of this run that does `work` when it is its turn, with its lock in a folder of the test's own.
+    fn script(folder: &Path, run: u64, work: &str) -> Command {
+        let turn = Turn { machine: "cu1".into(), run }.script();
+        let mut sh = Command::new("/bin/sh");
+        sh.arg("-c").arg(format!("N=mark-\n{}{work}", turn.replace("/run/kthw", folder.to_str().unwrap()))).current_dir(folder);
+        sh
+    }
+
+    fn said(mut script: Command) -> String {
+        String::from_utf8(script.output().unwrap().stdout).unwrap()
+    }
+
+    #[test]
+    fn a_script_that_is_under_way_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = script(folder.path(), 1, "touch begun; sleep 1; touch ended\n").spawn();
+        while !folder.path().join("begun").exists() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert_eq!(said(script(folder.path(), 2, "test -e ended && echo after\n")), "mark-waits\nafter\n");
+        assert!(first.unwrap().wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_run_that_a_later_one_overtook_does_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(said(script(folder.path(), 7, "echo did\n")), "did\n");
+        assert_eq!(said(script(folder.path(), 8, "echo did\n")), "did\n");
+        assert_eq!(said(script(folder.path(), 7, "echo did\n")), "mark-overtaken 8\nmark-end\n");
+        assert_eq!(said(script(folder.path(), 8, "echo did\n")), "did\n");
+    }
+}
