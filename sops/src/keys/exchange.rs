@@ -55,7 +55,8 @@ impl Refused {
 pub(super) struct Question {
     pub url: Url,
     pub headers: Vec<(&'static str, HeaderValue)>,
-    pub body: Zeroizing<Vec<u8>>,
+    /// Sent by POST; GET without.
+    pub body: Option<Zeroizing<Vec<u8>>>,
 }
 
 impl Question {
@@ -64,7 +65,19 @@ impl Question {
         // Room for everything at once: a vector that grows leaves copies behind.
         let mut json = Zeroizing::new(Vec::with_capacity(16 << 10));
         serde_json::to_writer(&mut *json, body).expect("strings and maps of strings have a JSON form");
-        Self { url, headers: vec![("content-type", HeaderValue::from_static("application/json"))], body: json }
+        Self { url, headers: vec![("content-type", HeaderValue::from_static("application/json"))], body: Some(json) }
+    }
+
+    /// A POST of a form.
+    pub fn form(url: Url, fields: &[(&str, &str)]) -> Self {
+        let form = url::form_urlencoded::Serializer::new(String::with_capacity(16 << 10)).extend_pairs(fields).finish();
+        let headers = vec![("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"))];
+        Self { url, headers, body: Some(Zeroizing::new(form.into_bytes())) }
+    }
+
+    /// A GET.
+    pub fn get(url: Url) -> Self {
+        Self { url, headers: Vec::new(), body: None }
     }
 
     /// With a header. Its value is not a secret.
@@ -81,6 +94,11 @@ impl Question {
         value.set_sensitive(true);
         self.headers.push((name, value));
         Ok(self)
+    }
+
+    /// With a bearer token (RFC 6750).
+    pub fn with_bearer(self, token: &Secret) -> Result<Self, String> {
+        self.with_secret("authorization", &Secret::holding(format!("Bearer {}", token.expose())))
     }
 
     /// Asks `http`, again where the service says that it cannot answer just now, and reads the answer. `said` finds the service's words in
@@ -107,12 +125,16 @@ impl Question {
     }
 
     fn request(&self) -> Result<Request<Bytes>, String> {
-        let mut request = Request::post(self.url.as_str());
+        let mut request = match self.body {
+            Some(_) => Request::post(self.url.as_str()),
+            None => Request::get(self.url.as_str()),
+        };
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }
         // The bytes are wiped when the request is done with.
-        request.body(Bytes::from_owner(self.body.clone())).map_err(|_| format!("{} is no address", place(&self.url)))
+        let body = self.body.clone().map(Bytes::from_owner).unwrap_or_default();
+        request.body(body).map_err(|_| format!("{} is no address", place(&self.url)))
     }
 }
 
@@ -121,11 +143,11 @@ fn place(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
-/// Credentials and data keys go over TLS, or not beyond this machine.
+/// Credentials and data keys go over TLS, or not beyond this machine and what it runs on (the metadata server of a cloud).
 fn travels_safely(url: &Url) -> Result<(), String> {
     let here = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv4(address)) => address.is_loopback() || address.is_link_local(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     };
@@ -145,5 +167,30 @@ fn in_one_line(text: &str) -> String {
     match line.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_secret_goes_far_without_tls() {
+        let refused = |text: &str| travels_safely(&Url::parse(text).expect("an address")).err();
+        for near in
+            ["https://vault.example.test", "http://127.0.0.9:8200", "http://localhost:8200", "http://[::1]/", "http://169.254.169.254/"]
+        {
+            assert_eq!(refused(near), None, "{near}");
+        }
+        for far in ["http://vault.example.test:8200", "http://10.0.0.1/", "http://localhost.example.test", "http://[2001:db8::1]/"] {
+            assert!(refused(far).is_some_and(|reason| reason.ends_with("use https")), "{far}");
+        }
+        assert_eq!(refused("unix:///run/agent").as_deref(), Some("unix:///run/agent is no address: it begins with https://"));
+    }
+
+    #[test]
+    fn what_a_service_says_is_one_short_line() {
+        assert_eq!(in_one_line("a\n\tb\u{1b}[2J c"), "a b\\u{1b}[2J c");
+        assert_eq!(in_one_line(&"ü".repeat(SHOWN + 1)), format!("{}…", "ü".repeat(SHOWN)));
     }
 }

@@ -7,6 +7,8 @@
 mod age;
 mod aws;
 mod exchange;
+mod failure;
+mod gcp;
 mod identities;
 mod kms;
 #[cfg(test)]
@@ -19,6 +21,7 @@ mod shamir;
 mod tests;
 mod vault;
 
+pub(crate) use gcp::is_key as is_gcp_key;
 pub use services::KeyServices;
 
 use super::SopsError;

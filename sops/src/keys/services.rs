@@ -1,7 +1,7 @@
 //! Opening and sealing the data key of a file: which keys, in which order, and how many groups.
 use super::{
     Asking, DataKey, Group, KEY_BYTES, KeyService, MasterKey, OtherKind, Passphrase, Recipient, Variables, age::AgeService,
-    kms::KmsService, pgp::PgpService, shamir, vault::VaultService,
+    gcp::GcpKmsService, kms::KmsService, pgp::PgpService, shamir, vault::VaultService,
 };
 use crate::{Metadata, SopsError};
 use kthw_engine::Secret;
@@ -32,6 +32,7 @@ impl KeyServices {
             Box::new(AgeService::new(variables.clone())),
             Box::new(PgpService::new(variables.clone())),
             Box::new(KmsService::new(variables.clone())),
+            Box::new(GcpKmsService::new(variables.clone())),
             Box::new(VaultService::new(variables.clone())),
         ];
         Self { variables, services, passphrase: None }

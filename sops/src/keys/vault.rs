@@ -7,6 +7,7 @@
 use super::{
     Asking, DataKey, KeyService, MasterKey, OtherKind, Recipient, Variables,
     exchange::{Question, Refused, within_limit},
+    failure::Failure,
     identities,
 };
 use crate::SopsError;
@@ -20,6 +21,7 @@ use std::{io::ErrorKind, path::PathBuf, sync::Arc};
 use url::Url;
 use zeroize::Zeroizing;
 
+const HELP: &str = "check the address of Vault in the key's URI, such as `https://vault:8200/v1/transit/keys/NAME`";
 const SIGN_IN: &str = "sign in with `vault login`, or put a token into VAULT_TOKEN";
 /// Of Vault's own client, and not used here; who relies on one has to know.
 const UNUSED: [&str; 5] = ["VAULT_SKIP_VERIFY", "VAULT_CAPATH", "VAULT_CACERT_BYTES", "VAULT_CLIENT_CERT", "VAULT_TLS_SERVER_NAME"];
@@ -35,18 +37,6 @@ struct Deed<'a> {
     engine: &'a str,
     key: &'a str,
     url: Url,
-}
-
-/// Why a deed was not done, and what to do.
-struct Failure {
-    reason: String,
-    help: String,
-}
-
-impl From<String> for Failure {
-    fn from(reason: String) -> Self {
-        Self { reason, help: "check the address of Vault in the key's URI, such as `https://vault:8200/v1/transit/keys/NAME`".into() }
-    }
 }
 
 #[derive(Deserialize)]
@@ -92,7 +82,7 @@ impl VaultService {
 
     /// The token; the error says where it was looked for.
     fn token(&self) -> Result<Secret, Failure> {
-        let failed = |reason| Failure { reason, help: SIGN_IN.into() };
+        let failed = |reason: String| Failure::new(reason, SIGN_IN);
         if let Some(token) = self.set("VAULT_TOKEN") {
             return Ok(Secret::new(token));
         }
@@ -144,7 +134,7 @@ impl VaultService {
             Refused::Status(429 | 500..=599, _) => format!("try again when Vault at {place} is well"),
             Refused::Status(..) => format!("check the key's URI: `vault list {engine}/keys` shows the keys of that engine"),
         };
-        Failure { reason: refused.reason(url), help }
+        Failure::new(refused.reason(url), help)
     }
 }
 
@@ -178,11 +168,7 @@ impl KeyService for VaultService {
         let plaintext = Zeroizing::new(BASE64_STANDARD.encode(plain));
         let sealed =
             self.deed(recipient, "encrypt").map_err(Failure::from).and_then(|deed| self.call(&deed, &Seal { plaintext: &plaintext }));
-        sealed.map(|answer: Sealed| answer.ciphertext).map_err(|Failure { reason, help }| SopsError::CannotSeal {
-            recipient: recipient.to_string(),
-            reason,
-            help,
-        })
+        sealed.map(|answer: Sealed| answer.ciphertext).map_err(|failure| failure.sealing(recipient, HELP))
     }
 
     fn decrypt(&self, key: &MasterKey, _: Asking<'_>) -> Result<DataKey, SopsError> {
@@ -195,6 +181,6 @@ impl KeyService for VaultService {
                 let bytes = BASE64_STANDARD.decode(&*plaintext).map_err(|_| "its answer is not what Vault answers".to_owned())?;
                 Ok(Zeroizing::new(bytes))
             });
-        opened.map_err(|Failure { reason, help }| SopsError::CannotOpen { recipient: key.recipient.to_string(), reason, help })
+        opened.map_err(|failure: Failure| failure.opening(&key.recipient, HELP))
     }
 }

@@ -1,6 +1,7 @@
 //! The services over the variables of a test. Nothing here leaves the process; the real programs are in `peer_tests`.
 mod groups;
 mod places;
+pub(super) mod stand_in;
 
 use super::*;
 use crate::{Metadata, Rules};
