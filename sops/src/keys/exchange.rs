@@ -160,13 +160,13 @@ fn travels_safely(url: &Url) -> Result<(), String> {
 }
 
 /// A text of a service as one line that does nothing to a terminal and shows no secret.
-fn in_one_line(text: &str) -> String {
-    let text = presentable(text);
+pub(super) fn in_one_line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let line = words.join(" ");
+    let line = presentable(&line);
     match line.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
+        None => line.into_owned(),
     }
 }
 
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_a_service_says_is_one_short_line() {
-        assert_eq!(in_one_line("a\n\tb\u{1b}[2J c"), "a b\\u{1b}[2J c");
+        assert_eq!(in_one_line("a\r\n\tb\u{1b}[2J c"), "a b\\u{1b}[2J c");
         assert_eq!(in_one_line(&"ü".repeat(SHOWN + 1)), format!("{}…", "ü".repeat(SHOWN)));
     }
 }

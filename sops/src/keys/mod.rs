@@ -6,11 +6,13 @@
 //! [`KeyServices`] decides what has to open and in which order; a [`KeyService`] knows one kind of key and nothing about files.
 mod age;
 mod aws;
+mod azure;
 mod exchange;
 mod failure;
 mod gcp;
 mod identities;
 mod kms;
+mod oauth;
 #[cfg(test)]
 pub(super) mod peer_tests;
 mod pgp;
@@ -120,11 +122,30 @@ impl Recipient {
         fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).unwrap_or_default()
     }
 
-    /// Whether both are the same key, however it is spelled.
-    pub(super) fn same_as(&self, other: &Self) -> bool {
+    /// The same with another value of a field.
+    pub(super) fn with_field(&self, name: &str, value: &str) -> Self {
+        let mut changed = self.clone();
+        if let Self::Other { fields, .. } = &mut changed {
+            match fields.iter_mut().find(|(key, _)| key == name) {
+                Some((_, old)) => *old = value.into(),
+                None => fields.push((name.into(), value.into())),
+            }
+        }
+        changed
+    }
+
+    /// Whether both are the same key, however it is spelled. A key of Azure that names no version is the key in any version.
+    pub fn same_as(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Age(this), Self::Age(other)) => this.trim() == other.trim(),
             (Self::Pgp(this), Self::Pgp(other)) => this.replace(' ', "").eq_ignore_ascii_case(&other.replace(' ', "")),
+            (Self::Other { kind, fields }, Self::Other { kind: other_kind, fields: other_fields }) => {
+                let open = |name: &str| name == "version" && (self.field(name).is_empty() || other.field(name).is_empty());
+                let all_in = |fields: &[(String, String)], holder: &Self| {
+                    fields.iter().filter(|(name, value)| !value.is_empty() && !open(name)).all(|(name, value)| holder.field(name) == value)
+                };
+                kind == other_kind && all_in(fields, other) && all_in(other_fields, self)
+            }
             _ => self == other,
         }
     }
@@ -186,10 +207,18 @@ pub enum Asking<'a> {
     Person(&'a Passphrase),
 }
 
-/// One way to seal and open data keys: age, PGP, AWS KMS, Vault. Another service is one more file in this folder.
+/// One way to seal and open data keys: age, PGP, AWS KMS and so on. Another service is one more file in this folder.
 pub trait KeyService: Send + Sync {
     /// Whether it is responsible for a recipient.
     fn serves(&self, recipient: &Recipient) -> bool;
+
+    /// The recipient as it is to stand in a file, where a part of it is only known to the service; asked for before [`KeyService::encrypt`].
+    ///
+    /// # Errors
+    /// When the service cannot be reached.
+    fn settle(&self, _: &Recipient) -> Result<Option<Recipient>, SopsError> {
+        Ok(None)
+    }
 
     /// Seals `plain` (a data key or a part of one) to a recipient; the answer is what stands in the file.
     ///

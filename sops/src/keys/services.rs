@@ -1,7 +1,7 @@
 //! Opening and sealing the data key of a file: which keys, in which order, and how many groups.
 use super::{
     Asking, DataKey, Group, KEY_BYTES, KeyService, MasterKey, OtherKind, Passphrase, Recipient, Variables, age::AgeService,
-    gcp::GcpKmsService, kms::KmsService, pgp::PgpService, shamir, vault::VaultService,
+    azure::AzureService, gcp::GcpKmsService, kms::KmsService, pgp::PgpService, shamir, vault::VaultService,
 };
 use crate::{Metadata, SopsError};
 use kthw_engine::Secret;
@@ -33,6 +33,7 @@ impl KeyServices {
             Box::new(PgpService::new(variables.clone())),
             Box::new(KmsService::new(variables.clone())),
             Box::new(GcpKmsService::new(variables.clone())),
+            Box::new(AzureService::new(variables.clone())),
             Box::new(VaultService::new(variables.clone())),
         ];
         Self { variables, services, passphrase: None }
@@ -120,7 +121,7 @@ impl KeyServices {
             }
             for key in group {
                 match stay.iter().find(|known| known.recipient.same_as(&key.recipient) && !known.encrypted.is_empty()) {
-                    Some(known) => *key = MasterKey { recipient: key.recipient.clone(), ..known.clone() },
+                    Some(known) => *key = known.clone(),
                     None => self.seal_one(key, part)?,
                 }
             }
@@ -137,6 +138,9 @@ impl KeyServices {
                 help: "do this with the real sops, or leave that key out in `.sops.yaml`".into(),
             });
         };
+        if let Some(settled) = service.settle(&key.recipient)? {
+            key.recipient = settled;
+        }
         key.encrypted = service.encrypt(&key.recipient, part)?;
         key.created_at = match key.recipient {
             Recipient::Age(_) => None,

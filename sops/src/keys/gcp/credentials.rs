@@ -3,15 +3,10 @@
 //! First the places of sops (<https://github.com/getsops/sops/blob/v3.11.0/gcpkms/keysource.go>), then those of all of Google's libraries
 //! (<https://cloud.google.com/docs/authentication/application-default-credentials>). The metadata server of a machine at Google is asked only
 //! where `GCE_METADATA_HOST` names it.
-use super::super::{
-    Variables,
-    exchange::{Question, Refused},
-    identities,
-};
+use super::super::{Variables, exchange::Question, identities, oauth};
 use kthw_engine::Secret;
 use kthw_http::Http;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use url::Url;
 use zeroize::Zeroizing;
@@ -46,31 +41,21 @@ pub(super) struct Access {
 enum File {
     ServiceAccount {
         client_email: String,
-        #[serde(deserialize_with = "secret")]
+        #[serde(deserialize_with = "oauth::secret")]
         private_key: Secret,
         private_key_id: Option<String>,
         token_uri: Option<String>,
     },
     AuthorizedUser {
         client_id: String,
-        #[serde(deserialize_with = "secret")]
+        #[serde(deserialize_with = "oauth::secret")]
         client_secret: Secret,
-        #[serde(deserialize_with = "secret")]
+        #[serde(deserialize_with = "oauth::secret")]
         refresh_token: Secret,
         quota_project_id: Option<String>,
     },
     #[serde(other)]
     Other,
-}
-
-fn secret<'d, D: Deserializer<'d>>(value: D) -> Result<Secret, D::Error> {
-    String::deserialize(value).map(Secret::new)
-}
-
-#[derive(Deserialize)]
-struct Token {
-    #[serde(deserialize_with = "secret")]
-    access_token: Secret,
 }
 
 #[derive(Serialize)]
@@ -157,13 +142,9 @@ impl Found {
             }
             File::Other => return Err(format!("kthw does not use this type of credentials, in {place}; {INSTEAD}")),
         };
-        let token: Token = question.ask(http, said).await.map_err(|refused| no_token(refused, &question.url, &place))?;
-        Ok(Access { token: token.access_token, quota_project })
+        let token = oauth::token(http, &question, &place).await?;
+        Ok(Access { token, quota_project })
     }
-}
-
-fn no_token(refused: Refused, url: &Url, place: &str) -> String {
-    format!("{place} gives no access token: {}", refused.reason(url))
 }
 
 /// The token of the machine's own account (<https://cloud.google.com/compute/docs/access/authenticate-workloads>).
@@ -171,13 +152,6 @@ async fn of_machine(http: &dyn Http, host: &str) -> Result<Access, String> {
     let url = format!("http://{host}/computeMetadata/v1/instance/service-accounts/default/token");
     let url = Url::parse(&url).map_err(|_| "GCE_METADATA_HOST is no host".to_owned())?;
     let question = Question::get(url).with("metadata-flavor", "Google");
-    let token: Token = question.ask(http, said).await.map_err(|refused| no_token(refused, &question.url, "the metadata server"))?;
-    Ok(Access { token: token.access_token, quota_project: None })
-}
-
-/// `{"error": "invalid_grant", "error_description": "…"}` (RFC 6749, 5.2).
-fn said(answer: &Value) -> Option<String> {
-    let text = |name| answer.get(name).and_then(Value::as_str);
-    let words: Vec<&str> = [text("error"), text("error_description")].into_iter().flatten().collect();
-    Some(words.join(": "))
+    let token = oauth::token(http, &question, "the metadata server").await?;
+    Ok(Access { token, quota_project: None })
 }

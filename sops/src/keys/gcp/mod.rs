@@ -9,13 +9,13 @@ use super::{
     Asking, DataKey, KeyService, MasterKey, OtherKind, Recipient, Variables,
     exchange::{Question, Refused, within_limit},
     failure::Failure,
+    oauth,
 };
 use crate::SopsError;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::HeaderValue;
 use kthw_http::{HttpClient, Trust};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::sync::Arc;
 use url::Url;
 use zeroize::Zeroizing;
@@ -86,7 +86,7 @@ impl GcpKmsService {
                 let project = HeaderValue::from_str(&project).map_err(|_| "the quota project is no name of a project".to_owned())?;
                 question.headers.push(("x-goog-user-project", project));
             }
-            Ok(question.ask(&client, said).await)
+            Ok(question.ask(&client, oauth::said).await)
         })?;
         answer.map_err(|refused| failure(refused, &url))
     }
@@ -128,14 +128,6 @@ fn failure(refused: Refused, url: &Url) -> Failure {
         }
     };
     Failure::new(refused.reason(url), help)
-}
-
-/// `{"error": {"code": 403, "message": "…", "status": "PERMISSION_DENIED"}}` (<https://cloud.google.com/apis/design/errors>).
-fn said(answer: &Value) -> Option<String> {
-    let error = answer.get("error")?;
-    let text = |name| error.get(name).and_then(Value::as_str);
-    let words: Vec<&str> = [text("status"), text("message")].into_iter().flatten().collect();
-    Some(words.join(": "))
 }
 
 impl KeyService for GcpKmsService {

@@ -4,7 +4,7 @@ use super::*;
 use crate::keys::tests::stand_in::{Asked, StandIn};
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use kthw_peers::{OPENSSL, ask};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{ffi::OsString, fs, process::Command};
 
 const KEY: &str = "projects/p/locations/global/keyRings/r/cryptoKeys/k";
