@@ -106,11 +106,11 @@ pub enum SopsError {
         help: String,
     },
     /// All its recipients belong to services that kthw does not use.
-    #[error("{file} is encrypted to {keys} only, and kthw opens age, PGP and AWS KMS")]
+    #[error("{file} is encrypted to {keys} only, and kthw does not use this kind of key")]
     #[diagnostic(
         code(kthw::sops::other_keys),
         help(
-            "add an age, PGP or AWS KMS recipient: list it in `.sops.yaml`, then run `sops updatekeys {file}` of the real sops as someone who can decrypt it"
+            "add a recipient of another kind, such as `age: age1…`: list it in `.sops.yaml`, then run `sops updatekeys {file}` of the real sops as someone who can decrypt it"
         )
     )]
     OtherKeys {

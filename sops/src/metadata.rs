@@ -135,8 +135,7 @@ fn lists(group: &Group) -> Map<String, Value> {
                 ("kms", item)
             }
             Recipient::Other { kind, fields } => {
-                let (_, name, ..) = OtherKind::ALL.into_iter().find(|known| known.0 == *kind).expect("ALL lists every kind");
-                (name, Value::Object(fields.iter().map(|(name, value)| (name.clone(), json!(value))).collect()))
+                (kind.list(), Value::Object(fields.iter().map(|(name, value)| (name.clone(), json!(value))).collect()))
             }
         };
         item["enc"] = json!(key.encrypted);

@@ -123,7 +123,7 @@ fn recipients_on_the_command_line_count_as_in_sops() {
         assert_eq!(run(&desk, &sops, &["decrypt", "f.yaml"]), "data: x\nother: z\n");
     }
     desk.write("g.yaml", "a: 1\n");
-    for option in ["--age", "--pgp", "--kms", "--hc-vault", "--hc-vault-transit"] {
+    for option in ["--age", "--pgp", "--kms", "--gcp-kms", "--azure-kv", "--hc-vault", "--hc-vault-transit"] {
         let said = desk.kthw(&["encrypt", option, "AGE-SECRET-KEY-1SECRET", "g.yaml"], "").ended_with(2);
         assert!(said.stderr.contains("kthw::sops::malformed_recipient") && !said.stderr.contains("1SECRET"), "{}", said.stderr);
     }

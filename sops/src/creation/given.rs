@@ -15,12 +15,13 @@ pub struct Given {
 }
 
 impl Given {
-    /// Reads recipients, each option a text with commas or several: age, PGP, AWS KMS (`ARN` or `ARN+ROLE`) and Vault. `threshold` is how many
+    /// Reads recipients, each option a text with commas or several: age, PGP, AWS KMS (`ARN` or `ARN+ROLE`),
+    /// GCP KMS, Azure Key Vault and Vault. `threshold` is how many
     /// key groups are needed, where a creation rule has several.
     ///
     /// # Errors
     /// When a recipient is none.
-    pub fn read([age, pgp, kms, vault]: [&[String]; 4], threshold: Option<usize>) -> Result<Self, SopsError> {
+    pub fn read([age, pgp, kms, gcp, azure, vault]: [&[String]; 6], threshold: Option<usize>) -> Result<Self, SopsError> {
         let mut found = Vec::new();
         let mut each = |option, texts: &[String], make: fn(&str) -> Result<Recipient, recipient::Malformed>| {
             for text in texts.iter().flat_map(|texts| texts.split(',')).map(str::trim).filter(|text| !text.is_empty()) {
@@ -31,6 +32,8 @@ impl Given {
         each("--age", age, recipient::age)?;
         each("--pgp", pgp, recipient::pgp)?;
         each("--kms", kms, |arn| recipient::kms(arn, None))?;
+        each("--gcp-kms", gcp, recipient::gcp_kms)?;
+        each("--azure-kv", azure, recipient::azure_url)?;
         each("--hc-vault-transit", vault, recipient::vault)?;
         Ok(Self { group: distinct(found), threshold })
     }

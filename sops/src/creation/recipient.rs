@@ -2,7 +2,7 @@
 use super::{CreationRules, start_of};
 use crate::{
     SopsError,
-    keys::{OtherKind, Recipient},
+    keys::{OtherKind, Recipient, is_gcp_key},
 };
 use kthw_yaml::{Node, Problem};
 use miette::NamedSource;
@@ -106,7 +106,8 @@ pub(super) fn kms_block(arn: &str, role: &str, context: Vec<(String, String)>, p
 
 pub(super) fn gcp_kms(text: &str) -> Result<Recipient, Malformed> {
     let help = "write it as `projects/P/locations/L/keyRings/R/cryptoKeys/K`";
-    other(OtherKind::GcpKms, &[("resource_id", text)], text.starts_with("projects/"), "the name of a GCP KMS key", help)
+    let text = text.replace(' ', "");
+    other(OtherKind::GcpKms, &[("resource_id", &text)], is_gcp_key(&text), "the name of a GCP KMS key", help)
 }
 
 pub(super) fn huawei_kms(text: &str) -> Result<Recipient, Malformed> {

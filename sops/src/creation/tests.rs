@@ -60,10 +60,10 @@ fn the_first_rule_that_matches_counts() {
 #[test]
 fn recipients_stand_between_commas_or_in_lists() {
     check(
-        "creation_rules:\n  - age: >-\n      ALICE,\n      ALICE\n    pgp: [AAAA AAAA, '0xBBBBBBBBBBBBBBBB']\n    kms: arn:aws:kms:eu-1:1:key/a+arn:aws:iam::1:role/r, arn:aws:kms:eu-1:1:alias/b\n    aws_profile: p\n    gcp_kms: projects/p/k\n    azure_keyvault: https://v.vault.azure.net/keys/k/1\n    hc_vault_transit_uri: https://vault:8200/v1/a/b/keys/k\n",
+        "creation_rules:\n  - age: >-\n      ALICE,\n      ALICE\n    pgp: [AAAA AAAA, '0xBBBBBBBBBBBBBBBB']\n    kms: arn:aws:kms:eu-1:1:key/a+arn:aws:iam::1:role/r, arn:aws:kms:eu-1:1:alias/b\n    aws_profile: p\n    gcp_kms: projects/p/locations/l/keyRings/r/cryptoKeys/k\n    azure_keyvault: https://v.vault.azure.net/keys/k/1\n    hc_vault_transit_uri: https://vault:8200/v1/a/b/keys/k\n",
         "/project/f",
         expect![[r#"
-            [age ALICE, PGP AAAAAAAA, PGP 0xBBBBBBBBBBBBBBBB, AWS KMS arn:aws:kms:eu-1:1:key/a, AWS KMS arn:aws:kms:eu-1:1:alias/b, GCP KMS projects/p/k, Azure Key Vault k, HashiCorp Vault k]
+            [age ALICE, PGP AAAAAAAA, PGP 0xBBBBBBBBBBBBBBBB, AWS KMS arn:aws:kms:eu-1:1:key/a, AWS KMS arn:aws:kms:eu-1:1:alias/b, GCP KMS projects/p/locations/l/keyRings/r/cryptoKeys/k, Azure Key Vault https://v.vault.azure.net/keys/k/1, HashiCorp Vault https://vault:8200/v1/a/b/keys/k]
             unencrypted_suffix _unencrypted
         "#]],
     );
@@ -77,7 +77,7 @@ fn groups_merge_and_share() {
         expect![[r#"
             [PGP AAAAAAAA, age ALICE]
             [PGP BBBBBBBB]
-            [AWS KMS arn:aws:kms:eu-1:1:key/a, HashiCorp Vault k]
+            [AWS KMS arn:aws:kms:eu-1:1:key/a, HashiCorp Vault https://vault:8200/v1/transit/keys/k]
             2 of 3
             unencrypted_suffix _unencrypted
         "#]],

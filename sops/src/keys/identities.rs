@@ -259,7 +259,8 @@ fn unlock_file(keys: &[u8], passphrase: SecretString) -> Result<Zeroizing<Vec<u8
     Ok(plain)
 }
 
-fn read(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
+/// A file that holds keys, in wiped memory.
+pub(super) fn read(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
     let file = fs::File::open(path)?;
     // Room for everything at once: a vector that grows leaves copies behind.
     let size = file.metadata()?.len().min(MAX_FILE) as usize;

@@ -6,8 +6,13 @@
 //! [`KeyServices`] decides what has to open and in which order; a [`KeyService`] knows one kind of key and nothing about files.
 mod age;
 mod aws;
+mod azure;
+mod exchange;
+mod failure;
+mod gcp;
 mod identities;
 mod kms;
+mod oauth;
 #[cfg(test)]
 pub(super) mod peer_tests;
 mod pgp;
@@ -16,7 +21,9 @@ mod services;
 mod shamir;
 #[cfg(test)]
 mod tests;
+mod vault;
 
+pub(crate) use gcp::is_key as is_gcp_key;
 pub use services::KeyServices;
 
 use super::SopsError;
@@ -51,16 +58,16 @@ pub enum Recipient {
         /// A profile of the AWS configuration files.
         profile: Option<String>,
     },
-    /// A key of a service that kthw does not use; kept as it stands in the file.
+    /// A key of another service; kept as it stands in the file.
     Other {
         /// The service.
         kind: OtherKind,
-        /// The fields that name the key, in the order of the file, without `enc` and `created_at`.
+        /// The fields that name the key, as sops calls them, in the order of the file, without `enc` and `created_at`.
         fields: Vec<(String, String)>,
     },
 }
 
-/// Key services that sops knows and kthw does not use yet.
+/// Key services that sops knows beside AWS KMS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherKind {
     /// Google Cloud KMS.
@@ -74,13 +81,28 @@ pub enum OtherKind {
 }
 
 impl OtherKind {
-    /// All of them, with the name of their list in the `sops` block, the name that people use, and the field that tells keys apart.
-    pub(super) const ALL: [(Self, &'static str, &'static str, &'static str); 4] = [
-        (Self::GcpKms, "gcp_kms", "GCP KMS", "resource_id"),
-        (Self::AzureKeyVault, "azure_kv", "Azure Key Vault", "name"),
-        (Self::Vault, "hc_vault", "HashiCorp Vault", "key_name"),
-        (Self::HuaweiKms, "hckms", "Huawei Cloud KMS", "key_id"),
+    /// All of them, with the name of their list in the `sops` block and the name that people use.
+    pub(super) const ALL: [(Self, &'static str, &'static str); 4] = [
+        (Self::GcpKms, "gcp_kms", "GCP KMS"),
+        (Self::AzureKeyVault, "azure_kv", "Azure Key Vault"),
+        (Self::Vault, "hc_vault", "HashiCorp Vault"),
+        (Self::HuaweiKms, "hckms", "Huawei Cloud KMS"),
     ];
+
+    fn names(self) -> (&'static str, &'static str) {
+        let (_, list, words) = Self::ALL.into_iter().find(|known| known.0 == self).expect("ALL lists every kind");
+        (list, words)
+    }
+
+    /// The name of their list in the `sops` block.
+    pub(super) fn list(self) -> &'static str {
+        self.names().0
+    }
+
+    /// What people call it.
+    pub(super) fn words(self) -> &'static str {
+        self.names().1
+    }
 }
 
 impl Recipient {
@@ -90,15 +112,40 @@ impl Recipient {
             Self::Age(_) => "age",
             Self::Pgp(_) => "pgp",
             Self::AwsKms { .. } => "kms",
-            Self::Other { kind, .. } => OtherKind::ALL.into_iter().find(|known| known.0 == *kind).expect("ALL lists every kind").1,
+            Self::Other { kind, .. } => kind.list(),
         }
     }
 
-    /// Whether both are the same key, however it is spelled.
-    pub(super) fn same_as(&self, other: &Self) -> bool {
+    /// A field that names a key of another service; empty when it is not there.
+    pub(super) fn field(&self, name: &str) -> &str {
+        let Self::Other { fields, .. } = self else { return "" };
+        fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).unwrap_or_default()
+    }
+
+    /// The same with another value of a field.
+    pub(super) fn with_field(&self, name: &str, value: &str) -> Self {
+        let mut changed = self.clone();
+        if let Self::Other { fields, .. } = &mut changed {
+            match fields.iter_mut().find(|(key, _)| key == name) {
+                Some((_, old)) => *old = value.into(),
+                None => fields.push((name.into(), value.into())),
+            }
+        }
+        changed
+    }
+
+    /// Whether both are the same key, however it is spelled. A key of Azure that names no version is the key in any version.
+    pub fn same_as(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Age(this), Self::Age(other)) => this.trim() == other.trim(),
             (Self::Pgp(this), Self::Pgp(other)) => this.replace(' ', "").eq_ignore_ascii_case(&other.replace(' ', "")),
+            (Self::Other { kind, fields }, Self::Other { kind: other_kind, fields: other_fields }) => {
+                let open = |name: &str| name == "version" && (self.field(name).is_empty() || other.field(name).is_empty());
+                let all_in = |fields: &[(String, String)], holder: &Self| {
+                    fields.iter().filter(|(name, value)| !value.is_empty() && !open(name)).all(|(name, value)| holder.field(name) == value)
+                };
+                kind == other_kind && all_in(fields, other) && all_in(other_fields, self)
+            }
             _ => self == other,
         }
     }
@@ -111,10 +158,15 @@ impl fmt::Display for Recipient {
             Self::Age(recipient) => write!(f, "age {recipient}"),
             Self::Pgp(fingerprint) => write!(f, "PGP {fingerprint}"),
             Self::AwsKms { arn, .. } => write!(f, "AWS KMS {arn}"),
-            Self::Other { kind, fields } => {
-                let (_, _, words, field) = OtherKind::ALL.iter().find(|known| known.0 == *kind).expect("ALL lists every kind");
-                let name = fields.iter().find(|(key, _)| key == field).map(|(_, value)| value.as_str()).unwrap_or_default();
-                write!(f, "{words} {name}")
+            Self::Other { kind, .. } => {
+                let field = |name| self.field(name).trim_end_matches('/');
+                write!(f, "{} ", kind.words())?;
+                match kind {
+                    OtherKind::GcpKms => f.write_str(field("resource_id")),
+                    OtherKind::HuaweiKms => f.write_str(field("key_id")),
+                    OtherKind::Vault => write!(f, "{}/v1/{}/keys/{}", field("vault_address"), field("engine_path"), field("key_name")),
+                    OtherKind::AzureKeyVault => write!(f, "{}/keys/{}/{}", field("vault_url"), field("name"), field("version")),
+                }
             }
         }
     }
@@ -155,10 +207,18 @@ pub enum Asking<'a> {
     Person(&'a Passphrase),
 }
 
-/// One way to seal and open data keys: age, PGP, AWS KMS. Another service is one more file in this folder.
+/// One way to seal and open data keys: age, PGP, AWS KMS and so on. Another service is one more file in this folder.
 pub trait KeyService: Send + Sync {
     /// Whether it is responsible for a recipient.
     fn serves(&self, recipient: &Recipient) -> bool;
+
+    /// The recipient as it is to stand in a file, where a part of it is only known to the service; asked for before [`KeyService::encrypt`].
+    ///
+    /// # Errors
+    /// When the service cannot be reached.
+    fn settle(&self, _: &Recipient) -> Result<Option<Recipient>, SopsError> {
+        Ok(None)
+    }
 
     /// Seals `plain` (a data key or a part of one) to a recipient; the answer is what stands in the file.
     ///

@@ -1,7 +1,7 @@
 //! Opening and sealing the data key of a file: which keys, in which order, and how many groups.
 use super::{
-    Asking, DataKey, Group, KEY_BYTES, KeyService, MasterKey, Passphrase, Recipient, Variables, age::AgeService, kms::KmsService,
-    pgp::PgpService, shamir,
+    Asking, DataKey, Group, KEY_BYTES, KeyService, MasterKey, OtherKind, Passphrase, Recipient, Variables, age::AgeService,
+    azure::AzureService, gcp::GcpKmsService, kms::KmsService, pgp::PgpService, shamir, vault::VaultService,
 };
 use crate::{Metadata, SopsError};
 use kthw_engine::Secret;
@@ -9,6 +9,8 @@ use std::{ffi::OsString, sync::Arc};
 
 /// The kinds that are tried first, as in sops: they need no network.
 const DEFAULT_ORDER: &str = "age,pgp";
+/// Of a kind that no service here is responsible for.
+const NOT_USED: &str = "kthw does not use this kind of key";
 
 /// All services that kthw knows, over one environment. A passphrase is asked for once and then known to the same value.
 pub struct KeyServices {
@@ -30,6 +32,9 @@ impl KeyServices {
             Box::new(AgeService::new(variables.clone())),
             Box::new(PgpService::new(variables.clone())),
             Box::new(KmsService::new(variables.clone())),
+            Box::new(GcpKmsService::new(variables.clone())),
+            Box::new(AzureService::new(variables.clone())),
+            Box::new(VaultService::new(variables.clone())),
         ];
         Self { variables, services, passphrase: None }
     }
@@ -116,7 +121,7 @@ impl KeyServices {
             }
             for key in group {
                 match stay.iter().find(|known| known.recipient.same_as(&key.recipient) && !known.encrypted.is_empty()) {
-                    Some(known) => *key = MasterKey { recipient: key.recipient.clone(), ..known.clone() },
+                    Some(known) => *key = known.clone(),
                     None => self.seal_one(key, part)?,
                 }
             }
@@ -129,10 +134,13 @@ impl KeyServices {
         let Some(service) = self.services.iter().find(|service| service.serves(&key.recipient)) else {
             return Err(SopsError::CannotSeal {
                 recipient: key.recipient.to_string(),
-                reason: "kthw uses age, PGP and AWS KMS only".into(),
+                reason: NOT_USED.into(),
                 help: "do this with the real sops, or leave that key out in `.sops.yaml`".into(),
             });
         };
+        if let Some(settled) = service.settle(&key.recipient)? {
+            key.recipient = settled;
+        }
         key.encrypted = service.encrypt(&key.recipient, part)?;
         key.created_at = match key.recipient {
             Recipient::Age(_) => None,
@@ -182,7 +190,7 @@ impl Attempt<'_> {
                     Ok(opened) => cannot_open(key, format!("it holds {} bytes in place of {}", opened.len(), self.bytes)),
                     Err(error) => error,
                 },
-                None => cannot_open(key, "kthw does not use this kind of key".into()),
+                None => cannot_open(key, NOT_USED.into()),
             };
             match self.failures.get_mut(index) {
                 Some(failure) => failure.1 = error,
@@ -226,7 +234,7 @@ fn failure(file: &str, needed: usize, groups: &[Attempt<'_>]) -> SopsError {
     if all().next().is_none() {
         return SopsError::Malformed { file, reason: "its `sops` block lists no key".into() };
     }
-    if all().all(|recipient| matches!(recipient, Recipient::Other { .. })) {
+    if all().all(|recipient| matches!(recipient, Recipient::Other { kind: OtherKind::HuaweiKms, .. })) {
         return SopsError::OtherKeys { file, keys: all().map(Recipient::to_string).collect::<Vec<_>>().join(", ") };
     }
     let first = failures().next();

@@ -1,10 +1,11 @@
-//! The kinds of keys of the matrix, made on the spot: age, SSH, PGP in a throw-away home, AWS KMS of a moto server, groups of them.
+//! The kinds of keys of the matrix, made on the spot: age, SSH, PGP in a throw-away home, AWS KMS of a moto server, Vault where it is there, groups
+//! of them.
 use super::{ENCRYPTED, KEY};
 use crate::{
     Group, MasterKey, Metadata, Recipient, Rules,
-    keys::peer_tests::{moto::Moto, pgp},
+    keys::peer_tests::{moto::Moto, pgp, vault::Vault},
 };
-use kthw_peers::make_key;
+use kthw_peers::{VAULT, VaultServer, find, make_key};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, ffi::OsString, fs, path::Path};
 
@@ -30,7 +31,7 @@ impl Kind {
 pub(super) struct Kinds {
     /// age is the first.
     pub all: Vec<Kind>,
-    _running: (Moto, pgp::Keys),
+    _running: (Moto, pgp::Keys, Option<Vault>),
 }
 
 impl Kinds {
@@ -43,6 +44,8 @@ impl Kinds {
 
         let moto = Moto::start(moto);
         let home = moto.home().with("SOPS_AGE_KEY", KEY).with("SOPS_AGE_SSH_PRIVATE_KEY_FILE", key);
+        let home = home.with("VAULT_TOKEN", VaultServer::ROOT);
+        let vault = find(&VAULT).map(|vault| Vault::start(&vault, None));
         let keys = pgp::Keys::new(home, gpg, "");
         let (pgp, arn) = (keys.fingerprint.clone(), moto.key(&keys.home));
         let variables: BTreeMap<String, OsString> = keys.home.variables.iter().cloned().collect();
@@ -65,7 +68,7 @@ impl Kinds {
             let groups = groups.iter().map(|group| group.iter().map(|key| MasterKey::to(key.1.clone())).collect()).collect();
             Kind { name, creation, variables: variables.clone(), groups, threshold }
         };
-        let all = vec![
+        let mut all = vec![
             kind("age", &[&[&age]], None),
             kind("ssh-ed25519", &[&[&ssh]], None),
             kind("pgp", &[&[&pgp]], None),
@@ -75,7 +78,11 @@ impl Kinds {
             kind("groups (2 of 3)", &[&[&age], &[&pgp, &ssh], &[&kms]], Some(2)),
             kind("groups (all of 2)", &[&[&ssh], &[&kms_with_context]], None),
         ];
-        Self { all, _running: (moto, keys) }
+        if let Some(vault) = &vault {
+            let vault = (json!({ "hc_vault": [vault.uri("transit", "k")] }), vault.recipient("transit", "k"));
+            all.push(kind("vault", &[&[&vault]], None));
+        }
+        Self { all, _running: (moto, keys, vault) }
     }
 }
 

@@ -37,6 +37,12 @@ struct Recipients {
     /// Encrypt to these keys of AWS KMS: `ARN`, or `ARN+ROLE`
     #[arg(long, env = "SOPS_KMS_ARN", value_name = "ARNS")]
     kms: Vec<String>,
+    /// Encrypt to these keys of Google Cloud KMS: `projects/P/locations/L/keyRings/R/cryptoKeys/K`
+    #[arg(long, env = "SOPS_GCP_KMS_IDS", value_name = "IDS")]
+    gcp_kms: Vec<String>,
+    /// Encrypt to these keys of Azure Key Vault, such as `https://VAULT.vault.azure.net/keys/NAME/VERSION`
+    #[arg(long, env = "SOPS_AZURE_KEYVAULT_URLS", value_name = "URLS")]
+    azure_kv: Vec<String>,
     /// Encrypt to these keys of HashiCorp Vault's transit engine, such as `https://vault:8200/v1/transit/keys/NAME`
     #[arg(long, visible_alias = "hc-vault", env = "SOPS_VAULT_URIS", value_name = "URIS")]
     hc_vault_transit: Vec<String>,
@@ -47,7 +53,7 @@ struct Recipients {
 
 impl Recipients {
     fn given(&self) -> Result<Given> {
-        let options = [&self.age, &self.pgp, &self.kms, &self.hc_vault_transit].map(Vec::as_slice);
+        let options = [&self.age, &self.pgp, &self.kms, &self.gcp_kms, &self.azure_kv, &self.hc_vault_transit].map(Vec::as_slice);
         Given::read(options, self.shamir_secret_sharing_threshold).map_err(Error::usage)
     }
 }

@@ -6,7 +6,7 @@ use super::{
 use crate::ui::Ui;
 use clap::Args;
 use kthw_engine::{Error, Result};
-use kthw_sops::{Group, MasterKey, Metadata, Mode, Recipient};
+use kthw_sops::{Group, MasterKey, Metadata, Mode};
 use std::path::PathBuf;
 
 /// Give the file the recipients of `.sops.yaml`
@@ -66,7 +66,7 @@ impl UpdateKeys {
 /// The wanted groups; who is in the file already is written as there.
 fn spelled_as(now: &Metadata, mut wanted: Vec<Group>) -> Vec<Group> {
     for key in wanted.iter_mut().flatten() {
-        if let Some(known) = now.recipients().find(|known| same(known, &key.recipient)) {
+        if let Some(known) = now.recipients().find(|known| known.same_as(&key.recipient)) {
             key.recipient = known.clone();
         }
     }
@@ -79,7 +79,7 @@ fn changes(now: &Metadata, wanted: &Metadata) -> Vec<String> {
     let several = now.groups.len().max(wanted.groups.len()) > 1;
     for at in 0..now.groups.len().max(wanted.groups.len()) {
         let [old, new] = [now, wanted].map(|metadata| metadata.groups.get(at).map(Vec::as_slice).unwrap_or_default());
-        let without = |group: &[MasterKey], key: &MasterKey| !group.iter().any(|other| same(&other.recipient, &key.recipient));
+        let without = |group: &[MasterKey], key: &MasterKey| !group.iter().any(|other| other.recipient.same_as(&key.recipient));
         let removed = old.iter().filter(|key| without(new, key)).map(|key| format!("- {}", key.recipient));
         let added = new.iter().filter(|key| without(old, key)).map(|key| format!("+ {}", key.recipient));
         let different: Vec<String> = removed.chain(added).collect();
@@ -93,19 +93,6 @@ fn changes(now: &Metadata, wanted: &Metadata) -> Vec<String> {
         lines.push(format!("  ~ groups needed: {} -> {}", needed(now), needed(wanted)));
     }
     lines
-}
-
-/// Whether two recipients are the same key, however its fields are ordered.
-fn same(a: &Recipient, b: &Recipient) -> bool {
-    match (a, b) {
-        (Recipient::Other { kind, fields }, Recipient::Other { kind: other, fields: others }) => {
-            let all = |fields: &[(String, String)], others: &[(String, String)]| {
-                fields.iter().filter(|(_, text)| !text.is_empty()).all(|field| others.contains(field))
-            };
-            kind == other && all(fields, others) && all(others, fields)
-        }
-        _ => a == b,
-    }
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

@@ -10,7 +10,7 @@ use self::{
     context::{Client, context},
     profile::{Base, Role},
 };
-use super::Variables;
+use super::{Variables, exchange::within_limit};
 use bytes::Bytes;
 use http::Request;
 use kthw_http::{HttpClient, Trust, send};
@@ -18,11 +18,8 @@ use reqsign_aws_v4::{Credential, DefaultCredentialProvider, RequestSigner, Stati
 use reqsign_core::{Context, ProvideCredential, Signer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::{fs, sync::Arc, thread, time::Duration};
+use std::{fs, sync::Arc};
 use zeroize::Zeroizing;
-
-/// For everything together: credentials, a role, and the request itself.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// Whose key is used, and how to become somebody who may.
 pub(super) struct Account<'a> {
@@ -55,13 +52,7 @@ pub(super) fn call(variables: &Arc<Variables>, account: &Account<'_>, call: Call
         }
         session.send(&credential, call).await
     };
-    // The caller may be inside a runtime, which must not be blocked from within.
-    let bounded = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-        let late = |_| format!("AWS did not answer within {} s", LIMIT.as_secs());
-        runtime.block_on(async { tokio::time::timeout(LIMIT, work).await }).map_err(late)?
-    };
-    thread::scope(|scope| scope.spawn(bounded).join()).unwrap_or_else(|_| Err("the request failed".into()))
+    within_limit("AWS", work)
 }
 
 struct Session<'a> {

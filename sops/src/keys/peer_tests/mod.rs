@@ -1,10 +1,11 @@
-//! The services against the real programs: sops, gpg, age, ssh-keygen, and moto_server for AWS. Each test makes its own folder and keys.
+//! The services against the real programs: sops, gpg, age, ssh-keygen, moto_server for AWS, and Vault. Each test makes its own folder and keys.
 //! Nothing is sent to any address but 127.0.0.1.
 mod age;
 mod groups;
 mod kms;
 pub(crate) mod moto;
 pub(crate) mod pgp;
+pub(crate) mod vault;
 
 use super::{super::*, tests::metadata, *};
 use kthw_peers::{AGE, GPG, MOTO, PYTHON, SOPS, SSH_KEYGEN, ask};

@@ -47,7 +47,7 @@ fn too_few_groups_are_named_with_their_recipients_and_reasons() {
     let [(first_private, first), (_, second), (_, third)] = [age_key(), age_key(), age_key()];
     let mut groups = vec![group(&[&first]), group(&[&second, &third]), group(&[&third])];
     seal(&mut groups, Some(2), &new_data_key()).expect("they are well-formed");
-    groups[2] = vec![MasterKey::to(gcp())];
+    groups[2] = vec![MasterKey::to(huawei())];
     let names: Vec<(String, &str)> =
         [(&first, "FIRST"), (&second, "SECOND"), (&third, "THIRD")].map(|(recipient, name)| (recipient.to_string(), name)).into();
     let names: Vec<(&str, &str)> = names.iter().map(|(text, name)| (text.as_str(), *name)).collect();
@@ -57,7 +57,7 @@ fn too_few_groups_are_named_with_their_recipients_and_reasons() {
         &names,
         expect![[r#"
             too few key groups of s.yaml open: 1 of the 2 that are needed
-            group 1 (FIRST) opens. group 2 does not: SECOND, THIRD: looked at SOPS_AGE_KEY. group 3 does not: GCP KMS projects/p/locations/l/keyRings/r/cryptoKeys/k: kthw does not use this kind of key. To go on, put the private age key into SOPS_AGE_KEY, or name its file in SOPS_AGE_KEY_FILE; or ask a holder to run `kthw secrets updatekeys s.yaml`
+            group 1 (FIRST) opens. group 2 does not: SECOND, THIRD: looked at SOPS_AGE_KEY. group 3 does not: Huawei Cloud KMS tr-west-1:abc: kthw does not use this kind of key. To go on, put the private age key into SOPS_AGE_KEY, or name its file in SOPS_AGE_KEY_FILE; or ask a holder to run `kthw secrets updatekeys s.yaml`
         "#]],
     );
 }
@@ -89,8 +89,8 @@ fn recipients_that_stay_keep_their_sealed_key() {
     let mut before = vec![group(&[&stays, &leaves])];
     seal(&mut before, None, &key).expect("they are well-formed");
     // kthw cannot seal to this one, and need not.
-    before[0].push(MasterKey { encrypted: "kept".into(), created_at: Some("2020-01-01T00:00:00Z".into()), ..MasterKey::to(gcp()) });
-    let mut after = vec![group(&[&comes, &gcp(), &stays])];
+    before[0].push(MasterKey { encrypted: "kept".into(), created_at: Some("2020-01-01T00:00:00Z".into()), ..MasterKey::to(huawei()) });
+    let mut after = vec![group(&[&comes, &huawei(), &stays])];
     services(&[]).seal_missing("s.yaml", &mut after, None, &key, &before).expect("only one has to be sealed");
     assert_eq!((&after[0][1], &after[0][2]), (&before[0][2], &before[0][0]));
     let opened = services(&[("SOPS_AGE_KEY", &private)]).data_key("s.yaml", &metadata(after, None));

@@ -1,6 +1,7 @@
 //! The services over the variables of a test. Nothing here leaves the process; the real programs are in `peer_tests`.
 mod groups;
 mod places;
+pub(super) mod stand_in;
 
 use super::*;
 use crate::{Metadata, Rules};
@@ -40,9 +41,9 @@ fn kms(arn: &str) -> Recipient {
     Recipient::AwsKms { arn: arn.into(), role: None, context: BTreeMap::new(), profile: None }
 }
 
-fn gcp() -> Recipient {
-    let fields = vec![("resource_id".into(), "projects/p/locations/l/keyRings/r/cryptoKeys/k".into())];
-    Recipient::Other { kind: OtherKind::GcpKms, fields }
+fn huawei() -> Recipient {
+    let fields = vec![("key_id".into(), "tr-west-1:abc".into())];
+    Recipient::Other { kind: OtherKind::HuaweiKms, fields }
 }
 
 fn group(recipients: &[&Recipient]) -> Group {
@@ -94,7 +95,7 @@ fn malformed_recipients_are_refused_and_nothing_is_changed() {
             "cannot encrypt to PGP 85D77543B3D624B63CEA9E6DBC17301B491B3F21: /nonexistent/gpg does not start: No such file or directory (os error 2)",
         ),
         (kms("alias/mine"), "cannot encrypt to AWS KMS alias/mine: its name is not of the form arn:aws:kms:REGION:ACCOUNT:key/ID"),
-        (gcp(), "cannot encrypt to GCP KMS projects/p/locations/l/keyRings/r/cryptoKeys/k: kthw uses age, PGP and AWS KMS only"),
+        (huawei(), "cannot encrypt to Huawei Cloud KMS tr-west-1:abc: kthw does not use this kind of key"),
     ] {
         let mut groups = vec![group(&[&good, &recipient])];
         let before = groups.clone();

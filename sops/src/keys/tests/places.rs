@@ -45,7 +45,7 @@ fn without_a_key_the_message_says_where_it_looked() {
     let mut groups = vec![group(&[&age, &ssh])];
     seal(&mut groups, None, &new_data_key()).expect("they are well-formed");
     let fingerprint = "85D77543B3D624B63CEA9E6DBC17301B491B3F21";
-    groups[0].extend(group(&[&kms("arn:aws:kms:eu-west-1:123456789012:key/1"), &Recipient::Pgp(fingerprint.into()), &gcp()]));
+    groups[0].extend(group(&[&kms("arn:aws:kms:eu-west-1:123456789012:key/1"), &Recipient::Pgp(fingerprint.into()), &huawei()]));
     let name = age.to_string();
     let home_path = home.path().to_str().expect("it is UTF-8");
     let differing = [(name.as_str(), "AGE"), (home_path, "~"), (fingerprint, "FINGERPRINT")];
@@ -54,7 +54,7 @@ fn without_a_key_the_message_says_where_it_looked() {
         &differing,
         expect![[r#"
         no key at hand opens s.yaml
-        it is encrypted to AGE, age ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN me@here: looked at ~/.config/sops/age/keys.txt (not there), ~/.ssh/id_ed25519 (not there), ~/.ssh/id_rsa (not an ed25519 or RSA key); PGP FINGERPRINT: /nonexistent/gpg does not start: No such file or directory (os error 2); AWS KMS arn:aws:kms:eu-west-1:123456789012:key/1: found no AWS credentials; looked at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile `default` in ~/.aws/credentials and ~/.aws/config; GCP KMS projects/p/locations/l/keyRings/r/cryptoKeys/k: kthw does not use this kind of key. To go on, put the private age key into SOPS_AGE_KEY, or name its file in SOPS_AGE_KEY_FILE; or import the private PGP key with `gpg --import`; or give credentials that may use the KMS key: AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; or ask a holder to run `kthw secrets updatekeys s.yaml`
+        it is encrypted to AGE, age ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN me@here: looked at ~/.config/sops/age/keys.txt (not there), ~/.ssh/id_ed25519 (not there), ~/.ssh/id_rsa (not an ed25519 or RSA key); PGP FINGERPRINT: /nonexistent/gpg does not start: No such file or directory (os error 2); AWS KMS arn:aws:kms:eu-west-1:123456789012:key/1: found no AWS credentials; looked at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile `default` in ~/.aws/credentials and ~/.aws/config; Huawei Cloud KMS tr-west-1:abc: kthw does not use this kind of key. To go on, put the private age key into SOPS_AGE_KEY, or name its file in SOPS_AGE_KEY_FILE; or import the private PGP key with `gpg --import`; or give credentials that may use the KMS key: AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; or ask a holder to run `kthw secrets updatekeys s.yaml`
     "#]],
     );
     check(
@@ -66,11 +66,11 @@ fn without_a_key_the_message_says_where_it_looked() {
     "#]],
     );
     check(
-        services(&[]).data_key("s.yaml", &metadata(vec![group(&[&gcp()])], None)),
+        services(&[]).data_key("s.yaml", &metadata(vec![group(&[&huawei()])], None)),
         &[],
         expect![[r#"
-        s.yaml is encrypted to GCP KMS projects/p/locations/l/keyRings/r/cryptoKeys/k only, and kthw opens age, PGP and AWS KMS
-        add an age, PGP or AWS KMS recipient: list it in `.sops.yaml`, then run `sops updatekeys s.yaml` of the real sops as someone who can decrypt it
+        s.yaml is encrypted to Huawei Cloud KMS tr-west-1:abc only, and kthw does not use this kind of key
+        add a recipient of another kind, such as `age: age1…`: list it in `.sops.yaml`, then run `sops updatekeys s.yaml` of the real sops as someone who can decrypt it
     "#]],
     );
     check(

@@ -19,12 +19,14 @@ mod skip;
 mod sshd;
 mod table;
 mod turn;
+mod vault;
 
 pub use api::ApiServer;
 pub use moto::MotoServer;
 pub use sshd::{make_key, start_sshd, start_sshd_with_etc};
 pub use table::*;
 pub use turn::Turn;
+pub use vault::VaultServer;
 
 use std::{ffi::OsString, path::PathBuf};
 

@@ -68,6 +68,8 @@ pub const GPG: Peer = Peer { variable: Some("KTHW_GPG"), ..program("gpg", "keys"
 pub const AGE: Peer = Peer { variable: Some("KTHW_AGE"), ..program("age", "keys") };
 /// Plays AWS KMS, STS, IAM and S3; [`crate::MotoServer`] starts it.
 pub const MOTO: Peer = Peer { variable: Some("KTHW_MOTO"), cached: &["venv/bin/moto_server"], ..program("moto_server", "keys") };
+/// Vault's core and its transit engine (`tests/peers/go/vault`), or the whole of it; [`crate::VaultServer`] starts it.
+pub const VAULT: Peer = Peer { variable: Some("KTHW_VAULT"), cached: &["bin/vault"], ..program("vault", "keys") };
 /// The editor whose traces are looked for.
 pub const VIM: Peer = Peer { proof: &["--version"], ..program("vim", "keys") };
 /// Makes a terminal for a program.
@@ -141,6 +143,7 @@ pub const ALL: &[&Peer] = &[
     &GPG,
     &AGE,
     &MOTO,
+    &VAULT,
     &VIM,
     &SCRIPT,
     &OPENSSL,
