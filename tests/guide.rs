@@ -1,4 +1,4 @@
-//! Follows docs/guides/add-a-module.md word by word, in a copy of the project.
+//! Follows docs/guides/add-a-module.md and docs/guides/add-a-distribution.md word by word, in a copy of the project.
 use crate::support::{root, said};
 use std::{
     path::{Path, PathBuf},
@@ -6,18 +6,20 @@ use std::{
 };
 
 #[test]
-fn adding_a_module_costs_one_file_and_one_line() {
-    let guide = std::fs::read_to_string(root().join("docs/guides/add-a-module.md")).unwrap();
+fn adding_a_module_or_a_distribution_costs_one_file_and_one_line() {
     let copy = Copy::of_the_project();
-    for (file, text) in files_of(&guide) {
-        std::fs::write(copy.path().join(file), text).unwrap();
-    }
-    let table = copy.path().join("stdlib/src/lib.rs");
-    let text = std::fs::read_to_string(&table).unwrap();
-    let line = guide.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
-    assert_eq!(line.lines().count(), 1);
-    std::fs::write(&table, text.replacen("    sops,\n", &format!("    sops,\n{line}"), 1)).unwrap();
-    assert!(std::fs::read_to_string(&table).unwrap().contains(line), "the table of modules looks different now");
+    copy.follow("docs/guides/add-a-module.md", 2, "stdlib/src/lib.rs", "    sops,\n");
+    copy.follow("docs/guides/add-a-distribution.md", 1, "stdlib/src/distribution/mod.rs", "    suse = Suse,\n");
+
+    let distribution = std::fs::read_to_string(root().join("docs/guides/add-a-distribution.md")).unwrap();
+    let command = distribution.lines().find_map(|line| line.trim_start().strip_prefix("kthw run ")).unwrap();
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let run = |more: &[&str]| copy.cargo(&[&["run", "--quiet", "--", "run"], words.as_slice(), more].concat());
+    let built = run(&["--yes"]);
+    assert!(built.contains("0 failed, 0 skipped"), "{built}");
+    assert!(run(&["--dry-run"]).contains("Nothing to change"));
+    let shown = copy.cargo(&["run", "--quiet", "--", "lab", "show", "-w", "rocky"]);
+    assert!(shown.contains("containerd.io 2.4.2-1.el9"), "{shown}");
 
     let tested = copy.cargo(&["test", "--quiet", "-p", "kthw-stdlib", "--lib", "clock::"]);
     assert!(tested.contains("1 passed"), "{tested}");
@@ -37,7 +39,6 @@ fn files_of(guide: &str) -> Vec<(&str, String)> {
             lines.by_ref().skip_while(|line| !line.starts_with("```")).skip(1).take_while(|line| *line != "```").collect();
         found.push((file, text.join("\n") + "\n"));
     }
-    assert_eq!(found.len(), 2);
     found
 }
 
@@ -74,6 +75,22 @@ impl Copy {
         &self.0
     }
 
+    /// Writes the files that a guide shows, and its one line below the last one of a table.
+    fn follow(&self, guide: &str, files: usize, table: &str, last: &str) {
+        let guide = std::fs::read_to_string(root().join(guide)).unwrap();
+        let shown = files_of(&guide);
+        assert_eq!(shown.len(), files);
+        for (file, text) in shown {
+            std::fs::write(self.path().join(file), text).unwrap();
+        }
+        let line = guide.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+        assert_eq!(line.lines().count(), 1);
+        let table = self.path().join(table);
+        let text = std::fs::read_to_string(&table).unwrap();
+        std::fs::write(&table, text.replacen(last, &format!("{last}{line}"), 1)).unwrap();
+        assert!(std::fs::read_to_string(&table).unwrap().contains(line), "the table looks different now");
+    }
+
     fn cargo(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(env!("CARGO"));
         command.args(arguments).arg("--offline").current_dir(self.path()).env("CARGO_TARGET_DIR", self.path().join("target"));
@@ -82,6 +99,8 @@ impl Copy {
             command.args(&arguments[..end]).arg("--offline").args(&arguments[end..]);
             command.current_dir(self.path()).env("CARGO_TARGET_DIR", self.path().join("target"));
         }
+        // A lab of the copy's own.
+        command.env("KTHW_STORE", self.path().join("store"));
         run(&mut command)
     }
 }

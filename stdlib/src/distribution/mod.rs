@@ -3,24 +3,74 @@
 //! Everything here is pure: it says what to ask and what to do, and understands answers. Recipes see it as `cluster.os`; no recipe and no
 //! resource asks for a distribution's name.
 
+/// Declares the distributions, each a file with its package manager (`FAMILY`) and its releases (`RELEASES`). A new one is one line.
+macro_rules! distributions {
+    ($($name:ident = $variant:ident,)*) => {
+        $(mod $name;)*
+
+        /// The operating systems that recipes exist for.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "snake_case")]
+        #[allow(missing_docs)]
+        pub enum Distribution {
+            $($variant,)*
+        }
+
+        impl Distribution {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// As a workspace spells it.
+            pub fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => stringify!($name),)*
+                }
+            }
+
+            /// Its releases. Where a workspace names none, the first is meant: it stays the first.
+            pub fn releases(self) -> &'static [Release] {
+                match self {
+                    $(Self::$variant => $name::RELEASES,)*
+                }
+            }
+
+            /// Its package manager.
+            pub fn family(self) -> &'static dyn Family {
+                match self {
+                    $(Self::$variant => $name::FAMILY,)*
+                }
+            }
+        }
+    };
+}
+
+distributions! {
+    ubuntu = Ubuntu,
+    debian = Debian,
+    rocky = Rocky,
+    suse = Suse,
+}
+
 mod apt;
 mod apt_scripts;
 mod dnf;
-mod releases;
+mod release;
 mod rpm;
 mod script;
 mod zypper;
 
 pub use apt::{APT_CHECK_SOURCE, APT_INSTALL, APT_LOCK_HOLDERS, APT_UPDATE, DPKG_FORMAT};
 pub use dnf::{DNF_HOLD, DNF_INSTALL, DNF_LIST, DNF_LOCK_HOLDERS};
-pub use releases::{Network, RELEASES, Release, Security, Support};
+pub use release::{Network, Release, Security, Support};
 pub use rpm::FETCH_KEY;
 pub use script::facts;
 pub use zypper::{ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST, ZYPPER_LOCK_HOLDERS};
 
-use crate::workspace::{Distribution, Workspace};
+use crate::workspace::Workspace;
 use kthw_engine::node::{Action, Probe};
+use schemars::JsonSchema;
 use semver::Version;
+use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
 /// How long kthw waits for an installation: for locks, downloads and what packages do when they are configured, in seconds.
@@ -102,20 +152,16 @@ pub trait Family: Debug + Send + Sync {
     fn kubernetes_folder(&self) -> &'static str;
 }
 
-/// The package manager of a distribution.
-pub fn family(distribution: Distribution) -> &'static dyn Family {
-    match distribution {
-        Distribution::Ubuntu | Distribution::Debian => &apt::Apt,
-        Distribution::Rocky => &dnf::Dnf,
-        Distribution::Suse => &zypper::Zypper,
-    }
+/// Every release of every distribution.
+pub fn releases() -> impl Iterator<Item = &'static Release> {
+    Distribution::ALL.iter().flat_map(|distribution| distribution.releases())
 }
 
-/// The release that a workspace's nodes run: the one that it names, else the first of its distribution in [`RELEASES`].
+/// The release that a workspace's nodes run: the one that it names, else the first of its distribution.
 pub fn release(workspace: &Workspace) -> &'static Release {
-    let of_it = || RELEASES.iter().filter(|release| release.distribution == workspace.distribution);
-    let named = workspace.release.as_deref().and_then(|name| of_it().find(|release| release.version == name));
-    named.or_else(|| of_it().next()).unwrap_or(&RELEASES[0])
+    let of_it = workspace.distribution.releases();
+    let named = workspace.release.as_deref().and_then(|name| of_it.iter().find(|release| release.version == name));
+    named.unwrap_or(&of_it[0])
 }
 
 /// How a package is installed, from the answer to [`Family::list`]; `None` for one that is not, or not wholly.

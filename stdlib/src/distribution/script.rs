@@ -1,5 +1,5 @@
 //! `cluster.os`: what recipes see of the table.
-use super::{Network, Release, Security, family};
+use super::{Network, Release, Security};
 use rhai::{Array, Dynamic, Map};
 
 /// The facts of a release, for scripts: `id`, `title`, `package_manager`, `hosts_template`, `packages`, `module_packages`, `containerd`,
@@ -15,11 +15,11 @@ pub fn facts(release: &Release) -> Map {
     let facts: [(&str, Dynamic); 14] = [
         ("id", release.id().into()),
         ("title", release.title.into()),
-        ("package_manager", family(release.distribution).name().into()),
+        ("package_manager", release.distribution.family().name().into()),
         ("hosts_template", release.hosts_template.into()),
         ("packages", list(release.packages)),
         ("module_packages", list(release.module_packages)),
-        ("containerd", word(release.containerd)),
+        ("containerd", word(release.containerd.map(|(package, _)| package))),
         ("network", network.into()),
         ("selinux", (release.security == Security::SeLinux).into()),
         ("firewall", word(release.firewall)),

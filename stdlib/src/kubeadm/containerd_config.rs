@@ -3,7 +3,7 @@ use super::{
     containerd::{Format, PATH, Version, write},
     kubelet, packages,
 };
-use crate::{distribution::family, ssh::kind_field, workspace::Workspace};
+use crate::{ssh::kind_field, workspace::Workspace};
 use kthw_engine::{
     Change, Error, Field, Id, NodeResource, Refusal, Result, Work, field,
     node::{Finding, PathKind, PathState, Probe},
@@ -59,7 +59,7 @@ impl NodeResource for ContainerdConfig {
         // No file has this digest, so the content comes along: which one is wanted depends on the other answer.
         let content = |path: &str| Probe::Path { path: path.into(), expect: Some(String::new()) };
         let mut probes = vec![Probe::run(["containerd", "--version"]), content(PATH), content(kubelet::CONFIG)];
-        probes.extend(packages::kubelet_in_use(&self.workspace).query(family(self.workspace.distribution)));
+        probes.extend(packages::kubelet_in_use(&self.workspace).query(self.workspace.distribution.family()));
         probes
     }
 
@@ -72,7 +72,7 @@ impl NodeResource for ContainerdConfig {
             None if said.status == 0 => return Err(self.strange(said.stdout.trim())),
             None => None,
         };
-        let (kubelet, in_use) = (kubelet::text_of(kubelet.as_ref()), packages::kubelet_in_use(&self.workspace).other_version(family(self.workspace.distribution), in_use)?);
+        let (kubelet, in_use) = (kubelet::text_of(kubelet.as_ref()), packages::kubelet_in_use(&self.workspace).other_version(self.workspace.distribution.family(), in_use)?);
         Ok((installed.is_some() || file.is_some()).then(|| LiveConfig { installed, file: file.clone(), kubelet, in_use }))
     }
 

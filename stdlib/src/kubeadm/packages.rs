@@ -1,6 +1,5 @@
 //! Which packages and which pause image belong to a Kubernetes version, and where they come from.
 use crate::{
-    distribution::family,
     ssh::InUse,
     workspace::{Repository, Workspace, compatibility},
 };
@@ -26,7 +25,7 @@ pub fn pause_image(workspace: &Workspace) -> String {
 /// The version of kubelet, kubeadm and kubectl as the distribution's package manager spells it.
 pub fn package_version(workspace: &Workspace) -> String {
     let revision = workspace.packages.kubernetes_revision.as_deref();
-    family(workspace.distribution).kubernetes_version(&workspace.versions.kubernetes, revision)
+    workspace.distribution.family().kubernetes_version(&workspace.versions.kubernetes, revision)
 }
 
 /// The kubelet, which is in use on a node that has joined: what belongs to this version is not changed under another.
@@ -39,7 +38,7 @@ pub fn repository(workspace: &Workspace) -> Repository {
     workspace.packages.kubernetes.clone().unwrap_or_else(|| {
         let version = &workspace.versions.kubernetes;
         let minor = format!("https://pkgs.k8s.io/core:/stable:/v{}.{}", version.major, version.minor);
-        let format = family(workspace.distribution).kubernetes_folder();
+        let format = workspace.distribution.family().kubernetes_folder();
         Repository {
             url: format!("{minor}/{format}/"),
             key: None,

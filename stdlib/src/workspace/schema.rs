@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     checked::{Checked, Rule},
+    distribution::Distribution,
     proxmox::names::{Bridge, CpuType, ImageFile, PoolId, PveNode, StorageId, TemplateName},
 };
 use ipnet::Ipv4Net;
@@ -76,29 +77,6 @@ pub struct Workspace {
     /// Further values for recipes of one's own; kthw does not look at them. A name that may be missing is read with `?.`: `values?.rack`.
     #[serde(default)]
     pub values: serde_json::Map<String, serde_json::Value>,
-}
-
-/// The operating systems that recipes exist for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum Distribution {
-    Ubuntu,
-    Debian,
-    Rocky,
-    Suse,
-}
-
-impl Distribution {
-    /// As a workspace spells it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Ubuntu => "ubuntu",
-            Self::Debian => "debian",
-            Self::Rocky => "rocky",
-            Self::Suse => "suse",
-        }
-    }
 }
 
 /// What a cluster is for.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::state::{BEGIN_S, fingerprint};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use kthw_stdlib::distribution::{self, Network, RELEASES, Release, Security};
+use kthw_stdlib::distribution::{Network, Release, Security, releases};
 use std::sync::OnceLock;
 
 const DIRECTORIES: &[&str] = &[
@@ -57,21 +57,20 @@ pub(crate) struct Personality {
 /// The personality of a release; the first one's for a machine of an earlier version of the lab.
 pub(crate) fn of(id: &str) -> &'static Personality {
     static ALL: OnceLock<Vec<(String, Personality)>> = OnceLock::new();
-    let all = ALL.get_or_init(|| RELEASES.iter().map(|release| (release.id(), Personality::new(release))).collect());
+    let all = ALL.get_or_init(|| releases().map(|release| (release.id(), Personality::new(release))).collect());
     all.iter().find(|(known, _)| known == id).map_or(&all[0].1, |(_, personality)| personality)
 }
 
 /// The release in a cloud image, by the image's name; the first one for a name that says nothing.
 pub(crate) fn in_image(name: &str) -> String {
     let name = name.to_lowercase();
-    let named = |release: &&Release| others::IMAGES.iter().any(|(part, id)| name.contains(part) && *id == release.id());
-    RELEASES.iter().find(named).unwrap_or(&RELEASES[0]).id()
+    let named = |release: &&Release| others::in_image(release, &name);
+    releases().find(named).or_else(|| releases().next()).map(Release::id).unwrap_or_default()
 }
 
 impl Personality {
     fn new(release: &'static Release) -> Self {
         let is_ubuntu = release.id() == "ubuntu-24.04";
-        let kernel = if is_ubuntu { ubuntu::KERNEL } else { others::kernel(release) };
         let packages = if is_ubuntu { ubuntu::PACKAGES.to_vec() } else { others::packages(release) };
         let mut units: Vec<String> = ubuntu::UNITS.iter().map(|name| (*name).to_owned()).collect();
         if !is_ubuntu {
@@ -89,12 +88,12 @@ impl Personality {
         } else {
             others::archive(release)
         };
-        Self { release, kernel, archive, packages, units, image: image(release) }
+        Self { release, kernel: release.kernel, archive, packages, units, image: image(release) }
     }
 
     /// The package manager's name.
     pub fn package_manager(&self) -> &'static str {
-        distribution::family(self.release.distribution).name()
+        self.release.distribution.family().name()
     }
 
     /// Whether a package is one of the image's.
@@ -145,8 +144,11 @@ fn image(release: &Release) -> Files {
         // The root directory was just made.
         let _ = files.link(link, target, BEGIN_S);
     }
-    for (path, content) in FILES.iter().chain(others::sources(release)) {
+    for (path, content) in FILES {
         files.put(path, content, 0o644, BEGIN_S);
+    }
+    for (path, content) in others::sources(release) {
+        files.put(&path, &content, 0o644, BEGIN_S);
     }
     if release.security == Security::SeLinux {
         files.put("/sys/fs/selinux/enforce", "1\n", 0o644, BEGIN_S);

@@ -1,18 +1,6 @@
-//! The other releases, out of the table of distributions: what recipes may ask about, in versions that look like theirs.
+//! The other releases, out of the table of distributions alone: what recipes may ask about, in versions that look like theirs.
 use super::ubuntu;
-use kthw_stdlib::{distribution::Release, workspace::Distribution};
-
-/// What the names of cloud images hold, and the release in them.
-pub(super) const IMAGES: &[(&str, &str)] = &[
-    ("ubuntu-26.04", "ubuntu-26.04"),
-    ("resolute", "ubuntu-26.04"),
-    ("debian-12", "debian-12"),
-    ("debian-13", "debian-13"),
-    ("rocky-9", "rocky-9"),
-    ("rocky-10", "rocky-10"),
-    ("leap-15.6", "suse-15.6"),
-    ("leap-16.0", "suse-16.0"),
-];
+use kthw_stdlib::distribution::{Distribution, Release, Security};
 
 /// Packages that every image has under the same name.
 const PACKAGES: &[(&str, &str)] = &[
@@ -44,79 +32,61 @@ const DNF_DIRECTORIES: &[&str] =
 const ZYPPER_DIRECTORIES: &[&str] =
     &["/etc/zypp/repos.d", "/etc/pki/rpm-gpg", "/etc/NetworkManager/conf.d", "/etc/selinux", "/var/cache/zypp"];
 
-pub(super) fn kernel(release: &Release) -> &'static str {
-    match (release.distribution, release.version) {
-        (Distribution::Ubuntu, _) => "7.0.0-14-generic",
-        (Distribution::Debian, "12") => "6.1.0-40-cloud-amd64",
-        (Distribution::Debian, _) => "6.12.48+deb13-cloud-amd64",
-        (Distribution::Rocky, "9") => "5.14.0-611.5.1.el9_7.x86_64",
-        (Distribution::Rocky, _) => "6.12.0-124.8.1.el10_1.x86_64",
-        (Distribution::Suse, "15.6") => "6.4.0-150600.23.78-default",
-        (Distribution::Suse, _) => "6.12.0-160000.5-default",
-    }
+/// Whether this is the release in an image of that name, in small letters: it holds the distribution's name and, further on, the version.
+pub(super) fn in_image(release: &Release, name: &str) -> bool {
+    let distribution = if release.distribution == Distribution::Suse { "leap" } else { release.distribution.word() };
+    let rest = name.split_once(distribution).map_or("", |(_, rest)| rest);
+    rest.split(|c: char| !(c.is_ascii_digit() || c == '.')).any(|number| number.trim_matches('.') == release.version)
+}
+
+fn manager(release: &Release) -> &'static str {
+    release.distribution.family().name()
 }
 
 pub(super) fn packages(release: &Release) -> Vec<(&'static str, &'static str)> {
     let mut packages = PACKAGES.to_vec();
-    packages.extend(match release.distribution {
-        Distribution::Ubuntu | Distribution::Debian => [("apt", "2.6.1"), ("python3", "3.11.2-1+b1")],
-        Distribution::Rocky => [("dnf", "4.14.0-31.el9"), ("rpm", "4.16.1.3-39.el9")],
-        Distribution::Suse => [("zypper", "1.14.94-150600.10.52.1"), ("rpm", "4.14.3-150400.59.16.1")],
-    });
+    packages.push((manager(release), "2.6.1-1"));
+    packages.push(if manager(release) == "apt" { ("python3", "3.11.2-1+b1") } else { ("rpm", "4.16.1.3-39") });
     packages.extend(release.has_guest_agent.then_some(("qemu-guest-agent", "8.2.0-1")));
     packages
 }
 
 pub(super) fn directories(release: &Release) -> &'static [&'static str] {
-    match release.distribution {
-        Distribution::Ubuntu | Distribution::Debian => APT_DIRECTORIES,
-        Distribution::Rocky => DNF_DIRECTORIES,
-        Distribution::Suse => ZYPPER_DIRECTORIES,
+    match manager(release) {
+        "apt" => APT_DIRECTORIES,
+        "dnf" => DNF_DIRECTORIES,
+        _ => ZYPPER_DIRECTORIES,
     }
 }
 
 pub(super) fn os_release(release: &Release) -> String {
-    let id = match release.distribution {
-        Distribution::Suse => "opensuse-leap",
-        distribution => distribution.word(),
-    };
+    let id = if release.distribution == Distribution::Suse { "opensuse-leap" } else { release.distribution.word() };
     format!("PRETTY_NAME=\"{0}\"\nNAME=\"{0}\"\nVERSION_ID=\"{1}\"\nID=\"{id}\"\n", release.title, release.version)
 }
 
-/// The file that names the distribution's own archive, as its image has it.
-pub(super) fn sources(release: &Release) -> &'static [(&'static str, &'static str)] {
-    match release.distribution {
-        Distribution::Ubuntu => &[
-            (
-                "/etc/apt/sources.list.d/ubuntu.sources",
-                "Types: deb\nURIs: http://archive.ubuntu.com/ubuntu/\nSuites: noble noble-updates noble-security\nComponents: main universe\nSigned-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg\n",
-            ),
-            ("/usr/share/keyrings/ubuntu-archive-keyring.gpg", "keyring\n"),
-        ],
-        Distribution::Debian => &[
-            (
-                "/etc/apt/sources.list.d/debian.sources",
-                "Types: deb\nURIs: http://deb.debian.org/debian\nSuites: stable stable-updates\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n",
-            ),
-            ("/usr/share/keyrings/debian-archive-keyring.gpg", "keyring\n"),
-        ],
-        Distribution::Rocky => &[
-            (
-                "/etc/yum.repos.d/rocky.repo",
-                "[baseos]\nname=BaseOS\nbaseurl=https://dl.rockylinux.org/pub/rocky/BaseOS/x86_64/os/\ngpgcheck=1\ngpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-Rocky\n",
-            ),
-            ("/etc/pki/rpm-gpg/RPM-GPG-KEY-Rocky", "key\n"),
-            ("/etc/dnf/dnf.conf", "[main]\ngpgcheck=1\ninstallonly_limit=3\nclean_requirements_on_remove=True\nbest=True\n"),
-            ("/etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=targeted\n"),
-        ],
-        Distribution::Suse => &[
-            (
-                "/etc/zypp/repos.d/repo-oss.repo",
-                "[repo-oss]\nname=Main Repository\nenabled=1\nautorefresh=1\nbaseurl=https://download.opensuse.org/distribution/leap/repo/oss/\ntype=rpm-md\n",
-            ),
-            ("/etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=targeted\n"),
-        ],
+/// Files of the image that depend on the distribution: the one that names its own archive, its key, and what keeps SELinux on.
+pub(super) fn sources(release: &Release) -> Vec<(String, String)> {
+    let (name, archive) = (release.distribution.word(), release.archive);
+    let mut files = match manager(release) {
+        "apt" => {
+            let key = format!("/usr/share/keyrings/{name}-archive-keyring.gpg");
+            let text = format!("Types: deb\nURIs: {archive}\nSuites: stable stable-updates\nComponents: main\nSigned-By: {key}\n");
+            vec![(format!("/etc/apt/sources.list.d/{name}.sources"), text), (key, "keyring\n".into())]
+        }
+        manager => {
+            let key = format!("/etc/pki/rpm-gpg/RPM-GPG-KEY-{name}");
+            let text = format!("[base]\nname=base\nbaseurl={archive}\nenabled=1\ngpgcheck=1\ngpgkey=file://{key}\n");
+            let folder = if manager == "dnf" { "/etc/yum.repos.d" } else { "/etc/zypp/repos.d" };
+            vec![(format!("{folder}/{name}.repo"), text), (key, "key\n".into())]
+        }
+    };
+    if manager(release) == "dnf" {
+        files.push(("/etc/dnf/dnf.conf".into(), "[main]\ngpgcheck=1\ninstallonly_limit=3\nbest=True\n".into()));
     }
+    if release.security == Security::SeLinux {
+        files.push(("/etc/selinux/config".into(), "SELINUX=enforcing\nSELINUXTYPE=targeted\n".into()));
+    }
+    files
 }
 
 /// What the distribution's own archive offers beyond the image.
@@ -126,13 +96,8 @@ pub(super) fn archive(release: &Release) -> Vec<(&'static str, Vec<&'static str>
     }
     let names = release.packages.iter().chain(release.module_packages).chain(&["chrony", "firewalld", "haproxy", "jq", "nginx", "tree"]);
     let mut offered: Vec<(&str, Vec<&str>)> = names.map(|name| (*name, vec!["1.0-1"])).collect();
-    if release.containerd.is_some() {
-        let containerd = match (release.distribution, release.version) {
-            (Distribution::Debian, "12") => "1.6.20~ds1-1+b1",
-            (Distribution::Debian, _) => "1.7.24~ds1-6+b4",
-            _ => "1.7.27-150000.123.1",
-        };
-        offered.extend([("containerd", vec![containerd]), ("runc", vec!["1.2.6-150000.73.2"])]);
+    if let Some((package, version)) = release.containerd {
+        offered.extend([(package, vec![version]), ("runc", vec!["1.2.6-1"])]);
     }
     offered
 }
@@ -140,21 +105,23 @@ pub(super) fn archive(release: &Release) -> Vec<(&'static str, Vec<&'static str>
 #[cfg(test)]
 mod tests {
     use super::super::{in_image, of};
-    use kthw_stdlib::distribution::RELEASES;
+    use kthw_stdlib::distribution::releases;
 
     #[test]
     fn images_say_what_is_in_them() {
         for (image, id) in [
-            ("local:import/6e40-ubuntu-24.04-server-cloudimg-amd64-20260814.qcow2", "ubuntu-24.04"),
+            ("local:import/ubuntu-24.04-server-cloudimg-amd64-20260814-6e40c07a.qcow2", "ubuntu-24.04"),
+            ("ubuntu-26.04-server-cloudimg-amd64.qcow2", "ubuntu-26.04"),
             ("debian-12-genericcloud-amd64.qcow2", "debian-12"),
             ("Rocky-9-GenericCloud.latest.x86_64.qcow2", "rocky-9"),
             ("Rocky-10-GenericCloud-Base.latest.x86_64.qcow2", "rocky-10"),
             ("openSUSE-Leap-15.6-Minimal-VM.x86_64-15.6.0-Cloud-Build16.32.qcow2", "suse-15.6"),
+            ("openSUSE-Leap-16.0-Minimal-VM.qcow2", "suse-16.0"),
             ("somebodys.raw", "ubuntu-24.04"),
         ] {
             assert_eq!(in_image(image), id);
         }
-        for release in RELEASES {
+        for release in releases() {
             let personality = of(&release.id());
             assert_eq!(personality.release.id(), release.id());
             let offered = |name: &str| personality.archive.iter().any(|(known, _)| *known == name) || personality.has_package(name);

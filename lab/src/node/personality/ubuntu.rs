@@ -1,8 +1,5 @@
 //! Ubuntu 24.04: what its cloud image has, and what its archive offers.
 
-/// The kernel's release.
-pub(super) const KERNEL: &str = "6.8.0-79-generic";
-
 pub(super) const OS_RELEASE: &str = r#"PRETTY_NAME="Ubuntu 24.04.3 LTS"
 NAME="Ubuntu"
 VERSION_ID="24.04"

@@ -43,7 +43,7 @@ pub(crate) fn update_lists(machine: &mut Machine, only: Option<&str>) {
                 _ => format!(".el{}", system.release.version),
             };
             catalog.insert("containerd.io".into(), DOCKER.iter().map(|version| format!("{version}{build}")).collect());
-        } else if ["ubuntu.com/", "debian.org/", "rockylinux.org/", "opensuse.org/"].iter().any(|archive| url.contains(archive)) {
+        } else if url == system.release.archive {
             let offered = system.archive.iter().filter(|(_, versions)| !versions.is_empty());
             let owned = |versions: &[&str]| versions.iter().map(|version| (*version).to_owned()).collect();
             catalog.extend(offered.map(|(name, versions)| ((*name).to_owned(), owned(versions))));

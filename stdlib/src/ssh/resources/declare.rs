@@ -1,6 +1,6 @@
 //! What the functions of this module share: parsed options, checked paths, modes and owners, and the node's package manager.
 use crate::{
-    distribution::{self, Family},
+    distribution::Family,
     workspace::Node,
 };
 use kthw_engine::{
@@ -125,7 +125,7 @@ impl<'de> Deserialize<'de> for Owner {
 
 /// The package manager of a node.
 pub(super) fn family(node: &Node) -> &'static dyn Family {
-    distribution::family(node.workspace().distribution)
+    node.workspace().distribution.family()
 }
 
 /// The answer to the path probe at a position of the query.

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use crate::{
         ssh::testing::{a_file, check, check_diff, node, node_of, printed, workspace},
-        workspace::Distribution,
+        distribution::Distribution,
     };
     use expect_test::expect;
     use kthw_engine::node::{Action, PathState};

@@ -1,13 +1,12 @@
 //! Rules about the operating system: a release that is known, a CPU that it starts on, and a container runtime that it has.
 use super::Check;
-use crate::distribution::{RELEASES, release};
+use crate::distribution::release;
 use kthw_engine::nearest;
 
 pub(super) fn known(check: &mut Check<'_>) {
     let workspace = check.workspace;
     let Some(named) = workspace.release.as_deref() else { return };
-    let versions: Vec<&str> =
-        RELEASES.iter().filter(|release| release.distribution == workspace.distribution).map(|release| release.version).collect();
+    let versions: Vec<&str> = workspace.distribution.releases().iter().map(|release| release.version).collect();
     if !versions.contains(&named) {
         let guess = nearest(named, versions.iter().copied()).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
         check.add(
