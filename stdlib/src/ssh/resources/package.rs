@@ -149,8 +149,9 @@ impl NodeResource for Package {
 mod tests {
     use super::*;
     use crate::{
+        distribution::{DNF_HOLD, DNF_INSTALL, Distribution, ZYPPER_HOLD, ZYPPER_INSTALL},
         ssh::testing::{a_file, check, check_diff, node, node_of, printed, workspace},
-        distribution::Distribution,
+        workspace::Workspace,
     };
     use expect_test::expect;
     use kthw_engine::node::{Action, PathState};
@@ -218,16 +219,21 @@ mod tests {
 
     #[test]
     fn every_package_manager_is_asked_in_its_own_words() {
-        for (distribution, held) in [(Distribution::Rocky, "sh -c DNF_HOLD kthw-hold add kubelet"), (Distribution::Suse, "zypper")] {
-            let mut workspace = workspace();
-            workspace.distribution = distribution;
-            let spec = |version: &str| Spec { version: Some(version.into()), hold: Some(true), fixed_once: None };
-            let package = Package::new(&node_of(workspace), "kubelet", spec("1.31.9")).unwrap();
+        for (distribution, script, hold) in [
+            (Distribution::Rocky, DNF_INSTALL, ["sh", "-c", DNF_HOLD, "kthw-hold", "add", "kubelet"]),
+            (Distribution::Suse, ZYPPER_INSTALL, ["sh", "-c", ZYPPER_HOLD, "kthw-hold", "add", "kubelet"]),
+        ] {
+            let workspace = Workspace { distribution, ..workspace() };
+            let spec = Spec { version: Some("1.31.9".into()), hold: Some(true), fixed_once: None };
+            let package = Package::new(&node_of(workspace), "kubelet", spec).unwrap();
             // The release of the package is left to the repository.
             let live = package.live(&[printed("kubelet hi  1.31.9-150500.1.1\n")]).unwrap();
             check_diff(&package, live, &expect!["= ssh.package/cu1/kubelet\n"]);
             let live = package.live(&[printed("kubelet ii  1.31.90-1\n")]).unwrap();
-            assert_eq!(package.diff(live.as_ref()).fields().len(), 2, "{held}");
+            let Work::Actions(actions) = package.work(live.as_ref(), false) else { panic!() };
+            let argv = |action: &Action| if let Action::Run { argv, .. } = action { argv.clone() } else { vec![] };
+            assert_eq!(argv(&actions[0]), ["sh", "-c", script, "kthw-install", "kubelet", "1.31.9"]);
+            assert_eq!(argv(&actions[1]), hold);
         }
     }
 
