@@ -19,7 +19,7 @@ impl Library for Mine {
     }
 }
 
-fn declared(lab: &Lab, script: &str) -> Vec<Evaluated> {
+pub(crate) fn declared(lab: &Lab, script: &str) -> Vec<Evaluated> {
     let text = format!(
         "const VERSION = \"1.0.0\";\nconst NEEDS = [\"phases/machines@1\"];\nfn declare(cluster) {{ let node = cluster.nodes[0]; {script} }}\n"
     );

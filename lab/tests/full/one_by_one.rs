@@ -1,9 +1,9 @@
 //! Restarts of a cluster: one node at a time, whatever an earlier run left; and a cordon belongs to whoever made it.
 use crate::{
-    Lab, changes, failures,
-    nodes::{FREE, RESTART, asks, boots, built, cordon, kubectl_cordons, put_web},
+    Lab, changes, checks, failures,
+    nodes::{FREE, RESTART, asks, boots, built, cordon, kubectl_cordons, put_web, written},
 };
-use kthw_engine::Outcome;
+use kthw_engine::{Outcome, RunOptions, plan_for_run, run, silent};
 use std::time::Duration;
 
 fn skipped(report: &kthw_engine::Report) -> Vec<String> {
@@ -46,6 +46,34 @@ async fn no_node_goes_while_another_is_not_ready() {
     kubelet(true);
     assert_eq!(failures(&lab.apply(RESTART).await), "");
     assert_eq!(boots(&lab), [("cu1", 2), ("wu1", 2), ("wu2", 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recipe_that_says_nothing_of_an_order_restarts_one_at_a_time_too() {
+    let restart = async |lab: &Lab| {
+        let script = "for node in cluster.nodes { kubernetes::node_restarted(cluster, node, #{ delete_emptydir_data: true }); }";
+        let plan = plan_for_run(&checks::declared(lab, script), &lab.peers, &silent()).await.unwrap();
+        run(plan, &lab.peers, &silent(), &RunOptions::default()).await
+    };
+    let lab = built("one-unordered").await;
+    asks(&lab, "wu1");
+    asks(&lab, "wu2");
+    let from = lab.world.journal().len();
+    assert_eq!(failures(&restart(&lab).await), "");
+    let cordons = written(&lab, from).into_iter().filter_map(|line| Some(line.split_once("PATCH /api/v1/nodes/")?.1.to_owned()));
+    assert_eq!(cordons.collect::<Vec<_>>(), ["wu1", "wu1", "wu2", "wu2"]);
+    assert_eq!(boots(&lab), [("cu1", 1), ("wu1", 2), ("wu2", 2)]);
+
+    // And after one that fails none.
+    let lab = built("one-unordered-held").await;
+    put_web(&lab, 2, 2);
+    asks(&lab, "wu1");
+    asks(&lab, "wu2");
+    lab.plan(RESTART).await;
+    lab.peers.clock().sleep(Duration::from_secs(60)).await;
+    let report = restart(&lab).await;
+    assert!(failures(&report).contains("for the pods of wu1 to leave"), "{}", failures(&report));
+    assert_eq!((report.failures.len(), skipped(&report)), (1, vec!["kubernetes.node_restarted/wu2".to_owned()]));
 }
 
 #[tokio::test(start_paused = true)]

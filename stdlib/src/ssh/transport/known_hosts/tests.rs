@@ -133,14 +133,14 @@ fn many_runs_at_once_lose_no_pin() {
                     let address = format!("10.0.{run}.{host}").parse().unwrap();
                     pin(&known, "n", address, 22, A).unwrap();
                     // To forget one is to write the file anew.
-                    if host % 5 == 4 {
+                    if host % 2 == 1 {
                         forget(&known, address, 22).unwrap();
                     }
                 }
             });
         }
     });
-    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 4 * 20);
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 4 * 13);
     KnownHosts::open(&path).unwrap();
 }
 
