@@ -16,6 +16,7 @@ mod oauth;
 #[cfg(test)]
 pub(super) mod peer_tests;
 mod pgp;
+mod plugin;
 mod program;
 mod services;
 mod shamir;
