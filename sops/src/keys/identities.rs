@@ -194,14 +194,15 @@ impl Keyring {
 
     /// Unlocks the next keys that may fit `recipient`; says whether there are new ones to try. Nobody is asked twice.
     pub(super) fn unlock(&mut self, recipient: &str, asking: Asking<'_>) -> bool {
-        let Asking::Person(ask) = asking else { return false };
+        let Asking::Person(person) = asking else { return false };
         let Some(protected) = self.protected.iter_mut().find(|protected| !protected.asked && protected.what.may_fit(recipient)) else {
             return false;
         };
         protected.asked = true;
         let place = protected.place;
         let KeyPlace { name, file, .. } = &self.places[place];
-        let answer = ask(&format!("Passphrase of {}", file.as_ref().map_or_else(|| name.clone(), |file| file.display().to_string())));
+        let answer =
+            (person.ask)(&format!("Passphrase of {}", file.as_ref().map_or_else(|| name.clone(), |file| file.display().to_string())));
         let unlocked = match answer {
             None => Err("no passphrase was given".into()),
             Some(answer) => {

@@ -31,7 +31,7 @@ pub(super) fn advice(recipient: &str) -> &'static str {
 }
 
 /// Whether a recipient belongs to a plugin: a second `1` ends its name, as in sops.
-pub(super) fn is_recipient(text: &str) -> bool {
+pub(crate) fn is_recipient(text: &str) -> bool {
     text.starts_with("age1") && text.matches('1').count() > 1
 }
 

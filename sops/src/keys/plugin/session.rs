@@ -104,12 +104,15 @@ impl Session {
                     self.send("ok", &[], b"")?;
                 }
                 "msg" => {
+                    if let Asking::Person(person) = asking {
+                        (person.tell)(&format!("{} says: {}", self.program, text()));
+                    }
                     self.said = Some(text());
                     self.send("ok", &[], b"")?;
                 }
                 "request-secret" | "request-public" => {
                     let answer = match asking {
-                        Asking::Person(ask) => ask(&format!("{} asks: {}", self.program, text())),
+                        Asking::Person(person) => (person.ask)(&format!("{} asks: {}", self.program, text())),
                         Asking::NotYet | Asking::Programs => None,
                     };
                     match answer {

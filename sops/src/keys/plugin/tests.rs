@@ -1,8 +1,8 @@
 //! Plugins that behave in this way or that, each a few lines of shell. A real one is in `peer_tests`.
-use super::*;
+use super::{super::Person, *};
 use age_core::format::FILE_KEY_BYTES;
 use expect_test::{Expect, expect};
-use std::{ffi::OsString, fs, os::unix::fs::PermissionsExt, time::Instant};
+use std::{ffi::OsString, fs, os::unix::fs::PermissionsExt, sync::mpsc::sync_channel, time::Instant};
 use tempfile::TempDir;
 
 const RECIPIENT: &str = "age1x";
@@ -73,18 +73,23 @@ fn a_plugin_that_hangs_is_ended() {
 fn a_person_is_asked_for_what_the_plugin_wants_to_know() {
     // It opens whoever tells it the PIN.
     let (_folder, variables) = plugin(
-        "printf -- '-> request-secret\\nUElO\\n'; read -r a; read -r b; [ \"$b\" = MTIzNA ] && printf -- '-> file-key 0\\nc2l4dGVlbiBieXRlcyBvaw\\n' && read -r a && read -r b; printf -- '-> done\\n\\n'",
+        "printf -- '-> msg\\ndG91Y2ggaXQ\\n'; read -r a; read -r b; printf -- '-> request-secret\\nUElO\\n'; read -r a; read -r b; [ \"$b\" = MTIzNA ] && printf -- '-> file-key 0\\nc2l4dGVlbiBieXRlcyBvaw\\n' && read -r a && read -r b; printf -- '-> done\\n\\n'",
     );
     let line = bech32::encode("age-plugin-x-", [], Variant::Bech32).expect("a prefix").to_uppercase();
     let identity = PluginIdentity::parse(&line).expect("it is an identity");
     let stanza = || Stanza { tag: "x".into(), args: Vec::new(), body: vec![1; 48] };
-    let ask: Box<super::super::Passphrase> = Box::new(|words| {
-        assert_eq!(words, "age-plugin-x asks: PIN");
-        Some(Secret::new("1234"))
-    });
-    let opening = identity.opening(&*variables, Asking::Person(&*ask));
+    let (told, telling) = sync_channel(1);
+    let person = Person {
+        ask: Box::new(|words| {
+            assert_eq!(words, "age-plugin-x asks: PIN");
+            Some(Secret::new("1234"))
+        }),
+        tell: Box::new(move |words| told.send(words.to_owned()).expect("it is heard")),
+    };
+    let opening = identity.opening(&*variables, Asking::Person(&person));
     let file_key = opening.unwrap(&[stanza()]).expect("it speaks").expect("it opens");
     assert_eq!(file_key.expose_secret(), &KEY);
+    assert_eq!(telling.recv().as_deref(), Ok("age-plugin-x says: touch it"));
     let opening = identity.opening(&*variables, Asking::Programs);
     assert_eq!(opening.unwrap(&[stanza()]).err().as_deref(), Some("age-plugin-x says: nobody answered `PIN`"));
     // More than a pipe takes is not sent.
