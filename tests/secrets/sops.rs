@@ -126,6 +126,7 @@ fn recipients_on_the_command_line_count_as_in_sops() {
     for option in ["--age", "--pgp", "--kms", "--gcp-kms", "--azure-kv", "--hc-vault", "--hc-vault-transit"] {
         let said = desk.kthw(&["encrypt", option, "AGE-SECRET-KEY-1SECRET", "g.yaml"], "").ended_with(2);
         assert!(said.stderr.contains("kthw::sops::malformed_recipient") && !said.stderr.contains("1SECRET"), "{}", said.stderr);
+        assert!(said.stderr.contains(&format!("a recipient in `{option}")), "{option}: {}", said.stderr);
     }
 }
 

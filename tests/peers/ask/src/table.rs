@@ -72,7 +72,7 @@ pub const AGE_PLUGIN_PQ: Peer =
 /// Plays AWS KMS, STS, IAM and S3; [`crate::MotoServer`] starts it.
 pub const MOTO: Peer = Peer { variable: Some("KTHW_MOTO"), cached: &["venv/bin/moto_server"], ..program("moto_server", "keys") };
 /// Vault's core and its transit engine (`tests/peers/go/vault`), or the whole of it; [`crate::VaultServer`] starts it.
-pub const VAULT: Peer = Peer { variable: Some("KTHW_VAULT"), cached: &["bin/vault"], ..program("vault", "keys") };
+pub const VAULT: Peer = Peer { variable: Some("KTHW_VAULT"), cached: &["bin/vault"], ..program("vault", "vault") };
 /// The editor whose traces are looked for.
 pub const VIM: Peer = Peer { proof: &["--version"], ..program("vim", "keys") };
 /// Makes a terminal for a program.
