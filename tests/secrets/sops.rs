@@ -1,7 +1,7 @@
 //! The verbs beside the real sops: each reads and changes what the other wrote.
 use super::desk::{Desk, fed};
 use crate::support::said;
-use kthw_peers::{SOPS, ask};
+use kthw_peers::{AGE_PLUGIN_PQ, SOPS, VAULT, VaultServer, ask};
 use std::{path::Path, process::Command};
 
 fn run(desk: &Desk, sops: &Path, arguments: &[&str]) -> String {
@@ -126,6 +126,7 @@ fn recipients_on_the_command_line_count_as_in_sops() {
     for option in ["--age", "--pgp", "--kms", "--gcp-kms", "--azure-kv", "--hc-vault", "--hc-vault-transit"] {
         let said = desk.kthw(&["encrypt", option, "AGE-SECRET-KEY-1SECRET", "g.yaml"], "").ended_with(2);
         assert!(said.stderr.contains("kthw::sops::malformed_recipient") && !said.stderr.contains("1SECRET"), "{}", said.stderr);
+        assert!(said.stderr.contains(&format!("a recipient in `{option}")), "{option}: {}", said.stderr);
     }
 }
 
@@ -154,4 +155,49 @@ fn a_document_of_comments_only_has_its_own_block() {
     let desk = Desk::with("f.yaml", plain);
     assert!(run(&desk, &sops, &["decrypt", "f.yaml"]).ends_with("---\npw: x\n"));
     assert_eq!(desk.kthw(&["decrypt", "f.yaml"], "").ended_with(0).stdout, plain);
+}
+
+/// What both programs make with one option and these variables opens in the other.
+fn both_ways(sops: &Path, option: [&str; 2], variables: &[(&str, &str)]) {
+    let desk = Desk::new();
+    std::fs::remove_file(desk.file(".sops.yaml")).unwrap();
+    desk.write("plain.yaml", "a: hunter2\n");
+    let run = |mut command: Command, arguments: &[&str]| {
+        command.args(arguments).current_dir(desk.path()).envs(variables.iter().copied());
+        fed(command, "").ended_with(0).stdout
+    };
+    let theirs = || {
+        let mut command = Command::new(sops);
+        command.env_clear().env("HOME", desk.path()).env("SOPS_DISABLE_VERSION_CHECK", "1");
+        command
+    };
+    let encrypt = ["encrypt", option[0], option[1], "plain.yaml"];
+    desk.write("theirs.yaml", &run(theirs(), &encrypt));
+    desk.write("ours.yaml", &run(desk.command(&[]), &encrypt));
+    assert_eq!(run(desk.command(&[]), &["decrypt", "theirs.yaml"]), "a: hunter2\n", "{option:?}");
+    assert_eq!(run(theirs(), &["decrypt", "ours.yaml"]), "a: hunter2\n", "{option:?}");
+    // A new data key is sealed to the same recipient.
+    run(desk.command(&[]), &["rotate", "ours.yaml"]);
+    assert_eq!(run(theirs(), &["decrypt", "ours.yaml"]), "a: hunter2\n", "{option:?}");
+}
+
+#[test]
+fn keys_of_vault_named_on_the_command_line() {
+    let Some([sops, vault]) = ask([&SOPS, &VAULT]) else { return };
+    let vault = VaultServer::start(&vault, None);
+    vault.tell("sys/mounts/transit", "{\"type\": \"transit\"}");
+    let uri = format!("{}/v1/transit/keys/k", vault.endpoint());
+    both_ways(&sops, ["--hc-vault-transit", &uri], &[("VAULT_TOKEN", VaultServer::ROOT), ("NO_PROXY", "127.0.0.1")]);
+}
+
+#[test]
+fn a_post_quantum_key_named_on_the_command_line() {
+    let Some([sops, plugin]) = ask([&SOPS, &AGE_PLUGIN_PQ]) else { return };
+    let keys = include_str!("../../sops/src/keys/peer_tests/post-quantum.txt");
+    let recipient = keys.split("public key: ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    let path = format!("{}:{}", plugin.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut converts = Command::new(&plugin);
+    converts.arg("-identity");
+    let converted = fed(converts, keys).ended_with(0).stdout;
+    both_ways(&sops, ["--age", recipient], &[("PATH", &path), ("SOPS_AGE_KEY", &converted)]);
 }

@@ -2,7 +2,7 @@
 use super::{CreationRules, start_of};
 use crate::{
     SopsError,
-    keys::{OtherKind, Recipient, is_gcp_key},
+    keys::{OtherKind, Recipient, is_gcp_key, is_plugin_recipient},
 };
 use kthw_yaml::{Node, Problem};
 use miette::NamedSource;
@@ -30,7 +30,7 @@ impl Malformed {
 
     /// The error about a recipient on the command line, which is not shown: it may be a private key.
     pub fn given(self, option: &'static str, text: &str) -> SopsError {
-        let help = if text.contains(PRIVATE) { PRIVATE_HELP.replace("this file", "the command line") } else { self.help.into() };
+        let help = if is_private(text) { PRIVATE_HELP.replace("this file", "the command line") } else { self.help.into() };
         SopsError::NoSuchRecipient { option, what: self.what, help }
     }
 
@@ -40,7 +40,7 @@ impl Malformed {
         let written = source.get(node.span.clone()).unwrap_or_default();
         let start = self.text.as_ref().and_then(|text| Some((node.span.start + written.find(text.as_str())?, text.len())));
         let span = start.map_or_else(|| start_of(node, source), |(start, len)| start..start + len);
-        let problem = match written.contains(PRIVATE) {
+        let problem = match is_private(written) {
             true => Problem::new(PRIVATE_CODE, "a private key stands here", Arc::new(without_private_keys(&file.source)), PRIVATE_HELP),
             false => file.problem("kthw::sops::malformed_recipient", format!("this is not {}", self.what), self.help),
         };
@@ -48,15 +48,19 @@ impl Malformed {
     }
 }
 
-/// What a private key of age begins with.
-const PRIVATE: &str = "AGE-SECRET-KEY-";
+/// What a private key of age begins with, and one of its plugins, which may be as secret.
+const PRIVATE: [&str; 2] = ["AGE-SECRET-KEY-", "AGE-PLUGIN-"];
 const PRIVATE_CODE: &str = "kthw::sops::private_key";
 const PRIVATE_HELP: &str =
     "write the public key, which begins with `age1`. Whoever saw this file can open what the key opens: make a new key";
 
+fn is_private(text: &str) -> bool {
+    PRIVATE.iter().any(|start| text.contains(start))
+}
+
 /// The same text with all private keys covered, since a diagnostic shows the lines that it is about.
 fn without_private_keys(source: &NamedSource<String>) -> NamedSource<String> {
-    let key = Regex::new(&format!("{PRIVATE}[A-Z0-9-]*")).expect("the pattern is right");
+    let key = Regex::new(&format!("({})[A-Z0-9+._-]*", PRIVATE.join("|"))).expect("the pattern is right");
     let covered = key.replace_all(source.inner(), |found: &Captures<'_>| "*".repeat(found[0].len())).into_owned();
     NamedSource::new(source.name(), covered)
 }
@@ -64,8 +68,8 @@ fn without_private_keys(source: &NamedSource<String>) -> NamedSource<String> {
 pub(super) fn age(text: &str) -> Result<Recipient, Malformed> {
     let help = "a public key begins with `age1` (as `age-keygen` prints it), `ssh-ed25519` or `ssh-rsa`; a private key never stands here";
     let fits = match text {
-        // A recipient of a plugin: its data begins behind another `1`, and only the plugin can read it.
-        _ if text.starts_with("age1") && text.matches('1').count() > 1 => true,
+        // What it says only the plugin knows, but it has a checksum.
+        _ if is_plugin_recipient(text) => bech32::decode(text).is_ok(),
         _ if text.starts_with("age1") => text.parse::<age::x25519::Recipient>().is_ok(),
         _ if text.starts_with("ssh-") => text.parse::<age::ssh::Recipient>().is_ok(),
         _ => false,

@@ -1,5 +1,9 @@
 //! age and SSH recipients: sealing to them, and opening with the private keys at hand.
-use super::{Asking, DataKey, KeyService, MasterKey, Recipient, Variables, identities::Keyring};
+use super::{
+    Asking, DataKey, KeyService, MasterKey, Recipient, Variables,
+    identities::Keyring,
+    plugin::{self, PluginRecipient},
+};
 use crate::SopsError;
 use age::{
     Decryptor, Encryptor, Identity,
@@ -14,6 +18,8 @@ use zeroize::Zeroizing;
 
 /// A sealed data key has 32 bytes, a part of one 33; more than this is neither.
 const MAX_KEY: u64 = 1024;
+const DAMAGED: &str = "its sealed key is damaged";
+const SEAL_HELP: &str = "an age recipient is `age1…`, as `age-keygen -y` prints it, or an SSH public key of type ssh-ed25519 or ssh-rsa";
 const HELP: &str = "put the private age key into SOPS_AGE_KEY, or name its file in SOPS_AGE_KEY_FILE";
 
 pub(super) struct AgeService {
@@ -33,12 +39,14 @@ impl KeyService for AgeService {
     }
 
     fn encrypt(&self, recipient: &Recipient, plain: &[u8]) -> Result<String, SopsError> {
-        let failed = |reason: String| SopsError::CannotSeal {
-            recipient: recipient.to_string(),
-            reason,
-            help: "an age recipient is `age1…`, as `age-keygen -y` prints it, or an SSH public key of type ssh-ed25519 or ssh-rsa".into(),
-        };
+        let failed = |reason: String| SopsError::CannotSeal { recipient: recipient.to_string(), reason, help: SEAL_HELP.into() };
         let Recipient::Age(text) = recipient else { return Err(failed("it is no age recipient".into())) };
+        if plugin::is_recipient(text.trim()) {
+            let failed =
+                |reason: String| SopsError::CannotSeal { recipient: recipient.to_string(), reason, help: plugin::advice(text).into() };
+            let to = PluginRecipient::parse(text.trim(), &self.variables).map_err(failed)?;
+            return seal(&to, plain).map_err(failed);
+        }
         let to = parse(text).map_err(failed)?;
         seal(&*to, plain).map_err(|reason| failed(format!("age says: {reason}")))
     }
@@ -52,14 +60,47 @@ impl KeyService for AgeService {
         let Recipient::Age(recipient) = &key.recipient else { return Err(failed("it is no age recipient".into())) };
         let mut keyring = self.keyring.lock().unwrap_or_else(PoisonError::into_inner);
         keyring.gather(recipient, &*self.variables);
+        let mut tried = 0;
         loop {
             match open(&key.encrypted, keyring.open()) {
                 Ok(Some(data_key)) => return Ok(data_key),
-                Err(Damaged) => return Err(failed("its sealed key is damaged".into())),
-                Ok(None) if keyring.unlock(recipient, asking) => {}
-                Ok(None) => return Err(keyring.broken().cloned().unwrap_or_else(|| failed(keyring.looked()))),
+                Err(Damaged) => return Err(failed(DAMAGED.into())),
+                Ok(None) => {}
+            }
+            // Plugins have dialogues of their own, and devices that want to be touched.
+            if !matches!(asking, Asking::NotYet)
+                && let Some(data_key) =
+                    self.open_by_plugins(&mut keyring, &mut tried, &key.encrypted, asking).map_err(|Damaged| failed(DAMAGED.into()))?
+            {
+                return Ok(data_key);
+            }
+            if !keyring.unlock(recipient, asking) {
+                return Err(keyring.broken().cloned().unwrap_or_else(|| failed(keyring.looked())));
             }
         }
+    }
+}
+
+impl AgeService {
+    /// The data key, if an identity of a plugin fits; the first `tried` ones do not.
+    fn open_by_plugins(
+        &self,
+        keyring: &mut Keyring,
+        tried: &mut usize,
+        encrypted: &str,
+        asking: Asking<'_>,
+    ) -> Result<Option<DataKey>, Damaged> {
+        let mut notes = Vec::new();
+        for (place, identity) in keyring.plugins().skip(*tried) {
+            *tried += 1;
+            let opening = identity.opening(&*self.variables, asking);
+            if let Some(data_key) = open(encrypted, std::iter::once(&opening as &dyn Identity))? {
+                return Ok(Some(data_key));
+            }
+            notes.extend(opening.failed().map(|reason| (place, reason)));
+        }
+        notes.into_iter().for_each(|(place, reason)| keyring.note(place, reason));
+        Ok(None)
     }
 }
 
@@ -70,10 +111,6 @@ fn parse(text: &str) -> Result<Box<dyn age::Recipient>, String> {
             Err(ssh::ParseRecipientKeyError::RsaModulusTooSmall) => Err("an RSA key must have at least 2048 bits".into()),
             Err(_) => Err("it is not an SSH public key that age knows".into()),
         },
-        // As in sops: a second `1` ends the name of a plugin, as in `age1yubikey1…`. age1pq1… is age's own, and newer than both.
-        text if text.starts_with("age1") && text.matches('1').count() > 1 => {
-            Err("it belongs to an age plugin, and kthw runs none; encrypt to it with the real sops".into())
-        }
         text => match text.parse::<x25519::Recipient>() {
             Ok(recipient) => Ok(Box::new(recipient)),
             Err(_) => Err("it is malformed".into()),

@@ -1,7 +1,7 @@
 //! Finding private age and SSH keys, in the places where sops looks: <https://github.com/getsops/sops#encrypting-using-age>.
 //!
 //! All places are tried, as sops does. Keys that a passphrase protects are kept aside until nothing else opens the file.
-use super::{Asking, Variables, program};
+use super::{Asking, Variables, plugin::PluginIdentity, program};
 use crate::SopsError;
 use age::{Decryptor, Identity, armor::ArmoredReader, secrecy::SecretString, ssh, x25519};
 use std::{
@@ -25,6 +25,8 @@ const MAX_WORK_FACTOR: u8 = 22;
 #[derive(Default)]
 pub(super) struct Keyring {
     open: Vec<Box<dyn Identity + Send>>,
+    /// Keys that a plugin uses, each with the number of its place.
+    plugins: Vec<(usize, PluginIdentity)>,
     protected: Vec<Protected>,
     places: Vec<KeyPlace>,
     /// What is wrong with places that a variable names.
@@ -122,30 +124,33 @@ impl Keyring {
             self.protected.push(Protected { place: self.places.len() - 1, what, asked: false });
             return Ok(());
         }
-        let plugins = self.lines(keys)?;
-        if plugins {
-            self.places.last_mut().expect("the place is there").note = Some("keys of age plugins, which kthw does not run".into());
-        }
-        Ok(())
+        self.lines(self.places.len() - 1, keys)
     }
 
-    /// Takes keys, one a line; says whether keys of plugins were among them.
-    fn lines(&mut self, keys: &[u8]) -> Result<bool, String> {
+    /// Takes the keys of a place, one a line.
+    fn lines(&mut self, place: usize, keys: &[u8]) -> Result<(), String> {
         // No message quotes a line: it may be a key.
         let other = || "it holds something else than age keys".to_owned();
-        let mut plugins = false;
+        let mut plugins = Vec::new();
         let mut found: Vec<Box<dyn Identity + Send>> = Vec::new();
         for line in str::from_utf8(keys).map_err(|_| other())?.lines().map(str::trim) {
             match line {
                 "" => {}
                 line if line.starts_with('#') => {}
-                // The second is age's post-quantum key, which needs a newer age.
-                line if line.starts_with("AGE-PLUGIN-") || line.starts_with("AGE-SECRET-KEY-PQ-") => plugins = true,
+                line if line.starts_with("AGE-PLUGIN-") || line.starts_with("AGE-SECRET-KEY-PQ-") => {
+                    // One that is mistyped is no obstacle for the others.
+                    let note = &mut self.places[place].note;
+                    match PluginIdentity::parse(line) {
+                        Some(identity) => plugins.push((place, identity)),
+                        None => *note = Some("a key of a plugin there is malformed".into()),
+                    }
+                }
                 line => found.push(Box::new(line.parse::<x25519::Identity>().map_err(|_| other())?)),
             }
         }
         self.open.extend(found);
-        Ok(plugins)
+        self.plugins.extend(plugins);
+        Ok(())
     }
 
     fn ssh(&mut self, key: &[u8]) -> Result<(), String> {
@@ -177,23 +182,34 @@ impl Keyring {
         self.open.iter().map(|identity| &**identity as &dyn Identity)
     }
 
+    /// The keys that a plugin uses.
+    pub(super) fn plugins(&self) -> impl Iterator<Item = (usize, &PluginIdentity)> {
+        self.plugins.iter().map(|(place, identity)| (*place, identity))
+    }
+
+    /// Says of a place why a key there did not open a file.
+    pub(super) fn note(&mut self, place: usize, note: String) {
+        self.places[place].note = Some(note);
+    }
+
     /// Unlocks the next keys that may fit `recipient`; says whether there are new ones to try. Nobody is asked twice.
     pub(super) fn unlock(&mut self, recipient: &str, asking: Asking<'_>) -> bool {
-        let Asking::Person(ask) = asking else { return false };
+        let Asking::Person(person) = asking else { return false };
         let Some(protected) = self.protected.iter_mut().find(|protected| !protected.asked && protected.what.may_fit(recipient)) else {
             return false;
         };
         protected.asked = true;
         let place = protected.place;
         let KeyPlace { name, file, .. } = &self.places[place];
-        let answer = ask(&format!("Passphrase of {}", file.as_ref().map_or_else(|| name.clone(), |file| file.display().to_string())));
+        let answer =
+            (person.ask)(&format!("Passphrase of {}", file.as_ref().map_or_else(|| name.clone(), |file| file.display().to_string())));
         let unlocked = match answer {
             None => Err("no passphrase was given".into()),
             Some(answer) => {
                 let passphrase = SecretString::from(answer.expose());
                 match &protected.what {
                     Locked::Ssh { key, .. } => unlock_ssh(key, passphrase).map(|key| self.open.push(Box::new(key))),
-                    Locked::File(keys) => unlock_file(keys, passphrase).and_then(|keys| self.lines(&keys).map(drop)),
+                    Locked::File(keys) => unlock_file(keys, passphrase).and_then(|keys| self.lines(place, &keys)),
                 }
             }
         };

@@ -16,6 +16,7 @@ mod oauth;
 #[cfg(test)]
 pub(super) mod peer_tests;
 mod pgp;
+mod plugin;
 mod program;
 mod services;
 mod shamir;
@@ -24,6 +25,7 @@ mod tests;
 mod vault;
 
 pub(crate) use gcp::is_key as is_gcp_key;
+pub(crate) use plugin::is_recipient as is_plugin_recipient;
 pub use services::KeyServices;
 
 use super::SopsError;
@@ -196,6 +198,15 @@ pub type Group = Vec<MasterKey>;
 /// Asks a person for a passphrase, given the words to ask with; `None` when there is no answer.
 pub type Passphrase = dyn Fn(&str) -> Option<Secret> + Send + Sync;
 
+/// Tells a person something while a key is opened, such as what a device waits for.
+pub type Tell = dyn Fn(&str) + Send + Sync;
+
+/// How kthw talks with a person while a key is opened.
+pub struct Person {
+    ask: Box<Passphrase>,
+    tell: Box<Tell>,
+}
+
 /// Whether a person may be asked while a key is opened.
 #[derive(Clone, Copy)]
 pub enum Asking<'a> {
@@ -204,7 +215,7 @@ pub enum Asking<'a> {
     /// By programs that have a dialogue of their own, such as gpg's agent; kthw has none here.
     Programs,
     /// By programs, and by kthw in this way.
-    Person(&'a Passphrase),
+    Person(&'a Person),
 }
 
 /// One way to seal and open data keys: age, PGP, AWS KMS and so on. Another service is one more file in this folder.

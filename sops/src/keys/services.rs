@@ -1,6 +1,6 @@
 //! Opening and sealing the data key of a file: which keys, in which order, and how many groups.
 use super::{
-    Asking, DataKey, Group, KEY_BYTES, KeyService, MasterKey, OtherKind, Passphrase, Recipient, Variables, age::AgeService,
+    Asking, DataKey, Group, KEY_BYTES, KeyService, MasterKey, OtherKind, Person, Recipient, Variables, age::AgeService,
     azure::AzureService, gcp::GcpKmsService, kms::KmsService, pgp::PgpService, shamir, vault::VaultService,
 };
 use crate::{Metadata, SopsError};
@@ -16,7 +16,7 @@ const NOT_USED: &str = "kthw does not use this kind of key";
 pub struct KeyServices {
     variables: Arc<Variables>,
     services: Vec<Box<dyn KeyService>>,
-    passphrase: Option<Box<Passphrase>>,
+    person: Option<Person>,
 }
 
 impl KeyServices {
@@ -36,14 +36,23 @@ impl KeyServices {
             Box::new(AzureService::new(variables.clone())),
             Box::new(VaultService::new(variables.clone())),
         ];
-        Self { variables, services, passphrase: None }
+        Self { variables, services, person: None }
     }
 
     /// Lets `ask` ask a person for a passphrase when nothing else opens a file. It gets the words to ask with, such as
     /// `Passphrase of /home/me/.ssh/id_ed25519`, and answers `None` to go without.
     #[must_use]
     pub fn with_passphrase(self, ask: impl Fn(&str) -> Option<Secret> + Send + Sync + 'static) -> Self {
-        Self { passphrase: Some(Box::new(ask)), ..self }
+        Self { person: Some(Person { ask: Box::new(ask), tell: Box::new(|_| ()) }), ..self }
+    }
+
+    /// Lets `tell` tell the person who is asked for passphrases what else a key waits for, such as `age-plugin-yubikey says: touch it`.
+    #[must_use]
+    pub fn with_messages(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        if let Some(person) = &mut self.person {
+            person.tell = Box::new(tell);
+        }
+        self
     }
 
     /// The data key of `file`, whose `sops` block is `metadata`.
@@ -57,7 +66,7 @@ impl KeyServices {
             // Fewer than two parts are no parts.
             several => metadata.shamir_threshold.unwrap_or(several).max(2),
         };
-        let person = self.passphrase.as_deref().map_or(Asking::Programs, Asking::Person);
+        let person = self.person.as_ref().map_or(Asking::Programs, Asking::Person);
         for asking in [Asking::NotYet, person] {
             for group in &mut groups {
                 group.open(&self.services, asking);

@@ -184,3 +184,58 @@ impl KeyService for VaultService {
         opened.map_err(|failure: Failure| failure.opening(&key.recipient, HELP))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::tests::stand_in::StandIn;
+    use serde_json::json;
+
+    /// What cannot be tried on a Vault that costs nothing and is alone: namespaces, and a standby that redirects.
+    #[test]
+    fn a_request_is_that_of_vaults_own_client() {
+        let vault = StandIn::start(|asked| match asked.header("x-vault-namespace") {
+            Some("team/a") => (200, json!({ "data": { "ciphertext": "vault:v1:x", "key_version": 1 } })),
+            _ => (307, json!(null)),
+        });
+        let seal = |namespace: &'static str| {
+            let fields = [("vault_address", vault.endpoint()), ("engine_path", "a b".into()), ("key_name", "k".into())];
+            let named = |engine: &str| {
+                Recipient::Other { kind: OtherKind::Vault, fields: fields.clone().map(|(name, value)| (name.to_owned(), value)).into() }
+                    .with_field("engine_path", engine)
+            };
+            let service = VaultService::new(Arc::new(move |name| match name {
+                "VAULT_TOKEN" => Some("hvs.canary".into()),
+                "VAULT_NAMESPACE" => Some(namespace.into()),
+                _ => None,
+            }));
+            (service.encrypt(&named("transit/ü"), b"a data key"), service.encrypt(&named("a b"), b"a data key"))
+        };
+        let (sealed, spaced) = seal("team/a");
+        assert_eq!(sealed.expect("it is sealed"), "vault:v1:x");
+        assert!(spaced.expect_err("no such name").to_string().ends_with("is no address of a key"));
+        let asked = vault.asked();
+        assert_eq!((asked.len(), asked[0].line.as_str()), (1, "POST /v1/transit/%C3%BC/encrypt/k"));
+        assert_eq!((asked[0].header("x-vault-token"), asked[0].header("x-vault-request")), (Some("hvs.canary"), Some("true")));
+        assert_eq!(asked[0].json(), json!({ "plaintext": BASE64_STANDARD.encode("a data key") }));
+
+        let Err(SopsError::CannotSeal { reason, help, .. }) = seal("").0 else { panic!("it is not followed") };
+        assert_eq!(reason, format!("{} answers with status 307", vault.endpoint()));
+        assert_eq!(help, "name the active Vault in the key's URI, or have this one forward requests");
+    }
+
+    #[test]
+    fn vaults_words() {
+        for (answer, expected) in [
+            (
+                json!({ "errors": ["2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"] }),
+                Some("permission denied, invalid token"),
+            ),
+            (json!({ "errors": ["Vault is sealed"] }), Some("Vault is sealed")),
+            (json!({ "errors": [] }), Some("")),
+            (json!({}), None),
+        ] {
+            assert_eq!(said(&answer).as_deref(), expected, "{answer}");
+        }
+    }
+}

@@ -6,8 +6,9 @@ use kthw_sops::{DataKey, KeyServices, Metadata, Mode, Opened, SopsError};
 
 /// The key services over the environment; they ask for passphrases on the terminal.
 pub fn services(ui: &Ui) -> KeyServices {
-    let ui = ui.clone();
-    KeyServices::of_environment().with_passphrase(move |question| ui.secret(&format!("{question}: ")))
+    let (asks, tells) = (ui.clone(), ui.clone());
+    let services = KeyServices::of_environment().with_passphrase(move |question| asks.secret(&format!("{question}: ")));
+    services.with_messages(move |text| tells.note(text))
 }
 
 /// Encrypts `plain` with the file's own key and puts it in the file's place. Values that did not change keep their encrypted text.

@@ -5,6 +5,7 @@ mod groups;
 mod kms;
 pub(crate) mod moto;
 pub(crate) mod pgp;
+mod plugin;
 pub(crate) mod vault;
 
 use super::{super::*, tests::metadata, *};

@@ -86,7 +86,7 @@ fn malformed_recipients_are_refused_and_nothing_is_changed() {
         (Recipient::Age(String::new()), "cannot encrypt to age : it is malformed"),
         (
             Recipient::Age("age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t".into()),
-            "cannot encrypt to age age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t: it belongs to an age plugin, and kthw runs none; encrypt to it with the real sops",
+            "cannot encrypt to age age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t: age-plugin-yubikey is not in the search path",
         ),
         (Recipient::Age("ssh-dss AAAA".into()), "cannot encrypt to age ssh-dss AAAA: it is not an SSH public key that age knows"),
         (Recipient::Pgp("me@example.test".into()), "cannot encrypt to PGP me@example.test: it is not a fingerprint"),

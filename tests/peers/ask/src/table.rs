@@ -66,10 +66,13 @@ pub const SOPS_LIBRARY: Peer = Peer {
 pub const GPG: Peer = Peer { variable: Some("KTHW_GPG"), ..program("gpg", "keys") };
 /// age; `age-keygen` is beside it.
 pub const AGE: Peer = Peer { variable: Some("KTHW_AGE"), ..program("age", "keys") };
+/// A plugin of age: post-quantum recipients (`tests/peers/go/age-plugin-pq`).
+pub const AGE_PLUGIN_PQ: Peer =
+    Peer { variable: Some("KTHW_AGE_PLUGIN_PQ"), cached: &["bin/age-plugin-pq"], ..program("age-plugin-pq", "keys") };
 /// Plays AWS KMS, STS, IAM and S3; [`crate::MotoServer`] starts it.
 pub const MOTO: Peer = Peer { variable: Some("KTHW_MOTO"), cached: &["venv/bin/moto_server"], ..program("moto_server", "keys") };
 /// Vault's core and its transit engine (`tests/peers/go/vault`), or the whole of it; [`crate::VaultServer`] starts it.
-pub const VAULT: Peer = Peer { variable: Some("KTHW_VAULT"), cached: &["bin/vault"], ..program("vault", "keys") };
+pub const VAULT: Peer = Peer { variable: Some("KTHW_VAULT"), cached: &["bin/vault"], ..program("vault", "vault") };
 /// The editor whose traces are looked for.
 pub const VIM: Peer = Peer { proof: &["--version"], ..program("vim", "keys") };
 /// Makes a terminal for a program.
@@ -142,6 +145,7 @@ pub const ALL: &[&Peer] = &[
     &SOPS_LIBRARY,
     &GPG,
     &AGE,
+    &AGE_PLUGIN_PQ,
     &MOTO,
     &VAULT,
     &VIM,
