@@ -16,6 +16,10 @@ impl Check {
     pub fn run(self, ui: &Ui) -> Result<u8> {
         let prepared = session::prepare(&self.recipe, &self.workspace)?;
         let declared = kthw_engine::check(&prepared.evaluated)?;
+        let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        for warning in prepared.workspace.warnings(today) {
+            ui.note(&format!("warning: {warning}"));
+        }
         for one in kthw_engine::unopened(&prepared.evaluated) {
             let Unopened { place, id, node } = one;
             ui.note(&format!(

@@ -23,7 +23,9 @@ lists() {
   W=0
   until E=$(timeout -k 5 600 apt-get update -o DPkg::Lock::Timeout=300 $R "$@" 2>&1); do
     case $E in *'Could not get lock'*) [ $W -lt 300 ] && W=$((W+5)) && sleep 5 && continue ;; esac
-    printf '%s\n' "$E" >&2; return 100
+    printf '%s\n' "$E" >&2
+    case $E in *EXPKEYSIG*) printf 'the key that signs this repository has expired: its publisher has another one, which has to be pinned\n' >&2 ;; esac
+    return 100
   done
 }
 "#

@@ -17,6 +17,7 @@ mod static_pod;
 mod token;
 mod worker;
 
+pub use packages::COMMUNITY_KEY_ENDS;
 pub use config::{ClusterSpec, ConfigApi, certificate_names};
 pub use containerd::WRITE_CONFIG as CONTAINERD_CONFIG;
 pub use containerd_config::{ContainerdConfig, LiveConfig};

@@ -12,9 +12,11 @@ pub fn registry(workspace: &Workspace) -> &str {
     workspace.kubeadm.image_repository.as_deref().unwrap_or(REGISTRY)
 }
 
-/// The digest of the key that signs every minor version of `pkgs.k8s.io`: fingerprint DE15B14486CD377B9E876E1A234654DA9A296436,
-/// valid until 2026-12-29.
+/// The digest of the key that signs every minor version of `pkgs.k8s.io`: fingerprint DE15B14486CD377B9E876E1A234654DA9A296436.
 const COMMUNITY_KEY_SHA256: &str = "7627818cf7bae52f9008c93e8b1f961f53dea11d40891778de216fb1b43be54d";
+
+/// The last day of that key.
+pub const COMMUNITY_KEY_ENDS: jiff::civil::Date = jiff::civil::date(2026, 12, 29);
 
 /// The pause image, which the kubelet and containerd must agree on.
 pub fn pause_image(workspace: &Workspace) -> String {

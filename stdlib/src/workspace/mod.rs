@@ -13,6 +13,7 @@ mod schema;
 mod script;
 mod validate;
 mod version;
+mod warnings;
 
 pub use file::WorkspaceFile;
 pub use json_schema::json_schema;
