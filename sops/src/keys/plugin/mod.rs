@@ -36,22 +36,11 @@ pub(crate) fn is_recipient(text: &str) -> bool {
 }
 
 /// `age1NAME1DATA`
-#[derive(Debug)]
 pub(super) struct PluginRecipient {
     name: String,
     text: String,
-    variables: Around,
+    variables: Arc<Variables>,
     limit: Duration,
-}
-
-/// The environment in which plugins run.
-#[derive(Clone)]
-pub(super) struct Around(pub Arc<Variables>);
-
-impl std::fmt::Debug for Around {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Around")
-    }
 }
 
 /// The name of a plugin becomes that of a program.
@@ -67,11 +56,11 @@ impl PluginRecipient {
         if !is_name(name) || prefix != format!("age1{name}") || text.chars().any(|c| c.is_ascii_uppercase()) {
             return Err("it is malformed".into());
         }
-        Ok(Self { name: name.into(), text: text.into(), variables: Around(variables.clone()), limit: LIMIT })
+        Ok(Self { name: name.into(), text: text.into(), variables: variables.clone(), limit: LIMIT })
     }
 
     fn wrap(&self, file_key: &FileKey) -> Result<(Vec<Stanza>, HashSet<String>), String> {
-        let mut session = Session::start(&self.name, "recipient-v1", &*self.variables.0, self.limit)?;
+        let mut session = Session::start(&self.name, "recipient-v1", &*self.variables, self.limit)?;
         session.send("add-recipient", &[&self.text], b"")?;
         session.send("extension-labels", &[], b"")?;
         session.send("wrap-file-key", &[], file_key.expose_secret())?;
@@ -113,12 +102,10 @@ impl PluginIdentity {
     /// another name (<https://github.com/FiloSottile/age/blob/v1.3.1/extra/age-plugin-pq/plugin-pq.go>).
     pub fn parse(line: &str) -> Option<Self> {
         let (prefix, data, _) = bech32::decode(line).ok()?;
-        let text = match prefix.as_str() {
-            "age-secret-key-pq-" => bech32::encode("age-plugin-pq-", data, Variant::Bech32).ok()?.to_uppercase(),
-            _ => line.to_owned(),
+        let (name, text) = match prefix.as_str() {
+            "age-secret-key-pq-" => ("pq", bech32::encode("age-plugin-pq-", data, Variant::Bech32).ok()?.to_uppercase()),
+            other => (other.strip_prefix("age-plugin-")?.strip_suffix('-')?, line.to_owned()),
         };
-        let prefix = if prefix == "age-secret-key-pq-" { "age-plugin-pq-" } else { &prefix };
-        let name = prefix.strip_prefix("age-plugin-")?.strip_suffix('-')?;
         is_name(name).then(|| Self { name: name.to_owned(), text: Secret::new(text) })
     }
 
