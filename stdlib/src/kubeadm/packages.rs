@@ -1,7 +1,8 @@
 //! Which packages and which pause image belong to a Kubernetes version, and where they come from.
 use crate::{
     ssh::InUse,
-    workspace::{Distribution, Repository, Workspace, compatibility},
+    versions,
+    workspace::{Distribution, Repository, Workspace},
 };
 
 /// The registry of Kubernetes' images when the workspace names none.
@@ -18,8 +19,8 @@ const COMMUNITY_KEY_SHA256: &str = "7627818cf7bae52f9008c93e8b1f961f53dea11d4089
 
 /// The pause image, which the kubelet and containerd must agree on.
 pub fn pause_image(workspace: &Workspace) -> String {
-    let release = compatibility::release(&workspace.versions.kubernetes);
-    format!("{}/pause:{}", registry(workspace), release.pause)
+    let images = versions::kubernetes::images_of(&workspace.versions.kubernetes);
+    format!("{}/pause:{}", registry(workspace), images.pause)
 }
 
 /// The version of kubelet, kubeadm and kubectl as the distribution's package manager spells it.

@@ -1,45 +1,39 @@
 //! Rules about versions: known to kthw, and tested with each other upstream.
 use super::Check;
-use crate::workspace::compatibility::{CALICO, Minor, calico_kubernetes, kubernetes_minors};
+use crate::versions::{Component, Minor, check as problems_of, known_lines};
 
 pub(super) fn known(check: &mut Check<'_>) {
-    let versions = &check.workspace.versions;
-    let kubernetes = Minor::of(&versions.kubernetes);
-    if !kubernetes_minors().contains(&kubernetes) {
-        check.add(
-            "kthw::workspace::unknown_version",
-            "versions.kubernetes",
-            "not known",
-            format!("kthw does not know Kubernetes {kubernetes}"),
-            format!("it knows {}", Minor::list(&kubernetes_minors())),
-        );
-    }
-    let calico = Minor::of(&versions.calico);
-    if calico_kubernetes(calico).is_none() {
-        let known: Vec<Minor> = CALICO.iter().map(|(minor, _)| *minor).collect();
-        check.add(
-            "kthw::workspace::unknown_version",
-            "versions.calico",
-            "not known",
-            format!("kthw does not know Calico {calico}"),
-            format!("it knows {}", Minor::list(&known)),
-        );
+    let versions = check.workspace.versions.clone();
+    for (component, version, path) in
+        [(Component::Kubernetes, &versions.kubernetes, "versions.kubernetes"), (Component::Calico, &versions.calico, "versions.calico")]
+    {
+        let (line, known) = (component.line(version), known_lines(component));
+        if !known.contains(&line) {
+            check.add(
+                "kthw::workspace::unknown_version",
+                path,
+                "not known",
+                format!("kthw does not know {component} {line}"),
+                format!("it knows {}", Minor::list(&known)),
+            );
+        }
     }
 }
 
 pub(super) fn fit(check: &mut Check<'_>) {
     let versions = &check.workspace.versions;
-    let (kubernetes, calico) = (Minor::of(&versions.kubernetes), Minor::of(&versions.calico));
-    let Some(tested) = calico_kubernetes(calico) else { return };
-    if versions.unsupported || tested.contains(&kubernetes) || !kubernetes_minors().contains(&kubernetes) {
+    let set = check.workspace.version_set();
+    if versions.unsupported || set.iter().any(|(component, version)| !known_lines(component).contains(&component.line(version))) {
         return;
     }
-    let (path, calico, tested) = ("versions.calico", versions.calico.clone(), Minor::list(tested));
-    check.add_pair(
-        "kthw::workspace::versions_do_not_fit",
-        ("versions.kubernetes", "with this Kubernetes"),
-        (path, "this Calico"),
-        format!("upstream does not test Calico {calico} with Kubernetes {kubernetes}"),
-        format!("it is tested with {tested}; choose another pair, or write `unsupported: true` under `versions` to take this one as it is"),
-    );
+    for problem in problems_of(&set) {
+        let nearest = problem.nearest.map(|nearest| format!("the nearest right set is {nearest}; ")).unwrap_or_default();
+        check.add_pair(
+            "kthw::workspace::versions_do_not_fit",
+            ("versions.kubernetes", "with this Kubernetes"),
+            ("versions.calico", "this Calico"),
+            problem.rule,
+            format!("{nearest}or write `unsupported: true` under `versions` to take this one as it is. See {}", problem.page),
+        );
+    }
 }
