@@ -1,8 +1,12 @@
 //! `kthw versions`: which versions go together, and which way leads from one set of them to another.
-use crate::{options::WorkspaceOptions, session, ui::Ui};
+use crate::{
+    options::WorkspaceOptions,
+    session::{self, Loaded},
+    ui::Ui,
+};
 use clap::Args;
 use kthw_engine::{Error, Result};
-use kthw_stdlib::versions::{Component, Minor, Set, Version, check, kubernetes, systems, upgraded, way};
+use kthw_stdlib::versions::{Component, Minor, Set, Version, check, kubernetes, systems, target, way};
 
 mod list;
 mod show;
@@ -31,8 +35,12 @@ pub struct Versions {
     /// Release of the nodes' distribution, such as `debian-12`
     #[arg(long, value_name = "RELEASE", requires = "to")]
     system: Option<String>,
-    #[command(flatten)]
-    workspace: WorkspaceOptions,
+    /// Workspace whose versions are the start; without `--to` they are checked
+    #[arg(short, long, value_name = "NAME|PATH")]
+    workspace: Option<String>,
+    /// Set a field of the workspace for this call, such as `versions.calico=3.29.7`; may be repeated
+    #[arg(long, value_name = "FIELD=VALUE", requires = "workspace")]
+    set: Vec<String>,
 }
 
 impl Versions {
@@ -43,30 +51,34 @@ impl Versions {
         };
         let from = self.start()?;
         let goal = kubernetes_version(to)?;
-        let bare = Set::new(goal.clone()).on(from.system);
-        let to = added(upgraded(&from, &goal).unwrap_or(bare), &self.want)?;
+        let to = added(target(&from, &goal), &self.want)?;
         let steps = way(&from, &to).map_err(|no_way| Error::refused(show::refusal(no_way)))?;
         show::way(ui, &from, &to, &steps);
         Ok(0)
     }
 
+    /// The workspace that was named, if one was.
+    fn workspace(&self) -> Result<Option<Loaded>> {
+        let options = WorkspaceOptions { workspace: self.workspace.clone(), set: self.set.clone(), ..WorkspaceOptions::default() };
+        self.workspace.as_ref().map(|_| session::workspace_of(&options)).transpose()
+    }
+
     /// The table, and with a workspace whether its set is right.
     fn list(&self, ui: &Ui) -> Result<()> {
-        if self.workspace.workspace.is_some() {
-            let workspace = session::workspace_of(&self.workspace)?;
-            let set = workspace.version_set();
-            show::problems(ui, &workspace.name, &set, &check(&set));
-            return Ok(());
+        match self.workspace()? {
+            Some(workspace) => {
+                let set = workspace.version_set();
+                show::problems(ui, &workspace.name, &set, &check(&set));
+            }
+            None => list::list(ui),
         }
-        list::list(ui);
         Ok(())
     }
 
     /// The set to start from: the workspace's, or of the Kubernetes version alone with the newest Calico and containerd that upstream names for it.
     fn start(&self) -> Result<Set> {
         let asked = self.from.as_deref().map(kubernetes_version).transpose()?;
-        let workspace = self.workspace.workspace.is_some().then(|| session::workspace_of(&self.workspace)).transpose()?;
-        let set = match (asked, workspace) {
+        let set = match (asked, self.workspace()?) {
             (None, None) => return Err(Error::usage(NoStart)),
             (None, Some(workspace)) => workspace.version_set(),
             (Some(kubernetes), Some(workspace)) => workspace.version_set().with(Component::Kubernetes, kubernetes),

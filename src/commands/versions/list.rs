@@ -26,6 +26,12 @@ pub fn list(ui: &Ui) {
         let head = ["line", "newest", "upstream", "Kubernetes", "page"].map(String::from);
         ui.line(&table(std::iter::once(head).chain(rows).collect()));
     }
+    ui.line("\nReleases in trouble");
+    let rows = add_ons::TROUBLES.iter().map(|trouble| {
+        let release = |of: (u64, u64, u64)| format!("{}.{}.{}", of.0, of.1, of.2);
+        [format!("{} {} to {}", trouble.component, release(trouble.from), release(trouble.to)), trouble.what.into(), trouble.source.into()]
+    });
+    ui.line(&table(rows.collect()));
     ui.line("\nWhat upstream asks for before etcd is led on");
     let rows = etcd::WAYPOINTS
         .iter()

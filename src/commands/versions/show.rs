@@ -32,13 +32,19 @@ pub fn way(ui: &Ui, from: &Set, to: &Set, steps: &[Step]) {
 fn step_in_words(number: usize, step: &Step) -> String {
     let brings: Vec<String> = step.brings.iter().map(|(image, old, new)| format!("{image} {old} -> {new}")).collect();
     let with = if brings.is_empty() { String::new() } else { format!(", with {}", brings.join(", ")) };
-    let waypoint = if step.purpose == Purpose::Waypoint { "  (waypoint)" } else { "" };
+    let waypoint =
+        if matches!(step.purpose, Purpose::Waypoint | Purpose::Repair) { format!("  ({})", step.purpose.key()) } else { String::new() };
     let mut text = format!(
         "{number:>3}. {} {} -> {}{with}{waypoint}\n     {}.\n     {}",
         step.component, step.from, step.to, step.reason, step.source
     );
     for mind in &step.minds {
         text += &format!("\n     Mind: {}.\n     {}", mind.text, mind.source);
+    }
+    if let Some(gone) = step.gone {
+        let flags: Vec<String> = gone.kubelet_flags.iter().map(|flag| format!("--{flag}")).collect();
+        let flags = if flags.is_empty() { String::new() } else { format!("the kubelet's flags {}; ", flags.join(", ")) };
+        text += &format!("\n     Gone: {flags}the feature gates {}.\n     {}", gone.feature_gates.join(", "), gone.source);
     }
     text
 }
@@ -58,6 +64,7 @@ fn step_as_json(number: usize, step: &Step) -> Value {
         "source": step.source,
         "brings": brings,
         "mind": minds,
+        "gone": step.gone.map(|gone| json!({ "kubelet_flags": gone.kubelet_flags, "feature_gates": gone.feature_gates, "source": gone.source })),
         "after": versions(&step.set),
     })
 }
@@ -111,7 +118,7 @@ pub fn refusal(no_way: NoWay) -> Refusal {
         (Some(nearest), false) => format!("no right target can be reached from here; the nearest right set by itself is {nearest}"),
         (None, _) => "no right target is known".into(),
     };
-    Refusal { why: no_way.why, help: format!("{nearest}. See {}", no_way.source) }
+    Refusal { why: no_way.why, help: format!("{nearest}\n{}", no_way.source) }
 }
 
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

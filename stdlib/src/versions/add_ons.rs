@@ -132,10 +132,34 @@ pub fn order(component: Component) -> (&'static str, &'static str) {
     }
 }
 
-/// A release that is known to be in trouble, with what happens and where it was reported. Such a release is not refused.
-pub fn trouble(component: Component, version: &Version) -> Option<(&'static str, &'static str)> {
-    let stalled = component == Component::KubeVip && *version >= Version::new(1, 0, 1) && *version <= Version::new(1, 0, 3);
-    stalled.then_some(("its election stalls and the address is lost", "https://github.com/kube-vip/kube-vip/issues/1377"))
+/// Releases that are known to be in trouble. None is refused because of it, and no way goes through one unless its end is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The component.
+    pub component: Component,
+    /// The first release that has it.
+    pub from: (u64, u64, u64),
+    /// The last release that has it.
+    pub to: (u64, u64, u64),
+    /// What happens, as the end of a sentence that begins with the release.
+    pub what: &'static str,
+    /// Where it was reported.
+    pub source: &'static str,
+}
+
+/// What is known of releases in trouble.
+pub const TROUBLES: &[Trouble] = &[Trouble {
+    component: Component::KubeVip,
+    from: (1, 0, 1),
+    to: (1, 0, 3),
+    what: "loses its address when an election stalls",
+    source: "https://github.com/kube-vip/kube-vip/issues/1377",
+}];
+
+/// The trouble that a release has.
+pub fn trouble(component: Component, version: &Version) -> Option<&'static Trouble> {
+    let version = (version.major, version.minor, version.patch);
+    TROUBLES.iter().find(|trouble| trouble.component == component && trouble.from <= version && version <= trouble.to)
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ impl fmt::Display for Component {
             Self::Containerd => "containerd",
             Self::Calico => "Calico",
             Self::MetalLb => "MetalLB",
-            Self::TraefikChart => "the Traefik chart",
+            Self::TraefikChart => "Traefik chart",
             Self::CertManager => "cert-manager",
             Self::MetricsServer => "metrics-server",
             Self::KubeVip => "kube-vip",

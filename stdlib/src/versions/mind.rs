@@ -210,6 +210,16 @@ pub fn gone(minor: Minor) -> Option<&'static Gone> {
     GONE.iter().find(|gone| gone.minor == minor)
 }
 
+/// The minor version that took a flag of the kubelet (without dashes) away, if `minor` is that one or a later one.
+pub fn flag_gone_since(minor: Minor, flag: &str) -> Option<&'static Gone> {
+    GONE.iter().find(|gone| gone.minor <= minor && gone.kubelet_flags.contains(&flag))
+}
+
+/// The same for a feature gate.
+pub fn gate_gone_since(minor: Minor, gate: &str) -> Option<&'static Gone> {
+    GONE.iter().find(|gone| gone.minor <= minor && gone.feature_gates.contains(&gate))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,6 +233,14 @@ mod tests {
             assert!(gone.source.ends_with(&format!("CHANGELOG-{}.md", gone.minor)));
             assert!(gone.minds.iter().all(|mind| mind.source.starts_with("https://") && !mind.text.ends_with('.')));
         }
+    }
+
+    #[test]
+    fn what_is_gone_stays_gone() {
+        let since = |minor| flag_gone_since(Minor(1, minor), "pod-infra-container-image").map(|gone| gone.minor);
+        assert_eq!([since(34), since(35), since(37)], [None, Some(Minor(1, 35)), Some(Minor(1, 35))]);
+        assert_eq!(gate_gone_since(Minor(1, 37), "SidecarContainers").map(|gone| gone.minor), Some(Minor(1, 37)));
+        assert_eq!(gate_gone_since(Minor(1, 37), "NodeSwap"), None);
     }
 
     /// The number of each list is that of the difference between upstream's sources.

@@ -22,19 +22,20 @@ mod rules;
 mod set;
 pub mod systems;
 mod track;
+mod walk;
 mod way;
 
 pub use check::{Problem, check};
 pub use component::Component;
 pub use line::{Line, Needs};
-pub use mind::{GONE, Gone, Mind, gone};
+pub use mind::{GONE, Gone, Mind, flag_gone_since, gate_gone_since, gone};
 pub use minor::Minor;
 pub use nearest::nearest;
 pub use rules::{Party, known_lines};
 pub use semver::Version;
 pub use set::Set;
 pub use systems::System;
-pub use way::{NoWay, Purpose, Step, upgraded, way};
+pub use way::{NoWay, Purpose, Step, target, way};
 
 #[cfg(test)]
 mod exhaustive;

@@ -4,13 +4,13 @@
 //! its versions it may have while Kubernetes stands where. A hop that one of them does not need is never made, and Kubernetes goes on when every
 //! component lets it go without a hop more in the end. That is exact: a way is found when there is one, and no way has fewer steps.
 use super::{
-    Component, Mind, Minor, Set, add_ons, check, etcd,
+    Component, Gone, Mind, Set, add_ons, check, etcd,
     hub::{self, Hub},
     kubernetes,
-    mind::gone,
     nearest::{cheapest, nearest},
     rules::{distance, is_known},
     track::{Track, may_hop, stops},
+    walk::{Walk, Walker},
 };
 use semver::Version;
 
@@ -59,8 +59,10 @@ pub struct Step {
     pub source: &'static str,
     /// What comes along by itself: images that kubeadm runs beside Kubernetes, each with its tag before and after.
     pub brings: Vec<(&'static str, String, String)>,
-    /// What to look at.
+    /// What to look at, unless an earlier step said so.
     pub minds: Vec<Mind>,
+    /// What the new minor version of Kubernetes no longer takes.
+    pub gone: Option<&'static Gone>,
     /// The versions after the step. Its etcd is always named.
     pub set: Set,
 }
@@ -118,15 +120,15 @@ pub fn way(from: &Set, to: &Set) -> Result<Vec<Step>, NoWay> {
         if left[0][0].is_none() {
             return Err(no_way(from, to, no_steps(component, own, Some(goal)), add_ons::order(component).1));
         }
-        tracks.push(Walker { track, left, at: 0 });
+        tracks.push(Walker::new(track, left));
     }
-    Ok(Walk { hub: &hub, hub_left: &hub_left, tracks, kubernetes: 0, etcd: 0, set: from.clone(), steps: Vec::new() }.walk())
+    Ok(Walk::new(from, &hub, &hub_left, tracks).walk())
 }
 
-/// The set that an upgrade to a Kubernetes version leads to: what is right there stays, and the rest goes as little forward as possible.
-pub fn upgraded(from: &Set, kubernetes: &Version) -> Option<Set> {
-    let to = completed(from, &Set::new(kubernetes.clone()).on(from.system));
-    check(&to).is_empty().then_some(to)
+/// The set that an upgrade to a Kubernetes version aims at: what is right there stays, and the rest goes as little forward as possible. Where
+/// nothing of a component is right, it is the release that is nearest to being so, and [`way`] refuses.
+pub fn target(from: &Set, kubernetes: &Version) -> Set {
+    completed(from, &Set::new(kubernetes.clone()).on(from.system))
 }
 
 /// Components that are measured by Kubernetes, with their versions.
@@ -134,8 +136,8 @@ fn movable(set: &Set) -> impl Iterator<Item = (Component, &Version)> {
     set.iter().filter(|(component, _)| !matches!(component, Component::Kubernetes | Component::Etcd))
 }
 
-/// The target with a version for every component of the start: the one that it has while that is right, else the right one that the fewest hops
-/// lead to, and of those the oldest.
+/// The target with a version for every component of the start: the one that is nearest to being right, of those the one that the fewest hops lead to,
+/// and then the oldest.
 pub(super) fn completed(from: &Set, to: &Set) -> Set {
     movable(from).fold(to.clone(), |to, (component, own)| {
         if to.get(component).is_some() {
@@ -147,9 +149,9 @@ pub(super) fn completed(from: &Set, to: &Set) -> Set {
             let before = (0..at).filter(|before| may_hop(component, &forward[*before], stop));
             hops.push(before.filter_map(|before| hops[before]).min().map(|hops| hops + 1));
         }
-        let is_right = |version: &Version| distance(component, version, to.kubernetes(), to.system) == [0, 0];
-        let right = forward.iter().zip(hops).filter_map(|(version, hops)| Some((hops.filter(|_| is_right(version))?, version)));
-        let best = right.min().map_or(own, |(_, version)| version);
+        let outside = |version: &Version| distance(component, version, to.kubernetes(), to.system).iter().sum::<u64>();
+        let reached = forward.iter().zip(hops).filter_map(|(version, hops)| Some((outside(version), hops?, version)));
+        let best = reached.min().map_or(own, |(_, _, version)| version);
         to.with(component, best.clone())
     })
 }
@@ -229,220 +231,4 @@ fn nearest_reachable(from: &Set, to: &Set) -> Option<Set> {
         None => wanted,
     };
     cheapest(&wanted, &candidates, &options).map(|(_, set)| set)
-}
-
-/// A component on its way.
-struct Walker {
-    track: Track,
-    left: Vec<Vec<Option<usize>>>,
-    at: usize,
-}
-
-impl Walker {
-    /// Whether Kubernetes may leave `kubernetes` now, at no hop more in the end.
-    fn lets_go(&self, kubernetes: usize) -> bool {
-        self.track.lets_kubernetes_go(kubernetes, self.at) && self.left[kubernetes + 1][self.at] == self.left[kubernetes][self.at]
-    }
-
-    /// The next hop of a shortest way while Kubernetes stays: of several the smallest.
-    fn next(&self, kubernetes: usize) -> Option<usize> {
-        let left = self.left[kubernetes][self.at]?.checked_sub(1)?;
-        self.track.hops_from(kubernetes, self.at).find(|to| self.left[kubernetes][*to] == Some(left))
-    }
-
-    /// A hop of a shortest way that brings it nearer to what upstream names.
-    fn repair(&self, kubernetes: usize) -> Option<usize> {
-        let here = &self.track.outside[kubernetes];
-        let left = self.left[kubernetes][self.at]?.checked_sub(1)?;
-        let nearer = self
-            .track
-            .hops_from(kubernetes, self.at)
-            .filter(|to| self.left[kubernetes][*to] == Some(left) && here[*to].iter().sum::<u64>() < here[self.at].iter().sum::<u64>());
-        nearer.min_by_key(|to| here[*to].iter().sum::<u64>())
-    }
-}
-
-/// The whole cluster on its way.
-struct Walk<'a> {
-    hub: &'a Hub,
-    hub_left: &'a [Vec<Option<usize>>],
-    tracks: Vec<Walker>,
-    kubernetes: usize,
-    etcd: usize,
-    set: Set,
-    steps: Vec<Step>,
-}
-
-impl Walk<'_> {
-    fn walk(mut self) -> Vec<Step> {
-        self.set = self.set.clone().with(Component::Etcd, self.hub.etcds[0].clone());
-        while self.repair() || self.go_on() || self.finish() {}
-        self.steps
-    }
-
-    /// What is outside comes inside before anything else happens.
-    fn repair(&mut self) -> bool {
-        let kubernetes = self.kubernetes;
-        let found = self.tracks.iter().enumerate().find_map(|(index, walker)| walker.repair(kubernetes).map(|to| (index, to)));
-        if let Some((index, to)) = found {
-            self.hop(index, to, Purpose::Repair);
-            return true;
-        }
-        let here = &self.hub.outside[kubernetes];
-        let nearer = here[self.etcd] != [0, 0];
-        match self.next_etcd().filter(|_| nearer) {
-            Some(to) => self.move_etcd(to),
-            None => false,
-        }
-    }
-
-    /// The next hop of etcd that is on a shortest way: of several the smallest.
-    fn next_etcd(&self) -> Option<usize> {
-        let left = self.hub_left[self.kubernetes][self.etcd]?.checked_sub(1)?;
-        self.hub.etcds_from(self.kubernetes, self.etcd).find(|to| self.hub_left[self.kubernetes][*to] == Some(left))
-    }
-
-    /// Kubernetes goes on, or what keeps it from that is moved out of its way.
-    fn go_on(&mut self) -> bool {
-        let (kubernetes, etcd) = (self.kubernetes, self.etcd);
-        let Some(left) = self.hub_left[kubernetes][etcd].and_then(|left| left.checked_sub(1)) else { return false };
-        let after = self.hub.after_kubernetes(kubernetes, etcd).filter(|after| self.hub_left[kubernetes + 1][*after] == Some(left));
-        let Some(after) = after else { return self.next_etcd().is_some_and(|to| self.move_etcd(to)) };
-        if let Some(index) = self.tracks.iter().position(|walker| !walker.lets_go(kubernetes)) {
-            let to = self.tracks[index].next(kubernetes).expect("what keeps Kubernetes has a hop on its shortest way");
-            self.hop(index, to, Purpose::Window);
-            return true;
-        }
-        self.move_kubernetes(after);
-        true
-    }
-
-    /// Kubernetes is where it should be: the rest follows.
-    fn finish(&mut self) -> bool {
-        let kubernetes = self.kubernetes;
-        let found = self.tracks.iter().enumerate().find_map(|(index, walker)| walker.next(kubernetes).map(|to| (index, to)));
-        found.map(|(index, to)| self.hop(index, to, Purpose::Target)).is_some()
-    }
-
-    fn hop(&mut self, index: usize, to: usize, purpose: Purpose) {
-        let walker = &mut self.tracks[index];
-        let component = walker.track.component;
-        let (from, to_version) = (walker.track.stops[walker.at].clone(), walker.track.stops[to].clone());
-        walker.at = to;
-        let next = self.hub.kubernetes.get(self.kubernetes + 1).filter(|_| purpose == Purpose::Window);
-        let (reason, source) = reason_of(component, &from, &to_version, purpose, &self.hub.kubernetes[self.kubernetes], next);
-        self.push(component, from, to_version, purpose, reason, source);
-    }
-
-    fn move_etcd(&mut self, to: usize) -> bool {
-        let (from, to_version) = (self.hub.etcds[self.etcd].clone(), self.hub.etcds[to].clone());
-        let waypoint =
-            etcd::before_leaving(Minor::of(&from)).filter(|waypoint| from < waypoint.at_least() && to_version >= waypoint.at_least());
-        let leaves =
-            self.hub.kubernetes.last().is_some_and(|last| Minor::of(&kubernetes::images_of(last).etcd_version()) > Minor::of(&from));
-        let (purpose, reason, source) = match waypoint.filter(|_| leaves && Minor::of(&from) == Minor::of(&to_version)) {
-            Some(waypoint) => {
-                let why = format!(
-                    "upstream asks for {} or later on every member before etcd {} is left: {}. kubeadm leaves this out: set the image for etcd, \
-                     wait until all members are healthy, and take the image out again before the next step, because kubeadm skips an etcd \
-                     whose image is set",
-                    waypoint.at_least(),
-                    waypoint.leaving,
-                    waypoint.why
-                );
-                (Purpose::Waypoint, why, waypoint.source)
-            }
-            None if self.hub.outside[self.kubernetes][self.etcd] != [0, 0] => {
-                let own = Minor::of(&self.hub.kubernetes[self.kubernetes]);
-                (Purpose::Repair, format!("kubeadm runs Kubernetes {own} with another minor version of etcd"), etcd::ONE_MINOR)
-            }
-            None => (Purpose::Target, "the target asks for this etcd".into(), etcd::ONE_MINOR),
-        };
-        self.etcd = to;
-        self.push(Component::Etcd, from, to_version, purpose, reason, source);
-        true
-    }
-
-    fn move_kubernetes(&mut self, etcd: usize) {
-        let (from, to) = (self.hub.kubernetes[self.kubernetes].clone(), self.hub.kubernetes[self.kubernetes + 1].clone());
-        let reason = if Minor::of(&from) == Minor::of(&to) {
-            "a patch of the same minor version".to_owned()
-        } else {
-            "kubeadm upgrades by one minor version; control planes first, kubelets after them".to_owned()
-        };
-        let (old, new) = (kubernetes::images_of(&from), kubernetes::images_of(&to));
-        let (etcd_before, etcd_after) = (self.hub.etcds[self.etcd].to_string(), self.hub.etcds[etcd].to_string());
-        let images = [
-            ("etcd", etcd_before, etcd_after),
-            ("CoreDNS", old.coredns.to_owned(), new.coredns.to_owned()),
-            ("pause", old.pause.to_owned(), new.pause.to_owned()),
-        ];
-        self.kubernetes += 1;
-        self.etcd = etcd;
-        self.set = self.set.clone().with(Component::Etcd, self.hub.etcds[etcd].clone());
-        self.push(Component::Kubernetes, from, to, Purpose::Kubernetes, reason, kubernetes::SKEW);
-        if let Some(step) = self.steps.last_mut() {
-            step.brings = images.into_iter().filter(|(_, before, after)| before != after).collect();
-            let news = gone(Minor::of(&step.to)).filter(|_| Minor::of(&step.from) != Minor::of(&step.to));
-            step.minds = news.map(|gone| gone.minds.to_vec()).unwrap_or_default();
-        }
-    }
-
-    fn push(&mut self, component: Component, from: Version, to: Version, purpose: Purpose, reason: String, source: &'static str) {
-        self.set = self.set.clone().with(component, to.clone());
-        let set = self.set.clone();
-        self.steps.push(Step { component, from, to, purpose, reason, source, brings: Vec::new(), minds: Vec::new(), set });
-    }
-}
-
-/// Why a component takes a hop, and the page.
-fn reason_of(
-    component: Component,
-    from: &Version,
-    to: &Version,
-    purpose: Purpose,
-    kubernetes: &Version,
-    next: Option<&Version>,
-) -> (String, &'static str) {
-    let (old, new) = (component.line(from), component.line(to));
-    let needs = |version: &Version| add_ons::line_of(component, version).map(|line| line.needs.in_words()).unwrap_or_default();
-    let page = add_ons::line_of(component, to).map_or(add_ons::order(component).1, |line| line.source);
-    let here = Minor::of(kubernetes);
-    if component == Component::Containerd {
-        let beside = if purpose == Purpose::Window { next.map_or(here, Minor::of) } else { here };
-        let row = super::containerd::row(beside);
-        let named = row.map(|row| format!("upstream names containerd {} for Kubernetes {beside}", row.in_words()));
-        return match (purpose, named) {
-            (Purpose::Repair | Purpose::Window, Some(named)) => (named, row.map_or(page, |row| row.source)),
-            _ => (format!("on the way to the target: {}", add_ons::order(component).0), add_ons::order(component).1),
-        };
-    }
-    let spelled = |version: &Version| component.spell(component.line(version));
-    match purpose {
-        Purpose::Repair => (
-            format!(
-                "{component} {} is for Kubernetes {}, and this is {here}; {} is for {}",
-                spelled(from),
-                needs(from),
-                spelled(to),
-                needs(to)
-            ),
-            page,
-        ),
-        Purpose::Window => {
-            let next = next.map_or(here, Minor::of);
-            (
-                format!(
-                    "before Kubernetes {next}: {component} {} is for {}, {} for {}",
-                    spelled(from),
-                    needs(from),
-                    spelled(to),
-                    needs(to)
-                ),
-                page,
-            )
-        }
-        _ if old == new => ("the target asks for this release of the same line".into(), page),
-        _ => (format!("on the way to the target: {}", add_ons::order(component).0), add_ons::order(component).1),
-    }
 }

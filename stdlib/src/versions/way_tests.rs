@@ -5,10 +5,10 @@ use super::{
     kubernetes,
     nearest::Cost,
     rules::{distance, is_known, is_no_worse},
-    systems,
+    systems, target,
     testing::set,
     track::may_hop,
-    upgraded, way,
+    way,
     way::completed,
 };
 use expect_test::{Expect, expect};
@@ -38,7 +38,7 @@ fn check_way(from: &Set, to: &Set, expected: &Expect) {
 }
 
 fn check_upgrade(from: &Set, kubernetes: &str, expected: &Expect) {
-    let to = upgraded(from, &kubernetes.parse().expect("a version")).expect("a right set");
+    let to = target(from, &kubernetes.parse().expect("a version"));
     check_way(from, &to, expected);
 }
 

@@ -1,6 +1,6 @@
 //! Rules about versions: known to kthw, and tested with each other upstream.
 use super::Check;
-use crate::versions::{Component, Minor, check as problems_of, known_lines};
+use crate::versions::{Component, Gone, Minor, check as problems_of, flag_gone_since, gate_gone_since, known_lines};
 
 pub(super) fn known(check: &mut Check<'_>) {
     let versions = check.workspace.versions.clone();
@@ -33,7 +33,33 @@ pub(super) fn fit(check: &mut Check<'_>) {
             ("versions.kubernetes", "with this Kubernetes"),
             ("versions.calico", "this Calico"),
             problem.rule,
-            format!("{nearest}or write `unsupported: true` under `versions` to take this one as it is. See {}", problem.page),
+            format!("{nearest}or write `unsupported: true` under `versions` to take this one as it is\n{}", problem.page),
         );
     }
+}
+
+/// A kubelet does not start with a flag or a feature gate that it does not know.
+pub(super) fn kubelet_flags(check: &mut Check<'_>) {
+    let minor = Minor::of(&check.workspace.versions.kubernetes);
+    let arguments = check.workspace.kubeadm.kubelet_extra_args.clone();
+    for (flag, value) in &arguments {
+        let path = format!("kubeadm.kubelet_extra_args.{flag}");
+        if let Some(gone) = flag_gone_since(minor, flag.trim_start_matches('-')) {
+            add_gone(check, &path, &format!("the flag `--{}`", flag.trim_start_matches('-')), minor, gone);
+        }
+        let gates = value.split(',').filter_map(|gate| gate.split_once('=')).filter(|_| flag == "feature-gates");
+        for (gate, gone) in gates.filter_map(|(gate, _)| Some((gate, gate_gone_since(minor, gate.trim())?))) {
+            add_gone(check, &path, &format!("the feature gate {}", gate.trim()), minor, gone);
+        }
+    }
+}
+
+fn add_gone(check: &mut Check<'_>, path: &str, what: &str, minor: Minor, gone: &Gone) {
+    check.add(
+        "kthw::workspace::gone",
+        path,
+        "this one",
+        format!("the kubelet of Kubernetes {minor} does not start with {what}, which is gone since {}", gone.minor),
+        format!("take it out\n{}", gone.source),
+    );
 }
