@@ -43,8 +43,8 @@ fn step_in_words(number: usize, step: &Step) -> String {
     }
     if let Some(gone) = step.gone {
         let flags: Vec<String> = gone.kubelet_flags.iter().map(|flag| format!("--{flag}")).collect();
-        let flags = if flags.is_empty() { String::new() } else { format!("the kubelet's flags {}; ", flags.join(", ")) };
-        text += &format!("\n     Gone: {flags}the feature gates {}.\n     {}", gone.feature_gates.join(", "), gone.source);
+        let flags = if flags.is_empty() { String::new() } else { format!("the kubelet's flags {} and ", flags.join(", ")) };
+        text += &format!("\n     Gone: {flags}{} feature gates, which `--json` names.\n     {}", gone.feature_gates.len(), gone.source);
     }
     text
 }

@@ -127,7 +127,7 @@ impl World {
     }
 
     /// Calls `visit` with each state that may follow.
-    fn after(&self, state: &mut Vec<usize>, visit: &mut dyn FnMut(&[usize])) {
+    fn after(&self, state: &mut [usize], visit: &mut dyn FnMut(&[usize])) {
         let kubernetes = state[0];
         for component in 1..state.len() {
             let at = state[component];
@@ -140,7 +140,7 @@ impl World {
             }
             state[component] = at;
         }
-        let before = state.clone();
+        let before = state.to_vec();
         for (to, etcd) in &self.upgrades[kubernetes][state[1]] {
             (state[0], state[1]) = (*to, *etcd);
             let no_worse = |component: usize| {

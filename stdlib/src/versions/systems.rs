@@ -43,8 +43,8 @@ pub const SYSTEMS: &[System] = &[
         "preview: its AppArmor keeps containers from signals and systemd (containerd issue 12886)",
         "https://github.com/containerd/containerd/issues/12886",
     ),
-    system("debian-12", (6, 1), Some(true), 1, "", "https://packages.debian.org/bookworm/linux-image-amd64"),
-    system("debian-13", (6, 12), Some(true), 1, "", "https://packages.debian.org/trixie/linux-image-amd64"),
+    system("debian-12", (6, 1), Some(true), 1, "", "https://www.debian.org/releases/bookworm/"),
+    system("debian-13", (6, 12), Some(true), 1, "", "https://www.debian.org/releases/trixie/"),
     system("rocky-9", (5, 14), Some(true), 2, "", "https://docs.redhat.com/en/documentation/red_hat_enterprise_linux/9"),
     system(
         "rocky-10",

@@ -70,9 +70,8 @@ impl<'a> Walk<'a> {
             self.hop(index, to, Purpose::Repair);
             return true;
         }
-        let here = &self.hub.outside[kubernetes];
-        let nearer = here[self.etcd] != [0, 0];
-        match self.next_etcd().filter(|_| nearer) {
+        let is_outside = self.hub.outside[kubernetes][self.etcd] != [0, 0];
+        match self.next_etcd().filter(|_| is_outside) {
             Some(to) => self.move_etcd(to),
             None => false,
         }
@@ -126,8 +125,8 @@ impl<'a> Walk<'a> {
             Some(waypoint) => {
                 let why = format!(
                     "upstream asks for {} or later on every member before etcd {} is left: {}. kubeadm leaves this out: set the image for etcd, \
-                     wait until all members are healthy, and take the image out again before the next step, because kubeadm skips an etcd \
-                     whose image is set",
+                     wait until all members are healthy, and take the image out again before the next step, because kubeadm keeps to \
+                     an image that is set",
                     waypoint.at_least(),
                     waypoint.leaving,
                     waypoint.why

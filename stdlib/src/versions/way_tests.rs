@@ -160,7 +160,7 @@ fn etcd_3_7_has_its_own_waypoint() {
     );
 }
 
-/// kubeadm leaves an etcd alone whose image is set, so a cluster may have come to 1.35 with 3.5.
+/// kubeadm keeps to an image of etcd that is set, so a cluster may have come to 1.35 with 3.5.
 #[test]
 fn an_etcd_that_was_left_behind_is_led_after() {
     check_way(
