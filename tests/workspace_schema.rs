@@ -134,6 +134,7 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         54-two-ssh-keys
         55-no-name-of-a-secret
         72-numbers-that-mean-several-things
+        73-kubelet-flags-that-are-gone
     "#]]
     .assert_eq(&unseen);
 }
