@@ -17,4 +17,5 @@ mod ssh;
 mod store;
 mod support;
 mod tidy;
+mod versions;
 mod workspace_schema;

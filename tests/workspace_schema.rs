@@ -137,6 +137,7 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         73-release-that-nobody-knows
         74-cpu-below-the-release
         75-no-containerd
+        76-kubelet-flags-that-are-gone
     "#]]
     .assert_eq(&unseen);
 }

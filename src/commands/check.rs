@@ -27,6 +27,10 @@ impl Check {
                  waited for, and its host key is not known. Add `\"phases/machines@1\"` to NEEDS, or declare `ssh::node(node)` before it."
             ));
         }
+        // Only a workspace that says `unsupported` gets here with versions that upstream does not name together.
+        for problem in kthw_stdlib::versions::check(&prepared.workspace.version_set()) {
+            ui.note(&format!("warning: {}", super::versions::in_words(&prepared.workspace.name, &problem)));
+        }
         ui.line(&format!(
             "{} is in order: {} recipes, {} resources for workspace {}.",
             prepared.graph.root().source.path,

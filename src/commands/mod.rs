@@ -16,6 +16,7 @@ mod runs;
 mod schema;
 mod secrets;
 mod store;
+mod versions;
 
 /// What kthw can be asked to do.
 #[derive(Debug, Subcommand)]
@@ -42,6 +43,8 @@ pub enum Command {
     Lock(lock::Lock),
     /// Make what kthw remembers of a workspace anew
     Store(store::Store),
+    /// Show which versions go together, and the steps from one set of them to another
+    Versions(versions::Versions),
     /// Print the JSON Schema of workspace.yaml, for editors
     Schema(schema::Schema),
     /// Manage the simulated world
@@ -65,6 +68,7 @@ pub fn dispatch(command: Command, ui: &Ui) -> Result<u8> {
         Command::Runs(command) => blocking(command.run(ui)),
         Command::Lock(command) => blocking(command.run(ui)),
         Command::Store(command) => blocking(command.run(ui)),
+        Command::Versions(command) => command.run(ui),
         Command::Schema(command) => command.run(ui),
         Command::Lab(command) => blocking(command.run(ui)),
     }

@@ -29,6 +29,7 @@ pub mod restart;
 pub mod rotation;
 mod script_engine;
 pub mod seams;
+pub mod versions;
 pub mod workspace;
 
 pub use kthw_http as http;

@@ -1,7 +1,8 @@
 //! Which packages and which pause image belong to a Kubernetes version, and where they come from.
 use crate::{
     ssh::InUse,
-    workspace::{Repository, Workspace, compatibility},
+    versions,
+    workspace::{Repository, Workspace},
 };
 
 /// The registry of Kubernetes' images when the workspace names none.
@@ -20,8 +21,8 @@ pub const COMMUNITY_KEY_ENDS: jiff::civil::Date = jiff::civil::date(2026, 12, 29
 
 /// The pause image, which the kubelet and containerd must agree on.
 pub fn pause_image(workspace: &Workspace) -> String {
-    let release = compatibility::release(&workspace.versions.kubernetes);
-    format!("{}/pause:{}", registry(workspace), release.pause)
+    let images = versions::kubernetes::images_of(&workspace.versions.kubernetes);
+    format!("{}/pause:{}", registry(workspace), images.pause)
 }
 
 /// The version of kubelet, kubeadm and kubectl as the distribution's package manager spells it.

@@ -1,6 +1,5 @@
 //! A workspace: one cluster's data. Typed, strict, and what recipes see as `cluster`.
 
-pub mod compatibility;
 mod file;
 mod json_schema;
 mod load;

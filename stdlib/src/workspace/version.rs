@@ -1,4 +1,6 @@
-//! Versions in YAML: full, with or without upstream's leading `v`.
+//! Versions in YAML: full, with or without upstream's leading `v`; and all of a workspace as one set.
+use super::Workspace;
+use crate::versions::{Component, Set};
 use semver::Version;
 use serde::{Deserialize, Deserializer, de::Error};
 
@@ -13,5 +15,12 @@ pub(super) fn full<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Version
         Ok(version) => Ok(version),
         Err(_) if bare.split('.').count() < 3 => Err(D::Error::custom(format!("`{text}` is not a full version"))),
         Err(error) => Err(D::Error::custom(format!("`{text}` is not a version: {error}"))),
+    }
+}
+
+impl Workspace {
+    /// The versions that the workspace says, as a set that the rules are about.
+    pub fn version_set(&self) -> Set {
+        Set::new(self.versions.kubernetes.clone()).with(Component::Calico, self.versions.calico.clone())
     }
 }

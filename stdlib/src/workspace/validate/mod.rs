@@ -22,6 +22,7 @@ const RULES: &[fn(&mut Check<'_>)] = &[
     names::ssh,
     versions::known,
     versions::fit,
+    versions::kubelet_flags,
     networks::ranges,
     networks::services,
     networks::pods,

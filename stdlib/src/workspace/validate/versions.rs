@@ -1,45 +1,65 @@
 //! Rules about versions: known to kthw, and tested with each other upstream.
 use super::Check;
-use crate::workspace::compatibility::{CALICO, Minor, calico_kubernetes, kubernetes_minors};
+use crate::versions::{Component, Gone, Minor, check as problems_of, flag_gone_since, gate_gone_since, known_lines};
 
 pub(super) fn known(check: &mut Check<'_>) {
-    let versions = &check.workspace.versions;
-    let kubernetes = Minor::of(&versions.kubernetes);
-    if !kubernetes_minors().contains(&kubernetes) {
-        check.add(
-            "kthw::workspace::unknown_version",
-            "versions.kubernetes",
-            "not known",
-            format!("kthw does not know Kubernetes {kubernetes}"),
-            format!("it knows {}", Minor::list(&kubernetes_minors())),
-        );
-    }
-    let calico = Minor::of(&versions.calico);
-    if calico_kubernetes(calico).is_none() {
-        let known: Vec<Minor> = CALICO.iter().map(|(minor, _)| *minor).collect();
-        check.add(
-            "kthw::workspace::unknown_version",
-            "versions.calico",
-            "not known",
-            format!("kthw does not know Calico {calico}"),
-            format!("it knows {}", Minor::list(&known)),
-        );
+    let versions = check.workspace.versions.clone();
+    for (component, version, path) in
+        [(Component::Kubernetes, &versions.kubernetes, "versions.kubernetes"), (Component::Calico, &versions.calico, "versions.calico")]
+    {
+        let (line, known) = (component.line(version), known_lines(component));
+        if !known.contains(&line) {
+            check.add(
+                "kthw::workspace::unknown_version",
+                path,
+                "not known",
+                format!("kthw does not know {component} {line}"),
+                format!("it knows {}", Minor::list(&known)),
+            );
+        }
     }
 }
 
 pub(super) fn fit(check: &mut Check<'_>) {
     let versions = &check.workspace.versions;
-    let (kubernetes, calico) = (Minor::of(&versions.kubernetes), Minor::of(&versions.calico));
-    let Some(tested) = calico_kubernetes(calico) else { return };
-    if versions.unsupported || tested.contains(&kubernetes) || !kubernetes_minors().contains(&kubernetes) {
+    let set = check.workspace.version_set();
+    if versions.unsupported || set.iter().any(|(component, version)| !known_lines(component).contains(&component.line(version))) {
         return;
     }
-    let (path, calico, tested) = ("versions.calico", versions.calico.clone(), Minor::list(tested));
-    check.add_pair(
-        "kthw::workspace::versions_do_not_fit",
-        ("versions.kubernetes", "with this Kubernetes"),
-        (path, "this Calico"),
-        format!("upstream does not test Calico {calico} with Kubernetes {kubernetes}"),
-        format!("it is tested with {tested}; choose another pair, or write `unsupported: true` under `versions` to take this one as it is"),
+    for problem in problems_of(&set) {
+        let nearest = problem.nearest.map(|nearest| format!("the nearest right set is {nearest}; ")).unwrap_or_default();
+        check.add_pair(
+            "kthw::workspace::versions_do_not_fit",
+            ("versions.kubernetes", "with this Kubernetes"),
+            ("versions.calico", "this Calico"),
+            problem.rule,
+            format!("{nearest}or write `unsupported: true` under `versions` to take this one as it is\n{}", problem.page),
+        );
+    }
+}
+
+/// A kubelet does not start with a flag or a feature gate that it does not know.
+pub(super) fn kubelet_flags(check: &mut Check<'_>) {
+    let minor = Minor::of(&check.workspace.versions.kubernetes);
+    let arguments = check.workspace.kubeadm.kubelet_extra_args.clone();
+    for (flag, value) in &arguments {
+        let path = format!("kubeadm.kubelet_extra_args.{flag}");
+        if let Some(gone) = flag_gone_since(minor, flag.trim_start_matches('-')) {
+            add_gone(check, &path, &format!("the flag `--{}`", flag.trim_start_matches('-')), minor, gone);
+        }
+        let gates = value.split(',').filter_map(|gate| gate.split_once('=')).filter(|_| flag == "feature-gates");
+        for (gate, gone) in gates.filter_map(|(gate, _)| Some((gate, gate_gone_since(minor, gate.trim())?))) {
+            add_gone(check, &path, &format!("the feature gate {}", gate.trim()), minor, gone);
+        }
+    }
+}
+
+fn add_gone(check: &mut Check<'_>, path: &str, what: &str, minor: Minor, gone: &Gone) {
+    check.add(
+        "kthw::workspace::gone",
+        path,
+        "this one",
+        format!("the kubelet of Kubernetes {minor} does not start with {what}, which is gone since {}", gone.minor),
+        format!("take it out\n{}", gone.source),
     );
 }
