@@ -54,8 +54,8 @@ pub const SYSTEMS: &[System] = &[
         "no legacy iptables; its cloud image lacks kernel-modules-extra",
         "https://docs.redhat.com/en/documentation/red_hat_enterprise_linux/10/optimize-mounting_cgroups_v1",
     ),
-    system("leap-15.6", (6, 4), None, 1, "ended on 2026-04-30: only to come from", "https://en.opensuse.org/Lifetime"),
-    system("leap-16.0", (6, 12), None, 2, "SELinux instead of AppArmor; until 2027-10-31", "https://en.opensuse.org/Lifetime"),
+    system("suse-15.6", (6, 4), None, 1, "ended on 2026-04-30: only to come from", "https://en.opensuse.org/Lifetime"),
+    system("suse-16.0", (6, 12), None, 2, "SELinux instead of AppArmor; until 2027-10-31", "https://en.opensuse.org/Lifetime"),
 ];
 
 /// The release that [`System::id`] names.
@@ -107,6 +107,10 @@ mod tests {
             assert!(system.kernel >= (5, 10), "{}: a kernel that Calico refuses", system.id);
         }
         assert_eq!(by_id("debian-11"), None);
+        let joined = crate::distribution::releases().filter_map(|release| Some((release, by_id(&release.id())?)));
+        let joined: Vec<_> = joined.collect();
+        assert_eq!(joined.len(), SYSTEMS.len(), "each row is of a release that kthw installs on");
+        assert!(joined.iter().all(|(release, system)| system.cpu_level == release.cpu_level));
         assert!(PROXMOX_VE.windows(2).all(|pair| pair[0].major + 1 == pair[1].major));
     }
 }

@@ -225,11 +225,11 @@ fn a_refusal_names_the_nearest_right_target() {
     );
     let on = |id: &str| systems::by_id(id);
     check_way(
-        &set("1.31.14", &[]).on(on("leap-15.6")),
-        &set("1.31.14", &[]).on(on("leap-16.0")),
+        &set("1.31.14", &[]).on(on("suse-15.6")),
+        &set("1.31.14", &[]).on(on("suse-16.0")),
         &expect![[r#"
-        no way: nodes on leap-15.6 do not become nodes on leap-16.0: they are replaced one by one
-        nearest: Kubernetes 1.31.14 on leap-15.6
+        no way: nodes on suse-15.6 do not become nodes on suse-16.0: they are replaced one by one
+        nearest: Kubernetes 1.31.14 on suse-15.6
     "#]],
     );
 }

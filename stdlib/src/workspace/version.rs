@@ -1,6 +1,9 @@
 //! Versions in YAML: full, with or without upstream's leading `v`; and all of a workspace as one set.
 use super::Workspace;
-use crate::versions::{Component, Set};
+use crate::{
+    distribution::release,
+    versions::{Component, Set, systems},
+};
 use semver::Version;
 use serde::{Deserialize, Deserializer, de::Error};
 
@@ -21,6 +24,7 @@ pub(super) fn full<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Version
 impl Workspace {
     /// The versions that the workspace says, as a set that the rules are about.
     pub fn version_set(&self) -> Set {
-        Set::new(self.versions.kubernetes.clone()).with(Component::Calico, self.versions.calico.clone())
+        let set = Set::new(self.versions.kubernetes.clone()).with(Component::Calico, self.versions.calico.clone());
+        set.on(systems::by_id(&release(self).id()))
     }
 }
