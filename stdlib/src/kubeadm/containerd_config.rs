@@ -72,7 +72,10 @@ impl NodeResource for ContainerdConfig {
             None if said.status == 0 => return Err(self.strange(said.stdout.trim())),
             None => None,
         };
-        let (kubelet, in_use) = (kubelet::text_of(kubelet.as_ref()), packages::kubelet_in_use(&self.workspace).other_version(self.workspace.distribution.family(), in_use)?);
+        let (kubelet, in_use) = (
+            kubelet::text_of(kubelet.as_ref()),
+            packages::kubelet_in_use(&self.workspace).other_version(self.workspace.distribution.family(), in_use)?,
+        );
         Ok((installed.is_some() || file.is_some()).then(|| LiveConfig { installed, file: file.clone(), kubelet, in_use }))
     }
 

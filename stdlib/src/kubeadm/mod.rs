@@ -17,11 +17,11 @@ mod static_pod;
 mod token;
 mod worker;
 
-pub use packages::COMMUNITY_KEY_ENDS;
 pub use config::{ClusterSpec, ConfigApi, certificate_names};
 pub use containerd::WRITE_CONFIG as CONTAINERD_CONFIG;
 pub use containerd_config::{ContainerdConfig, LiveConfig};
 pub use control_plane::{ControlPlane, ControlPlanes, LatePhase, LiveCertificate, LiveControlPlane, LiveMachine};
+pub use packages::COMMUNITY_KEY_ENDS;
 pub(crate) use token::revoke_left as revoke_left_tokens;
 pub use worker::{LiveWorker, Worker};
 

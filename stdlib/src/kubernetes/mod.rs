@@ -26,10 +26,10 @@ pub use document::{BadManifest, Document};
 pub use drain::{CORDONED, DrainOptions};
 pub use manifest::{Fixed, Manifest};
 pub(crate) use node_ready::look;
-pub use takes_pods::TakesPods;
 pub use node_ready::{LiveNode, NodeReady};
 pub use node_restarted::{LiveRestart, NodeRestarted};
 pub use place::{NoControlPlane, Place};
+pub use takes_pods::TakesPods;
 
 pub(crate) use error::{in_words, is_passing};
 

@@ -154,8 +154,10 @@ mod tests {
         let node = |taints: Value, labels: Value| {
             Live::of(&json!({ "metadata": { "resourceVersion": "7", "labels": labels }, "spec": { "taints": taints } }))
         };
-        let made =
-            node(json!([{ "key": TAINT, "effect": "NoSchedule" }, { "key": "gpu", "effect": "NoSchedule" }]), json!({ LABEL: "", "a": "b" }));
+        let made = node(
+            json!([{ "key": TAINT, "effect": "NoSchedule" }, { "key": "gpu", "effect": "NoSchedule" }]),
+            json!({ LABEL: "", "a": "b" }),
+        );
         let shown: Vec<String> = resource.diff(Some(&made)).fields().iter().map(ToString::to_string).collect();
         expect![[r#"
             taint: node-role.kubernetes.io/control-plane -> none

@@ -1,8 +1,5 @@
 //! What the functions of this module share: parsed options, checked paths, modes and owners, and the node's package manager.
-use crate::{
-    distribution::Family,
-    workspace::Node,
-};
+use crate::{distribution::Family, workspace::Node};
 use kthw_engine::{
     BadOption, Id, NodeResource, Options, Rhai, declare_on_node,
     node::{Finding, Output, PathState},

@@ -1,8 +1,6 @@
 //! A package that is in use: what belongs to one version of it is not changed under another.
 use super::declare::{checked_name, checked_path, path_at, run_at};
-use crate::{
-    distribution::{Family, installed},
-};
+use crate::distribution::{Family, installed};
 use kthw_engine::{
     BadOption, Field, Refusal, Result,
     node::{Finding, Probe},
