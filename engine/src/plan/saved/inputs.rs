@@ -143,5 +143,6 @@ mod tests {
         assert_eq!(workspace(&nodes(["a", "b"]), &nodes(["b", "a"])), ["workspace: nodes stands in another order"]);
         let long = workspace(&json!({ "key": "ü".repeat(61) }), &json!({ "key": "ü".repeat(60) }));
         assert_eq!(long, [format!("workspace: key {}… -> {}", "ü".repeat(60), "ü".repeat(60))]);
+        assert_eq!(workspace(&json!({ "key": "" }), &json!({ "key": "a" })), ["workspace: key \"\" -> a"]);
     }
 }
