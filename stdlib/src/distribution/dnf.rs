@@ -55,7 +55,7 @@ case $(cat "$T") in *'Unable to find a match'*) dnf -q clean expire-cache >&2; L
 I=$(sed -n 's/^Ignoring repositories: //p;/failed loading/p' "$T")
 [ -z "$I" ] || noticed "left out, because dnf cannot read it: $I"
 # Of a package that another one says to replace, dnf installs the other one.
-! grep -qE '^(Installing|Upgrading):' "$T" || grep -qE "^ $1( |$)" "$T" || {
+! grep -qE '^(Installing|Upgrading):' "$T" || awk -v name="$1" '$1 == name { on = 1 } END { exit !on }' "$T" || {
   printf 'dnf would install something else in place of %s:\n' "$1"; sed -n '/^Installing:/,/^$/p' "$T"; exit 1
 } >&2
 [ -z "$L" ] || { printf 'installing %s would remove or lower%s, which the plan does not say: remove them yourself if that is meant\n' "$W" "$L" >&2; exit 1; }
