@@ -87,7 +87,7 @@ fn nodes_are_prepared_settled_and_repaired() {
 
     run(&["--yes"]).ended_with(0);
     assert_eq!(world.inside(2, &["sysctl", "-n", "net.ipv4.ip_forward"]).stdout.trim(), "1");
-    assert_eq!(world.inside(3, &["systemctl", "is-active", "containerd"]).stdout.trim(), "active");
+    assert_eq!(runtime(&world, 3), "1.6");
     assert!(world.inside(1, &["apt-mark", "showhold"]).stdout.contains("kubeadm"));
 
     let execs = || (1..=3).map(|number| sessions(&world, number)).collect::<Vec<_>>();
@@ -108,6 +108,40 @@ fn nodes_are_prepared_settled_and_repaired() {
     world.inside(3, &["sh", "-c", "rm /etc/ssh/ssh_host_*; ssh-keygen -A >/dev/null; systemctl restart ssh"]).ended_with(0);
     let refused = run(&["--dry-run"]).ended_with(3);
     assert!(refused.stderr.contains("wp2") && refused.stderr.to_lowercase().contains("host key"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_node_of_debian_13_is_prepared_and_settled() {
+    let Some(_) = ask([&HOSTS, &KUBERNETES]) else { return };
+    let world = World::up("debian-13");
+    world.host_of_debian_13(1, "cp1");
+    let workspace = world.workspace("1.36.3", "containerd", &NODES[..1], false);
+    let release = ["--set", "release=13", "--set", "packages.containerd_repository=null"];
+    let run = |more: &[&str]| world.kthw(&[&["run", "tests/recipes/nodes.rhai", "-w", workspace.as_str()], &release[..], more].concat());
+
+    let planned = run(&["--dry-run"]).ended_with(0);
+    assert!(planned.stdout.contains("to create"), "{}", planned.stdout);
+    run(&["--yes"]).ended_with(0);
+    let again = run(&["--yes"]).ended_with(0);
+    assert!(again.stdout.contains("Nothing to change"), "{}", again.stdout);
+    assert_eq!(runtime(&world, 1), "1.7");
+
+    world.restart(1);
+    let again = run(&["--dry-run"]).ended_with(0);
+    assert!(again.stdout.contains("Nothing to change"), "after a start: {}", again.stdout);
+    assert_eq!(runtime(&world, 1), "1.7");
+}
+
+/// Asks a host's containerd over CRI whether it is up, and for its minor version.
+fn runtime(world: &World, number: u32) -> String {
+    let said = world.inside(number, &["crictl", "info"]).ended_with(0);
+    let info: serde_json::Value = serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {}", said.stdout));
+    let conditions = info["status"]["conditions"].as_array().unwrap_or_else(|| panic!("{info}"));
+    let ready = conditions.iter().find(|condition| condition["type"] == "RuntimeReady").unwrap_or_else(|| panic!("{info}"));
+    assert_eq!(ready["status"], true, "{info}");
+    let version = world.inside(number, &["crictl", "version"]).ended_with(0).stdout;
+    let version = version.lines().find_map(|line| line.strip_prefix("RuntimeVersion:")).unwrap_or_else(|| panic!("{version}"));
+    version.trim().trim_start_matches('v').split('.').take(2).collect::<Vec<_>>().join(".")
 }
 
 /// A recipe in a file of its own that opens every node and declares this on it.
@@ -191,6 +225,11 @@ const RPM_REPOSITORY: &str = r#"
 /// Debian's builds of dnf, zypper and rpm, against a repository that the test makes. What each of them did is read back by itself.
 fn packages_of_rpm(distribution: &str, upgrade: &str, held: &str, theirs: &str) {
     let Some(_) = ask([&HOSTS]) else { return };
+    let clean = "dnf -q clean all; zypper --quiet clean --all";
+    let (program, with_1_2) = match distribution {
+        "suse" => ("zypper", "zypper --non-interactive install thing=1.2"),
+        _ => ("dnf", "dnf -y install thing-1.2"),
+    };
     let world = World::up(&format!("packages-{distribution}"));
     world.host(1, "cp1");
     let workspace = world.workspace("1.36.3", "containerd", &NODES[..1], false);
@@ -227,6 +266,20 @@ fn packages_of_rpm(distribution: &str, upgrade: &str, held: &str, theirs: &str) 
     run("let-go", &package("thing", "hold: false,")).ended_with(0);
     assert!(!inside(held).stdout.contains("thing"), "not held any more");
 
+    // An installation that was killed while a script of the new package ran: rpm has both then, and the script has not ended.
+    let scripted = "%%post\\n[ ! -e /srv/slow ] || sleep 300\\ntouch /srv/configured";
+    inside(&format!("make sh 1 'Provides: /bin/sh'; make thing 1.2 '{scripted}'; sign; touch /srv/slow; {clean}")).ended_with(0);
+    let killed = format!(
+        "({with_1_2}) >/tmp/interrupted 2>&1 & for i in $(seq 600); do pgrep -x sleep >/dev/null && break; perl -e 'select undef, undef, undef, .1'; done
+         pgrep -x sleep >/dev/null || cat /tmp/interrupted; pkill -KILL -x {program}; pkill -KILL -x rpm; pkill -KILL -x sleep; wait; rm /srv/slow; rpm -q thing"
+    );
+    assert_eq!(inside(&killed).stdout, "thing-1.1-1.noarch\nthing-1.2-1.noarch\n", "both are there");
+    let finished = run("interrupted", &package("thing", "version: \"1.2\",")).ended_with(0);
+    assert!(finished.stderr.contains("thing-1.1-1.noarch is still there beside its successor, and goes"), "{}", finished.stderr);
+    assert_eq!(inside("rpm -q thing && ls /srv/configured").ended_with(0).stdout, "thing-1.2-1.noarch\n/srv/configured\n");
+    let again = run("interrupted", &package("thing", "version: \"1.2\",")).ended_with(0);
+    assert!(again.stdout.contains("Nothing to change"), "{}", again.stdout);
+
     run("runc", &package("runc", "")).ended_with(0);
     inside("make rival 1 'Conflicts: runc\\nObsoletes: runc < 5'; sign").ended_with(0);
     let rival = run("rival", &package("rival", "")).ended_with(3);
@@ -239,7 +292,7 @@ fn packages_of_rpm(distribution: &str, upgrade: &str, held: &str, theirs: &str) 
     assert!(shown.stderr.contains("left out") && shown.stderr.contains("theirs"), "{}", shown.stderr);
 
     // What another key has signed is not installed.
-    inside("rpm -e thing; key 'Somebody else'; sign; dnf -q clean all; zypper --quiet clean --all").ended_with(0);
+    inside(&format!("rpm -e thing; key 'Somebody else'; sign; {clean}")).ended_with(0);
     let forged = run("forged", &package("thing", "version: \"1.1\",")).ended_with(3);
     assert!(forged.stderr.contains("GPG") || forged.stderr.to_lowercase().contains("signature"), "{}", forged.stderr);
     inside("! rpm -q thing").ended_with(0);

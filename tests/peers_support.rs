@@ -56,6 +56,12 @@ impl World {
         self.command(&["host", "wait", &number.to_string()]).ended_with(0);
     }
 
+    /// The same with Debian 13 instead of 12.
+    pub fn host_of_debian_13(&self, number: u32, name: &str) {
+        self.command(&["host", "start", &number.to_string(), name, "--base", "base-trixie"]).ended_with(0);
+        self.command(&["host", "wait", &number.to_string()]).ended_with(0);
+    }
+
     /// Has host `number` restart as its administrator would, and waits until it is ready again.
     pub fn restart(&self, number: u32) {
         self.inside(number, &["sh", "-c", ": >/run/before && systemctl reboot"]).ended_with(0);

@@ -6,9 +6,8 @@ use semver::Version;
 /// Prints `NAME STATE VERSION` for every package; held are those that `[main]` of dnf's configuration excludes by name.
 pub const DNF_LIST: &str = concat!(
     r#"H=$(awk '/^[ \t]*\[/ { main = /\[main\]/ } main && /^[ \t]*exclude(pkgs)?[ \t]*=/ { sub(/^[^=]*=/, ""); gsub(/,/, " "); print }' /etc/dnf/dnf.conf 2>/dev/null | tr '\n' ' ')
-rpm -qa --qf '"#,
-    rpm::query_format!(),
-    r#"' | awk -v held="$H" 'BEGIN { n = split(held, w); for (i = 1; i <= n; i++) h[w[i]] } $1 in h { $2 = "hi " } { print $1, $2 ($2 == "ii" ? " " : ""), $3 }'"#
+"#,
+    rpm::list!()
 );
 
 /// Adds (`$1` is `add`) a package `$2` to what `[main]` excludes, or takes it out. What else stands in the file stays as it is.
@@ -38,12 +37,10 @@ done; :"#;
 ///
 /// dnf lowers a version without a word when a lower one is asked for, and takes away what a new package says that it replaces, so it is asked
 /// first what it would do. Downloads are limited by time; what unpacks is not, in a session of its own, which no limit of ours reaches.
-pub const DNF_INSTALL: &str = r#"W="$1${2:+-$2}"
+pub const DNF_INSTALL: &str = concat!(
+    rpm::begin!(),
+    r#"W="$1${2:+-$2}"
 O='-y --setopt=install_weak_deps=False --disableexcludes=main --setopt=*.skip_if_unavailable=1'
-noticed() { printf '%s\n' "$1" >&2; [ -z "$KTHW_NOTICES" ] || printf '%s\n' "$(printf %s "$1" | tr '\n' ' ')" >>"$KTHW_NOTICES"; }
-# Of an installation that was interrupted, both versions are left.
-D=$(rpm -qa --qf '%{NAME}.%{ARCH}\n' | grep -vE '^(kernel|gpg-pubkey)' | sort | uniq -d)
-[ -z "$D" ] || dnf -y remove --duplicates >&2 || exit
 would() {
   dnf $O --assumeno install "$W" 2>&1 | tee "$1" | awk '
     /^(Removing|Downgrading)/ { on = 1; next } /^[^ ]/ { on = 0 }
@@ -59,9 +56,11 @@ I=$(sed -n 's/^Ignoring repositories: //p;/failed loading/p' "$T")
   printf 'dnf would install something else in place of %s:\n' "$1"; sed -n '/^Installing:/,/^$/p' "$T"; exit 1
 } >&2
 [ -z "$L" ] || { printf 'installing %s would remove or lower%s, which the plan does not say: remove them yourself if that is meant\n' "$W" "$L" >&2; exit 1; }
-timeout -k 5 900 dnf $O install --downloadonly "$W" >&2 || exit
-setsid -w dnf $O -C install "$W" >&2 || exit
-rpm -q "$W" >/dev/null || { echo "dnf is content and $W is not installed" >&2; exit 1; }"#;
+V=install; [ -z "$R" ] || ! rpm -q "$W" >/dev/null || V=reinstall
+timeout -k 5 900 dnf $O "$V" --downloadonly "$W" >&2 || exit
+setsid -w dnf $O -C "$V" "$W" >&2 || exit
+rpm -q "$W" >/dev/null || { echo "dnf is content and $W is not installed" >&2; exit 1; }"#
+);
 
 /// dnf and rpm.
 #[derive(Debug)]

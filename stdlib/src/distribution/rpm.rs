@@ -3,13 +3,44 @@ use super::{INSTALL_LIMIT_S, Source};
 use kthw_engine::node::Action;
 use semver::Version;
 
-/// What `rpm -qa --qf` prints of a package: name, state, version, as `dpkg-query` would.
-macro_rules! query_format {
+/// The end of a script that lists packages as `dpkg-query` would, name, state and version, where `$H` holds the names of the held ones.
+///
+/// Of a package that stands there twice an installation was interrupted, and it counts as half installed. Kernels and keys stand there as often as
+/// there are, and libraries once for each architecture.
+macro_rules! list {
     () => {
-        r"%{NAME} ii  %|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\n"
+        r#"rpm -qa --qf '%{NAME} %{ARCH} %|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\n' | awk -v held="$H" '
+  BEGIN { n = split(held, w); for (i = 1; i <= n; i++) h[w[i]] }
+  { name[NR] = $1; version[NR] = $3; of[NR] = $1 "." $2; if ($1 !~ /^(kernel|gpg-pubkey)/) times[of[NR]]++ }
+  END { for (i = 1; i <= NR; i++) print name[i], (name[i] in h ? "h" : "i") (times[of[i]] > 1 ? "F " : "i "), version[i] }'"#
     };
 }
-pub(super) use query_format;
+pub(super) use list;
+
+/// The beginning of a script that installs `$1`: `noticed TEXT` says what hinders nobody, and what an interrupted installation left is finished.
+///
+/// rpm keeps the old package beside the new one until all scripts of the new one have run. So of two the one that came first goes, as the
+/// installation would have had it, and `$R` is set if that was `$1`: its scripts may not have run, so it is installed again.
+macro_rules! begin {
+    () => {
+        r#"noticed() { printf '%s\n' "$1" >&2; [ -z "$KTHW_NOTICES" ] || printf '%s\n' "$(printf %s "$1" | tr '\n' ' ')" >>"$KTHW_NOTICES"; }
+R=
+left() {
+  rpm -qa --qf '%{NAME} %{ARCH} %{DBINSTANCE} %{VERSION}-%{RELEASE}\n' | grep -vE '^(kernel|gpg-pubkey)' | sort -k1,1 -k2,2 -k3,3n |
+    awk '$1 == n && $2 == a && $4 != v { print n "-" v "." a, n } { n = $1; a = $2; v = $4 }'
+}
+while read -r old name; do
+  noticed "an installation was interrupted: $old is still there beside its successor, and goes"
+  # Somebody's own installation may have ended meanwhile.
+  setsid -w rpm -e "$old" >&2 </dev/null || ! rpm -q "$old" >&2 || exit
+  [ "$name" != "$1" ] || R=1
+done <<END
+$(left)
+END
+"#
+    };
+}
+pub(super) use begin;
 
 /// Fetches `$1` to the file `$2`, and fails unless its SHA-256 is `$3`. Nothing is there under that name before it is.
 pub const FETCH_KEY: &str = r#"N="$2.kthw-new"; trap 'rm -f "$N"' EXIT

@@ -6,9 +6,8 @@ use semver::Version;
 /// Prints `NAME STATE VERSION` for every package; held are those that a lock of zypper names.
 pub const ZYPPER_LIST: &str = concat!(
     r#"H=$(sed -n 's/^solvable_name: *//p' /etc/zypp/locks 2>/dev/null | tr '\n' ' ')
-rpm -qa --qf '"#,
-    rpm::query_format!(),
-    r#"' | awk -v held="$H" 'BEGIN { n = split(held, w); for (i = 1; i <= n; i++) h[w[i]] } $1 in h { $2 = "hi " } { print $1, $2 ($2 == "ii" ? " " : ""), $3 }'"#
+"#,
+    rpm::list!()
 );
 
 /// Locks (`$1` is `add`) a package `$2`, or unlocks it.
@@ -22,10 +21,11 @@ pub const ZYPPER_LOCK_HOLDERS: &str =
 ///
 /// zypper is content, and does nothing, when a lower version is asked for, and takes away what a new package replaces, so it is asked first
 /// what it would do and looked after. A package that is locked is unlocked meanwhile. Statuses from 100 on are remarks (zypper(8)).
-pub const ZYPPER_INSTALL: &str = r#"W="$1${2:+=$2}"
+pub const ZYPPER_INSTALL: &str = concat!(
+    rpm::begin!(),
+    r#"W="$1${2:+=$2}"
 export ZYPP_LOCK_TIMEOUT=300
 zypp() { timeout -k 5 "$L" zypper --non-interactive "$@" </dev/null; S=$?; case $S in 100|101|102|103|106) return 0 ;; esac; return $S; }
-noticed() { printf '%s\n' "$1" >&2; [ -z "$KTHW_NOTICES" ] || printf '%s\n' "$(printf %s "$1" | tr '\n' ' ')" >>"$KTHW_NOTICES"; }
 T=$(mktemp) && trap 'rm -f "$T"' EXIT || exit
 L=900
 if grep -qsx "solvable_name: *$1" /etc/zypp/locks; then
@@ -44,10 +44,12 @@ I=$(sed -n "s/^Warning: Skipping repository '\([^']*\)'.*/\1/p" "$T" | sort -u |
 G=$(awk '/going to be (REMOVED|downgraded):$/ { on = 1; next } /^[^ ]/ || /^$/ { on = 0 } on { printf " %s", $0 }' "$T" | tr -s ' ')
 [ -z "$G" ] || { printf 'installing %s would remove or lower%s, which the plan does not say: remove them yourself if that is meant\n' "$W" "$G" >&2; exit 1; }
 case $(cat "$T") in *'has lower version than the installed one'*) echo "$W is lower than what is installed, and versions are not lowered" >&2; exit 1 ;; esac
-zypp install --download-only --no-recommends "$W" >&2 || exit
-setsid -w zypper --non-interactive --no-refresh install --no-recommends "$W" </dev/null >&2
+F=; [ -z "$R" ] || ! rpm -q "$1${2:+-$2}" >/dev/null || F=--force
+zypp install $F --download-only --no-recommends "$W" >&2 || exit
+setsid -w zypper --non-interactive --no-refresh install $F --no-recommends "$W" </dev/null >&2
 S=$?; case $S in 0|100|101|102|103|106) ;; *) exit $S ;; esac
-rpm -q "$1${2:+-$2}" >/dev/null || { echo "zypper is content and $W is not installed" >&2; exit 1; }"#;
+rpm -q "$1${2:+-$2}" >/dev/null || { echo "zypper is content and $W is not installed" >&2; exit 1; }"#
+);
 
 /// zypper and rpm.
 #[derive(Debug)]

@@ -5,6 +5,8 @@ mod config;
 mod config_tests;
 mod containerd;
 mod containerd_config;
+#[cfg(test)]
+mod containerd_peer_tests;
 mod control_plane;
 mod fixed;
 mod kubelet;

@@ -1,8 +1,7 @@
-//! What the real kubeadm and the real containerd say of the files that kthw renders for them.
+//! What the real kubeadm of every minor version says of the files that kthw renders for it.
 use super::{
     config::{ClusterSpec, certificate_names, certificates, init, join, names_of_kubeadm},
     config_tests::workspace,
-    containerd::Format,
     fixed::Made,
     kubelet::{self, Kubelet},
 };
@@ -13,13 +12,30 @@ use crate::{
 use kthw_engine::{Change, node::Finding};
 use kthw_peers::{OPENSSL, Peer, ask, built};
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
-const KUBEADM_1_36: Peer = built(&["bin/kubeadm-1.36"]);
-const KUBEADM_1_37: Peer = built(&["bin/kubeadm-1.37"]);
-const CONTAINERD: Peer = built(&["bin/containerd"]);
+/// Every kubeadm whose minor version kthw installs, with the version that it was built as (tests/peers/versions).
+const KUBEADMS: [(Peer, &str); 9] = [
+    (built(&["bin/kubeadm-1.29"]), "1.29.15"),
+    (built(&["bin/kubeadm-1.30"]), "1.30.14"),
+    (built(&["bin/kubeadm-1.31"]), "1.31.9"),
+    (built(&["bin/kubeadm-1.32"]), "1.32.13"),
+    (built(&["bin/kubeadm-1.33"]), "1.33.13"),
+    (built(&["bin/kubeadm-1.34"]), "1.34.9"),
+    (built(&["bin/kubeadm-1.35"]), "1.35.8"),
+    (built(&["bin/kubeadm-1.36"]), "1.36.3"),
+    (built(&["bin/kubeadm-1.37"]), "1.37.2"),
+];
+
+/// All of them with their versions; `None` once it has been said that the test is skipped.
+#[track_caller]
+fn kubeadms() -> Option<Vec<(PathBuf, &'static str)>> {
+    let programs = ask(KUBEADMS.each_ref().map(|(peer, _)| peer))?;
+    Some(programs.into_iter().zip(KUBEADMS.iter().map(|(_, version)| *version)).collect())
+}
+
 /// Every option that ends in a file.
 const ALL_OPTIONS: &str = "kubeadm: {image_repository: 'registry.lab:5000', cgroup_driver: cgroupfs, fail_swap_on: false, \
      kubelet_extra_args: {v: '2', register-with-taints: ''}, cert_sans: [api.bevz.net]}\n";
@@ -51,8 +67,8 @@ fn validated(kubeadm: &Path, text: &str) -> Output {
 
 #[test]
 fn kubeadm_takes_the_files_of_its_own_version_without_a_word() {
-    let Some(programs) = ask([&KUBEADM_1_36, &KUBEADM_1_37]) else { return };
-    for (kubeadm, version) in programs.iter().zip(["1.36.3", "1.37.2"]) {
+    let Some(programs) = kubeadms() else { return };
+    for (kubeadm, version) in &programs {
         for more in ["", ALL_OPTIONS] {
             for text in rendered(version, more) {
                 let said = validated(kubeadm, &text);
@@ -78,8 +94,8 @@ fn dry_run(kubeadm: &Path, workspace: &Workspace, phase: &[&str], files: &[&str]
 
 #[test]
 fn what_kubeadm_has_written_is_no_difference() {
-    let Some(programs) = ask([&KUBEADM_1_36, &KUBEADM_1_37]) else { return };
-    for (kubeadm, version) in programs.iter().zip(["1.36.3", "1.37.2"]) {
+    let Some(programs) = kubeadms() else { return };
+    for (kubeadm, version) in &programs {
         for more in ["", ALL_OPTIONS] {
             let workspace = workspace(version, more);
             let (node, spec) = (&workspace.nodes[0], spec_of(&workspace));
@@ -115,7 +131,7 @@ fn what_kubeadm_has_written_is_no_difference() {
 
 #[test]
 fn kubeadm_makes_a_certificate_beside_links_to_its_authority() {
-    let Some([kubeadm, openssl]) = ask([&KUBEADM_1_36, &OPENSSL]) else { return };
+    let Some([kubeadm, openssl]) = ask([&KUBEADMS[7].0, &OPENSSL]) else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let workspace = workspace("1.36.3", ALL_OPTIONS);
     let spec = spec_of(&workspace);
@@ -142,48 +158,43 @@ fn kubeadm_makes_a_certificate_beside_links_to_its_authority() {
     assert_eq!((live.fields(&wanted), live.more(&wanted, &names_of_kubeadm(&workspace.nodes[0], &spec))), (vec![], vec![]), "{text}");
 }
 
-/// kubeadm 1.36 is the last that reads v1beta3, and takes no Kubernetes older than its own predecessor: so it sees a copy with its own
-/// version. That an older kubeadm does what the file says is not shown by this.
+/// A cluster that was made by an older kubeadm keeps its file until the next upgrade, and the kubeadm of that upgrade has to read it.
 #[test]
-fn kubeadm_1_36_still_reads_the_files_for_1_30() {
-    let Some([kubeadm]) = ask([&KUBEADM_1_36]) else { return };
-    for more in ["", ALL_OPTIONS] {
-        for text in rendered("1.30.6", more) {
+fn newer_kubeadms_read_the_oldest_api_until_1_36() {
+    let Some(programs) = kubeadms() else { return };
+    for (kubeadm, version) in &programs[2..] {
+        for text in rendered("1.30.14", "") {
             assert!(text.contains("kubeadm.k8s.io/v1beta3"), "{text}");
-            let said = validated(&kubeadm, &text.replace("kubernetesVersion: v1.30.6", "kubernetesVersion: v1.36.3"));
+            let said = validated(kubeadm, &text.replace("kubernetesVersion: v1.30.14", &format!("kubernetesVersion: v{version}")));
             let why = String::from_utf8_lossy(&said.stderr);
-            assert!(said.status.success(), "{why}\n{text}");
-            let unexpected: Vec<&str> = why.lines().filter(|line| !line.contains("deprecated API spec")).collect();
-            assert!(unexpected.is_empty(), "nothing but the API's own age: {unexpected:?}");
+            assert_eq!(said.status.success(), *version != "1.37.2", "{version}: {why}");
+            assert!(why.contains(if said.status.success() { "deprecated API spec" } else { "no kind" }), "{version}: {why}");
+        }
+    }
+}
+
+/// The table of versions against its source.
+#[test]
+fn the_images_beside_kubernetes_are_those_that_kubeadm_lists() {
+    let Some(programs) = kubeadms() else { return };
+    for (kubeadm, version) in &programs {
+        let mut asked = Command::new(kubeadm);
+        let said =
+            asked.args(["config", "images", "list", "--kubernetes-version"]).arg(format!("v{version}")).output().expect("kubeadm starts");
+        let listed = String::from_utf8_lossy(&said.stdout);
+        let tag = |image: &str| listed.lines().find_map(|line| line.strip_prefix(&format!("registry.k8s.io/{image}:"))).map(str::to_owned);
+        let known = crate::versions::kubernetes::images_of(&version.parse().expect("a version"));
+        let wanted = [("etcd", known.etcd), ("coredns/coredns", known.coredns), ("pause", known.pause)];
+        for (image, wanted) in wanted {
+            assert_eq!(tag(image).as_deref(), Some(wanted), "{image} of {version}: {listed}{}", String::from_utf8_lossy(&said.stderr));
         }
     }
 }
 
 #[test]
 fn a_field_that_is_none_is_told() {
-    let Some([kubeadm]) = ask([&KUBEADM_1_37]) else { return };
+    let Some([kubeadm]) = ask([&KUBEADMS[8].0]) else { return };
     let [text, _] = rendered("1.37.2", "");
     let said = validated(&kubeadm, &text.replace("clusterName:", "clusterNaem:"));
     assert!(String::from_utf8_lossy(&said.stderr).contains("clusterNaem"), "{said:?}");
-}
-
-#[test]
-fn containerd_takes_its_newest_format_without_a_word_and_migrates_older_ones() {
-    let Some([containerd]) = ask([&CONTAINERD]) else { return };
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("config.toml");
-    for format in Format::ALL {
-        std::fs::write(&file, format.text(&workspace("1.37.2", ""))).expect("a file");
-        let said = Command::new(&containerd).arg("--config").arg(&file).args(["config", "dump"]).output().expect("containerd starts");
-        let (dump, why) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
-        assert!(said.status.success(), "{why}");
-        for wanted in ["registry.k8s.io/pause:3.10.2", "SystemdCgroup = true", "/etc/containerd/certs.d"] {
-            assert!(dump.contains(wanted), "{wanted} is in effect from format {}:\n{dump}", format.number());
-        }
-        let lines: Vec<&str> = why.lines().collect();
-        match format {
-            Format::Four => assert!(lines.is_empty(), "{why}"),
-            _ => assert!(lines.len() == 1 && why.contains("migrated"), "{why}"),
-        }
-    }
 }

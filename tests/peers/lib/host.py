@@ -1,4 +1,4 @@
-"""A test host: an overlay over the base image, booted by systemd-nspawn in its own network namespace, with real systemd and sshd."""
+"""A test host: an overlay over a base image, booted by systemd-nspawn in its own network namespace, with real systemd and sshd."""
 import contextlib
 import fcntl
 import os
@@ -80,16 +80,20 @@ class Host:
 
     # ---------------------------------------------------------------- power
 
-    def start(self, name, seed, mac=None):
+    def start(self, name, seed, mac=None, base="base"):
+        """Boots it, from the peer `base` where it never ran."""
         with self.lock():
             if self.running():
                 raise Failure(f"host {self.number} ({self.address}) already runs")
             self._clear()
             fresh = not os.path.isdir(self.path("upper"))
+            if not os.path.islink(self.path("base")):
+                os.makedirs(self.folder, exist_ok=True)
+                os.symlink(self.world.peer(base), self.path("base"))
             for part in ("upper", "work", "root", "containerd"):
                 os.makedirs(self.path(part), exist_ok=True)
             run("mount", "-t", "overlay", "overlay", "-o",
-                f"lowerdir={self.world.peer('base')},upperdir={self.path('upper')},workdir={self.path('work')}", self.root)
+                f"lowerdir={os.readlink(self.path('base'))},upperdir={self.path('upper')},workdir={self.path('work')}", self.root)
             if fresh:
                 self.write("etc/hostname", name.split(".")[0] + "\n")
                 self.write("etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {name} {name.split('.')[0]}\n")

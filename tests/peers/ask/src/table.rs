@@ -100,8 +100,9 @@ pub const PVE_SCHEMA: Peer = Peer {
     get: Get::Section("pve"),
     ..NOTHING
 };
-/// Machines that boot: the stamp of their base image.
-pub const HOSTS: Peer = Peer { name: "a test host", cached: &["base.stamp"], needs_root: true, get: Get::Section("hosts"), ..NOTHING };
+/// Machines that boot: the stamps of their base images.
+pub const HOSTS: Peer =
+    Peer { name: "a test host", cached: &["base.stamp", "base-trixie.stamp"], needs_root: true, get: Get::Section("hosts"), ..NOTHING };
 /// The signed repository of Kubernetes' packages, beside the images that kubeadm wants: the stamps of both.
 pub const KUBERNETES: Peer = Peer {
     name: "repository of Kubernetes and its images",
