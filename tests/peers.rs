@@ -202,14 +202,21 @@ fn packages_are_installed_on_machines_as_people_have_them() {
     inside("dpkg -s docker-ce containerd.io >/dev/null").ended_with(0);
 }
 
-/// Makes packages and a signed repository of them on a host, with rpm's own programs: `key NAME` makes the key that signs from then on and prints
-/// it, `make NAME VERSION MORE` a package, `sign` signs what is there.
+/// `key NAME [OPTION…]` makes the key that signs from then on and prints it.
+const SIGNING_KEY: &str = r#"
+    key() {
+        NAME=$1; shift
+        GNUPGHOME=$(mktemp -d /srv/gnupg.XXXXXX); export GNUPGHOME; ln -sfn "$GNUPGHOME" /srv/gnupg
+        gpg --batch --quiet "$@" --quick-gen-key --passphrase '' "$NAME" rsa2048 sign 1y 2>/dev/null; gpg --armor --export 2>/dev/null
+    }
+"#;
+/// A time in which the key of such a day had not expired yet.
+const LONG_AGO: &str = "--faked-system-time 20240101T000000";
+
+/// Makes packages and a signed repository of them on a host, with rpm's own programs: `make NAME VERSION MORE` a package, `sign [OPTION…]` signs what
+/// is there.
 const RPM_REPOSITORY: &str = r#"
     mkdir -p /srv/repo /etc/zypp/repos.d /etc/yum.repos.d && cd /srv
-    key() {
-        GNUPGHOME=$(mktemp -d /srv/gnupg.XXXXXX); export GNUPGHOME; ln -sfn "$GNUPGHOME" /srv/gnupg
-        gpg --batch --quiet --quick-gen-key --passphrase '' "$1" rsa2048 sign 1y 2>/dev/null; gpg --armor --export
-    }
     make() {
         printf 'Name: %s\nVersion: %s\nRelease: 1\nSummary: x\nLicense: x\nBuildArch: noarch\n%b\n%%description\nx\n%%files\n' "$1" "$2" "$3" >"$1.spec"
         rpmbuild -bb --quiet --define '_topdir /srv/b' --define '_rpmdir /srv/repo' "$1.spec" >/dev/null 2>&1
@@ -218,12 +225,18 @@ const RPM_REPOSITORY: &str = r#"
         export GNUPGHOME=/srv/gnupg
         name=$(gpg --list-keys --with-colons | sed -n 's/^uid:[^:]*:[^:]*:[^:]*:[^:]*:[^:]*:[^:]*:[^:]*:[^:]*:\([^:]*\):.*/\1/p')
         for f in repo/noarch/*.rpm; do rpmsign --define "_gpg_name $name" --define '__gpg /usr/bin/gpg' --resign "$f" >/dev/null 2>&1; done
-        createrepo_c -q repo && gpg --batch --yes --armor --detach-sign repo/repodata/repomd.xml
+        createrepo_c -q repo && gpg --batch --yes "$@" --armor --detach-sign repo/repodata/repomd.xml
     }
 "#;
 
+/// Options of `ssh::repository` with these keys.
+fn with_keys(url: &str, keys: &[&str]) -> String {
+    let keys: Vec<String> = keys.iter().map(|key| format!("#{{ key: `{}` }}", key.trim())).collect();
+    format!("let ours = ssh::repository(node, \"ours\", #{{ url: \"{url}\", keys: [{}] }});", keys.join(", "))
+}
+
 /// Debian's builds of dnf, zypper and rpm, against a repository that the test makes. What each of them did is read back by itself.
-fn packages_of_rpm(distribution: &str, upgrade: &str, held: &str, theirs: &str) {
+fn packages_of_rpm(distribution: &str, upgrade: &str, held: &str, theirs: &str, takes_expired: bool) {
     let Some(_) = ask([&HOSTS]) else { return };
     let clean = "dnf -q clean all; zypper --quiet clean --all";
     let (program, with_1_2) = match distribution {
@@ -237,7 +250,7 @@ fn packages_of_rpm(distribution: &str, upgrade: &str, held: &str, theirs: &str) 
         let set = format!("distribution={distribution}");
         world.kthw(&["run", &recipe(&world, name, body), "-w", &workspace, "--set", &set, "--yes"])
     };
-    let inside = |script: &str| world.inside(1, &["sh", "-c", &format!("{RPM_REPOSITORY}{script}")]);
+    let inside = |script: &str| world.inside(1, &["sh", "-c", &format!("{SIGNING_KEY}{RPM_REPOSITORY}{script}")]);
     let installed = || inside("rpm -q --qf '%{VERSION}\\n' thing").stdout.trim().to_owned();
     let key = inside("key 'Test packages'; make thing 1.0; make thing 1.1; make thing 2.0; make runc 1.0; make other 1; sign")
         .ended_with(0)
@@ -296,18 +309,102 @@ fn packages_of_rpm(distribution: &str, upgrade: &str, held: &str, theirs: &str) 
     let forged = run("forged", &package("thing", "version: \"1.1\",")).ended_with(3);
     assert!(forged.stderr.contains("GPG") || forged.stderr.to_lowercase().contains("signature"), "{}", forged.stderr);
     inside("! rpm -q thing").ended_with(0);
+
+    // A key and its successor: first it, then both, then the successor alone. The administrator's own key is none of kthw's business.
+    let known = || inside("rpm -q gpg-pubkey --qf '%{SUMMARY}\\n'").stdout;
+    let keys = |name: &str, keys: &[&str], package: &str| {
+        run(name, &format!("{} ssh::package(node, \"{package}\", #{{ needs: [ours] }});", with_keys("file:///srv/repo/", keys)))
+    };
+    inside("key 'Administrator' >/srv/admin.asc && rpm --import /srv/admin.asc").ended_with(0);
+    let old = inside("key 'Old'; make first 1; sign").ended_with(0).stdout;
+    keys("old", &[&old], "first").ended_with(0);
+    assert!(known().contains("Old") && !known().contains("Test packages"), "what signs no more is not known any more: {}", known());
+    let old_signs = inside("readlink /srv/gnupg").stdout;
+    let new = inside("key 'New'").ended_with(0).stdout;
+    inside(&format!("ln -sfn {} /srv/gnupg; make second 1; sign", old_signs.trim())).ended_with(0);
+    keys("both", &[&old, &new], "second").ended_with(0);
+    assert!(known().contains("Old") && known().contains("New"), "{}", known());
+    inside("ln -sfn $(ls -dt /srv/gnupg.* | head -1) /srv/gnupg; make third 1; sign").ended_with(0);
+    keys("both-new", &[&old, &new], "third").ended_with(0);
+    inside("make fourth 1; sign").ended_with(0);
+    keys("new", &[&new], "fourth").ended_with(0);
+    let again = keys("new", &[&new], "fourth").ended_with(0);
+    assert!(again.stdout.contains("Nothing to change"), "{}", again.stdout);
+    assert!(!known().contains("Old") && known().contains("New") && known().contains("Administrator"), "{}", known());
+    inside("ls /etc/pki/rpm-gpg | wc -l | grep -x 1").ended_with(0);
+
+    // What the old key signs now is not taken, and a key that has expired is called that.
+    inside(&format!("ln -sfn {} /srv/gnupg; make fifth 1; sign; dnf -q clean all; zypper --quiet clean --all", old_signs.trim()))
+        .ended_with(0);
+    keys("fifth", &[&new], "fifth").ended_with(3);
+    inside("! rpm -q fifth").ended_with(0);
+    let dead = inside(&format!("key 'Dead' {LONG_AGO}; sign {LONG_AGO}")).ended_with(0).stdout;
+    let expired = run("dead", &with_keys("file:///srv/repo/", &[&new, &dead])).ended_with(if takes_expired { 0 } else { 3 });
+    assert!(expired.stderr.contains("has expired") && expired.stderr.contains("`keys`"), "{}", expired.stderr);
+}
+
+/// Makes a package and a signed repository of it on a host: `make NAME` and `sign [OPTION…]`.
+const APT_REPOSITORY: &str = r#"
+    mkdir -p /srv/apt && cd /srv/apt
+    make() {
+        mkdir -p "/tmp/$1/DEBIAN"
+        printf 'Package: %s\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n' "$1" >"/tmp/$1/DEBIAN/control"
+        dpkg-deb -b "/tmp/$1" "$1.deb" >/dev/null
+    }
+    sign() {
+        export GNUPGHOME=/srv/gnupg
+        for f in *.deb; do
+            dpkg-deb -f "$f"; printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "$f" "$(stat -c %s "$f")" "$(sha256sum <"$f" | cut -d' ' -f1)"
+        done >Packages
+        printf 'Suite: x\nDate: %s\nSHA256:\n %s %s Packages\n' "$(date -Ru)" "$(sha256sum <Packages | cut -d' ' -f1)" "$(stat -c %s Packages)" >Release
+        gpg --batch --yes "$@" --clearsign -o InRelease Release && chmod -R a+rX /srv/apt
+    }
+"#;
+
+#[test]
+fn a_repository_changes_its_key() {
+    let Some(_) = ask([&HOSTS]) else { return };
+    let world = World::up("keys");
+    world.host(1, "cp1");
+    let workspace = world.workspace("1.36.3", "containerd", &NODES[..1], false);
+    let run = |name: &str, body: &str| world.kthw(&["run", &recipe(&world, name, body), "-w", &workspace, "--yes"]);
+    let inside = |script: &str| world.inside(1, &["sh", "-c", &format!("{SIGNING_KEY}{APT_REPOSITORY}{script}")]);
+    let keys = |name: &str, keys: &[&str], package: &str| {
+        run(name, &format!("{} ssh::package(node, \"{package}\", #{{ needs: [ours] }});", with_keys("file:///srv/apt/", keys)))
+    };
+    let old = inside("key 'Old'; make first; sign").ended_with(0).stdout;
+    keys("old", &[&old], "first").ended_with(0);
+    let old_signs = inside("readlink /srv/gnupg").stdout;
+    let new = inside("key 'New'").ended_with(0).stdout;
+    inside(&format!("ln -sfn {} /srv/gnupg; make second; sign", old_signs.trim())).ended_with(0);
+    keys("both", &[&old, &new], "second").ended_with(0);
+    inside("ln -sfn $(ls -dt /srv/gnupg.* | head -1) /srv/gnupg; make third; sign").ended_with(0);
+    keys("both-new", &[&old, &new], "third").ended_with(0);
+    keys("new", &[&new], "third").ended_with(0);
+    let again = keys("new", &[&new], "third").ended_with(0);
+    assert!(again.stdout.contains("Nothing to change"), "{}", again.stdout);
+    inside("ls /etc/apt/keyrings/ours-* | wc -l | grep -x 1").ended_with(0);
+
+    // What the old key signs now is not taken, and a key that has expired is called that.
+    inside(&format!("ln -sfn {} /srv/gnupg; make fourth; sign", old_signs.trim())).ended_with(0);
+    let refused = keys("fourth", &[&new], "fourth").ended_with(3);
+    assert!(refused.stderr.contains("none of the keys that are pinned"), "{}", refused.stderr);
+    let dead = inside(&format!("key 'Dead' {LONG_AGO}; sign {LONG_AGO}")).ended_with(0).stdout;
+    let expired = run("dead", &with_keys("file:///srv/apt/", &[&new, &dead])).ended_with(3);
+    assert!(expired.stderr.contains("has expired") && expired.stderr.contains("`keys`"), "{}", expired.stderr);
+    inside("test $(ls /etc/apt/keyrings/ours-* | wc -l) = 2 && dpkg -s first second third >/dev/null").ended_with(0);
 }
 
 #[test]
 fn packages_are_kept_with_dnf() {
     let theirs = "printf '[theirs]\\nname=theirs\\nbaseurl=file:///nowhere/\\ngpgcheck=0\\n' >/etc/yum.repos.d/theirs.repo";
-    packages_of_rpm("rocky", "dnf -y upgrade", "cat /etc/dnf/dnf.conf", theirs);
+    packages_of_rpm("rocky", "dnf -y upgrade", "cat /etc/dnf/dnf.conf", theirs, false);
 }
 
 #[test]
 fn packages_are_kept_with_zypper() {
     let theirs = "printf '[theirs]\\nname=theirs\\nbaseurl=file:///nowhere/\\nenabled=1\\nautorefresh=1\\ngpgcheck=0\\n' >/etc/zypp/repos.d/theirs.repo";
-    packages_of_rpm("suse", "zypper --non-interactive update", "zypper locks", theirs);
+    packages_of_rpm("suse", "zypper --non-interactive update", "zypper locks", theirs, true);
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub mod artifact;
 pub mod checked;
 pub mod distribution;
 pub mod help;
+pub mod openpgp;
 pub mod recovery;
 mod refusals;
 pub mod restart;

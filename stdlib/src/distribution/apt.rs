@@ -1,6 +1,6 @@
 //! apt: Debian and Ubuntu.
 pub use super::apt_scripts::{APT_CHECK_SOURCE, APT_INSTALL, APT_UPDATE};
-use super::{Family, INDEX_LIMIT_S, INSTALL_LIMIT_S, Source};
+use super::{Family, INDEX_LIMIT_S, INSTALL_LIMIT_S, Source, short};
 use kthw_engine::node::{Action, Probe};
 use semver::Version;
 
@@ -56,6 +56,9 @@ impl Family for Apt {
     }
 
     fn source_fault(&self, source: &Source<'_>) -> Option<String> {
+        if !source.signed_index {
+            return Some("apt takes no repository whose index is not signed (`signed_index`)".into());
+        }
         if source.suite.is_none() && !source.url.ends_with('/') {
             let url = source.url;
             return Some(format!("the flat repository `{url}` needs a `/` at its end; for any other, give `suite` and `components`"));
@@ -68,18 +71,19 @@ impl Family for Apt {
         format!("/etc/apt/sources.list.d/{name}.sources")
     }
 
-    /// The deb822 form (sources.list(5)).
+    /// The deb822 form (sources.list(5)). Any of the keys may sign.
     fn source_text(&self, source: &Source<'_>) -> String {
         let mut text = format!("Types: deb\nURIs: {}\nSuites: {}\n", source.url, source.suite.unwrap_or("./"));
         if !source.components.is_empty() {
             text.push_str(&format!("Components: {}\n", source.components.join(" ")));
         }
-        text.push_str(&format!("Signed-By: {}\n", self.key_file(source.name)));
+        let keys: Vec<String> = source.keys.iter().map(|key| self.key_file(source.name, key)).collect();
+        text.push_str(&format!("Signed-By: {}\n", keys.join(" ")));
         text
     }
 
-    fn key_file(&self, name: &str) -> String {
-        format!("{KEYRINGS}/{name}.asc")
+    fn key_file(&self, name: &str, sha256: &str) -> String {
+        format!("{KEYRINGS}/{name}-{}.asc", short(sha256))
     }
 
     fn check_source(&self, source: &Source<'_>) -> Option<Action> {
@@ -90,13 +94,22 @@ impl Family for Apt {
     /// apt's own downloader: it knows apt's proxies, checks the digest, and is there where nothing else is. It would go on with a file that is
     /// there already.
     fn fetch_key(&self, name: &str, url: &str, sha256: &str) -> Vec<Action> {
-        let path = self.key_file(name);
+        let path = self.key_file(name, sha256);
         let fetch = Action::run(["/usr/lib/apt/apt-helper", "download-file", url, &path, &format!("SHA256:{sha256}")]);
         vec![Action::Remove { path }, fetch]
     }
 
-    fn refresh(&self, name: &str) -> Vec<Action> {
-        let only = format!("Dir::Etc::SourceList={}", self.source_file(name));
+    /// apt looks for a source's keys in the files that it names.
+    fn trust_key(&self, _: &str) -> Vec<Action> {
+        Vec::new()
+    }
+
+    fn forget_key(&self, _: &str, file: &str) -> Vec<Action> {
+        vec![Action::Remove { path: file.to_owned() }]
+    }
+
+    fn refresh(&self, source: &Source<'_>) -> Vec<Action> {
+        let only = format!("Dir::Etc::SourceList={}", self.source_file(source.name));
         let settings = [&only, "Dir::Etc::SourceParts=/dev/null", "APT::Get::List-Cleanup=0", "APT::Update::Error-Mode=any"];
         let words = ["sh", "-c", APT_UPDATE, "kthw-update"].into_iter().chain(settings.iter().flat_map(|setting| ["-o", setting]));
         vec![Action::run_for(INDEX_LIMIT_S, words)]

@@ -3,7 +3,8 @@
 /// Where both scripts begin. Everything that is given to apt is given here, so that the two cannot differ.
 macro_rules! common {
     () => {
-        r#"export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
+        concat!(
+            r#"export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
 # Tells what hinders nobody and should be known.
 noticed() { printf '%s\n' "$1" >&2; [ -z "$KTHW_NOTICES" ] || printf '%s\n' "$(printf %s "$1" | tr '\n' ' ')" >>"$KTHW_NOTICES"; }
 # A source that apt cannot read would keep it from reading any other. It is somebody's, so it is named and left out.
@@ -24,11 +25,20 @@ lists() {
   until E=$(timeout -k 5 600 apt-get update -o DPkg::Lock::Timeout=300 $R "$@" 2>&1); do
     case $E in *'Could not get lock'*) [ $W -lt 300 ] && W=$((W+5)) && sleep 5 && continue ;; esac
     printf '%s\n' "$E" >&2
-    case $E in *EXPKEYSIG*) printf 'the key that signs this repository has expired: its publisher has another one, which has to be pinned\n' >&2 ;; esac
+    # apt before 3 asks gpgv, which tells by words of its own; later ones ask sqv.
+    case $E in
+      *EXPKEYSIG* | *'Expired on'*) echo '"#,
+            super::key_expired!(),
+            r#"' >&2 ;;
+      *NO_PUBKEY* | *'Missing key'*) echo '"#,
+            super::key_unknown!(),
+            r#"' >&2 ;;
+    esac
     return 100
   done
 }
 "#
+        )
     };
 }
 
@@ -196,6 +206,20 @@ mod tests {
         let (output, asked) = run(folder.path(), APT_UPDATE, 20, &[("apt-get", "echo 'E: not signed' >&2; exit 100"), SLEEP]);
         assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(100), &b"E: not signed\n"[..]));
         assert!(asked.ends_with("sleep 5\napt-get update socat\napt-get update socat"), "another error is not waited for: {asked}");
+    }
+
+    #[test]
+    fn a_key_that_will_not_do_is_named_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        for (said, told) in [
+            ("The following signatures were invalid: EXPKEYSIG 234654DA9A296436 isv:kubernetes", "has expired"),
+            ("couldn't be verified because the public key is not available: NO_PUBKEY 7A7F6D4DF9F37ED3", "none of the keys"),
+        ] {
+            let apt = format!("echo \"W: GPG error: {said}\" >&2; exit 100");
+            let (output, _) = run(folder.path(), APT_UPDATE, 20, &[("apt-get", &apt), SLEEP]);
+            let lines = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(lines.contains(said) && lines.lines().last().is_some_and(|last| last.contains(told)), "{lines}");
+        }
     }
 
     #[test]

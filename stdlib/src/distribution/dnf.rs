@@ -33,6 +33,31 @@ pub const DNF_LOCK_HOLDERS: &str = r#"for f in /var/lib/dnf/rpmdb_lock.pid /var/
 read -r p <"$f" 2>/dev/null && read -r c <"/proc/$p/comm" 2>/dev/null && echo "$p $c $f"
 done; :"#;
 
+/// Fetches the index of the repository `$1`, whose keys are in the files that follow.
+///
+/// dnf verifies it by a keyring of its own, one for each repository, and takes the keys of `gpgkey=` into it. It says "Bad GPG signature" whatever is
+/// wrong with a key.
+pub const DNF_REFRESH: &str = concat!(
+    rpm::why!(),
+    r#"N=$1; shift
+E=$(dnf -y --repo "$N" --setopt="$N.skip_if_unavailable=0" makecache --refresh 2>&1) && exit
+printf '%s\n' "$E" >&2
+case $E in
+  *'GPG signature is not available'*) unsigned ;;
+  *'Bad GPG signature'*) why "$@" ;;
+esac
+exit 1"#
+);
+
+/// Takes away the key in the file `$1`, also from the keyring that dnf keeps for the repository `$2`, which is made anew of the keys that are left.
+pub const DNF_FORGET_KEY: &str = concat!(
+    r#"rm -rf /var/cache/dnf/"$2"-????????????????/pubring
+"#,
+    rpm::forget!(),
+    r#"
+dnf -y -q --repo "$2" makecache --refresh >&2"#
+);
+
 /// Installs `$1`, in version `$2` if it is given.
 ///
 /// dnf lowers a version without a word when a lower one is asked for, and takes away what a new package says that it replaces, so it is asked
@@ -107,8 +132,8 @@ impl Family for Dnf {
         rpm::source_text(source)
     }
 
-    fn key_file(&self, name: &str) -> String {
-        rpm::key_file(name)
+    fn key_file(&self, name: &str, sha256: &str) -> String {
+        rpm::key_file(name, sha256)
     }
 
     fn check_source(&self, _: &Source<'_>) -> Option<Action> {
@@ -119,10 +144,16 @@ impl Family for Dnf {
         rpm::fetch_key(name, url, sha256)
     }
 
-    /// dnf takes the key of `gpgkey=` when it installs the first package that it signed.
-    fn refresh(&self, name: &str) -> Vec<Action> {
-        let strict = format!("--setopt={name}.skip_if_unavailable=0");
-        vec![Action::run_for(INDEX_LIMIT_S, ["dnf", "-y", "--repo", name, &strict, "makecache", "--refresh"])]
+    fn trust_key(&self, file: &str) -> Vec<Action> {
+        rpm::trust_key(file)
+    }
+
+    fn forget_key(&self, name: &str, file: &str) -> Vec<Action> {
+        vec![Action::run_for(INDEX_LIMIT_S, ["sh", "-c", DNF_FORGET_KEY, "kthw-forget", file, name])]
+    }
+
+    fn refresh(&self, source: &Source<'_>) -> Vec<Action> {
+        rpm::refresh(DNF_REFRESH, source)
     }
 
     fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String {

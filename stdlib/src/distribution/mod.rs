@@ -3,6 +3,22 @@
 //! Everything here is pure: it says what to ask and what to do, and understands answers. Recipes see it as `cluster.os`; no recipe and no
 //! resource asks for a distribution's name.
 
+/// What a node says where an index is signed by a key that has expired. A script quotes it with `'`.
+macro_rules! key_expired {
+    () => {
+        "the key that signs this repository has expired: its publisher has another one, or this one with a new end; add it to `keys` of the repository in \
+         the workspace (for pkgs.k8s.io to `packages.kubernetes_keys`)"
+    };
+}
+/// What it says where another key has signed it.
+macro_rules! key_unknown {
+    () => {
+        "none of the keys that are pinned has signed this index: if its publisher has another one by now, add that to `keys` of the repository in the \
+         workspace (for pkgs.k8s.io to `packages.kubernetes_keys`); a key stays there until the next one signs"
+    };
+}
+use {key_expired, key_unknown};
+
 /// Declares the distributions, each a file with its package manager (`FAMILY`) and its releases (`RELEASES`). A new one is one line.
 macro_rules! distributions {
     ($($name:ident = $variant:ident,)*) => {
@@ -60,11 +76,11 @@ mod script;
 mod zypper;
 
 pub use apt::{APT_CHECK_SOURCE, APT_INSTALL, APT_LOCK_HOLDERS, APT_UPDATE, DPKG_FORMAT};
-pub use dnf::{DNF_HOLD, DNF_INSTALL, DNF_LIST, DNF_LOCK_HOLDERS};
+pub use dnf::{DNF_FORGET_KEY, DNF_HOLD, DNF_INSTALL, DNF_LIST, DNF_LOCK_HOLDERS, DNF_REFRESH};
 pub use release::{Network, Release, Security, Support};
-pub use rpm::FETCH_KEY;
+pub use rpm::{FETCH_KEY, RPM_FORGET_KEY, RPM_TRUST_KEY};
 pub use script::facts;
-pub use zypper::{ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST, ZYPPER_LOCK_HOLDERS};
+pub use zypper::{ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST, ZYPPER_LOCK_HOLDERS, ZYPPER_REFRESH};
 
 use crate::workspace::Workspace;
 use kthw_engine::node::{Action, Probe};
@@ -89,6 +105,10 @@ pub struct Source<'a> {
     pub suite: Option<&'a str>,
     /// The suite's components.
     pub components: &'a [String],
+    /// The SHA-256 of each key that signs it.
+    pub keys: &'a [String],
+    /// Whether its index is signed, and not its packages alone.
+    pub signed_index: bool,
 }
 
 /// A package as it is installed.
@@ -133,8 +153,8 @@ pub trait Family: Debug + Send + Sync {
     /// That file's content.
     fn source_text(&self, source: &Source<'_>) -> String;
 
-    /// The file of a repository's signing key.
-    fn key_file(&self, name: &str) -> String;
+    /// The file of a key that signs a repository; `sha256` is its content's.
+    fn key_file(&self, name: &str, sha256: &str) -> String;
 
     /// Fails, before anything is written, where a new repository would keep others from being read.
     fn check_source(&self, source: &Source<'_>) -> Option<Action>;
@@ -142,8 +162,14 @@ pub trait Family: Debug + Send + Sync {
     /// Fetches a key to [`key_file`](Self::key_file), and fails unless this is its SHA-256.
     fn fetch_key(&self, name: &str, url: &str, sha256: &str) -> Vec<Action>;
 
-    /// Fetches a repository's index, and fails unless it is signed by its key.
-    fn refresh(&self, name: &str) -> Vec<Action>;
+    /// Makes a key that is in this file known to what verifies packages, and keeps in mind whether it was known before.
+    fn trust_key(&self, file: &str) -> Vec<Action>;
+
+    /// Takes a key and its file away. What verifies packages goes on knowing it if it did so before kthw came.
+    fn forget_key(&self, name: &str, file: &str) -> Vec<Action>;
+
+    /// Fetches a repository's index, and fails unless it is signed by one of its keys. An expired key is named as such.
+    fn refresh(&self, source: &Source<'_>) -> Vec<Action>;
 
     /// The version of a Kubernetes package of `pkgs.k8s.io`; `revision` is the package's own.
     fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String;
@@ -162,6 +188,11 @@ pub fn release(workspace: &Workspace) -> &'static Release {
     let of_it = workspace.distribution.releases();
     let named = workspace.release.as_deref().and_then(|name| of_it.iter().find(|release| release.version == name));
     named.unwrap_or(&of_it[0])
+}
+
+/// The start of a digest, long enough to tell the keys of a repository apart in the names of their files.
+fn short(sha256: &str) -> &str {
+    sha256.get(..16).unwrap_or(sha256)
 }
 
 /// How a package is installed, from the answer to [`Family::list`]; `None` for one that is not, or not wholly.

@@ -1,5 +1,5 @@
 //! What dnf and zypper have in common: rpm's versions, repositories as `.repo` files, and keys that are fetched with curl.
-use super::{INSTALL_LIMIT_S, Source};
+use super::{INDEX_LIMIT_S, INSTALL_LIMIT_S, Source, short};
 use kthw_engine::node::Action;
 use semver::Version;
 
@@ -49,6 +49,65 @@ S=$(sha256sum <"$N"); S=${S%% *}
 [ "$S" = "$3" ] || { echo "the key at $1 has the SHA-256 $S, not $3: ask its publisher whether it was replaced, then pin the new one" >&2; exit 1; }
 chmod 644 "$N" && mv -f "$N" "$2""#;
 
+/// What both scripts about rpm's keys begin with.
+macro_rules! trust {
+    () => {
+        r#"NOTES=/var/lib/kthw/rpm-keys; mkdir -p "$NOTES" || exit
+known() { rpm -q gpg-pubkey --qf '%{NAME}-%{VERSION}-%{RELEASE}\n' | grep '^gpg-pubkey-'; }
+trust() {
+  # Kept until it is noted what came, in case this ends in between.
+  [ -e "$NOTES/before" ] || known >"$NOTES/before"
+  rpm --import "$1" || return
+  known | grep -vxFf "$NOTES/before" >>"$NOTES/${1##*/}"
+  rm -f "$NOTES/before"
+}
+"#
+    };
+}
+
+/// Makes rpm know the key in the file `$1`. Which of rpm's keys came by that is noted beside the other notes of kthw.
+pub const RPM_TRUST_KEY: &str = concat!(trust!(), "trust \"$1\"");
+
+/// The script of [`RPM_FORGET_KEY`].
+macro_rules! forget {
+    () => {
+        concat!(
+            super::rpm::trust!(),
+            r#"N=$NOTES/${1##*/}
+if [ -s "$N" ]; then
+  while read -r K; do ! rpm -q "$K" >/dev/null || rpm -e "$K" || exit; done <"$N"
+  for F in "${1%/*}"/kthw-*.asc; do [ ! -e "$F" ] || [ "$F" = "$1" ] || trust "$F" || exit; done
+fi
+rm -f "$N" "$1""#
+        )
+    };
+}
+
+/// Takes away what [`RPM_TRUST_KEY`] brought of the file `$1`, and the file. What others of kthw's files hold too comes back at once: a key with a
+/// new end is, to rpm, the same one.
+pub const RPM_FORGET_KEY: &str = forget!();
+
+/// What both scripts that fetch an index begin with: `why FILE…` says why none of the keys in these files will do.
+macro_rules! why {
+    () => {
+        concat!(
+            r#"why() {
+  H=$(mktemp -d) || return
+  X=$(for F; do gpg --homedir "$H" --batch --show-keys --with-colons "$F" 2>/dev/null | awk -F: -v f="$F" '$1 == "pub" && $2 == "e" { print f; exit }'; done)
+  rm -rf "$H"
+  if [ -n "$X" ]; then echo $X: '"#,
+            super::key_expired!(),
+            r#"'; else echo '"#,
+            super::key_unknown!(),
+            r#"'; fi >&2
+}
+unsigned() { echo 'this index is not signed at all; if its publisher signs the packages alone, say `signed_index: false` of the repository' >&2; }
+"#
+        )
+    };
+}
+pub(super) use {forget, trust, why};
+
 /// Where keys are kept.
 pub(super) const KEYS: &str = "/etc/pki/rpm-gpg";
 
@@ -68,18 +127,36 @@ pub(super) fn source_fault(source: &Source<'_>) -> Option<String> {
     has_suite.then(|| "`suite` and `components` are apt's; a repository of RPM packages has its `url` alone".into())
 }
 
-pub(super) fn key_file(name: &str) -> String {
-    format!("{KEYS}/kthw-{name}.asc")
+pub(super) fn key_file(name: &str, sha256: &str) -> String {
+    format!("{KEYS}/kthw-{name}-{}.asc", short(sha256))
 }
 
-/// The lines that dnf and zypper both read (dnf.conf(5), <https://doc.opensuse.org/projects/libzypp/HEAD/zypp-repoinfo.html>).
+/// The files of a repository's keys.
+fn key_files(source: &Source<'_>) -> Vec<String> {
+    source.keys.iter().map(|key| key_file(source.name, key)).collect()
+}
+
+/// The lines that dnf and zypper both read (dnf.conf(5), <https://doc.opensuse.org/projects/libzypp/HEAD/zypp-repoinfo.html>). Any of the keys may sign.
 pub(super) fn source_text(source: &Source<'_>) -> String {
-    let Source { name, url, .. } = source;
-    format!("[{name}]\nname={name}\nbaseurl={url}\nenabled=1\ngpgcheck=1\ngpgkey=file://{}\n", key_file(name))
+    let Source { name, url, signed_index, .. } = source;
+    let keys: Vec<String> = key_files(source).iter().map(|file| format!("file://{file}")).collect();
+    let (keys, index) = (keys.join("\n       "), u8::from(*signed_index));
+    format!("[{name}]\nname={name}\nbaseurl={url}\nenabled=1\ngpgcheck=1\nrepo_gpgcheck={index}\ngpgkey={keys}\n")
 }
 
 pub(super) fn fetch_key(name: &str, url: &str, sha256: &str) -> Vec<Action> {
-    vec![Action::run(["sh", "-c", FETCH_KEY, "kthw-key", url, &key_file(name), sha256])]
+    vec![Action::run(["sh", "-c", FETCH_KEY, "kthw-key", url, &key_file(name, sha256), sha256])]
+}
+
+pub(super) fn trust_key(file: &str) -> Vec<Action> {
+    vec![Action::run(["sh", "-c", RPM_TRUST_KEY, "kthw-trust", file])]
+}
+
+/// Runs a script that fetches a repository's index, and looks at these keys where it is not signed by one of them.
+pub(super) fn refresh(script: &'static str, source: &Source<'_>) -> Vec<Action> {
+    let keys = key_files(source);
+    let words = ["sh", "-c", script, "kthw-refresh", source.name].into_iter().chain(keys.iter().map(String::as_str));
+    vec![Action::run_for(INDEX_LIMIT_S, words)]
 }
 
 /// `pkgs.k8s.io` has one package of each version; its release is left to it unless it is given.

@@ -1,5 +1,5 @@
 //! zypper: openSUSE Leap.
-use super::{Family, INDEX_LIMIT_S, Source, rpm};
+use super::{Family, Source, rpm};
 use kthw_engine::node::{Action, Probe};
 use semver::Version;
 
@@ -16,6 +16,23 @@ pub const ZYPPER_HOLD: &str = r#"ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive 
 /// Prints `PID NAME FILE` for the process that holds libzypp's lock. It writes its process into the lock's file.
 pub const ZYPPER_LOCK_HOLDERS: &str =
     r#"f=/run/zypp.pid; read -r p <"$f" 2>/dev/null && read -r c <"/proc/$p/comm" 2>/dev/null && echo "$p $c $f"; :"#;
+
+/// Fetches the index of the repository `$1`, whose keys are in the files that follow.
+///
+/// zypper asks about a key that rpm does not know, which counts as no, and goes on with one that has expired, after a warning.
+pub const ZYPPER_REFRESH: &str = concat!(
+    rpm::why!(),
+    r#"N=$1; shift
+E=$(ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive refresh --force "$N" </dev/null 2>&1); S=$?
+[ $S = 0 ] || printf '%s\n' "$E" >&2
+case $S:$E in
+  0:*'has expired.'*) why "$@" 2>>"${KTHW_NOTICES:-/dev/stderr}" ;;
+  0:*) ;;
+  *'is unsigned'*) unsigned ;;
+  *'signed with an unknown key'* | *'Signature verification failed'*) why "$@" ;;
+esac
+exit $S"#
+);
 
 /// Installs `$1`, in version `$2` if it is given.
 ///
@@ -93,11 +110,13 @@ impl Family for Zypper {
     }
 
     fn source_text(&self, source: &Source<'_>) -> String {
-        format!("{}autorefresh=1\ntype=rpm-md\n", rpm::source_text(source))
+        // Otherwise the index stands for its packages.
+        let packages = if source.signed_index { "" } else { "pkg_gpgcheck=1\n" };
+        format!("{}{packages}autorefresh=1\ntype=rpm-md\n", rpm::source_text(source))
     }
 
-    fn key_file(&self, name: &str) -> String {
-        rpm::key_file(name)
+    fn key_file(&self, name: &str, sha256: &str) -> String {
+        rpm::key_file(name, sha256)
     }
 
     fn check_source(&self, _: &Source<'_>) -> Option<Action> {
@@ -108,10 +127,16 @@ impl Family for Zypper {
         rpm::fetch_key(name, url, sha256)
     }
 
-    /// zypper would ask about a key that it does not know, and take the one that the repository offers itself.
-    fn refresh(&self, name: &str) -> Vec<Action> {
-        let zypper = ["env", "ZYPP_LOCK_TIMEOUT=300", "zypper", "--non-interactive", "refresh", "--force", name];
-        vec![Action::run(["rpm", "--import", &rpm::key_file(name)]), Action::run_for(INDEX_LIMIT_S, zypper)]
+    fn trust_key(&self, file: &str) -> Vec<Action> {
+        rpm::trust_key(file)
+    }
+
+    fn forget_key(&self, _: &str, file: &str) -> Vec<Action> {
+        vec![Action::run(["sh", "-c", rpm::RPM_FORGET_KEY, "kthw-forget", file])]
+    }
+
+    fn refresh(&self, source: &Source<'_>) -> Vec<Action> {
+        rpm::refresh(ZYPPER_REFRESH, source)
     }
 
     fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String {

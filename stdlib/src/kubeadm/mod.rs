@@ -23,7 +23,7 @@ pub use config::{ClusterSpec, ConfigApi, certificate_names};
 pub use containerd::WRITE_CONFIG as CONTAINERD_CONFIG;
 pub use containerd_config::{ContainerdConfig, LiveConfig};
 pub use control_plane::{ControlPlane, ControlPlanes, LatePhase, LiveCertificate, LiveControlPlane, LiveMachine};
-pub use packages::COMMUNITY_KEY_ENDS;
+pub use packages::{COMMUNITY_KEY, COMMUNITY_KEY_ENDS, COMMUNITY_KEY_SHA256, repository};
 pub(crate) use token::revoke_left as revoke_left_tokens;
 pub use worker::{LiveWorker, Worker};
 
@@ -60,7 +60,7 @@ mod api {
         workspace::{ApiEndpoint, Cluster, Node},
     };
     use kthw_engine::{Id, Options, Rhai, declare_on_node, throw};
-    use rhai::{Dynamic, Map};
+    use rhai::Map;
     use serde::Deserialize;
 
     #[derive(Debug, Deserialize)]
@@ -229,21 +229,14 @@ mod api {
     ///     ssh::repository(node, "kubernetes", kubeadm::repository(cluster));
     /// }
     /// ```
-    pub fn repository(cluster: Cluster) -> Map {
-        let repository = packages::repository(cluster.workspace());
-        let fields = [
-            ("url", Some(repository.url)),
-            ("key", repository.key),
-            ("key_url", repository.key_url),
-            ("key_sha256", repository.key_sha256),
-            ("suite", repository.suite),
-        ];
-        let mut options: Map = fields.into_iter().filter_map(|(name, value)| Some((name.into(), Dynamic::from(value?)))).collect();
-        options.insert("components".into(), repository.components.into());
+    #[rhai_fn(return_raw)]
+    pub fn repository(cluster: Cluster) -> Rhai<Map> {
+        let repository = rhai::serde::to_dynamic(packages::repository(cluster.workspace()))?;
+        let mut options = repository.try_cast::<Map>().unwrap_or_default();
         let fixed_by = packages::kubelet_in_use(cluster.workspace());
         let fields = [("package", fixed_by.package), ("version", fixed_by.version), ("once", fixed_by.once)];
         let fixed_by: Map = fields.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         options.insert("fixed_by".into(), fixed_by.into());
-        options
+        Ok(options)
     }
 }

@@ -2,7 +2,7 @@
 use crate::{
     ssh::InUse,
     versions,
-    workspace::{Repository, Workspace},
+    workspace::{Repository, SigningKey, Workspace},
 };
 
 /// The registry of Kubernetes' images when the workspace names none.
@@ -13,8 +13,11 @@ pub fn registry(workspace: &Workspace) -> &str {
     workspace.kubeadm.image_repository.as_deref().unwrap_or(REGISTRY)
 }
 
-/// The digest of the key that signs every minor version of `pkgs.k8s.io`: fingerprint DE15B14486CD377B9E876E1A234654DA9A296436.
-const COMMUNITY_KEY_SHA256: &str = "7627818cf7bae52f9008c93e8b1f961f53dea11d40891778de216fb1b43be54d";
+/// The fingerprint of the key that signs every minor version of `pkgs.k8s.io`.
+pub const COMMUNITY_KEY: &str = "DE15B14486CD377B9E876E1A234654DA9A296436";
+
+/// The digest of its text.
+pub const COMMUNITY_KEY_SHA256: &str = "7627818cf7bae52f9008c93e8b1f961f53dea11d40891778de216fb1b43be54d";
 
 /// The last day of that key.
 pub const COMMUNITY_KEY_ENDS: jiff::civil::Date = jiff::civil::date(2026, 12, 29);
@@ -42,11 +45,18 @@ pub fn repository(workspace: &Workspace) -> Repository {
         let version = &workspace.versions.kubernetes;
         let minor = format!("https://pkgs.k8s.io/core:/stable:/v{}.{}", version.major, version.minor);
         let format = workspace.distribution.family().kubernetes_folder();
+        let known = || {
+            let url = Some(format!("{minor}/deb/Release.key"));
+            vec![SigningKey { key: None, url, sha256: Some(COMMUNITY_KEY_SHA256.into()) }]
+        };
+        let named = &workspace.packages.kubernetes_keys;
         Repository {
             url: format!("{minor}/{format}/"),
             key: None,
-            key_url: Some(format!("{minor}/deb/Release.key")),
-            key_sha256: Some(COMMUNITY_KEY_SHA256.into()),
+            key_url: None,
+            key_sha256: None,
+            keys: if named.is_empty() { known() } else { named.clone() },
+            signed_index: true,
             suite: None,
             components: Vec::new(),
         }
@@ -82,6 +92,9 @@ mod tests {
         assert_eq!(repository(&workspace("1.31.9", own)).url, "http://mirror.lab/");
         let community = repository(&workspace("1.31.9", ""));
         assert_eq!(community.url, "https://pkgs.k8s.io/core:/stable:/v1.31/deb/");
-        assert_eq!(community.key_url.as_deref(), Some("https://pkgs.k8s.io/core:/stable:/v1.31/deb/Release.key"));
+        assert_eq!(community.keys[0].url.as_deref(), Some("https://pkgs.k8s.io/core:/stable:/v1.31/deb/Release.key"));
+        let keys = "packages: {kubernetes_keys: [{key: NEXT}]}\n";
+        let community = repository(&workspace("1.31.9", keys));
+        assert_eq!((community.keys.len(), community.keys[0].key.as_deref()), (1, Some("NEXT")), "in place of the one that is known");
     }
 }

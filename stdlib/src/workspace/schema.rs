@@ -319,6 +319,8 @@ impl Default for Rotation {
 pub struct Packages {
     /// The repository with kubelet, kubeadm and kubectl; the community's (`pkgs.k8s.io`) for the minor version when absent.
     pub kubernetes: Option<Repository>,
+    /// The keys of the community's repository, in place of the one that kthw knows: a successor beside it, and alone once it signs.
+    pub kubernetes_keys: Vec<SigningKey>,
     /// Package revision behind the Kubernetes version; `1.1` by default.
     #[schemars(schema_with = "json_schema::text_or_number")]
     pub kubernetes_revision: Option<String>,
@@ -344,11 +346,42 @@ pub struct Repository {
     /// Lower-case hex SHA-256 of what `key_url` serves.
     #[schemars(regex(pattern = json_schema::SHA256))]
     pub key_sha256: Option<String>,
+    /// Its keys, in place of the three above, where there are several: a successor is added before the old one goes.
+    #[serde(default)]
+    pub keys: Vec<SigningKey>,
+    /// Whether its index is signed, and not its packages alone; `true` by default. apt takes no other.
+    #[serde(default = "yes")]
+    pub signed_index: bool,
     /// The suite of a repository that is not flat, such as `noble`.
     pub suite: Option<String>,
     /// The suite's components, such as `stable`.
     #[serde(default)]
     pub components: Vec<String>,
+}
+
+/// One of the keys that sign a repository: as text, or by address and digest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SigningKey {
+    /// The ASCII-armored public key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// A URL to fetch it from, instead of `key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = json_schema::WEB))]
+    pub url: Option<String>,
+    /// Lower-case hex SHA-256 of what `url` serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = json_schema::SHA256))]
+    pub sha256: Option<String>,
+}
+
+impl Repository {
+    /// Its keys, in whichever form they were given.
+    pub fn signing_keys(&self) -> Vec<SigningKey> {
+        let single = SigningKey { key: self.key.clone(), url: self.key_url.clone(), sha256: self.key_sha256.clone() };
+        (single != SigningKey::default()).then_some(single).into_iter().chain(self.keys.iter().cloned()).collect()
+    }
 }
 
 /// The container runtime.
@@ -419,6 +452,10 @@ pub struct Artifacts {
     /// A folder (absolute path) or `http(s)` URL that serves upstream's files as `<project>/<version>/<file>`; each
     /// file's digest is checked all the same. Upstream's own addresses when absent.
     pub mirror: Option<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn default_image_storage() -> StorageId {

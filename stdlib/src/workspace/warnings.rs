@@ -1,8 +1,9 @@
 //! What is in order today and will not stay so, or is in order in the lab alone: told by `kthw check`.
-use super::Workspace;
+use super::{Repository, Workspace};
 use crate::{
     distribution::{Support, release},
-    kubeadm::COMMUNITY_KEY_ENDS,
+    kubeadm::{self, COMMUNITY_KEY, COMMUNITY_KEY_ENDS, COMMUNITY_KEY_SHA256},
+    openpgp,
 };
 use jiff::{Span, civil::Date};
 
@@ -28,26 +29,55 @@ impl Workspace {
                 image.file
             )
         });
-        [support, image, self.key_warning(today)].into_iter().flatten().collect()
+        [support, image].into_iter().flatten().chain(self.key_warnings(today)).collect()
     }
 
-    fn key_warning(&self, today: Date) -> Option<String> {
-        let soon = today.checked_add(Span::new().days(AHEAD_DAYS)).ok()?;
-        if self.packages.kubernetes.is_some() || soon < COMMUNITY_KEY_ENDS {
-            return None;
-        }
-        let when = if today > COMMUNITY_KEY_ENDS { "expired on" } else { "expires on" };
-        Some(format!(
-            "the key that signs pkgs.k8s.io, as kthw pins it, {when} {COMMUNITY_KEY_ENDS}: after that no package comes from there; name the repository \
-             with its new key in `packages.kubernetes`, or use a kthw that knows it"
-        ))
+    /// Of each key that signs a repository, and whose end can be known from here, when that is.
+    fn key_warnings(&self, today: Date) -> Vec<String> {
+        let kubernetes = ("the Kubernetes repository", kubeadm::repository(self));
+        let containerd = self.packages.containerd_repository.clone().map(|repository| ("containerd's repository", repository));
+        let repositories = [Some(kubernetes), containerd].into_iter().flatten();
+        repositories.flat_map(|(name, repository)| of_repository(name, &repository, today)).collect()
     }
+}
+
+fn of_repository(name: &str, repository: &Repository, today: Date) -> Vec<String> {
+    let Repository { url, .. } = repository;
+    let keys = repository.signing_keys();
+    let next = match keys.len() {
+        1 if url.contains("pkgs.k8s.io") => {
+            "list its successor beside it in `packages.kubernetes_keys`, or use a kthw that knows it; after that no package comes from there"
+        }
+        1 => "ask its publisher for the successor and list it beside it in `keys`; after that no package comes from there",
+        _ => "another one is listed beside it; take this one out once the other signs",
+    };
+    let soon = today.saturating_add(Span::new().days(AHEAD_DAYS));
+    let mut told = Vec::new();
+    for key in &keys {
+        let found = key.key.as_deref().map(openpgp::keys);
+        if found.as_ref().is_some_and(Vec::is_empty) {
+            told.push(format!("what is given as a key of {name}, {url}, is no OpenPGP key"));
+        }
+        let known = key.sha256.as_deref() == Some(COMMUNITY_KEY_SHA256);
+        let known = known.then(|| openpgp::Key { fingerprint: COMMUNITY_KEY.into(), ends: Some(COMMUNITY_KEY_ENDS) });
+        for openpgp::Key { fingerprint, ends } in found.into_iter().flatten().chain(known) {
+            if let Some(ends) = ends.filter(|ends| *ends <= soon) {
+                let when = if today > ends { "expired on" } else { "expires on" };
+                told.push(format!("the key {fingerprint} of {name}, {url}, {when} {ends}: {next}"));
+            }
+        }
+    }
+    told
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::distribution::Distribution;
+    use crate::{
+        distribution::Distribution,
+        openpgp::tests::{ENDS, NEVER},
+        workspace::SigningKey,
+    };
     use jiff::civil::date;
 
     #[test]
@@ -61,5 +91,24 @@ mod tests {
         workspace.template.as_mut().unwrap().image.sha256 = None;
         let told = told(&workspace, date(2026, 10, 1));
         assert!(told.contains("no security updates since 2026-04-30") && told.contains("has no digest"), "{told}");
+    }
+
+    #[test]
+    fn each_key_that_is_in_hand_says_when_it_ends() {
+        let mut workspace = crate::ssh::testing::workspace();
+        let key = |text: &str| SigningKey { key: Some(text.into()), ..SigningKey::default() };
+        let told = |workspace: &Workspace, day| workspace.warnings(day).join("\n");
+        workspace.packages.kubernetes_keys = vec![key(ENDS)];
+        let alone = told(&workspace, date(2025, 12, 1));
+        assert!(alone.contains("B14AE7BB9548FE306E4717F752E627628A11F2CB") && alone.contains("expires on 2026-01-01"), "{alone}");
+        assert!(alone.contains("list its successor"), "{alone}");
+        assert_eq!(told(&workspace, date(2025, 11, 1)), "", "more than 60 days ahead");
+        workspace.packages.kubernetes_keys.push(key(NEVER));
+        let both = told(&workspace, date(2026, 1, 2));
+        assert!(both.contains("expired on 2026-01-01") && both.contains("another one is listed"), "{both}");
+        workspace.packages.kubernetes_keys = vec![key(NEVER)];
+        assert_eq!(told(&workspace, date(2027, 1, 2)), "");
+        workspace.packages.kubernetes_keys = vec![key("KEY")];
+        assert!(told(&workspace, date(2025, 1, 1)).contains("is no OpenPGP key"));
     }
 }

@@ -10,8 +10,8 @@ use kthw_engine::node::Output;
 pub(super) fn update(host: &mut Host, arguments: &[&str]) -> Output {
     let only = arguments.iter().find_map(|argument| argument.strip_prefix("Dir::Etc::SourceList="));
     host.took_ms += if only.is_some() { 1500 } else { 4000 };
-    for Source { file, url, key } in sources(&host.machine).into_iter().filter(|source| only.is_none_or(|only| only == source.file)) {
-        if key.is_some_and(|key| key.starts_with('/') && !host.machine.files.exists(&key)) {
+    for Source { file, url, keys } in sources(&host.machine).into_iter().filter(|source| only.is_none_or(|only| only == source.file)) {
+        if keys.iter().any(|key| key.starts_with('/') && !host.machine.files.exists(key)) {
             let text = format!("E: The repository '{url}' is not signed. (from {file})");
             return failed(100, text);
         }
@@ -31,18 +31,23 @@ pub(super) fn sources(machine: &Machine) -> Vec<Source> {
             for stanza in text.split("\n\n") {
                 let field = |name: &str| stanza.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned());
                 if field("Enabled:").is_none_or(|enabled| enabled != "no") {
-                    found.extend(field("URIs:").map(|url| Source { file: file.clone(), url, key: field("Signed-By:") }));
+                    found.extend(field("URIs:").map(|url| Source { file: file.clone(), url, keys: words(field("Signed-By:")) }));
                 }
             }
         } else {
             for line in text.lines().filter(|line| line.trim_start().starts_with("deb ")) {
-                let key = line.split("signed-by=").nth(1).and_then(|rest| rest.split([']', ' ']).next()).map(str::to_owned);
+                let keys = words(line.split("signed-by=").nth(1).and_then(|rest| rest.split([']', ' ']).next()).map(str::to_owned));
                 let url = line.split_whitespace().find(|word| word.contains("://") || word.starts_with("file:"));
-                found.extend(url.map(|url| Source { file: file.clone(), url: url.to_owned(), key }));
+                found.extend(url.map(|url| Source { file: file.clone(), url: url.to_owned(), keys: keys.clone() }));
             }
         }
     }
     found
+}
+
+/// The words of a field that may be missing.
+fn words(field: Option<String>) -> Vec<String> {
+    field.iter().flat_map(|field| field.split_whitespace()).map(str::to_owned).collect()
 }
 
 /// Runs apt-helper: `download-file URL PATH SHA256:DIGEST`. The lab has no network; the file gets words of its own.

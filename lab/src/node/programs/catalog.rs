@@ -10,8 +10,8 @@ pub(super) struct Source {
     pub file: String,
     /// Its URL.
     pub url: String,
-    /// The file of the key that signs it.
-    pub key: Option<String>,
+    /// The files of the keys that may sign it.
+    pub keys: Vec<String>,
 }
 
 /// Packages of the Kubernetes repository besides the three of its version.

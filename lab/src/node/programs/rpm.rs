@@ -17,8 +17,9 @@ pub(super) fn sources(machine: &Machine) -> Vec<Source> {
             let file = format!("{folder}/{name}");
             let text = machine.files.text(&file);
             let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned());
-            let key = field("gpgkey=file://");
-            found.extend(field("baseurl=").map(|url| Source { file: file.clone(), url, key }));
+            // The lists of several lines that these files know go on with spaces.
+            let keys: Vec<String> = text.split_whitespace().filter_map(|word| Some(word.split_once("file://")?.1.to_owned())).collect();
+            found.extend(field("baseurl=").map(|url| Source { file: file.clone(), url, keys }));
         }
     }
     found
@@ -37,14 +38,15 @@ pub(super) fn list(host: &Host) -> Output {
     printed(host.machine.packages.iter().map(line).collect::<String>())
 }
 
-/// Fetches the index of one repository, named as its file is.
-pub(super) fn refresh(host: &mut Host, name: &str) -> Output {
+/// Fetches the index of one repository, named as its file is: `NAME KEY_FILE…`.
+pub(super) fn refresh(host: &mut Host, arguments: &[&str]) -> Output {
+    let name = arguments.first().copied().unwrap_or_default();
     host.took_ms += 1500;
     let file = |source: &Source| source.file.ends_with(&format!("/{name}.repo"));
     let Some(source) = sources(&host.machine).into_iter().find(file) else {
         return failed(1, format!("Error: Unknown repo: '{name}'"));
     };
-    if source.key.is_some_and(|key| !host.machine.files.exists(&key)) {
+    if source.keys.iter().any(|key| key.starts_with("/etc/pki/") && !host.machine.files.exists(key)) {
         return failed(1, format!("Error: Failed to retrieve GPG key for repo '{name}'"));
     }
     update_lists(&mut host.machine, Some(&source.file));
@@ -98,10 +100,24 @@ pub(super) fn hold(host: &mut Host, arguments: &[&str]) -> Output {
     printed("")
 }
 
+/// Makes rpm know the key in a file.
+pub(super) fn trust(host: &Host, arguments: &[&str]) -> Output {
+    match arguments {
+        [file] if host.machine.files.exists(file) => printed(""),
+        _ => failed(1, format!("error: {}: import read failed(2).", arguments.join(" "))),
+    }
+}
+
+/// Takes a key and its file away: `FILE`, and for dnf the repository's name.
+pub(super) fn forget(host: &mut Host, arguments: &[&str]) -> Output {
+    let removed = arguments.first().map_or(Ok(()), |file| host.machine.files.remove(file));
+    removed.map_or_else(|text| failed(1, text), |()| printed(""))
+}
+
 /// Runs dnf: `--repo NAME … makecache`.
 pub(crate) fn dnf(host: &mut Host, arguments: &[&str]) -> Output {
     match (arguments.iter().position(|word| *word == "--repo"), arguments.contains(&"makecache")) {
-        (Some(at), true) => refresh(host, arguments.get(at + 1).copied().unwrap_or_default()),
+        (Some(at), true) => refresh(host, &arguments[(at + 1).min(arguments.len())..]),
         _ => host.does_not_play("dnf", arguments),
     }
 }
@@ -109,7 +125,7 @@ pub(crate) fn dnf(host: &mut Host, arguments: &[&str]) -> Output {
 /// Runs zypper: `… refresh … NAME`.
 pub(crate) fn zypper(host: &mut Host, arguments: &[&str]) -> Output {
     match (arguments.contains(&"refresh"), arguments.last()) {
-        (true, Some(name)) => refresh(host, name),
+        (true, Some(name)) => refresh(host, &[*name]),
         _ => host.does_not_play("zypper", arguments),
     }
 }

@@ -7,8 +7,9 @@ use super::{containerd::write_config, files::content, rpm};
 use kthw_engine::node::Output;
 use kthw_stdlib::{
     distribution::{
-        APT_CHECK_SOURCE, APT_INSTALL, APT_LOCK_HOLDERS, APT_UPDATE, DNF_HOLD, DNF_INSTALL, DNF_LIST, DNF_LOCK_HOLDERS, FETCH_KEY,
-        ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST, ZYPPER_LOCK_HOLDERS,
+        APT_CHECK_SOURCE, APT_INSTALL, APT_LOCK_HOLDERS, APT_UPDATE, DNF_FORGET_KEY, DNF_HOLD, DNF_INSTALL, DNF_LIST, DNF_LOCK_HOLDERS,
+        DNF_REFRESH, FETCH_KEY, RPM_FORGET_KEY, RPM_TRUST_KEY, ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST, ZYPPER_LOCK_HOLDERS,
+        ZYPPER_REFRESH,
     },
     kubeadm::CONTAINERD_CONFIG,
     ssh::{MODULES_QUERY, SWAP_QUERY, SYSCTL_QUERY},
@@ -23,8 +24,8 @@ pub(crate) fn sh(host: &mut Host, arguments: &[&str]) -> Output {
     // A script of another package manager calls programs that are not there.
     let manager = match text {
         APT_CHECK_SOURCE | APT_INSTALL | APT_UPDATE => Some("apt"),
-        DNF_HOLD | DNF_INSTALL | DNF_LIST => Some("dnf"),
-        ZYPPER_HOLD | ZYPPER_INSTALL | ZYPPER_LIST => Some("zypper"),
+        DNF_FORGET_KEY | DNF_HOLD | DNF_INSTALL | DNF_LIST | DNF_REFRESH => Some("dnf"),
+        ZYPPER_HOLD | ZYPPER_INSTALL | ZYPPER_LIST | ZYPPER_REFRESH => Some("zypper"),
         _ => None,
     };
     if let Some(manager) = manager.filter(|manager| *manager != personality(&host.machine.os).package_manager()) {
@@ -36,6 +37,9 @@ pub(crate) fn sh(host: &mut Host, arguments: &[&str]) -> Output {
         DNF_LIST | ZYPPER_LIST => rpm::list(host),
         DNF_INSTALL | ZYPPER_INSTALL => rpm::install(host, given),
         DNF_HOLD | ZYPPER_HOLD => rpm::hold(host, given),
+        DNF_REFRESH | ZYPPER_REFRESH => rpm::refresh(host, given),
+        RPM_TRUST_KEY => rpm::trust(host, given),
+        RPM_FORGET_KEY | DNF_FORGET_KEY => rpm::forget(host, given),
         FETCH_KEY => fetch(host, given),
         MODULES_QUERY => printed(String::from_utf8_lossy(&content(host, "/proc/modules").unwrap_or_default()).into_owned()),
         // Nobody else writes sources on a machine of the lab.

@@ -1,11 +1,11 @@
-//! `ssh.repository`: a package repository with its signing key and an index that was fetched.
+//! `ssh.repository`: a package repository with its signing keys and an index that was fetched.
 use super::{
     declare::{checked_name, declare, family, path_at},
     in_use::InUse,
 };
 use crate::{
     distribution::{Family, Source},
-    workspace::Node,
+    workspace::{Node, SigningKey},
 };
 use kthw_engine::{
     BadOption, Change, Field, Id, NodeResource, Result, Rhai, Work, field,
@@ -24,10 +24,18 @@ pub struct Spec {
     key: Option<String>,
     key_url: Option<String>,
     key_sha256: Option<String>,
+    #[serde(default)]
+    keys: Vec<SigningKey>,
+    #[serde(default = "yes")]
+    signed_index: bool,
     suite: Option<String>,
     #[serde(default)]
     components: Vec<String>,
     fixed_by: Option<InUse>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[export_module]
@@ -36,8 +44,11 @@ pub mod api {
 
     /// Keeps a package repository with its signing key, and fetches its index.
     ///
-    /// Options: `url`; the key that signs it, either as text (`key`, ASCII-armored) or by address and digest (`key_url`, `key_sha256`);
-    /// `suite` and `components` for a repository that has them. Without a `suite` the repository is flat and its `url` ends in `/`.
+    /// Options: `url`; the key that signs it, either as text (`key`, ASCII-armored) or by address and digest (`key_url`, `key_sha256`), or
+    /// several of them in `keys`, each a map with `key`, or with `url` and `sha256`; `suite` and `components` for a repository that has them.
+    /// Without a `suite` the repository is flat and its `url` ends in `/`. With `signed_index: false` only its packages are verified, where the
+    /// package manager can do that.
+    /// A further key is there before one that is named no more goes, and the index is verified in between.
     /// `fixed_by` (`package`, `version`, `once`): once that file is there, a repository that belongs to another version of the package than
     /// the installed one is refused, because what uses the package has to be upgraded by other means.
     ///
@@ -59,10 +70,12 @@ pub struct Repository {
     family: &'static dyn Family,
     name: String,
     spec: Spec,
-    key: Key,
+    keys: Vec<Key>,
+    /// Their digests.
+    digests: Vec<String>,
 }
 
-/// The key that signs a repository.
+/// A key that signs a repository.
 #[derive(Debug)]
 enum Key {
     Text(String),
@@ -73,12 +86,43 @@ enum Key {
     },
 }
 
+impl Key {
+    fn new(given: &SigningKey) -> std::result::Result<Self, &'static str> {
+        match (&given.key, &given.url, &given.sha256) {
+            (Some(text), None, None) => Ok(Self::Text(format!("{}\n", text.trim()))),
+            (None, Some(url), _) if !is_word(url) || !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) => {
+                Err("a key is fetched from an http or https URL, which is one word")
+            }
+            (None, Some(url), Some(sha256)) if sha256.len() == 64 && sha256.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f')) => {
+                Ok(Self::Url { url: url.clone(), sha256: sha256.clone() })
+            }
+            (None, Some(_), Some(_)) => Err("the digest of a key is 64 lower-case hex digits"),
+            (None, Some(_), None) => Err("a key that is fetched needs its SHA-256: one that anybody could swap protects nothing"),
+            _ => Err("give a signing key either as text or as URL and SHA-256"),
+        }
+    }
+
+    fn sha256(&self) -> String {
+        match self {
+            Self::Text(text) => Content::plain(text).sha256(),
+            Self::Url { sha256, .. } => sha256.clone(),
+        }
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
 /// What is there of it.
 #[derive(Debug)]
 pub struct Live {
     sources: Option<String>,
     sources_match: bool,
-    key_matches: bool,
+    /// The wanted keys that are there, by their digests.
+    keys: Vec<String>,
+    /// Keys that kthw put there and that are wanted no more.
+    left: Vec<String>,
     fetched: bool,
     /// The version of the package that it belongs to, when another one is in use.
     in_use: Option<String>,
@@ -89,29 +133,26 @@ impl Repository {
         const FUNCTION: &str = "ssh::repository";
         let wrong = |message: String| Err(BadOption::new(FUNCTION, message));
         let name = checked_name(FUNCTION, "repository", name, "._-")?;
-        let one_word = |text: &str| !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control());
-        if !one_word(&spec.url) || !["http://", "https://", "file:/"].iter().any(|scheme| spec.url.starts_with(scheme)) {
+        if !is_word(&spec.url) || !["http://", "https://", "file:/"].iter().any(|scheme| spec.url.starts_with(scheme)) {
             return wrong(format!("`{}` is not an http, https or file URL", spec.url));
         }
-        if !spec.suite.iter().chain(&spec.components).all(|word| one_word(word)) {
+        if !spec.suite.iter().chain(&spec.components).all(|word| is_word(word)) {
             return wrong("`suite` and each of `components` is a plain word".into());
         }
-        let key = match (&spec.key, &spec.key_url, &spec.key_sha256) {
-            (Some(text), None, None) => Key::Text(format!("{}\n", text.trim())),
-            (None, Some(url), Some(sha256)) => {
-                if !url.starts_with("http://") && !url.starts_with("https://") {
-                    return wrong(format!("`key_url` is not an http or https URL: `{url}`"));
-                }
-                if sha256.len() != 64 || !sha256.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f')) || !one_word(url) {
-                    return wrong("`key_sha256` is 64 lower-case hex digits, and `key_url` one word".into());
-                }
-                Key::Url { url: url.clone(), sha256: sha256.clone() }
-            }
-            (None, Some(_), None) => return wrong("`key_url` needs `key_sha256`: a key that anybody could swap protects nothing".into()),
-            _ => return wrong("give the signing key either as `key` or as `key_url` and `key_sha256`".into()),
+        let single = SigningKey { key: spec.key.take(), url: spec.key_url.take(), sha256: spec.key_sha256.take() };
+        let given = match (single == SigningKey::default(), spec.keys.is_empty()) {
+            (false, false) => return wrong("give the signing keys either in `keys` or, if it is one, beside the others".into()),
+            (_, true) => vec![single],
+            (true, false) => std::mem::take(&mut spec.keys),
         };
+        let keys = given.iter().map(Key::new).collect::<std::result::Result<Vec<_>, _>>();
+        let keys = keys.map_err(|message| BadOption::new(FUNCTION, message.to_owned()))?;
+        let digests: Vec<String> = keys.iter().map(Key::sha256).collect();
+        if let Some(twice) = digests.iter().enumerate().find_map(|(at, digest)| digests[..at].contains(digest).then_some(digest)) {
+            return wrong(format!("the key with SHA-256 {twice} is given twice"));
+        }
         spec.fixed_by = spec.fixed_by.map(|fixed| fixed.checked(FUNCTION)).transpose()?;
-        let repository = Self { node: node.name().to_owned(), family: family(node), name, spec, key };
+        let repository = Self { node: node.name().to_owned(), family: family(node), name, spec, keys, digests };
         match repository.family.source_fault(&repository.source()) {
             Some(fault) => wrong(fault),
             None => Ok(repository),
@@ -119,15 +160,22 @@ impl Repository {
     }
 
     fn source(&self) -> Source<'_> {
-        Source { name: &self.name, url: &self.spec.url, suite: self.spec.suite.as_deref(), components: &self.spec.components }
+        Source {
+            name: &self.name,
+            url: &self.spec.url,
+            suite: self.spec.suite.as_deref(),
+            components: &self.spec.components,
+            keys: &self.digests,
+            signed_index: self.spec.signed_index,
+        }
     }
 
     fn sources_file(&self) -> String {
         self.family.source_file(&self.name)
     }
 
-    fn key_file(&self) -> String {
-        self.family.key_file(&self.name)
+    fn key_file(&self, sha256: &str) -> String {
+        self.family.key_file(&self.name, sha256)
     }
 
     fn sources(&self) -> String {
@@ -138,17 +186,42 @@ impl Repository {
         format!("{NOTES}/{}", self.name)
     }
 
-    fn key_sha256(&self) -> String {
-        match &self.key {
-            Key::Text(text) => Content::plain(text).sha256(),
-            Key::Url { sha256, .. } => sha256.clone(),
-        }
+    /// What the note says when the index was fetched for this very repository and its keys: the digests of both.
+    fn note(&self) -> String {
+        let sources = Content::plain(self.sources()).sha256();
+        format!("{sources}\n{}\n", self.digests.join("\n"))
     }
 
-    /// What the note says when the index was fetched for this very repository and key.
-    fn note(&self) -> String {
-        format!("{} {}\n", Content::plain(self.sources()).sha256(), self.key_sha256())
+    /// Of the keys that a note names, those that are wanted no more.
+    fn left(&self, note: &str) -> Vec<String> {
+        let keys = note.lines().skip(1).filter(|line| line.len() == 64 && line.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        keys.filter(|key| !self.digests.iter().any(|wanted| wanted == key)).map(str::to_owned).collect()
     }
+
+    /// Puts the keys there that are missing, and makes them known.
+    fn put_keys(&self, there: &[String]) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for (key, sha256) in self.keys.iter().zip(&self.digests) {
+            let path = self.key_file(sha256);
+            if !there.contains(sha256) {
+                let folder = path.rsplit_once('/').map_or("/", |(folder, _)| folder).to_owned();
+                actions.push(Action::Directory { path: folder, mode: 0o755, owner: None });
+                match key {
+                    Key::Text(text) => {
+                        actions.push(Action::Write { path: path.clone(), content: Content::plain(text), mode: 0o644, owner: None });
+                    }
+                    Key::Url { url, sha256 } => actions.extend(self.family.fetch_key(&self.name, url, sha256)),
+                }
+            }
+            actions.extend(self.family.trust_key(&path));
+        }
+        actions
+    }
+}
+
+/// Keys as a plan names them.
+fn named(digests: &[String]) -> String {
+    digests.iter().map(|digest| format!("sha256 {digest}")).collect::<Vec<_>>().join(", ")
 }
 
 impl NodeResource for Repository {
@@ -166,34 +239,48 @@ impl NodeResource for Repository {
         let expecting = |path: String, sha256: String| Probe::Path { path, expect: Some(sha256) };
         let mut probes = vec![
             expecting(self.sources_file(), Content::plain(self.sources()).sha256()),
-            expecting(self.key_file(), self.key_sha256()),
             expecting(self.note_file(), Content::plain(self.note()).sha256()),
         ];
+        probes.extend(self.digests.iter().map(|sha256| expecting(self.key_file(sha256), sha256.clone())));
         probes.extend(self.spec.fixed_by.iter().flat_map(|fixed| fixed.query(self.family)));
         probes
     }
 
     fn live(&self, findings: &[Finding]) -> Result<Option<Live>> {
-        let wanted = [Content::plain(self.sources()).sha256(), self.key_sha256(), Content::plain(self.note()).sha256()];
-        let matches = |position: usize| path_at(findings, position).is_some_and(|file| file.sha256.as_ref() == Some(&wanted[position]));
-        let sources = path_at(findings, 0);
-        if sources.is_none() && path_at(findings, 1).is_none() {
+        let matches =
+            |position: usize, sha256: &str| path_at(findings, position).is_some_and(|file| file.sha256.as_deref() == Some(sha256));
+        let text = |position: usize| {
+            let content = path_at(findings, position)?.content.as_deref()?;
+            Some(String::from_utf8_lossy(content).into_owned())
+        };
+        let keys_from = 2;
+        let keys = self.digests.iter().enumerate().filter(|(at, sha256)| matches(keys_from + at, sha256));
+        let keys: Vec<String> = keys.map(|(_, sha256)| sha256.clone()).collect();
+        if path_at(findings, 0).is_none() && keys.is_empty() {
             return Ok(None);
         }
-        let text = sources.and_then(|file| file.content.as_deref()).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         let in_use = match &self.spec.fixed_by {
-            Some(fixed) => fixed.other_version(self.family, findings.get(3..).unwrap_or_default())?,
+            Some(fixed) => fixed.other_version(self.family, findings.get(keys_from + self.digests.len()..).unwrap_or_default())?,
             None => None,
         };
-        Ok(Some(Live { sources: text, sources_match: matches(0), key_matches: matches(1), fetched: matches(2), in_use }))
+        Ok(Some(Live {
+            sources: text(0),
+            sources_match: matches(0, &Content::plain(self.sources()).sha256()),
+            keys,
+            left: text(1).map(|note| self.left(&note)).unwrap_or_default(),
+            fetched: matches(1, &Content::plain(self.note()).sha256()),
+            in_use,
+        }))
     }
 
     fn diff(&self, live: Option<&Live>) -> Change {
         let Some(live) = live else {
-            return Change::create([Field::new("url", &self.spec.url), Field::new("key", format!("sha256 {}", self.key_sha256()))]);
+            return Change::create([Field::new("url", &self.spec.url), Field::new("key", named(&self.digests))]);
         };
         let sources = (!live.sources_match).then(|| Field { live: live.sources.clone(), ..Field::new("sources", self.sources()) });
-        let key = (!live.key_matches).then(|| Field::new("key", format!("sha256 {}", self.key_sha256())));
+        let keys = [&live.left[..], &live.keys].concat();
+        let key = (keys != self.digests)
+            .then(|| Field { live: (!keys.is_empty()).then(|| named(&keys)), ..Field::new("key", named(&self.digests)) });
         let index = field("index", if live.fetched { "fetched" } else { "not fetched" }, "fetched");
         let fields = [sources, key, index];
         match (&self.spec.fixed_by, &live.in_use, &fields) {
@@ -206,23 +293,18 @@ impl NodeResource for Repository {
 
     fn work(&self, live: Option<&Live>, _: bool) -> Work {
         let mut actions = Vec::new();
-        if live.is_none_or(|live| !live.key_matches) {
-            let key_file = self.key_file();
-            let folder = key_file.rsplit_once('/').map_or("/", |(folder, _)| folder).to_owned();
-            actions.push(Action::Directory { path: folder, mode: 0o755, owner: None });
-            match &self.key {
-                Key::Text(text) => {
-                    actions.push(Action::Write { path: key_file, content: Content::plain(text), mode: 0o644, owner: None });
-                }
-                Key::Url { url, sha256 } => actions.extend(self.family.fetch_key(&self.name, url, sha256)),
-            }
-        }
-        if live.is_none_or(|live| !live.sources_match) {
+        let sources_match = live.is_some_and(|live| live.sources_match);
+        if !sources_match {
             // First of all: what it refuses leaves everything as it was.
-            self.family.check_source(&self.source()).into_iter().for_each(|check| actions.insert(0, check));
+            actions.extend(self.family.check_source(&self.source()));
+        }
+        actions.extend(self.put_keys(live.map(|live| &live.keys[..]).unwrap_or_default()));
+        if !sources_match {
             actions.push(Action::Write { path: self.sources_file(), content: Content::plain(self.sources()), mode: 0o644, owner: None });
         }
-        actions.extend(self.family.refresh(&self.name));
+        actions.extend(self.family.refresh(&self.source()));
+        let left = live.map(|live| &live.left[..]).unwrap_or_default();
+        actions.extend(left.iter().flat_map(|sha256| self.family.forget_key(&self.name, &self.key_file(sha256))));
         // The note comes last: without it, an update that failed is done again by the next run.
         actions.push(Action::Directory { path: NOTES.into(), mode: 0o755, owner: None });
         actions.push(Action::Write { path: self.note_file(), content: Content::plain(self.note()), mode: 0o644, owner: None });
@@ -233,7 +315,11 @@ impl NodeResource for Repository {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ssh::testing::{a_file, check, check_diff, node, printed};
+    use crate::{
+        distribution::Distribution,
+        ssh::testing::{a_file, check, check_diff, node, node_of, printed, workspace},
+        workspace::Workspace,
+    };
     use expect_test::expect;
 
     fn spec() -> Spec {
@@ -242,6 +328,8 @@ mod tests {
             key: Some("KEY".into()),
             key_url: None,
             key_sha256: None,
+            keys: vec![],
+            signed_index: true,
             suite: None,
             components: vec![],
             fixed_by: None,
@@ -250,7 +338,140 @@ mod tests {
 
     fn there(repository: &Repository) -> [Finding; 3] {
         let file = |text: &str| Finding::Path(Some(a_file(text, true)));
-        [file(&repository.sources()), file("KEY\n"), file(&repository.note())]
+        [file(&repository.sources()), file(&repository.note()), file("KEY\n")]
+    }
+
+    fn with_keys(keys: &[&str]) -> Repository {
+        let keys = keys.iter().map(|text| SigningKey { key: Some((*text).into()), ..SigningKey::default() });
+        Repository::new(&node(), "k8s", Spec { key: None, keys: keys.collect(), ..spec() }).unwrap()
+    }
+
+    #[test]
+    fn a_successor_comes_before_the_old_key_goes() {
+        let (old, both, new) = (with_keys(&["KEY"]), with_keys(&["KEY", "NEXT"]), with_keys(&["NEXT"]));
+        let file = |text: &str| Finding::Path(Some(a_file(text, false)));
+        let known = |text: &str| Finding::Path(Some(a_file(text, true)));
+        let as_was = |before: &Repository| [file(&before.sources()), file(&before.note())];
+        let found = [&as_was(&old)[..], &[known("KEY\n"), Finding::Path(None)]].concat();
+        check(
+            &both,
+            &found,
+            false,
+            &expect![[r#"
+            ~ ssh.repository/cu1/k8s
+                sources:
+                -Signed-By: /etc/apt/keyrings/k8s-4a3ec3730504983f.asc
+                +Signed-By: /etc/apt/keyrings/k8s-4a3ec3730504983f.asc /etc/apt/keyrings/k8s-c200464bd704a292.asc
+                key: sha256 4a3ec3730504983f960fb2df35a1d68d640ff55d151fa3128ca0fc707f86882e -> sha256 4a3ec3730504983f960fb2df35a1d68d640ff55d151fa3128ca0fc707f86882e, sha256 c200464bd704a292bb367583c4802830422144111ae28922e464783d623d637f
+                index: not fetched -> fetched
+              > run (300 s) sh -c APT_CHECK_SOURCE kthw-source k8s.sources Types: deb
+            URIs: https://repo.example/deb/
+            Suites: ./
+            Signed-By: /etc/apt/keyrings/k8s-4a3ec3730504983f.asc /etc/apt/keyrings/k8s-c200464bd704a292.asc
+
+              > directory /etc/apt/keyrings 0755
+              > write /etc/apt/keyrings/k8s-c200464bd704a292.asc 0644 "NEXT\n"
+              > write /etc/apt/sources.list.d/k8s.sources 0644 "Types: deb\nURIs: https://repo.example/deb/\nSuites: ./\nSigned-By: /etc/apt/keyrings/k8s-4a3ec3730504983f.asc /etc/apt/keyrings/k8s-c200464bd704a292.asc\n"
+              > run (900 s) sh -c APT_UPDATE kthw-update -o Dir::Etc::SourceList=/etc/apt/sources.list.d/k8s.sources -o Dir::Etc::SourceParts=/dev/null -o APT::Get::List-Cleanup=0 -o APT::Update::Error-Mode=any
+              > directory /var/lib/kthw/repositories 0755
+              > write /var/lib/kthw/repositories/k8s 0644 "7d76f62353b3072afc9c7231b4614c41fcdd0944088a52737839c285f540b0ee\n4a3ec3730504983f960fb2df35a1d68d640ff55d151fa3128ca0fc707f86882e\nc200464bd704a292bb367583c4802830422144111ae28922e464783d623d637f\n"
+        "#]],
+        );
+        let found = [&as_was(&both)[..], &[known("NEXT\n")]].concat();
+        check(
+            &new,
+            &found,
+            false,
+            &expect![[r#"
+            ~ ssh.repository/cu1/k8s
+                sources:
+                -Signed-By: /etc/apt/keyrings/k8s-4a3ec3730504983f.asc /etc/apt/keyrings/k8s-c200464bd704a292.asc
+                +Signed-By: /etc/apt/keyrings/k8s-c200464bd704a292.asc
+                key: sha256 4a3ec3730504983f960fb2df35a1d68d640ff55d151fa3128ca0fc707f86882e, sha256 c200464bd704a292bb367583c4802830422144111ae28922e464783d623d637f -> sha256 c200464bd704a292bb367583c4802830422144111ae28922e464783d623d637f
+                index: not fetched -> fetched
+              > run (300 s) sh -c APT_CHECK_SOURCE kthw-source k8s.sources Types: deb
+            URIs: https://repo.example/deb/
+            Suites: ./
+            Signed-By: /etc/apt/keyrings/k8s-c200464bd704a292.asc
+
+              > write /etc/apt/sources.list.d/k8s.sources 0644 "Types: deb\nURIs: https://repo.example/deb/\nSuites: ./\nSigned-By: /etc/apt/keyrings/k8s-c200464bd704a292.asc\n"
+              > run (900 s) sh -c APT_UPDATE kthw-update -o Dir::Etc::SourceList=/etc/apt/sources.list.d/k8s.sources -o Dir::Etc::SourceParts=/dev/null -o APT::Get::List-Cleanup=0 -o APT::Update::Error-Mode=any
+              > remove /etc/apt/keyrings/k8s-4a3ec3730504983f.asc
+              > directory /var/lib/kthw/repositories 0755
+              > write /var/lib/kthw/repositories/k8s 0644 "17811898b12be871a1994f583a601eae452748b22f329ba43bb03b3016c0a2b3\nc200464bd704a292bb367583c4802830422144111ae28922e464783d623d637f\n"
+        "#]],
+        );
+        // At once: the old one is there until the index was verified by the new one.
+        let found = [&as_was(&old)[..], &[Finding::Path(None)]].concat();
+        let Work::Actions(actions) = new.work(new.live(&found).unwrap().as_ref(), false) else { panic!("on the node") };
+        let position = |wanted: &dyn Fn(&Action) -> bool| actions.iter().position(wanted).expect("it is done");
+        let written = position(&|action| matches!(action, Action::Write { path, .. } if *path == new.key_file(&new.digests[0])));
+        let verified = position(&|action| matches!(action, Action::Run { argv, .. } if argv[3] == "kthw-update"));
+        let gone = position(&|action| matches!(action, Action::Remove { path } if *path == old.key_file(&old.digests[0])));
+        let noted = position(&|action| matches!(action, Action::Write { path, .. } if *path == new.note_file()));
+        assert!(written < verified && verified < gone && gone < noted);
+    }
+
+    #[test]
+    fn rpm_knows_a_key_while_the_repository_is_signed_by_it() {
+        let words = |distribution, before: &[&str], keys: &[&str], signed_index| {
+            let make = |keys: &[&str]| {
+                let node = node_of(Workspace { distribution, release: None, ..workspace() });
+                let keys = keys.iter().map(|text| SigningKey { key: Some((*text).into()), ..SigningKey::default() });
+                Repository::new(&node, "k8s", Spec { key: None, keys: keys.collect(), signed_index, ..spec() }).unwrap()
+            };
+            let (before, now) = (make(before), make(keys));
+            let file = |text: &str| Finding::Path(Some(a_file(text, false)));
+            let found = [&[file(&before.sources()), file(&before.note())][..], &vec![Finding::Path(None); keys.len()]].concat();
+            let Work::Actions(actions) = now.work(now.live(&found).unwrap().as_ref(), false) else { panic!("on the node") };
+            let told = actions.iter().filter_map(|action| match action {
+                Action::Run { argv, .. } => Some(argv[3..].join(" ")),
+                _ => None,
+            });
+            (now.sources(), told.collect::<Vec<_>>().join("\n"))
+        };
+        let (sources, told) = words(Distribution::Rocky, &["OLD"], &["OLD", "NEXT"], true);
+        expect![[r#"
+            [k8s]
+            name=k8s
+            baseurl=https://repo.example/deb/
+            enabled=1
+            gpgcheck=1
+            repo_gpgcheck=1
+            gpgkey=file:///etc/pki/rpm-gpg/kthw-k8s-144b85c70a192b8c.asc
+                   file:///etc/pki/rpm-gpg/kthw-k8s-c200464bd704a292.asc
+        "#]]
+        .assert_eq(&sources);
+        expect![[r#"
+            kthw-trust /etc/pki/rpm-gpg/kthw-k8s-144b85c70a192b8c.asc
+            kthw-trust /etc/pki/rpm-gpg/kthw-k8s-c200464bd704a292.asc
+            kthw-refresh k8s /etc/pki/rpm-gpg/kthw-k8s-144b85c70a192b8c.asc /etc/pki/rpm-gpg/kthw-k8s-c200464bd704a292.asc"#]]
+        .assert_eq(&told);
+        let (sources, told) = words(Distribution::Suse, &["OLD"], &["NEXT"], false);
+        expect![[r#"
+            [k8s]
+            name=k8s
+            baseurl=https://repo.example/deb/
+            enabled=1
+            gpgcheck=1
+            repo_gpgcheck=0
+            gpgkey=file:///etc/pki/rpm-gpg/kthw-k8s-c200464bd704a292.asc
+            pkg_gpgcheck=1
+            autorefresh=1
+            type=rpm-md
+        "#]]
+        .assert_eq(&sources);
+        expect![[r#"
+            kthw-trust /etc/pki/rpm-gpg/kthw-k8s-c200464bd704a292.asc
+            kthw-refresh k8s /etc/pki/rpm-gpg/kthw-k8s-c200464bd704a292.asc
+            kthw-forget /etc/pki/rpm-gpg/kthw-k8s-144b85c70a192b8c.asc"#]]
+        .assert_eq(&told);
+        let (_, told) = words(Distribution::Rocky, &["OLD"], &["NEXT"], true);
+        expect![[r#"
+            kthw-trust /etc/pki/rpm-gpg/kthw-k8s-c200464bd704a292.asc
+            kthw-refresh k8s /etc/pki/rpm-gpg/kthw-k8s-c200464bd704a292.asc
+            kthw-forget /etc/pki/rpm-gpg/kthw-k8s-144b85c70a192b8c.asc k8s"#]]
+        .assert_eq(&told);
     }
 
     #[test]
@@ -268,18 +489,18 @@ mod tests {
                   > run (300 s) sh -c APT_CHECK_SOURCE kthw-source k8s.sources Types: deb
                 URIs: https://repo.example/deb/
                 Suites: ./
-                Signed-By: /etc/apt/keyrings/k8s.asc
+                Signed-By: /etc/apt/keyrings/k8s-4a3ec3730504983f.asc
 
                   > directory /etc/apt/keyrings 0755
-                  > write /etc/apt/keyrings/k8s.asc 0644 "KEY\n"
-                  > write /etc/apt/sources.list.d/k8s.sources 0644 "Types: deb\nURIs: https://repo.example/deb/\nSuites: ./\nSigned-By: /etc/apt/keyrings/k8s.asc\n"
+                  > write /etc/apt/keyrings/k8s-4a3ec3730504983f.asc 0644 "KEY\n"
+                  > write /etc/apt/sources.list.d/k8s.sources 0644 "Types: deb\nURIs: https://repo.example/deb/\nSuites: ./\nSigned-By: /etc/apt/keyrings/k8s-4a3ec3730504983f.asc\n"
                   > run (900 s) sh -c APT_UPDATE kthw-update -o Dir::Etc::SourceList=/etc/apt/sources.list.d/k8s.sources -o Dir::Etc::SourceParts=/dev/null -o APT::Get::List-Cleanup=0 -o APT::Update::Error-Mode=any
                   > directory /var/lib/kthw/repositories 0755
-                  > write /var/lib/kthw/repositories/k8s 0644 "cbe454de3a3230cb2573766005f39d4a7d42690c098bf1ec5a375f67e7c45f7a 4a3ec3730504983f960fb2df35a1d68d640ff55d151fa3128ca0fc707f86882e\n"
+                  > write /var/lib/kthw/repositories/k8s 0644 "916e393adf4a18efa953b189ba95894883d3c53a3471a7226ba6420edf566a44\n4a3ec3730504983f960fb2df35a1d68d640ff55d151fa3128ca0fc707f86882e\n"
             "#]],
         );
         let mut unfetched = there(&repository);
-        unfetched[2] = Finding::Path(None);
+        unfetched[1] = Finding::Path(None);
         check_diff(
             &repository,
             repository.live(&unfetched).unwrap(),
@@ -310,13 +531,21 @@ mod tests {
     #[test]
     fn what_cannot_be_a_repository_is_refused() {
         type Spoil = fn(&mut Spec);
-        let cases: [(&str, Spoil); 7] = [
+        let cases: [(&str, Spoil); 12] = [
             ("is not an http", |spec| spec.url = "repo.example/".into()),
             ("is not an http", |spec| spec.url = "http://a b/".into()),
             ("needs a `/` at its end", |spec| spec.url = "http://a/b".into()),
             ("go together", |spec| spec.suite = Some("stable".into())),
-            ("give the signing key", |spec| spec.key = None),
-            ("needs `key_sha256`", |spec| (spec.key, spec.key_url) = (None, Some("http://k".into()))),
+            ("give a signing key", |spec| spec.key = None),
+            ("needs its SHA-256", |spec| (spec.key, spec.key_url) = (None, Some("http://k".into()))),
+            ("http or https URL", |spec| (spec.key, spec.key_url) = (None, Some("ftp://k".into()))),
+            ("either in `keys` or", |spec| spec.keys = vec![SigningKey { key: Some("A".into()), ..SigningKey::default() }]),
+            ("is given twice", |spec| {
+                spec.key = None;
+                spec.keys = vec![SigningKey { key: Some("A".into()), ..SigningKey::default() }; 2];
+            }),
+            ("give a signing key either", |spec| (spec.key, spec.keys) = (None, vec![SigningKey::default()])),
+            ("not signed", |spec| spec.signed_index = false),
             ("64 lower-case", |spec| (spec.key, spec.key_url, spec.key_sha256) = (None, Some("http://k".into()), Some("AB".into()))),
         ];
         for (told, change) in cases {

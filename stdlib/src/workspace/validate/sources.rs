@@ -1,6 +1,6 @@
 //! Rules about what is downloaded, and from where.
-use super::Check;
-use crate::workspace::Repository;
+use super::{Check, repeated};
+use crate::workspace::{Repository, SigningKey};
 use url::Url;
 
 pub(super) fn image(check: &mut Check<'_>) {
@@ -22,39 +22,135 @@ pub(super) fn packages(check: &mut Check<'_>) {
     let packages = &check.workspace.packages;
     for (name, given) in [("kubernetes", &packages.kubernetes), ("containerd_repository", &packages.containerd_repository)] {
         if let Some(given) = given {
-            repository(check, name, given);
+            repository(check, &format!("packages.{name}"), given);
         }
+    }
+    if !packages.kubernetes_keys.is_empty() {
+        if packages.kubernetes.is_some() {
+            check.add_pair(
+                KEY,
+                ("packages.kubernetes", "this repository"),
+                ("packages.kubernetes_keys", "keys of the community's"),
+                "`kubernetes_keys` are those of the community's repository, which is not used here",
+                "list them under `packages.kubernetes.keys`",
+            );
+        }
+        keys(check, "packages.kubernetes_keys", &packages.kubernetes_keys);
     }
 }
 
+const KEY: &str = "kthw::workspace::repository_key";
+
 fn repository(check: &mut Check<'_>, name: &str, repository: &Repository) {
-    let path = |field: &str| format!("packages.{name}.{field}");
+    let path = |field: &str| format!("{name}.{field}");
     web(check, &path("url"), &repository.url);
-    if let Some(key_url) = &repository.key_url {
-        web(check, &path("key_url"), key_url);
-        if repository.key.is_some() {
-            check.add_pair(
-                "kthw::workspace::repository_key",
-                (&path("key"), "the key itself"),
-                (&path("key_url"), "and where to fetch it"),
-                "the repository's key is given twice",
-                "keep `key`, or `key_url` with `key_sha256`",
-            );
-        }
-        if repository.key_sha256.is_none() {
-            check.add(
-                "kthw::workspace::repository_key",
-                &path("key_url"),
-                "fetched from here",
-                "a key that is fetched needs its digest",
-                "add `key_sha256`: run `sha256sum` on the key that you trust",
-            );
+    let single = match (&repository.key, &repository.key_url, &repository.key_sha256) {
+        (Some(_), ..) => Some("key"),
+        (_, Some(_), _) => Some("key_url"),
+        (.., Some(_)) => Some("key_sha256"),
+        _ => None,
+    };
+    match (single, repository.keys.is_empty()) {
+        (Some(single), false) => check.add_pair(
+            KEY,
+            (&path(single), "one key"),
+            (&path("keys"), "and a list of them"),
+            "the repository's keys are given in two forms",
+            "list all of them under `keys`",
+        ),
+        (None, true) => check.add(
+            KEY,
+            &path("url"),
+            "nothing says whose packages these are",
+            "the repository has no signing key",
+            "give `key`, or `key_url` with `key_sha256`, or a list of `keys`",
+        ),
+        (None, false) => keys(check, &path("keys"), &repository.keys),
+        (Some(_), true) => {
+            let names = KeyFields { key: path("key"), url: path("key_url"), sha256: path("key_sha256") };
+            for one in repository.signing_keys() {
+                key(check, &names, &one);
+            }
         }
     }
-    if repository.key_sha256.as_ref().is_some_and(|digest| !is_sha256(digest)) {
+    if !repository.signed_index && check.workspace.distribution.family().name() == "apt" {
+        check.add(
+            "kthw::workspace::signed_index",
+            &path("signed_index"),
+            "apt verifies indexes, and packages by them",
+            "apt takes no repository whose index is not signed",
+            "leave `signed_index` out",
+        );
+    }
+}
+
+/// The paths of a key's fields.
+struct KeyFields {
+    key: String,
+    url: String,
+    sha256: String,
+}
+
+fn keys(check: &mut Check<'_>, path: &str, keys: &[SigningKey]) {
+    for (index, one) in keys.iter().enumerate() {
+        let field = |field: &str| format!("{path}[{index}].{field}");
+        key(check, &KeyFields { key: field("key"), url: field("url"), sha256: field("sha256") }, one);
+    }
+    let identities: Vec<&String> = keys.iter().filter_map(|key| key.sha256.as_ref().or(key.key.as_ref())).collect();
+    for (earlier, later) in repeated(&identities) {
+        let at = |position: usize| format!("{path}[{position}]");
+        check.add_pair(
+            KEY,
+            (&at(earlier), "this key"),
+            (&at(later), "the same again"),
+            "a signing key is listed twice",
+            "leave one of them out",
+        );
+    }
+}
+
+fn key(check: &mut Check<'_>, fields: &KeyFields, key: &SigningKey) {
+    match (&key.key, &key.url) {
+        (Some(_), Some(_)) => check.add_pair(
+            KEY,
+            (&fields.key, "the key itself"),
+            (&fields.url, "and where to fetch it"),
+            "the repository's key is given twice",
+            "keep the key as text, or the address with the digest",
+        ),
+        (None, None) => check.add(
+            KEY,
+            &fields.sha256,
+            "of what?",
+            "a signing key is neither given as text nor by an address",
+            "give it as text, or an address with the digest of what it serves",
+        ),
+        (Some(_), None) if key.sha256.is_some() => check.add_pair(
+            KEY,
+            (&fields.key, "the key itself"),
+            (&fields.sha256, "and a digest"),
+            "a key that stands here needs no digest",
+            "leave the digest out",
+        ),
+        (Some(_), None) => {}
+        (None, Some(address)) => {
+            web(check, &fields.url, address);
+            if key.sha256.is_none() {
+                let name = fields.sha256.rsplit('.').next().unwrap_or_default();
+                check.add(
+                    KEY,
+                    &fields.url,
+                    "fetched from here",
+                    "a key that is fetched needs its digest",
+                    format!("add `{name}`: run `sha256sum` on the key that you trust"),
+                );
+            }
+        }
+    }
+    if key.sha256.as_ref().is_some_and(|digest| !is_sha256(digest)) {
         check.add(
             "kthw::workspace::sha256",
-            &path("key_sha256"),
+            &fields.sha256,
             "not a SHA-256",
             "the key's digest is not 64 lower-case hex digits",
             "run `sha256sum` on the key that you trust",
