@@ -97,6 +97,7 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         69-node-called-localhost
         70-registry-that-is-a-path
         71-template-with-an-option
+        90-dual-stack
     "#]]
     .assert_eq(&seen);
     expect![[r#"

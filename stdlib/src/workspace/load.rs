@@ -88,7 +88,12 @@ fn problem(source: &Arc<NamedSource<String>>, tree: &Node, error: &Error) -> Pro
         other => {
             let message = plain(other);
             let (message, advice) = with_advice(&message);
-            make("kthw::workspace::wrong_type", format!("`{path}`: {message}"), advice.unwrap_or_else(|| hint(&path)), "this value")
+            make(
+                "kthw::workspace::wrong_type",
+                format!("`{path}`: {message}"),
+                advice.unwrap_or_else(|| hint(&path, rest_of_line(text, span.start))),
+                "this value",
+            )
         }
     }
 }
@@ -127,9 +132,24 @@ fn type_in_words(ty: &str) -> &str {
     }
 }
 
+fn rest_of_line(text: &str, start: usize) -> &str {
+    text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default()
+}
+
+/// Whether one of the words is an address or a range of IPv6.
+fn names_ipv6(value: &str) -> bool {
+    let words = value.split(|sign: char| !sign.is_ascii_alphanumeric() && !":./".contains(sign));
+    words.filter_map(|word| word.split('/').next()).any(|word| word.parse::<std::net::Ipv6Addr>().is_ok())
+}
+
 /// What to do about a value of the wrong type, by the field that it is in.
-pub(super) fn hint(path: &str) -> String {
+pub(super) fn hint(path: &str, value: &str) -> String {
     let last = path.rsplit('.').next().unwrap_or(path);
+    if names_ipv6(value) {
+        return "kthw makes clusters of IPv4 and does not know IPv6 or dual stack yet, although Kubernetes and Calico do: it would neither give \
+                machines their second address nor tell kubelets of it. Write the IPv4 value alone"
+            .into();
+    }
     match last {
         "kubernetes" | "calico" if path.starts_with("versions") => {
             "write the full version, such as `1.31.9`, as upstream's releases are called".into()

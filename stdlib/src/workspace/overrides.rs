@@ -81,7 +81,7 @@ fn place(root: &mut Value, path: &str, value: Value) -> Result<String, (String, 
             *at = Value::Object(serde_json::Map::new());
         }
         let Value::Object(fields) = at else {
-            return Err(((*step).to_owned(), format!("`{spelled}` is a single value and has no fields"), hint(&spelled)));
+            return Err(((*step).to_owned(), format!("`{spelled}` is a single value and has no fields"), hint(&spelled, "")));
         };
         if !spelled.is_empty() {
             spelled.push('.');
@@ -108,7 +108,7 @@ fn refusal(source: Arc<NamedSource<String>>, argument: &str, key: &str, value: R
     let help = match advice {
         Some(advice) => advice,
         None if message.starts_with("unknown variant") => unknown_value_help(wrong, known),
-        None => hint(path),
+        None => hint(path, argument.get(value.clone()).unwrap_or_default()),
     };
     Problem::new("kthw::workspace::wrong_type", format!("`{path}`: {message}"), source, help).at(value, "this value")
 }
