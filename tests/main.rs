@@ -5,6 +5,7 @@ mod bad_recipes;
 mod canary;
 mod clusters;
 mod guide;
+mod import;
 mod kills;
 mod lab;
 mod lab_worlds;

@@ -8,6 +8,7 @@ mod destroy;
 mod exec;
 mod graph;
 mod help;
+mod import;
 mod kubeconfig;
 mod lab;
 mod lock;
@@ -37,6 +38,8 @@ pub enum Command {
     Exec(exec::Exec),
     /// Read and change files of secrets that sops or kthw encrypted
     Secrets(secrets::Secrets),
+    /// Make workspaces from what another system knew
+    Import(import::Import),
     /// Show what earlier runs did
     Runs(runs::Runs),
     /// Show or break the lock of a workspace
@@ -65,6 +68,7 @@ pub fn dispatch(command: Command, ui: &Ui) -> Result<u8> {
         Command::Kubeconfig(command) => blocking(command.run(ui)),
         Command::Exec(command) => blocking(command.run(ui)),
         Command::Secrets(command) => command.run(ui),
+        Command::Import(command) => command.run(ui),
         Command::Runs(command) => blocking(command.run(ui)),
         Command::Lock(command) => blocking(command.run(ui)),
         Command::Store(command) => blocking(command.run(ui)),
