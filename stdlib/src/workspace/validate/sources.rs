@@ -1,6 +1,6 @@
 //! Rules about what is downloaded, and from where.
 use super::Check;
-use crate::workspace::Repository;
+use crate::{artifact::is_sha256, workspace::Repository};
 use url::Url;
 
 pub(super) fn image(check: &mut Check<'_>) {
@@ -94,8 +94,4 @@ fn web(check: &mut Check<'_>, path: &str, address: &str) {
 
 fn is_web(address: &str) -> bool {
     Url::parse(address).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-}
-
-fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
