@@ -7,6 +7,7 @@ use crate::{
 };
 use kthw_engine::{Error, Evaluated, Graph, Owned, Owner, Peers, Recipe, Result, Secret, Source, nearest};
 use kthw_stdlib::{
+    artifact::{self, Pins},
     proxmox::Orphans,
     sops::Secrets,
     ssh::{FirstUse, KnownHosts, SshSaid},
@@ -125,8 +126,12 @@ fn load(asked: &str, home: Option<&Path>, options: &WorkspaceOptions) -> Result<
     file.validate(&neighbours.iter().collect::<Vec<_>>()).map_err(Error::recipe)?;
     let ssh_said = SshSaid { user: file.says("ssh.user"), port: file.says("ssh.port") };
     let mut workspace = file.into_workspace();
+    if let Some(folder) = &found.folder {
+        workspace.artifacts.pins = Pins::beside(folder).map_err(Error::usage)?;
+        artifact::pin_image(&mut workspace);
+    }
     if options.lab {
-        kthw_lab::pin_image(&mut workspace);
+        kthw_lab::pin(&mut workspace);
     }
     if options.lab && workspace.ssh.key_file.is_none() && workspace.ssh.authorized_keys.is_empty() {
         workspace.ssh.authorized_keys.push(kthw_lab::PUBLIC_KEY.into());

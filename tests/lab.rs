@@ -148,7 +148,7 @@ fn unknown(world: &std::path::Path) -> serde_json::Value {
 
 #[test]
 fn the_plan_of_a_cluster_that_does_not_exist_names_every_resource_of_every_phase() {
-    for workspace in ["debian", "rocky", "suse", "ubuntu"] {
+    for workspace in ["current", "debian", "rocky", "suse", "ubuntu"] {
         for (shape, more) in [("full", &[][..]), ("single", &["-w", "single"])] {
             let sandbox = Sandbox::new();
             // Of three nodes the control plane is left.

@@ -1,6 +1,7 @@
 //! The project's tests that use the real binary: one test program, one module per level (docs/TESTING.md).
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
+mod artifacts;
 mod bad_recipes;
 mod canary;
 mod clusters;

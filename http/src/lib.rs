@@ -5,7 +5,11 @@ mod trust;
 pub use trust::{Fingerprint, Trust, TrustError};
 
 use bytes::{Bytes, BytesMut};
-use futures::future::BoxFuture;
+use futures::{
+    StreamExt,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
 use http::{Request, Response};
 use rustls::ClientConfig;
 use std::{
@@ -22,13 +26,28 @@ pub const LARGEST: usize = 64 << 20;
 /// The longest time for a whole request. Proxmox ends its own synchronous requests after 30 s; what takes longer is a task there.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 
-/// Sends one HTTP request to one peer. Implementations verify TLS; they do not retry. Call it through [`send`].
+/// The longest silence in the middle of a body that is taken piece by piece.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// A body that comes piece by piece. The end of the stream is the end of the body; a body that was cut short ends with an error.
+pub type Pieces = BoxStream<'static, std::result::Result<Bytes, Unreachable>>;
+
+/// Sends one HTTP request to one peer. Implementations verify TLS; they do not retry. Call it through [`send`] or [`open`].
 pub trait Http: Send + Sync {
     /// Sends `request`, whose URI is absolute. A response of any status is `Ok`.
     ///
     /// # Errors
     /// [`Unreachable`] when no response came.
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, std::result::Result<Response<Bytes>, Unreachable>>;
+
+    /// The same for a body that may be larger than memory. Where nothing else is said it comes in one piece.
+    ///
+    /// # Errors
+    /// [`Unreachable`] when no response came.
+    fn open(&self, request: Request<Bytes>) -> BoxFuture<'_, std::result::Result<Response<Pieces>, Unreachable>> {
+        let answer = self.send(request);
+        Box::pin(async move { Ok(answer.await?.map(|body| stream::iter([Ok(body)]).boxed())) })
+    }
 }
 
 /// Sends a request and waits for the whole answer, at most a minute.
@@ -38,6 +57,23 @@ pub trait Http: Send + Sync {
 pub async fn send(http: &dyn Http, request: Request<Bytes>) -> std::result::Result<Response<Bytes>, Unreachable> {
     let silent = |_| Unreachable { reason: format!("no answer within {} s", REQUEST_LIMIT.as_secs()), sent: true };
     tokio::time::timeout(REQUEST_LIMIT, http.send(request)).await.unwrap_or_else(|over| Err(silent(over)))
+}
+
+/// Sends a request and waits at most a minute for the head of the answer. Of its body, each piece has a minute to come.
+///
+/// # Errors
+/// [`Unreachable`] when no response came in that time.
+pub async fn open(http: &dyn Http, request: Request<Bytes>) -> std::result::Result<Response<Pieces>, Unreachable> {
+    let silent = |_| Unreachable { reason: format!("no answer within {} s", REQUEST_LIMIT.as_secs()), sent: true };
+    let answer = tokio::time::timeout(REQUEST_LIMIT, http.open(request)).await.unwrap_or_else(|over| Err(silent(over)))?;
+    Ok(answer.map(|pieces| {
+        let limited = stream::unfold(pieces, async |mut pieces| {
+            let silent = || Unreachable { reason: format!("nothing came for {} s in the middle of it", SILENCE.as_secs()), sent: true };
+            let next = tokio::time::timeout(SILENCE, pieces.next()).await.unwrap_or_else(|_| Some(Err(silent())));
+            next.map(|piece| (piece, pieces))
+        });
+        limited.boxed()
+    }))
 }
 
 /// No response came: name lookup, connection, TLS, or the connection broke.
@@ -96,6 +132,17 @@ impl Http for HttpClient {
             *response.extensions_mut() = std::mem::take(answer.extensions_mut());
             *response.body_mut() = whole(answer).await?;
             Ok(response)
+        })
+    }
+
+    fn open(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Pieces>, Unreachable>> {
+        Box::pin(async move {
+            let request = reqwest::Request::try_from(request).map_err(unreachable)?;
+            let mut answer = self.client()?.execute(request).await.map_err(unreachable)?;
+            let mut response = Response::new(());
+            *response.status_mut() = answer.status();
+            *response.headers_mut() = std::mem::take(answer.headers_mut());
+            Ok(response.map(|()| answer.bytes_stream().map(|piece| piece.map_err(unreachable)).boxed()))
         })
     }
 }
@@ -200,6 +247,28 @@ mod tests {
         assert!(!error.sent, "{error}");
         assert!(error.reason.contains("refused"), "{error}");
         assert!(!error.reason.contains("secret"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_body_comes_in_pieces_and_one_that_is_cut_short_is_an_error() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            for body in ["hello", "hel"] {
+                let (mut stream, _) = listener.accept().await.expect("a client");
+                let _ = stream.read(&mut [0; 4096]).await;
+                let head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n";
+                stream.write_all(format!("{head}{body}").as_bytes()).await.expect("written");
+            }
+        });
+        let client = HttpClient::new(&Trust::Fingerprint([7; 32].into())).expect("a client");
+        let get = async || {
+            let request = Request::get(format!("http://{address}/")).body(Bytes::new()).expect("a request");
+            let pieces: Vec<_> = open(&client, request).await.expect("an answer").into_body().collect().await;
+            pieces.into_iter().collect::<Result<Vec<Bytes>, _>>().map(|pieces| pieces.concat())
+        };
+        assert_eq!(get().await.expect("whole"), b"hello");
+        assert!(get().await.is_err());
     }
 
     /// A host of which nothing is ever heard.

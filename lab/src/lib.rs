@@ -30,7 +30,7 @@ pub use fault::{Fault, Harm, Trigger};
 pub use kubernetes::{BootstrapToken, Cluster, LabKubernetes, Member, Members, Object};
 pub use node::{AtWork, Entry, Files, InProgram, Kind, LabNodes, Machine, Outlived, Package, Unit};
 pub use observer::{Observer, ProxmoxWrite};
-pub use peers::{PUBLIC_KEY, peers, pin_image, stand_in_secrets};
+pub use peers::{PUBLIC_KEY, peers, pin, stand_in_secrets};
 pub use play::{Audience, Played, a_run_that_is_gone, play};
 pub use proxmox::{ApiToken, ENDPOINT, Grant, LabHttp, Pve, Storage, Task, TaskWork, Vm, Volume};
 pub use random::{Dice, LabRandom};

@@ -7,7 +7,7 @@ use crate::{
 use bytes::Bytes;
 use kthw_engine::{BoxFuture, Clock, Error, Peers, Result, Secret};
 use kthw_stdlib::{
-    artifact::{Artifact, ArtifactSource, Artifacts},
+    artifact::{self, Artifact, ArtifactSource, Artifacts, DigestFrom, Needed, Pin, Upstream},
     http::Trust,
     proxmox::{Access, Client, Credentials, Endpoint},
     seams::KubernetesAccess,
@@ -17,11 +17,17 @@ use kthw_stdlib::{
 };
 use std::sync::Arc;
 
-/// Gives an image without a digest one: what the lab serves at an address is the lab's own.
-pub fn pin_image(workspace: &mut Workspace) {
-    if let Some(image) = workspace.template.as_mut().map(|template| &mut template.image) {
-        image.sha256.get_or_insert_with(|| crate::state::fingerprint(&image.url));
+/// Gives the files without a digest one: what the lab serves at an address is the lab's own.
+pub fn pin(workspace: &mut Workspace) {
+    for Needed { upstream, from, .. } in artifact::needed(workspace) {
+        if from == DigestFrom::Missing {
+            let stand_in = stand_in(&upstream).unwrap_or_else(|| upstream.url.clone());
+            let pin = Pin::of(upstream, crate::state::fingerprint(&stand_in), stand_in.len() as u64, "for the lab".into());
+            // What has no pin takes one.
+            let _ = workspace.artifacts.pins.add(pin, false);
+        }
     }
+    artifact::pin_image(workspace);
 }
 
 /// The public key of lab machines whose workspace names none. Its private half was never kept: the lab asks for no proof.
@@ -126,20 +132,30 @@ struct NotKept {
     text: String,
 }
 
-/// What stands in for Calico's operator manifest.
+/// What stands in for the manifest of Calico's operator.
 const OPERATOR: &str = include_str!("stand-ins/tigera-operator.yaml");
+/// What stands in for its custom resource definitions, which older versions have in the manifest.
+const DEFINITIONS: &str = include_str!("stand-ins/operator-crds.yaml");
 
-/// Stand-ins for upstream's files, in our own words: nothing is downloaded in the lab.
+/// A stand-in for a file of upstream's, in our own words: nothing is downloaded in the lab.
+fn stand_in(upstream: &Upstream) -> Option<String> {
+    let has_all = artifact::calico_files(&upstream.version).is_some_and(|files| files.len() == 1);
+    match (upstream.project.as_str(), upstream.file.as_str()) {
+        ("calico", "tigera-operator.yaml") if has_all => Some(format!("{DEFINITIONS}---\n{OPERATOR}")),
+        ("calico", "tigera-operator.yaml") => Some(OPERATOR.into()),
+        ("calico", "operator-crds.yaml") => Some(DEFINITIONS.into()),
+        _ => None,
+    }
+}
+
+/// Serves the stand-ins.
 struct StandIns;
 
 impl ArtifactSource for StandIns {
     fn fetch<'a>(&'a self, artifact: &'a Artifact) -> BoxFuture<'a, Result<Bytes>> {
-        Box::pin(async move {
-            match (artifact.project.as_str(), artifact.file.as_str()) {
-                ("calico", "tigera-operator.yaml") => Ok(Bytes::from_static(OPERATOR.as_bytes())),
-                (project, file) => Err(Error::peer(NoStandIn { what: format!("{project}/{file}") })),
-            }
-        })
+        Box::pin(
+            async move { stand_in(&artifact.upstream).map(Bytes::from).ok_or_else(|| Error::peer(NoStandIn { what: artifact.path() })) },
+        )
     }
 }
 

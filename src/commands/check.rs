@@ -20,6 +20,15 @@ impl Check {
         for warning in prepared.workspace.warnings(today) {
             ui.note(&format!("warning: {warning}"));
         }
+        let missing = super::artifacts::missing(&prepared.workspace);
+        if !missing.is_empty() {
+            ui.note(&format!(
+                "warning: without a digest, taken in the lab and refused for real machines: {}. `kthw artifacts pin -w {}` fetches, shows and \
+                 records what is missing.",
+                missing.join(", "),
+                prepared.asked
+            ));
+        }
         for one in kthw_engine::unopened(&prepared.evaluated) {
             let Unopened { place, id, node } = one;
             ui.note(&format!(

@@ -3,6 +3,7 @@ use crate::ui::Ui;
 use clap::Subcommand;
 use kthw_engine::{Error, Result};
 
+mod artifacts;
 mod check;
 mod destroy;
 mod exec;
@@ -48,6 +49,8 @@ pub enum Command {
     Store(store::Store),
     /// Show which versions go together, and the steps from one set of them to another
     Versions(versions::Versions),
+    /// Show which of upstream's files a workspace needs, and pin those that nobody knows
+    Artifacts(artifacts::Artifacts),
     /// Print the JSON Schema of workspace.yaml, for editors
     Schema(schema::Schema),
     /// Manage the simulated world
@@ -73,6 +76,7 @@ pub fn dispatch(command: Command, ui: &Ui) -> Result<u8> {
         Command::Lock(command) => blocking(command.run(ui)),
         Command::Store(command) => blocking(command.run(ui)),
         Command::Versions(command) => command.run(ui),
+        Command::Artifacts(command) => blocking(command.run(ui)),
         Command::Schema(command) => command.run(ui),
         Command::Lab(command) => blocking(command.run(ui)),
     }

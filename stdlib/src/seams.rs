@@ -1,7 +1,7 @@
 //! The seams to everything but nodes: HTTP peers and the Kubernetes API. The lab implements the same traits.
 use kthw_engine::{BoxFuture, Result};
 
-pub use kthw_http::{Http, Unreachable, send};
+pub use kthw_http::{Http, Pieces, Unreachable, open, send};
 
 /// Opens the Kubernetes API of a cluster.
 pub trait KubernetesAccess: Send + Sync {

@@ -1,4 +1,6 @@
 //! What the levels share: running the real binary in a world of its own, and golden files.
+pub mod web;
+
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},

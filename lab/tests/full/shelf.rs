@@ -29,7 +29,7 @@ pub(crate) fn shipped(name: &str, set: &[&str]) -> Arc<Workspace> {
     let load = |(name, set): &(String, Vec<String>)| {
         let text = std::fs::read_to_string(root().join(format!("workspaces/{name}/workspace.yaml"))).unwrap();
         let mut workspace = Workspace::load("workspace.yaml", &text, set, &[]).unwrap();
-        kthw_lab::pin_image(&mut workspace);
+        kthw_lab::pin(&mut workspace);
         workspace.ssh.authorized_keys.push(kthw_lab::PUBLIC_KEY.into());
         Arc::new(workspace)
     };

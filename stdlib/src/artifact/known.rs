@@ -1,46 +1,100 @@
-//! The upstream files that kthw knows, with their digests. A version is added by adding its line.
-use super::Artifact;
+//! The upstream files that kthw knows, with their digests. A version is added by adding its rows.
+use super::{Artifact, Upstream};
+use crate::versions::{Component, Minor, known_lines};
+use semver::Version;
 
-/// Calico's operator manifest, by version: what GitHub serves under `projectcalico/calico/<version>/manifests`.
-const CALICO_OPERATOR: &[(&str, &str)] = &[
-    ("v3.26.4", "2dd020e7822ce55ed1ce111064f473efaacc421a5c1c884e7143256eaaa6b767"),
-    ("v3.27.0", "e302e73474429a3dfd0f6d88edcb12b67ec48b54b4496f8d48682500aac1752f"),
-    ("v3.28.0", "3171a5730e78aa90c5472d2df395056343cc9b05ae47ed5935cf3dd684b6ad17"),
-];
-
-/// The Calico operator's manifest of `version` (with or without a leading `v`), if kthw knows it.
-pub fn calico_operator(version: &str) -> Option<Artifact> {
-    let (version, sha256) = CALICO_OPERATOR.iter().find(|(known, _)| known.trim_start_matches('v') == version.trim_start_matches('v'))?;
-    Some(Artifact {
-        project: "calico".into(),
-        version: (*version).into(),
-        file: "tigera-operator.yaml".into(),
-        sha256: (*sha256).into(),
-        url: format!("https://raw.githubusercontent.com/projectcalico/calico/{version}/manifests/tigera-operator.yaml"),
-    })
+/// A file whose bytes somebody of this project has held, and where they came from.
+struct Row {
+    project: &'static str,
+    version: &'static str,
+    file: &'static str,
+    sha256: &'static str,
+    from: &'static str,
 }
 
-/// The Calico versions that kthw knows, oldest first, without `v`.
-pub fn calico_versions() -> Vec<&'static str> {
-    CALICO_OPERATOR.iter().map(|(version, _)| version.trim_start_matches('v')).collect()
+/// Where the rows of Calico come from: files that were fetched when kthw began. None of Calico's Go modules carries these files.
+const CALICO_COPY: &str = "a copy of upstream's file, taken in 2026";
+
+const fn calico(version: &'static str, sha256: &'static str) -> Row {
+    Row { project: "calico", version, file: OPERATOR, sha256, from: CALICO_COPY }
+}
+
+/// What is known. A digest stands here only if it was made of bytes in hand; whatever has no row is refused until it is pinned.
+const KNOWN: &[Row] = &[
+    calico("v3.26.4", "2dd020e7822ce55ed1ce111064f473efaacc421a5c1c884e7143256eaaa6b767"),
+    calico("v3.27.0", "e302e73474429a3dfd0f6d88edcb12b67ec48b54b4496f8d48682500aac1752f"),
+    calico("v3.28.0", "3171a5730e78aa90c5472d2df395056343cc9b05ae47ed5935cf3dd684b6ad17"),
+];
+
+/// The manifest of Calico's operator.
+const OPERATOR: &str = "tigera-operator.yaml";
+/// The custom resource definitions of Calico and its operator.
+const DEFINITIONS: &str = "operator-crds.yaml";
+
+/// From this minor on the operator's manifest holds no custom resource definitions; they are a file beside it
+/// (<https://github.com/projectcalico/calico/blob/v3.30.0/release-notes/v3.30.0-release-notes.md>).
+const DEFINITIONS_APART: Minor = Minor(3, 30);
+
+/// The files that install Calico's operator in `version` (with or without a leading `v`), in the order of their use: what GitHub serves under
+/// `projectcalico/calico/<version>/manifests`. `None` for a version of which kthw does not know what files it has.
+pub fn calico_files(version: &str) -> Option<Vec<Upstream>> {
+    let number = Version::parse(version.trim_start_matches('v')).ok()?;
+    let line = Minor::of(&number);
+    let files: &[&str] = match () {
+        () if !known_lines(Component::Calico).contains(&line) => return None,
+        () if line >= DEFINITIONS_APART => &[DEFINITIONS, OPERATOR],
+        () => &[OPERATOR],
+    };
+    let upstream = |file: &&str| Upstream {
+        project: "calico".into(),
+        version: format!("v{number}"),
+        file: (*file).into(),
+        url: format!("https://raw.githubusercontent.com/projectcalico/calico/v{number}/manifests/{file}"),
+    };
+    Some(files.iter().map(upstream).collect())
+}
+
+/// The file with its digest, and where that comes from, if kthw knows it.
+pub fn known(upstream: &Upstream) -> Option<(Artifact, &'static str)> {
+    let is_it = |row: &&Row| (row.project, row.version, row.file) == (&upstream.project, &upstream.version, &upstream.file);
+    KNOWN.iter().find(is_it).map(|row| (upstream.clone().with_digest(row.sha256), row.from))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sha2::{Digest, Sha256};
 
-    #[test]
-    fn a_version_is_found_with_and_without_its_v() {
-        assert_eq!(calico_operator("3.28.0"), calico_operator("v3.28.0"));
-        assert_eq!(calico_operator("3.28.0").map(|one| one.path()).as_deref(), Some("calico/v3.28.0/tigera-operator.yaml"));
-        assert_eq!(calico_operator("3.99.0"), None);
+    fn paths(version: &str) -> Option<Vec<String>> {
+        Some(calico_files(version)?.iter().map(Upstream::path).collect())
     }
 
     #[test]
-    fn digests_are_sha256_in_lower_case() {
-        for version in calico_versions() {
-            let sha256 = calico_operator(version).expect("listed").sha256;
-            assert!(sha256.len() == 64 && sha256.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c)), "{version}");
+    fn which_files_there_are_depends_on_the_version() {
+        assert_eq!(paths("3.28.0"), paths("v3.28.0"));
+        assert_eq!(paths("3.29.7").unwrap(), ["calico/v3.29.7/tigera-operator.yaml"]);
+        assert_eq!(paths("3.30.0").unwrap(), ["calico/v3.30.0/operator-crds.yaml", "calico/v3.30.0/tigera-operator.yaml"]);
+        assert_eq!([paths("3.99.0"), paths("3.28"), paths("latest")], [None, None, None]);
+    }
+
+    #[test]
+    fn a_row_is_of_a_file_that_is_asked_for_and_says_where_it_comes_from() {
+        for row in KNOWN {
+            let files = calico_files(row.version).expect(row.version);
+            let (artifact, from) = files.iter().find_map(known).expect(row.version);
+            assert_eq!((artifact.path(), from), (format!("{}/{}/{}", row.project, row.version, row.file), row.from));
+            assert!(super::super::is_sha256(row.sha256) && !row.from.is_empty(), "{}", row.version);
+        }
+        assert!(calico_files("3.32.1").unwrap().iter().all(|file| known(file).is_none()));
+    }
+
+    /// The bytes themselves, where they are at hand.
+    #[test]
+    fn the_digests_are_those_of_the_files() {
+        let Some([data]) = kthw_peers::ask([&kthw_peers::TEST_DATA]) else { return };
+        for row in KNOWN {
+            let bytes = std::fs::read(data.join("manifests").join(row.project).join(row.version).join(row.file)).expect(row.file);
+            assert_eq!(hex::encode(Sha256::digest(bytes)), row.sha256, "{} {}", row.file, row.version);
         }
     }
 }

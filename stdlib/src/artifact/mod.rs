@@ -1,34 +1,64 @@
-//! Pinned upstream files: which ones kthw knows, and where their bytes come from.
+//! Pinned upstream files: which ones a workspace needs, where their digests come from, and where their bytes.
 
+mod download;
 mod known;
+mod look;
+mod needed;
 mod pinned;
+mod pins;
+mod sums;
+#[cfg(test)]
+mod testing;
 
-pub use known::{calico_operator, calico_versions};
+pub use known::calico_files;
+pub use look::{Holds, Seen, Vouched, look};
+pub(crate) use needed::digest_of;
+pub use needed::{DigestFrom, Kind, Needed, needed, pin_image};
 pub use pinned::PinnedSource;
+pub use pins::{BadPins, OtherDigest, PINS_FILE, Pin, Pins};
 
 use bytes::Bytes;
 use kthw_engine::{BoxFuture, Result};
 use std::sync::Arc;
 
-/// One upstream file, pinned by its digest.
+/// One file of upstream's, whether anybody knows its digest or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Artifact {
-    /// The project, such as `calico`.
+pub struct Upstream {
+    /// The project, such as `calico`; `images` for cloud images.
     pub project: String,
-    /// The project's version as it spells it, such as `v3.28.0`.
+    /// The project's version as it spells it, such as `v3.28.0`; for a cloud image the release, such as `ubuntu-24.04`.
     pub version: String,
     /// The file's name.
     pub file: String,
-    /// Lower-case hex SHA-256 of the file.
-    pub sha256: String,
     /// Where upstream serves it.
     pub url: String,
+}
+
+impl Upstream {
+    /// Its place in a mirror: `<project>/<version>/<file>`.
+    pub fn path(&self) -> String {
+        format!("{}/{}/{}", self.project, self.version, self.file)
+    }
+
+    /// The file with these contents and no others.
+    pub fn with_digest(self, sha256: &str) -> Artifact {
+        Artifact { upstream: self, sha256: sha256.into() }
+    }
+}
+
+/// One upstream file, pinned by its digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// Which file it is.
+    pub upstream: Upstream,
+    /// Lower-case hex SHA-256 of the file.
+    pub sha256: String,
 }
 
 impl Artifact {
     /// Its place in a mirror: `<project>/<version>/<file>`.
     pub fn path(&self) -> String {
-        format!("{}/{}/{}", self.project, self.version, self.file)
+        self.upstream.path()
     }
 }
 
@@ -58,4 +88,9 @@ impl Artifacts {
     pub async fn fetch(&self, artifact: &Artifact) -> Result<Bytes> {
         self.0.fetch(artifact).await
     }
+}
+
+/// Whether a text is a SHA-256 in lower-case hexadecimal digits.
+pub fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -1,6 +1,9 @@
 //! Artifacts from a content-addressed cache, else a mirror, else upstream. The digest is checked wherever they come from.
-use super::{Artifact, ArtifactSource};
-use crate::seams::{Http, send};
+use super::{
+    Artifact, ArtifactSource,
+    download::{Whole, bring},
+};
+use crate::seams::Http;
 use bytes::Bytes;
 use kthw_engine::{BoxFuture, Error, Result};
 use miette::Diagnostic;
@@ -32,40 +35,13 @@ impl PinnedSource {
                 return Ok(bytes.into());
             }
         }
-        let (place, bytes) = self.bring(artifact).await?;
+        let Whole { place, bytes, .. } = bring(&*self.http, self.mirror.as_deref(), &artifact.upstream).await?;
         let found = digest(&bytes);
         if found != artifact.sha256 {
             return Err(Error::peer(WrongDigest { place, wanted: artifact.sha256.clone(), found }));
         }
         keep(&kept, &bytes).map_err(|source| Error::peer(KeepArtifact { path: kept.clone(), source }))?;
         Ok(bytes)
-    }
-
-    async fn bring(&self, artifact: &Artifact) -> Result<(String, Bytes)> {
-        match &self.mirror {
-            None => self.download(artifact.url.clone()).await,
-            Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
-                self.download(format!("{}/{}", url.trim_end_matches('/'), artifact.path())).await
-            }
-            Some(folder) => {
-                let path = Path::new(folder).join(artifact.path());
-                let place = path.display().to_string();
-                match tokio::fs::read(&path).await {
-                    Ok(bytes) => Ok((place, bytes.into())),
-                    Err(source) => Err(Error::peer(FetchArtifact { place, reason: source.to_string() })),
-                }
-            }
-        }
-    }
-
-    async fn download(&self, url: String) -> Result<(String, Bytes)> {
-        let failed = |reason: String| Error::peer(FetchArtifact { place: url.clone(), reason });
-        let request = http::Request::get(&url).body(Bytes::new()).map_err(|error| failed(error.to_string()))?;
-        let response = send(&*self.http, request).await.map_err(|error| failed(error.to_string()))?;
-        if !response.status().is_success() {
-            return Err(failed(format!("the server answered {}", response.status())));
-        }
-        Ok((url.clone(), response.into_body()))
     }
 }
 
@@ -91,19 +67,6 @@ fn keep(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("cannot fetch {place}: {reason}")]
-#[diagnostic(
-    code(kthw::artifact::fetch),
-    help(
-        "without a way there, put the file into a folder or web server as <project>/<version>/<file> and name that as `artifacts.mirror`"
-    )
-)]
-struct FetchArtifact {
-    place: String,
-    reason: String,
-}
-
-#[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{place} is not the file that kthw knows: sha256 {found}, expected {wanted}")]
 #[diagnostic(
     code(kthw::artifact::digest),
@@ -125,48 +88,38 @@ struct KeepArtifact {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{
+        Upstream,
+        testing::{Page, Web},
+    };
     use super::*;
-    use crate::seams::Unreachable;
-    use http::{Request, Response};
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
-    struct Web(&'static [u8], u16, AtomicUsize);
-
-    impl Http for Web {
-        fn send(&self, _: Request<Bytes>) -> BoxFuture<'_, std::result::Result<Response<Bytes>, Unreachable>> {
-            self.2.fetch_add(1, Ordering::SeqCst);
-            let response = Response::builder().status(self.1).body(Bytes::from_static(self.0)).expect("a plain response");
-            Box::pin(async move { Ok(response) })
-        }
-    }
+    const URL: &str = "https://example.test/b";
 
     fn hello() -> Artifact {
         Artifact {
-            project: "a".into(),
-            version: "v1".into(),
-            file: "b".into(),
+            upstream: Upstream { project: "a".into(), version: "v1".into(), file: "b".into(), url: "https://example.test/b".into() },
             sha256: digest(b"hello"),
-            url: "https://example.test/b".into(),
         }
     }
 
     #[tokio::test]
     async fn it_downloads_once() {
         let folder = tempfile::tempdir().expect("a folder");
-        let web = Arc::new(Web(b"hello", 200, AtomicUsize::new(0)));
+        let web = Arc::new(Web::of([(URL, Page::text("hello"))]));
         let source = PinnedSource::new(folder.path(), None, web.clone());
         for _ in 0..2 {
             assert_eq!(source.fetch(&hello()).await.expect("fetched"), "hello");
         }
         std::fs::write(folder.path().join("sha256").join(digest(b"hello")), "hel").expect("damaged");
         assert_eq!(source.fetch(&hello()).await.expect("fetched"), "hello");
-        assert_eq!(web.2.load(Ordering::SeqCst), 2);
+        assert_eq!(web.asked(), 2);
     }
 
     #[tokio::test]
     async fn a_wrong_digest_shows_both_and_is_not_kept() {
         let folder = tempfile::tempdir().expect("a folder");
-        let source = PinnedSource::new(folder.path(), None, Arc::new(Web(b"<html>", 200, AtomicUsize::new(0))));
+        let source = PinnedSource::new(folder.path(), None, Arc::new(Web::of([(URL, Page::text("<html>"))])));
         let shown = source.fetch(&hello()).await.expect_err("refused").to_string();
         assert!(shown.contains(&digest(b"hello")) && shown.contains(&digest(b"<html>")), "{shown}");
         assert!(!folder.path().join("sha256").exists());
@@ -178,15 +131,15 @@ mod tests {
         std::fs::create_dir_all(folder.path().join("mirror/a/v1")).expect("made");
         std::fs::write(folder.path().join("mirror/a/v1/b"), "hello").expect("written");
         let mirror = folder.path().join("mirror").display().to_string();
-        let source = PinnedSource::new(folder.path().join("cache"), Some(mirror), Arc::new(Web(b"", 500, AtomicUsize::new(0))));
+        let source = PinnedSource::new(folder.path().join("cache"), Some(mirror), Arc::new(Web::of([])));
         assert_eq!(source.fetch(&hello()).await.expect("fetched"), "hello");
     }
 
     #[tokio::test]
     async fn a_refusal_names_the_address() {
         let folder = tempfile::tempdir().expect("a folder");
-        let source = PinnedSource::new(folder.path(), None, Arc::new(Web(b"no", 404, AtomicUsize::new(0))));
+        let source = PinnedSource::new(folder.path(), None, Arc::new(Web::of([])));
         let shown = source.fetch(&hello()).await.expect_err("refused").to_string();
-        assert_eq!(shown, "cannot fetch https://example.test/b: the server answered 404 Not Found");
+        assert_eq!(shown, "cannot fetch https://example.test/b: the server says that there is no such file (404)");
     }
 }

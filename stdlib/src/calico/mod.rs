@@ -39,9 +39,9 @@ mod api {
         version: String,
     }
 
-    /// Keeps the Tigera operator, which installs and runs Calico: upstream's manifest of a known version, checked by its digest.
+    /// Keeps the Tigera operator, which installs and runs Calico: upstream's manifests, checked by their digests.
     ///
-    /// Options: `version`, such as `3.28.0`.
+    /// Options: `version`, such as `3.28.0`. A version of which kthw has no digest is refused until `kthw artifacts pin` has recorded one.
     ///
     /// ```rhai
     /// calico::operator(cluster, #{ version: cluster.versions.calico });
@@ -53,7 +53,7 @@ mod api {
             Ok(place) => place,
             Err(error) => return throw(&cx, error),
         };
-        match Operator::new(place, &options.spec.version) {
+        match Operator::new(place, &options.spec.version, &cluster.workspace().artifacts.pins) {
             Ok(operator) => declare(&cx, operator, options.common),
             Err(error) => throw(&cx, error),
         }

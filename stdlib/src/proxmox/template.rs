@@ -137,7 +137,7 @@ impl Template {
             why: format!("the image {file} has no digest, so nobody would notice another one in its place"),
             next: format!(
                 "fetch {image_url} and the publisher's signed list of checksums, verify both, and write the image's SHA-256 into \
-                 `template.image.sha256`"
+                 `template.image.sha256`; or look at what `kthw artifacts pin` finds there, and record that"
             ),
             fields: Vec::new(),
         }

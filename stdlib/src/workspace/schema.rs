@@ -5,6 +5,7 @@ use super::{
     validate::{VLANS, VM_IDS},
 };
 use crate::{
+    artifact::Pins,
     checked::{Checked, Rule},
     distribution::Distribution,
     proxmox::names::{Bridge, CpuType, ImageFile, PoolId, PveNode, StorageId, TemplateName},
@@ -452,6 +453,9 @@ pub struct Artifacts {
     /// A folder (absolute path) or `http(s)` URL that serves upstream's files as `<project>/<version>/<file>`; each
     /// file's digest is checked all the same. Upstream's own addresses when absent.
     pub mirror: Option<String>,
+    /// What stands in `artifacts.lock.yaml` beside it: a person's consent, not a setting.
+    #[serde(skip)]
+    pub pins: Pins,
 }
 
 fn yes() -> bool {

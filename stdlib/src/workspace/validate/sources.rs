@@ -1,6 +1,9 @@
 //! Rules about what is downloaded, and from where.
 use super::{Check, repeated};
-use crate::workspace::{Repository, SigningKey};
+use crate::{
+    artifact::is_sha256,
+    workspace::{Repository, SigningKey},
+};
 use url::Url;
 
 pub(super) fn image(check: &mut Check<'_>) {
@@ -190,8 +193,4 @@ fn web(check: &mut Check<'_>, path: &str, address: &str) {
 
 fn is_web(address: &str) -> bool {
     Url::parse(address).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-}
-
-fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -1,0 +1,123 @@
+//! What a workspace needs of upstream's files, and where each digest comes from.
+use super::{Pins, Upstream, calico_files, known::known};
+use crate::{
+    distribution::release,
+    workspace::{Image, Workspace},
+};
+
+/// An upstream file that clusters of a workspace are made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needed {
+    /// Which file it is.
+    pub upstream: Upstream,
+    /// What it holds.
+    pub kind: Kind,
+    /// Its SHA-256, if there is one.
+    pub sha256: Option<String>,
+    /// Where that comes from.
+    pub from: DigestFrom,
+}
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Objects of Kubernetes, as YAML.
+    Manifest,
+    /// The disk of a machine. Proxmox fetches it from its own address, not kthw from a mirror.
+    Image,
+}
+
+/// Where a digest comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DigestFrom {
+    /// kthw knows it; in words, from which bytes.
+    Known(&'static str),
+    /// It stands in `workspace.yaml`.
+    Workspace,
+    /// It was pinned, on this day.
+    Pinned(String),
+    /// There is none, so the file is refused.
+    Missing,
+}
+
+/// The files that `workspace` needs, in the order of their use.
+pub fn needed(workspace: &Workspace) -> Vec<Needed> {
+    let image = workspace.template.as_ref().filter(|_| workspace.proxmox.is_some()).map(|template| &template.image);
+    let image = image.map(|image| {
+        let upstream = of_image(workspace, image);
+        let pin = workspace.artifacts.pins.get(&upstream);
+        let from = match (&image.sha256, pin) {
+            (None, _) => DigestFrom::Missing,
+            (Some(sha256), Some(pin)) if pin.sha256 == *sha256 => DigestFrom::Pinned(pin.date.clone()),
+            (Some(_), _) => DigestFrom::Workspace,
+        };
+        Needed { upstream, kind: Kind::Image, sha256: image.sha256.clone(), from }
+    });
+    let calico = calico_files(&workspace.versions.calico.to_string()).unwrap_or_default();
+    image.into_iter().chain(calico.into_iter().map(|upstream| manifest(upstream, &workspace.artifacts.pins))).collect()
+}
+
+fn manifest(upstream: Upstream, pins: &Pins) -> Needed {
+    let (sha256, from) = match (known(&upstream), pins.get(&upstream)) {
+        (Some((artifact, from)), _) => (Some(artifact.sha256), DigestFrom::Known(from)),
+        (None, Some(pin)) => (Some(pin.sha256.clone()), DigestFrom::Pinned(pin.date.clone())),
+        (None, None) => (None, DigestFrom::Missing),
+    };
+    Needed { upstream, kind: Kind::Manifest, sha256, from }
+}
+
+/// The digest of a manifest: the one that kthw knows, else the one that was pinned.
+pub(crate) fn digest_of(upstream: &Upstream, pins: &Pins) -> Option<String> {
+    manifest(upstream.clone(), pins).sha256
+}
+
+/// A cloud image is known by its address: publishers put another file under the same name.
+fn of_image(workspace: &Workspace, image: &Image) -> Upstream {
+    let path = image.url.split(['?', '#']).next().unwrap_or_default();
+    Upstream {
+        project: "images".into(),
+        version: release(workspace).id(),
+        file: path.rsplit('/').next().unwrap_or_default().to_owned(),
+        url: image.url.clone(),
+    }
+}
+
+/// Gives the image of a workspace that has no digest the one that was pinned for its address.
+pub fn pin_image(workspace: &mut Workspace) {
+    let Some(image) = workspace.template.as_ref().map(|template| &template.image) else { return };
+    let pinned = workspace.artifacts.pins.get(&of_image(workspace, image)).map(|pin| pin.sha256.clone());
+    if let Some(template) = &mut workspace.template {
+        template.image.sha256 = template.image.sha256.take().or(pinned);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Pin;
+    use super::*;
+
+    fn told(workspace: &Workspace) -> Vec<String> {
+        needed(workspace).iter().map(|one| format!("{} {:?}", one.upstream.path(), one.from)).collect()
+    }
+
+    #[test]
+    fn the_workspace_comes_first_then_what_is_known_then_what_was_pinned() {
+        let mut workspace = crate::ssh::testing::workspace();
+        assert!(told(&workspace)[0].ends_with(".img Workspace") && told(&workspace)[1].contains("Known"), "{:?}", told(&workspace));
+        workspace.template.as_mut().unwrap().image.sha256 = None;
+        workspace.versions.calico = "3.32.1".parse().unwrap();
+        assert!(told(&workspace).iter().all(|one| one.ends_with("Missing")) && told(&workspace).len() == 3, "{:?}", told(&workspace));
+        for one in needed(&workspace) {
+            let pin = Pin::of(one.upstream, "0".repeat(64), 1, "2026-11-29".into());
+            workspace.artifacts.pins.add(pin, false).unwrap();
+        }
+        pin_image(&mut workspace);
+        assert!(told(&workspace).iter().all(|one| one.ends_with("Pinned(\"2026-11-29\")")), "{:?}", told(&workspace));
+        workspace.template.as_mut().unwrap().image.sha256 = Some("1".repeat(64));
+        assert!(told(&workspace)[0].ends_with("Workspace"), "another digest than the pinned one is the workspace's own");
+        workspace.template.as_mut().unwrap().image.url.push_str(".new");
+        workspace.template.as_mut().unwrap().image.sha256 = None;
+        pin_image(&mut workspace);
+        assert!(told(&workspace)[0].ends_with("Missing"), "a pin is of one address");
+    }
+}
