@@ -179,6 +179,30 @@ fn a_changed_field_is_exactly_that_difference() {
 }
 
 #[test]
+fn registries_get_their_files_and_passwords_stay_secret() {
+    let sandbox = Sandbox::new();
+    let shipped = std::fs::read_to_string(root().join("workspaces/ubuntu/workspace.yaml")).unwrap();
+    let registries = "containerd:\n  registries:\n    registry.bevz.net:5000:\n      username: puller\n      password_secret: registry.password\n";
+    let workspace = sandbox.path().join("workspace.yaml");
+    std::fs::write(&workspace, format!("{shipped}\n{registries}")).unwrap();
+    // Nobody opens it: the lab goes by its names.
+    let secrets = sandbox.path().join("secrets.sops.yaml");
+    std::fs::write(&secrets, "registry:\n  password: stand-in\n").unwrap();
+    let recipient = "age1zca64m4559v4nqqatl0ls5mn7ca9qd053cdqlzj9uxtu3d7uxfns0zdx7p";
+    sandbox.kthw(&["secrets", "encrypt", "--age", recipient, "-i", secrets.to_str().unwrap()]).ended_with(0);
+    let kthw = |more: &[&str]| {
+        sandbox.kthw(&[&["run", "recipes/phases/containerd.rhai", "-w", workspace.to_str().unwrap(), "--lab"], more].concat()).ended_with(0)
+    };
+    let planned = kthw(&["--dry-run", "--json"]).stdout;
+    assert!(planned.contains("Basic <secret registry.password>"), "{planned}");
+    let planned = kthw(&["--dry-run"]).stdout;
+    let file = planned.split("ssh.file/cu1/etc/containerd/certs.d/registry.bevz.net:5000/hosts.toml").nth(1).unwrap();
+    assert!(file.split("  + ").next().unwrap().contains("mode: 0600"), "{file}");
+    kthw(&["--yes"]);
+    assert!(kthw(&["--yes"]).stdout.contains("Nothing to change"));
+}
+
+#[test]
 fn every_example_of_every_function_is_planned_and_settles() {
     let functions = kthw_stdlib::help::functions();
     assert!(functions.len() >= 20);

@@ -268,10 +268,15 @@ fn packages_of_rpm(distribution: &str, upgrade: &str, held: &str, theirs: &str, 
     assert!(known().contains("Old") && !known().contains("Test packages"), "what signs no more is not known any more: {}", known());
     let old_signs = inside("readlink /srv/gnupg").stdout;
     let new = inside("key 'New'").ended_with(0).stdout;
+    let new_signs = inside("readlink /srv/gnupg").stdout;
     inside(&format!("ln -sfn {} /srv/gnupg; make second 1; sign", old_signs.trim())).ended_with(0);
     keys("both", &[&old, &new], "second").ended_with(0);
     assert!(known().contains("Old") && known().contains("New"), "{}", known());
-    inside("ln -sfn $(ls -dt /srv/gnupg.* | head -1) /srv/gnupg; make third 1; sign").ended_with(0);
+    let signs = |home: &str, script: &str| inside(&format!("ln -sfn {} /srv/gnupg; {script}", home.trim())).ended_with(0);
+    let early = keys("early", &[&new], "second").ended_with(3);
+    assert!(early.stderr.contains("none of the keys that are pinned"), "{}", early.stderr);
+    keys("both", &[&old, &new], "second").ended_with(0);
+    signs(&new_signs, "make third 1; sign");
     keys("both-new", &[&old, &new], "third").ended_with(0);
     inside("make fourth 1; sign").ended_with(0);
     keys("new", &[&new], "fourth").ended_with(0);
@@ -317,15 +322,22 @@ fn a_repository_changes_its_key() {
     let run = |name: &str, body: &str| world.kthw(&["run", &recipe(&world, name, body), "-w", &workspace, "--yes"]);
     let inside = |script: &str| world.inside(1, &["sh", "-c", &format!("{SIGNING_KEY}{APT_REPOSITORY}{script}")]);
     let keys = |name: &str, keys: &[&str], package: &str| {
-        run(name, &format!("{} ssh::package(node, \"{package}\", #{{ needs: [ours] }});", with_keys("file:///srv/apt/", keys)))
+        run(name, &format!("{} ssh::package(node, \"{package}\", #{{ needs: [ours] }});", with_keys("http://127.0.0.1:8099/", keys)))
     };
+    inside("echo 'Acquire::http::Proxy::127.0.0.1 \"DIRECT\";' >/etc/apt/apt.conf.d/91test").ended_with(0);
+    inside("systemd-run --quiet python3 -m http.server 8099 --bind 127.0.0.1 --directory /srv/apt").ended_with(0);
     let old = inside("key 'Old'; make first; sign").ended_with(0).stdout;
     keys("old", &[&old], "first").ended_with(0);
     let old_signs = inside("readlink /srv/gnupg").stdout;
     let new = inside("key 'New'").ended_with(0).stdout;
-    inside(&format!("ln -sfn {} /srv/gnupg; make second; sign", old_signs.trim())).ended_with(0);
+    let new_signs = inside("readlink /srv/gnupg").stdout;
+    let signs = |home: &str, script: &str| inside(&format!("ln -sfn {} /srv/gnupg; {script}", home.trim())).ended_with(0);
+    signs(&old_signs, "make second; sign");
     keys("both", &[&old, &new], "second").ended_with(0);
-    inside("ln -sfn $(ls -dt /srv/gnupg.* | head -1) /srv/gnupg; make third; sign").ended_with(0);
+    let early = keys("early", &[&new], "second").ended_with(3);
+    assert!(early.stderr.contains("none of the keys that are pinned"), "{}", early.stderr);
+    keys("both", &[&old, &new], "second").ended_with(0);
+    signs(&new_signs, "make third; sign");
     keys("both-new", &[&old, &new], "third").ended_with(0);
     keys("new", &[&new], "third").ended_with(0);
     let again = keys("new", &[&new], "third").ended_with(0);
@@ -333,11 +345,11 @@ fn a_repository_changes_its_key() {
     inside("ls /etc/apt/keyrings/ours-* | wc -l | grep -x 1").ended_with(0);
 
     // What the old key signs now is not taken, and a key that has expired is called that.
-    inside(&format!("ln -sfn {} /srv/gnupg; make fourth; sign", old_signs.trim())).ended_with(0);
+    signs(&old_signs, "make fourth; sign");
     let refused = keys("fourth", &[&new], "fourth").ended_with(3);
     assert!(refused.stderr.contains("none of the keys that are pinned"), "{}", refused.stderr);
     let dead = inside(&format!("key 'Dead' {LONG_AGO}; sign {LONG_AGO}")).ended_with(0).stdout;
-    let expired = run("dead", &with_keys("file:///srv/apt/", &[&new, &dead])).ended_with(3);
+    let expired = run("dead", &with_keys("http://127.0.0.1:8099/", &[&new, &dead])).ended_with(3);
     assert!(expired.stderr.contains("has expired") && expired.stderr.contains("`keys`"), "{}", expired.stderr);
     inside("test $(ls /etc/apt/keyrings/ours-* | wc -l) = 2 && dpkg -s first second third >/dev/null").ended_with(0);
 }

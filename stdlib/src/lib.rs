@@ -30,6 +30,7 @@ pub mod restart;
 pub mod rotation;
 mod script_engine;
 pub mod seams;
+pub mod secret_text;
 pub mod versions;
 pub mod workspace;
 

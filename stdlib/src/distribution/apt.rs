@@ -104,7 +104,7 @@ impl Family for Apt {
         Vec::new()
     }
 
-    fn forget_key(&self, _: &str, file: &str) -> Vec<Action> {
+    fn forget_key(&self, _: &Source<'_>, file: &str) -> Vec<Action> {
         vec![Action::Remove { path: file.to_owned() }]
     }
 

@@ -37,24 +37,22 @@ trust() {
 /// Makes rpm know the key in the file `$1`. Which of rpm's keys came by that is noted beside the other notes of kthw.
 pub const RPM_TRUST_KEY: &str = concat!(trust!(), "trust \"$1\"");
 
-/// The script of [`RPM_FORGET_KEY`].
+/// What scripts that take a key away begin with: `forget FILE` takes from rpm what `trust` brought of a file. What others of kthw's files hold too
+/// comes back at once: a key with a new end is, to rpm, the same one. `gone FILE` removes the file.
 macro_rules! forget {
     () => {
         concat!(
             super::rpm::trust!(),
-            r#"N=$NOTES/${1##*/}
-if [ -s "$N" ]; then
-  while read -r K; do ! rpm -q "$K" >/dev/null || rpm -e "$K" || exit; done <"$N"
-  for F in "${1%/*}"/kthw-*.asc; do [ ! -e "$F" ] || [ "$F" = "$1" ] || trust "$F" || exit; done
-fi
-rm -f "$N" "$1""#
+            r#"forget() {
+  [ -s "$NOTES/${1##*/}" ] || return 0
+  while read -r K; do ! rpm -q "$K" >/dev/null || rpm -e "$K" || return; done <"$NOTES/${1##*/}"
+  for F in "${1%/*}"/kthw-*.asc; do [ ! -e "$F" ] || [ "$F" = "$1" ] || trust "$F" || return; done
+}
+gone() { rm -f "$NOTES/${1##*/}" "$1"; }
+"#
         )
     };
 }
-
-/// Takes away what [`RPM_TRUST_KEY`] brought of the file `$1`, and the file. What others of kthw's files hold too comes back at once: a key with a
-/// new end is, to rpm, the same one.
-pub const RPM_FORGET_KEY: &str = forget!();
 
 /// What both scripts that fetch an index begin with: `why FILE…` says why none of the keys in these files will do.
 macro_rules! why {
@@ -101,7 +99,7 @@ pub(super) fn key_file(name: &str, sha256: &str) -> String {
 }
 
 /// The files of a repository's keys.
-fn key_files(source: &Source<'_>) -> Vec<String> {
+pub(super) fn key_files(source: &Source<'_>) -> Vec<String> {
     source.keys.iter().map(|key| key_file(source.name, key)).collect()
 }
 

@@ -6,6 +6,7 @@ mod names;
 mod networks;
 mod others;
 mod proxmox;
+mod registries;
 mod sources;
 mod system;
 mod versions;
@@ -40,7 +41,9 @@ const RULES: &[fn(&mut Check<'_>)] = &[
     proxmox::settings,
     sources::image,
     sources::packages,
-    sources::mirrors,
+    sources::mirror,
+    registries::mirrors,
+    registries::registries,
     others::shared,
 ];
 
