@@ -24,6 +24,7 @@ pub mod checked;
 pub mod distribution;
 pub mod help;
 pub mod openpgp;
+mod proxy;
 pub mod recovery;
 mod refusals;
 pub mod restart;

@@ -41,6 +41,8 @@ pub enum Form {
     Basic(String),
     /// Percent-encoded, as the password in a URL (RFC 3986).
     InUrl,
+    /// As it is, where white space would end it.
+    Word,
 }
 
 impl SecretText {
@@ -114,7 +116,8 @@ impl SecretText {
                 Part::Plain(text) => whole.push_str(text),
                 Part::Secret(InText { name, form }) => {
                     let value = secrets.resolve(&SecretRef { name: name.clone() })?;
-                    if self.parts.len() > 1 && value.expose().chars().any(char::is_control) {
+                    let ends_early = |c: char| c.is_control() || (*form == Form::Word && c.is_whitespace());
+                    if self.parts.len() > 1 && value.expose().chars().any(ends_early) {
                         return Err(Error::recipe(NotOneLine { name: name.clone() }));
                     }
                     whole.push_str(form.of(&value).expose());
@@ -136,7 +139,7 @@ impl Form {
     /// The value in this form. It is a secret in each of them, and redaction looks for each.
     fn of(&self, value: &Secret) -> Secret {
         match self {
-            Self::Plain => value.clone(),
+            Self::Plain | Self::Word => value.clone(),
             Self::Basic(user) => Secret::new(STANDARD.encode(Secret::holding(format!("{user}:{}", value.expose())).expose())),
             Self::InUrl => Secret::new(in_url(value.expose())),
         }
@@ -162,8 +165,11 @@ impl fmt::Display for SecretText {
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("the secret `{name}` has a control character, such as the end of a line, and is to be part of a file's line")]
-#[diagnostic(code(kthw::sops::not_one_line), help("keep it in one line: `kthw secrets edit` shows what it is"))]
+#[error("the secret `{name}` has white space or a control character, such as the end of a line, where neither can be written")]
+#[diagnostic(
+    code(kthw::sops::not_one_line),
+    help("`kthw secrets edit` shows what it is; where it is right so, its owner has to choose another")
+)]
 struct NotOneLine {
     name: String,
 }
@@ -203,5 +209,8 @@ mod tests {
         assert_eq!(whole.resolve(&secrets()).unwrap().expose(), "a\nb\n");
         let part = SecretText::new("password=").secret("lines", Form::Plain);
         assert!(part.resolve(&secrets()).unwrap_err().to_string().contains("control character"));
+        let secrets = Secrets::from_values("s", [("two", Secret::new("a b"))]);
+        assert!(SecretText::new("password ").secret("two", Form::Word).resolve(&secrets).is_err());
+        assert!(SecretText::new("password ").secret("two", Form::Plain).resolve(&secrets).is_ok());
     }
 }

@@ -1,5 +1,6 @@
 //! dnf: Rocky Linux.
 use super::{Family, Source, rpm};
+use crate::proxy::{File, Proxies};
 use kthw_engine::node::{Action, Probe};
 use semver::Version;
 
@@ -58,7 +59,9 @@ pub const DNF_FORGET_KEY: &str = concat!(rpm::forget!(), r#"forget "$1" && gone 
 ///
 /// dnf lowers a version without a word when a lower one is asked for, and takes away what a new package says that it replaces, so it is asked
 /// first what it would do. Downloads are limited by time; what unpacks is not, in a session of its own, which no limit of ours reaches.
-pub const DNF_INSTALL: &str = r#"W="$1${2:+-$2}"
+pub const DNF_INSTALL: &str = concat!(
+    rpm::proxied!(),
+    r#"W="$1${2:+-$2}"
 O='-y --setopt=install_weak_deps=False --disableexcludes=main --setopt=*.skip_if_unavailable=1'
 noticed() { printf '%s\n' "$1" >&2; [ -z "$KTHW_NOTICES" ] || printf '%s\n' "$(printf %s "$1" | tr '\n' ' ')" >>"$KTHW_NOTICES"; }
 # Of an installation that was interrupted, both versions are left.
@@ -81,7 +84,8 @@ I=$(sed -n 's/^Ignoring repositories: //p;/failed loading/p' "$T")
 [ -z "$L" ] || { printf 'installing %s would remove or lower%s, which the plan does not say: remove them yourself if that is meant\n' "$W" "$L" >&2; exit 1; }
 timeout -k 5 900 dnf $O install --downloadonly "$W" >&2 || exit
 setsid -w dnf $O -C install "$W" >&2 || exit
-rpm -q "$W" >/dev/null || { echo "dnf is content and $W is not installed" >&2; exit 1; }"#;
+rpm -q "$W" >/dev/null || { echo "dnf is content and $W is not installed" >&2; exit 1; }"#
+);
 
 /// dnf and rpm.
 #[derive(Debug)]
@@ -150,6 +154,10 @@ impl Family for Dnf {
 
     fn refresh(&self, source: &Source<'_>) -> Vec<Action> {
         rpm::refresh(DNF_REFRESH, source)
+    }
+
+    fn proxy_files(&self, proxies: &Proxies<'_>) -> Vec<(String, File)> {
+        rpm::proxy_files(proxies)
     }
 
     fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String {

@@ -82,7 +82,10 @@ pub use rpm::{FETCH_KEY, RPM_TRUST_KEY};
 pub use script::facts;
 pub use zypper::{ZYPPER_FORGET_KEY, ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST, ZYPPER_LOCK_HOLDERS, ZYPPER_REFRESH};
 
-use crate::workspace::Workspace;
+use crate::{
+    proxy::{File, Proxies},
+    workspace::Workspace,
+};
 use kthw_engine::node::{Action, Probe};
 use schemars::JsonSchema;
 use semver::Version;
@@ -171,6 +174,9 @@ pub trait Family: Debug + Send + Sync {
 
     /// Fetches a repository's index, and fails unless it is signed by one of its keys. An expired key is named as such.
     fn refresh(&self, source: &Source<'_>) -> Vec<Action>;
+
+    /// The files that tell it of proxies.
+    fn proxy_files(&self, proxies: &Proxies<'_>) -> Vec<(String, File)>;
 
     /// The version of a Kubernetes package of `pkgs.k8s.io`; `revision` is the package's own.
     fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String;

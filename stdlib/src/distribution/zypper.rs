@@ -1,5 +1,6 @@
 //! zypper: openSUSE Leap.
 use super::{Family, INDEX_LIMIT_S, Source, rpm};
+use crate::proxy::{File, Proxies};
 use kthw_engine::node::{Action, Probe};
 use semver::Version;
 
@@ -60,7 +61,9 @@ gone "$K1""#
 ///
 /// zypper is content, and does nothing, when a lower version is asked for, and takes away what a new package replaces, so it is asked first
 /// what it would do and looked after. A package that is locked is unlocked meanwhile. Statuses from 100 on are remarks (zypper(8)).
-pub const ZYPPER_INSTALL: &str = r#"W="$1${2:+=$2}"
+pub const ZYPPER_INSTALL: &str = concat!(
+    rpm::proxied!(),
+    r#"W="$1${2:+=$2}"
 export ZYPP_LOCK_TIMEOUT=300
 zypp() { timeout -k 5 "$L" zypper --non-interactive "$@" </dev/null; S=$?; case $S in 100|101|102|103|106) return 0 ;; esac; return $S; }
 noticed() { printf '%s\n' "$1" >&2; [ -z "$KTHW_NOTICES" ] || printf '%s\n' "$(printf %s "$1" | tr '\n' ' ')" >>"$KTHW_NOTICES"; }
@@ -85,7 +88,8 @@ case $(cat "$T") in *'has lower version than the installed one'*) echo "$W is lo
 zypp install --download-only --no-recommends "$W" >&2 || exit
 setsid -w zypper --non-interactive --no-refresh install --no-recommends "$W" </dev/null >&2
 S=$?; case $S in 0|100|101|102|103|106) ;; *) exit $S ;; esac
-rpm -q "$1${2:+-$2}" >/dev/null || { echo "zypper is content and $W is not installed" >&2; exit 1; }"#;
+rpm -q "$1${2:+-$2}" >/dev/null || { echo "zypper is content and $W is not installed" >&2; exit 1; }"#
+);
 
 /// zypper and rpm.
 #[derive(Debug)]
@@ -158,6 +162,10 @@ impl Family for Zypper {
 
     fn refresh(&self, source: &Source<'_>) -> Vec<Action> {
         rpm::refresh(ZYPPER_REFRESH, source)
+    }
+
+    fn proxy_files(&self, proxies: &Proxies<'_>) -> Vec<(String, File)> {
+        rpm::proxy_files(proxies)
     }
 
     fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String {

@@ -226,8 +226,11 @@ mod api {
     /// for host in kubeadm::registries(cluster) {
     ///     let files = kubeadm::registry_files(cluster, host);
     ///     for node in cluster.members {
+    ///         let there = [ssh::directory(node, `/etc/containerd/certs.d/${host}`)];
     ///         for name in files.keys() {
-    ///             ssh::file(node, `/etc/containerd/certs.d/${host}/${name}`, files[name]);
+    ///             let options = files[name];
+    ///             options.needs = there;
+    ///             ssh::file(node, `/etc/containerd/certs.d/${host}/${name}`, options);
     ///         }
     ///     }
     /// }

@@ -68,6 +68,9 @@ pub struct Workspace {
     /// The container runtime.
     #[serde(default)]
     pub containerd: Containerd,
+    /// How nodes reach what is outside. An empty block takes away what an earlier one brought.
+    #[serde(default)]
+    pub proxy: Option<Proxy>,
     /// Settings handed to kubeadm and the kubelet.
     #[serde(default)]
     pub kubeadm: Kubeadm,
@@ -494,6 +497,25 @@ impl Default for Containerd {
     fn default() -> Self {
         Self { package: "containerd".into(), mirrors: BTreeMap::new(), registries: BTreeMap::new() }
     }
+}
+
+/// How package managers, containerd and the kubelet of the nodes reach what is outside. kthw itself goes by the variables of its own environment
+/// (`HTTPS_PROXY`, `NO_PROXY`).
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Proxy {
+    /// The proxy for `http://`, such as `http://proxy.bevz.net:3128`.
+    #[schemars(regex(pattern = json_schema::WEB))]
+    pub http: Option<String>,
+    /// The proxy for `https://`; that for `http://` when absent.
+    #[schemars(regex(pattern = json_schema::WEB))]
+    pub https: Option<String>,
+    /// What is reached without it: names, `.domain`s, addresses and ranges. The cluster's own networks and names, and registry mirrors, are added.
+    pub no_proxy: Vec<String>,
+    /// Who logs in at the proxy.
+    pub username: Option<String>,
+    /// The name of the password in `secrets.sops.yaml`, such as `proxy.password`. On a node it is in files that root alone reads.
+    pub password_secret: Option<String>,
 }
 
 /// Settings handed to kubeadm and the kubelet, under upstream's names.

@@ -6,6 +6,7 @@ mod names;
 mod networks;
 mod others;
 mod proxmox;
+mod proxy;
 mod registries;
 mod sources;
 mod system;
@@ -44,6 +45,7 @@ const RULES: &[fn(&mut Check<'_>)] = &[
     sources::mirror,
     registries::mirrors,
     registries::registries,
+    proxy::proxy,
     others::shared,
 ];
 
