@@ -178,6 +178,77 @@ fn a_changed_field_is_exactly_that_difference() {
     assert_eq!(changed, ["  ~ proxmox.vm/cu1", "  ~ proxmox.vm/wu1", "  ~ proxmox.vm/wu2"]);
 }
 
+/// The folder of a workspace of one's own, beside no other.
+fn folder(sandbox: &Sandbox) -> std::path::PathBuf {
+    let folder = sandbox.path().join("own/cluster");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Makes a secrets file beside the workspace. Nobody opens it: the lab goes by its names.
+fn has_secret(sandbox: &Sandbox, yaml: &str) {
+    let file = folder(sandbox).join("secrets.sops.yaml");
+    std::fs::write(&file, yaml).unwrap();
+    let recipient = "age1zca64m4559v4nqqatl0ls5mn7ca9qd053cdqlzj9uxtu3d7uxfns0zdx7p";
+    sandbox.kthw(&["secrets", "encrypt", "--age", recipient, "-i", file.to_str().unwrap()]).ended_with(0);
+}
+
+#[test]
+fn registries_get_their_files_and_passwords_stay_secret() {
+    let sandbox = Sandbox::new();
+    let shipped = std::fs::read_to_string(root().join("workspaces/ubuntu/workspace.yaml")).unwrap();
+    let registries =
+        "containerd:\n  registries:\n    registry.bevz.net:5000:\n      username: puller\n      password_secret: registry.password\n";
+    let workspace = folder(&sandbox).join("workspace.yaml");
+    std::fs::write(&workspace, format!("{shipped}\n{registries}")).unwrap();
+    has_secret(&sandbox, "registry:\n  password: stand-in\n");
+    let kthw = |more: &[&str]| {
+        sandbox.kthw(&[&["run", "recipes/phases/containerd.rhai", "-w", workspace.to_str().unwrap(), "--lab"], more].concat()).ended_with(0)
+    };
+    let planned = kthw(&["--dry-run", "--json"]).stdout;
+    assert!(planned.contains("Basic <secret registry.password>"), "{planned}");
+    let planned = kthw(&["--dry-run"]).stdout;
+    let file = planned.split("ssh.file/cu1/etc/containerd/certs.d/registry.bevz.net:5000/hosts.toml").nth(1).unwrap();
+    assert!(file.split("  + ").next().unwrap().contains("mode: 0600"), "{file}");
+    kthw(&["--yes"]);
+    assert!(kthw(&["--yes"]).stdout.contains("Nothing to change"));
+}
+
+#[test]
+fn a_proxy_reaches_services_and_the_package_manager() {
+    let sandbox = Sandbox::new();
+    let shipped = std::fs::read_to_string(root().join("workspaces/ubuntu/workspace.yaml")).unwrap();
+    let workspace = folder(&sandbox).join("workspace.yaml");
+    let with = |proxy: &str| std::fs::write(&workspace, format!("{shipped}\nproxy: {proxy}\n")).unwrap();
+    let kthw = |more: &[&str]| {
+        sandbox
+            .kthw(&[&["run", "recipes/ubuntu/full.rhai", "-w", workspace.to_str().unwrap(), "--lab"], more].concat())
+            .ended_with(0)
+            .stdout
+    };
+    has_secret(&sandbox, "proxy:\n  password: stand-in\n");
+    let login = "username: nodes, password_secret: proxy.password";
+    with(&format!("{{ http: 'http://proxy.bevz.net:3128', {login} }}"));
+    kthw(&["--yes"]);
+    assert!(kthw(&["--yes"]).contains("Nothing to change"));
+    let files = ["/etc/apt/apt.conf.d/95kthw-proxy", "/etc/systemd/system/containerd.service.d/http-proxy.env"];
+    let changed = |plan: &str| -> Vec<String> {
+        let lines = plan.lines().filter_map(|line| line.strip_prefix("  ~ ").or(line.strip_prefix("  - ")));
+        lines.filter(|id| id.contains("/wu1")).map(str::to_owned).collect()
+    };
+    with(&format!("{{ http: 'http://proxy.bevz.net:3128', no_proxy: [mirror.bevz.net], {login} }}"));
+    let plan = kthw(&["--yes"]);
+    for of_it in files.map(|file| format!("ssh.file/wu1{file}")) {
+        assert!(changed(&plan).contains(&of_it), "{plan}");
+    }
+    assert!(plan.contains("ssh.service/wu1/containerd") && plan.contains("ssh.service/wu1/kubelet"), "they restart: {plan}");
+    with("{}");
+    let plan = kthw(&["--dry-run"]);
+    assert!(plan.contains(&format!("  - ssh.file/wu1{}", files[0])) && plan.contains(&format!("  - ssh.file/wu1{}", files[1])), "{plan}");
+    kthw(&["--yes"]);
+    assert!(kthw(&["--yes"]).contains("Nothing to change"));
+}
+
 #[test]
 fn every_example_of_every_function_is_planned_and_settles() {
     let functions = kthw_stdlib::help::functions();

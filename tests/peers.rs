@@ -321,10 +321,15 @@ fn packages_of_rpm(distribution: &str, upgrade: &str, held: &str, theirs: &str, 
     assert!(known().contains("Old") && !known().contains("Test packages"), "what signs no more is not known any more: {}", known());
     let old_signs = inside("readlink /srv/gnupg").stdout;
     let new = inside("key 'New'").ended_with(0).stdout;
+    let new_signs = inside("readlink /srv/gnupg").stdout;
     inside(&format!("ln -sfn {} /srv/gnupg; make second 1; sign", old_signs.trim())).ended_with(0);
     keys("both", &[&old, &new], "second").ended_with(0);
     assert!(known().contains("Old") && known().contains("New"), "{}", known());
-    inside("ln -sfn $(ls -dt /srv/gnupg.* | head -1) /srv/gnupg; make third 1; sign").ended_with(0);
+    let signs = |home: &str, script: &str| inside(&format!("ln -sfn {} /srv/gnupg; {script}", home.trim())).ended_with(0);
+    let early = keys("early", &[&new], "second").ended_with(3);
+    assert!(early.stderr.contains("none of the keys that are pinned"), "{}", early.stderr);
+    keys("both", &[&old, &new], "second").ended_with(0);
+    signs(&new_signs, "make third 1; sign");
     keys("both-new", &[&old, &new], "third").ended_with(0);
     inside("make fourth 1; sign").ended_with(0);
     keys("new", &[&new], "fourth").ended_with(0);
@@ -370,15 +375,22 @@ fn a_repository_changes_its_key() {
     let run = |name: &str, body: &str| world.kthw(&["run", &recipe(&world, name, body), "-w", &workspace, "--yes"]);
     let inside = |script: &str| world.inside(1, &["sh", "-c", &format!("{SIGNING_KEY}{APT_REPOSITORY}{script}")]);
     let keys = |name: &str, keys: &[&str], package: &str| {
-        run(name, &format!("{} ssh::package(node, \"{package}\", #{{ needs: [ours] }});", with_keys("file:///srv/apt/", keys)))
+        run(name, &format!("{} ssh::package(node, \"{package}\", #{{ needs: [ours] }});", with_keys("http://127.0.0.1:8099/", keys)))
     };
+    inside("echo 'Acquire::http::Proxy::127.0.0.1 \"DIRECT\";' >/etc/apt/apt.conf.d/91test").ended_with(0);
+    inside("systemd-run --quiet python3 -m http.server 8099 --bind 127.0.0.1 --directory /srv/apt").ended_with(0);
     let old = inside("key 'Old'; make first; sign").ended_with(0).stdout;
     keys("old", &[&old], "first").ended_with(0);
     let old_signs = inside("readlink /srv/gnupg").stdout;
     let new = inside("key 'New'").ended_with(0).stdout;
-    inside(&format!("ln -sfn {} /srv/gnupg; make second; sign", old_signs.trim())).ended_with(0);
+    let new_signs = inside("readlink /srv/gnupg").stdout;
+    let signs = |home: &str, script: &str| inside(&format!("ln -sfn {} /srv/gnupg; {script}", home.trim())).ended_with(0);
+    signs(&old_signs, "make second; sign");
     keys("both", &[&old, &new], "second").ended_with(0);
-    inside("ln -sfn $(ls -dt /srv/gnupg.* | head -1) /srv/gnupg; make third; sign").ended_with(0);
+    let early = keys("early", &[&new], "second").ended_with(3);
+    assert!(early.stderr.contains("none of the keys that are pinned"), "{}", early.stderr);
+    keys("both", &[&old, &new], "second").ended_with(0);
+    signs(&new_signs, "make third; sign");
     keys("both-new", &[&old, &new], "third").ended_with(0);
     keys("new", &[&new], "third").ended_with(0);
     let again = keys("new", &[&new], "third").ended_with(0);
@@ -386,11 +398,11 @@ fn a_repository_changes_its_key() {
     inside("ls /etc/apt/keyrings/ours-* | wc -l | grep -x 1").ended_with(0);
 
     // What the old key signs now is not taken, and a key that has expired is called that.
-    inside(&format!("ln -sfn {} /srv/gnupg; make fourth; sign", old_signs.trim())).ended_with(0);
+    signs(&old_signs, "make fourth; sign");
     let refused = keys("fourth", &[&new], "fourth").ended_with(3);
     assert!(refused.stderr.contains("none of the keys that are pinned"), "{}", refused.stderr);
     let dead = inside(&format!("key 'Dead' {LONG_AGO}; sign {LONG_AGO}")).ended_with(0).stdout;
-    let expired = run("dead", &with_keys("file:///srv/apt/", &[&new, &dead])).ended_with(3);
+    let expired = run("dead", &with_keys("http://127.0.0.1:8099/", &[&new, &dead])).ended_with(3);
     assert!(expired.stderr.contains("has expired") && expired.stderr.contains("`keys`"), "{}", expired.stderr);
     inside("test $(ls /etc/apt/keyrings/ours-* | wc -l) = 2 && dpkg -s first second third >/dev/null").ended_with(0);
 }
@@ -405,6 +417,90 @@ fn packages_are_kept_with_dnf() {
 fn packages_are_kept_with_zypper() {
     let theirs = "printf '[theirs]\\nname=theirs\\nbaseurl=file:///nowhere/\\nenabled=1\\nautorefresh=1\\ngpgcheck=0\\n' >/etc/zypp/repos.d/theirs.repo";
     packages_of_rpm("suse", "zypper --non-interactive update", "zypper locks", theirs, true);
+}
+
+/// A proxy that demands a password, in front of the world's own. It tells whom it let through.
+const PROXY: &str = r#"
+import base64, http.client, http.server, sys
+WANTED = "Basic " + base64.b64encode(b"nodes:p@ss:w/rd").decode()
+class Proxy(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        fine = self.headers.get("Proxy-Authorization") == WANTED
+        print("let through" if fine else "refused", self.path, flush=True)
+        if not fine:
+            self.send_response(407)
+            self.send_header("Proxy-Authenticate", 'Basic realm="test"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        behind = http.client.HTTPConnection("10.77.0.1", 3142, timeout=60)
+        kept = ("host", "range", "if-range", "if-modified-since")
+        behind.request("GET", self.path, headers={k: v for k, v in self.headers.items() if k.lower() in kept})
+        answer = behind.getresponse()
+        body = answer.read()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in ("transfer-encoding", "connection", "content-length"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(("127.0.0.1", 3128), Proxy).serve_forever()
+"#;
+
+#[test]
+fn a_proxy_that_demands_a_password_is_gone_through() {
+    let Some(_) = ask([&HOSTS]) else { return };
+    let mut world = World::up("proxy");
+    world.host(1, "cp1");
+    let workspace = world.workspace("1.36.3", "containerd", &NODES[..1], false);
+    let (file, secrets) = (format!("{workspace}/workspace.yaml"), format!("{workspace}/secrets.sops.yaml"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(
+        &file,
+        format!("{text}\nproxy: {{ http: 'http://127.0.0.1:3128', username: nodes, password_secret: proxy.password }}\n"),
+    )
+    .unwrap();
+    let identity = crate::secrets::desk::Identity::new();
+    world.more.insert("SOPS_AGE_KEY".into(), identity.private.clone());
+    std::fs::write(&secrets, "proxy:\n  password: p@ss:w/rd\n").unwrap();
+    world.kthw(&["secrets", "encrypt", "--age", &identity.public, "-i", &secrets]).ended_with(0);
+    let run = |name: &str, body: &str| world.kthw(&["run", &recipe(&world, name, body), "-w", &workspace, "--yes"]);
+    let inside = |script: &str| world.inside(1, &["sh", "-c", script]);
+    inside(&format!("cat >/srv/proxy.py <<'END'\n{PROXY}\nEND\nsystemd-run --quiet sh -c 'exec python3 /srv/proxy.py >/srv/proxy.log'"))
+        .ended_with(0);
+    inside("printf '[Service]\\nExecStart=sh -c \"env >/run/probe; exec sleep infinity\"\\n' >/etc/systemd/system/probe.service")
+        .ended_with(0);
+
+    let packages = "let proxied = []; let proxy = ssh::package_proxy(cluster); for path in proxy.keys() { proxied.push(ssh::file(node, path, proxy[path])); }";
+    let first = run("packages", &format!("{packages} ssh::package(node, \"tree\", #{{ needs: proxied }});")).ended_with(0);
+    assert!(!first.stdout.contains("p@ss") && !first.stderr.contains("p@ss"), "{}", first.stderr);
+    inside("dpkg -s tree >/dev/null && grep -q '^let through .*/tree_' /srv/proxy.log && ! grep -q refused /srv/proxy.log").ended_with(0);
+    inside("stat -c %a /etc/apt/auth.conf.d/95kthw-proxy.conf | grep -x 600 && ! grep -r p@ss /etc/apt/apt.conf.d").ended_with(0);
+
+    let service = "let there = [ssh::directory(node, \"/etc/systemd/system/probe.service.d\")]; let changes = []; \
+        let proxy = ssh::service_proxy(cluster, \"probe\"); for path in proxy.keys() { let options = proxy[path]; options.needs = there; changes.push(ssh::file(node, path, options)); } \
+        ssh::service(node, \"probe\", #{ enabled: (), restarted_by: changes });";
+    run("service", service).ended_with(0);
+    inside(
+        "grep -x 'HTTPS_PROXY=http://nodes:p%40ss%3Aw%2Frd@127.0.0.1:3128' /run/probe && grep -q '^NO_PROXY=.*,10.77.0.0/24,' /run/probe",
+    )
+    .ended_with(0);
+    inside("! systemctl show probe | grep p%40ss && stat -c %a /etc/systemd/system/probe.service.d/http-proxy.env | grep -x 600")
+        .ended_with(0);
+    let again = run("service", service).ended_with(0);
+    assert!(again.stdout.contains("Nothing to change"), "{}", again.stdout);
+
+    // Another password: the files follow, the service restarts, and nothing of either is shown.
+    std::fs::write(&secrets, "proxy:\n  password: another\n").unwrap();
+    world.kthw(&["secrets", "encrypt", "--age", &identity.public, "-i", &secrets]).ended_with(0);
+    let changed = run("service", service).ended_with(0);
+    assert!(changed.stdout.contains("<secret> -> <secret>") && !changed.stdout.contains("another"), "{}", changed.stdout);
+    inside("grep -q 'nodes:another@' /run/probe").ended_with(0);
+    let refused = run("refused", &format!("{packages} ssh::package(node, \"dos2unix\", #{{ needs: proxied }});")).ended_with(3);
+    assert!(refused.stderr.contains("407") && !refused.stderr.contains("another"), "{}", refused.stderr);
 }
 
 #[test]

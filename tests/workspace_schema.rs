@@ -141,6 +141,8 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         76-kubelet-flags-that-are-gone
         90-signing-keys-in-two-forms
         91-signing-keys-that-say-nothing
+        92-registries
+        93-proxy
     "#]]
     .assert_eq(&unseen);
 }

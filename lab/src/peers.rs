@@ -36,7 +36,7 @@ pub const PUBLIC_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGxhYi1vbmx5LW
 /// Made-up values for secrets with these names. The lab gets no others: its world is kept in a file as plain text, and a recipe is tried
 /// there by people who hold no key.
 pub fn stand_in_secrets(names: impl IntoIterator<Item = String>) -> Secrets {
-    let values = names.into_iter().map(|name| (name.clone(), Secret::new(format!("the lab's stand-in for {name}"))));
+    let values = names.into_iter().map(|name| (name.clone(), Secret::new(format!("stand-in-of-the-lab:{name}"))));
     Secrets::from_values("secrets.sops.yaml", values.collect::<Vec<_>>())
 }
 

@@ -24,12 +24,14 @@ pub mod checked;
 pub mod distribution;
 pub mod help;
 pub mod openpgp;
+mod proxy;
 pub mod recovery;
 mod refusals;
 pub mod restart;
 pub mod rotation;
 mod script_engine;
 pub mod seams;
+pub mod secret_text;
 pub mod versions;
 pub mod workspace;
 

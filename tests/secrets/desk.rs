@@ -34,7 +34,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let identity = age::x25519::Identity::generate();
         Self { public: identity.to_public().to_string(), private: identity.to_string().expose_secret().to_owned() }
     }

@@ -1,7 +1,7 @@
 //! `kthw secrets` as people use it: the real binary in a folder with keys of its own.
 mod changing;
 mod circle;
-mod desk;
+pub mod desk;
 mod edit;
 mod guide;
 mod import;

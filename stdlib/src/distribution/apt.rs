@@ -1,8 +1,13 @@
 //! apt: Debian and Ubuntu.
 pub use super::apt_scripts::{APT_CHECK_SOURCE, APT_INSTALL, APT_UPDATE};
 use super::{Family, INDEX_LIMIT_S, INSTALL_LIMIT_S, Source, short};
+use crate::{
+    proxy::{File, Proxies},
+    secret_text::{Form, SecretText},
+};
 use kthw_engine::node::{Action, Probe};
 use semver::Version;
+use std::collections::BTreeSet;
 
 /// One line for every package that dpkg knows: name, state (`ii `, `hi ` when held), version. All packages of a node share this query,
 /// because dpkg reads its whole database whatever it is asked for.
@@ -104,7 +109,7 @@ impl Family for Apt {
         Vec::new()
     }
 
-    fn forget_key(&self, _: &str, file: &str) -> Vec<Action> {
+    fn forget_key(&self, _: &Source<'_>, file: &str) -> Vec<Action> {
         vec![Action::Remove { path: file.to_owned() }]
     }
 
@@ -113,6 +118,28 @@ impl Family for Apt {
         let settings = [&only, "Dir::Etc::SourceParts=/dev/null", "APT::Get::List-Cleanup=0", "APT::Update::Error-Mode=any"];
         let words = ["sh", "-c", APT_UPDATE, "kthw-update"].into_iter().chain(settings.iter().flat_map(|setting| ["-o", setting]));
         vec![Action::run_for(INDEX_LIMIT_S, words)]
+    }
+
+    /// apt.conf(5), and apt_auth.conf(5) for the password: everybody reads the first, or could not ask apt for anything.
+    fn proxy_files(&self, proxies: &Proxies<'_>) -> Vec<(String, File)> {
+        let mut text = "// Kept by kthw: changes here are undone by the next run.\n".to_owned();
+        // apt knows neither domains nor ranges here.
+        let is_host = |one: &&String| !one.starts_with('.') && !one.contains(['/', ':']);
+        for (scheme, url) in proxies.each() {
+            text.push_str(&format!("Acquire::{scheme}::Proxy \"{url}\";\n"));
+            text.extend(proxies.direct.iter().filter(is_host).map(|host| format!("Acquire::{scheme}::Proxy::{host} \"DIRECT\";\n")));
+        }
+        let mut files = vec![("/etc/apt/apt.conf.d/95kthw-proxy".into(), File::new(SecretText::new(text)))];
+        let mut known = SecretText::default();
+        for url in proxies.each().map(|(_, url)| url).collect::<BTreeSet<_>>() {
+            if let Some((user, password)) = proxies.login {
+                known = known.text(format!("machine {url} login {user} password ")).secret(password, Form::Word).text("\n");
+            }
+        }
+        // Without a password there is none of it, and one of before goes.
+        let content = known.plain().is_none().then_some(known);
+        files.push(("/etc/apt/auth.conf.d/95kthw-proxy.conf".into(), File { content, mode: "0600" }));
+        files
     }
 
     fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String {

@@ -1,5 +1,6 @@
 //! dnf: Rocky Linux.
-use super::{Family, INDEX_LIMIT_S, Source, rpm};
+use super::{Family, Source, rpm};
+use crate::proxy::{File, Proxies};
 use kthw_engine::node::{Action, Probe};
 use semver::Version;
 
@@ -35,11 +36,12 @@ done; :"#;
 
 /// Fetches the index of the repository `$1`, whose keys are in the files that follow.
 ///
-/// dnf verifies it by a keyring of its own, one for each repository, and takes the keys of `gpgkey=` into it. It says "Bad GPG signature" whatever is
-/// wrong with a key.
+/// dnf verifies it by a keyring of its own, one for each repository, and takes the keys of `gpgkey=` into it. It is made anew, so that no other key
+/// counts. It says "Bad GPG signature" whatever is wrong with a key.
 pub const DNF_REFRESH: &str = concat!(
     rpm::why!(),
     r#"N=$1; shift
+rm -rf /var/cache/dnf/"$N"-????????????????/pubring
 E=$(dnf -y --repo "$N" --setopt="$N.skip_if_unavailable=0" makecache --refresh 2>&1) && exit
 printf '%s\n' "$E" >&2
 case $E in
@@ -49,14 +51,8 @@ esac
 exit 1"#
 );
 
-/// Takes away the key in the file `$1`, also from the keyring that dnf keeps for the repository `$2`, which is made anew of the keys that are left.
-pub const DNF_FORGET_KEY: &str = concat!(
-    r#"rm -rf /var/cache/dnf/"$2"-????????????????/pubring
-"#,
-    rpm::forget!(),
-    r#"
-dnf -y -q --repo "$2" makecache --refresh >&2"#
-);
+/// Takes away the key in the file `$1`.
+pub const DNF_FORGET_KEY: &str = concat!(rpm::forget!(), r#"forget "$1" && gone "$1""#);
 
 /// Installs `$1`, in version `$2` if it is given.
 ///
@@ -64,6 +60,7 @@ dnf -y -q --repo "$2" makecache --refresh >&2"#
 /// first what it would do. Downloads are limited by time; what unpacks is not, in a session of its own, which no limit of ours reaches.
 pub const DNF_INSTALL: &str = concat!(
     rpm::begin!(),
+    rpm::proxied!(),
     r#"W="$1${2:+-$2}"
 O='-y --setopt=install_weak_deps=False --disableexcludes=main --setopt=*.skip_if_unavailable=1'
 would() {
@@ -148,12 +145,16 @@ impl Family for Dnf {
         rpm::trust_key(file)
     }
 
-    fn forget_key(&self, name: &str, file: &str) -> Vec<Action> {
-        vec![Action::run_for(INDEX_LIMIT_S, ["sh", "-c", DNF_FORGET_KEY, "kthw-forget", file, name])]
+    fn forget_key(&self, _: &Source<'_>, file: &str) -> Vec<Action> {
+        vec![Action::run(["sh", "-c", DNF_FORGET_KEY, "kthw-forget", file])]
     }
 
     fn refresh(&self, source: &Source<'_>) -> Vec<Action> {
         rpm::refresh(DNF_REFRESH, source)
+    }
+
+    fn proxy_files(&self, proxies: &Proxies<'_>) -> Vec<(String, File)> {
+        rpm::proxy_files(proxies)
     }
 
     fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String {

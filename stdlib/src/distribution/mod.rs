@@ -78,11 +78,14 @@ mod zypper;
 pub use apt::{APT_CHECK_SOURCE, APT_INSTALL, APT_LOCK_HOLDERS, APT_UPDATE, DPKG_FORMAT};
 pub use dnf::{DNF_FORGET_KEY, DNF_HOLD, DNF_INSTALL, DNF_LIST, DNF_LOCK_HOLDERS, DNF_REFRESH};
 pub use release::{Network, Release, Security, Support};
-pub use rpm::{FETCH_KEY, RPM_FORGET_KEY, RPM_TRUST_KEY};
+pub use rpm::{FETCH_KEY, RPM_TRUST_KEY};
 pub use script::facts;
-pub use zypper::{ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST, ZYPPER_LOCK_HOLDERS, ZYPPER_REFRESH};
+pub use zypper::{ZYPPER_FORGET_KEY, ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST, ZYPPER_LOCK_HOLDERS, ZYPPER_REFRESH};
 
-use crate::workspace::Workspace;
+use crate::{
+    proxy::{File, Proxies},
+    workspace::Workspace,
+};
 use kthw_engine::node::{Action, Probe};
 use schemars::JsonSchema;
 use semver::Version;
@@ -165,11 +168,15 @@ pub trait Family: Debug + Send + Sync {
     /// Makes a key that is in this file known to what verifies packages, and keeps in mind whether it was known before.
     fn trust_key(&self, file: &str) -> Vec<Action>;
 
-    /// Takes a key and its file away. What verifies packages goes on knowing it if it did so before kthw came.
-    fn forget_key(&self, name: &str, file: &str) -> Vec<Action>;
+    /// Takes a key that a repository does not name any more away, and its file. What verifies packages goes on knowing it if it did so before kthw
+    /// came.
+    fn forget_key(&self, source: &Source<'_>, file: &str) -> Vec<Action>;
 
     /// Fetches a repository's index, and fails unless it is signed by one of its keys. An expired key is named as such.
     fn refresh(&self, source: &Source<'_>) -> Vec<Action>;
+
+    /// The files that tell it of proxies.
+    fn proxy_files(&self, proxies: &Proxies<'_>) -> Vec<(String, File)>;
 
     /// The version of a Kubernetes package of `pkgs.k8s.io`; `revision` is the package's own.
     fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String;

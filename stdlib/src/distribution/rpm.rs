@@ -1,5 +1,6 @@
 //! What dnf and zypper have in common: rpm's versions, repositories as `.repo` files, and keys that are fetched with curl.
 use super::{INDEX_LIMIT_S, INSTALL_LIMIT_S, Source, short};
+use crate::proxy::{File, Proxies};
 use kthw_engine::node::Action;
 use semver::Version;
 
@@ -42,12 +43,22 @@ END
 }
 pub(super) use begin;
 
+/// What scripts that fetch something begin with: the variables of [`proxy_files`], where there are any.
+macro_rules! proxied {
+    () => {
+        "[ ! -r /etc/sysconfig/kthw-proxy ] || { set -a; . /etc/sysconfig/kthw-proxy; set +a; }\n"
+    };
+}
+
 /// Fetches `$1` to the file `$2`, and fails unless its SHA-256 is `$3`. Nothing is there under that name before it is.
-pub const FETCH_KEY: &str = r#"N="$2.kthw-new"; trap 'rm -f "$N"' EXIT
+pub const FETCH_KEY: &str = concat!(
+    proxied!(),
+    r#"N="$2.kthw-new"; trap 'rm -f "$N"' EXIT
 curl -fsSL --proto '=http,https' --retry 3 --max-time 120 --max-filesize 1000000 -o "$N" "$1" || exit
 S=$(sha256sum <"$N"); S=${S%% *}
 [ "$S" = "$3" ] || { echo "the key at $1 has the SHA-256 $S, not $3: ask its publisher whether it was replaced, then pin the new one" >&2; exit 1; }
-chmod 644 "$N" && mv -f "$N" "$2""#;
+chmod 644 "$N" && mv -f "$N" "$2""#
+);
 
 /// What both scripts about rpm's keys begin with.
 macro_rules! trust {
@@ -68,29 +79,28 @@ trust() {
 /// Makes rpm know the key in the file `$1`. Which of rpm's keys came by that is noted beside the other notes of kthw.
 pub const RPM_TRUST_KEY: &str = concat!(trust!(), "trust \"$1\"");
 
-/// The script of [`RPM_FORGET_KEY`].
+/// What scripts that take a key away begin with: `forget FILE` takes from rpm what `trust` brought of a file. What others of kthw's files hold too
+/// comes back at once: a key with a new end is, to rpm, the same one. `gone FILE` removes the file.
 macro_rules! forget {
     () => {
         concat!(
             super::rpm::trust!(),
-            r#"N=$NOTES/${1##*/}
-if [ -s "$N" ]; then
-  while read -r K; do ! rpm -q "$K" >/dev/null || rpm -e "$K" || exit; done <"$N"
-  for F in "${1%/*}"/kthw-*.asc; do [ ! -e "$F" ] || [ "$F" = "$1" ] || trust "$F" || exit; done
-fi
-rm -f "$N" "$1""#
+            r#"forget() {
+  [ -s "$NOTES/${1##*/}" ] || return 0
+  while read -r K; do ! rpm -q "$K" >/dev/null || rpm -e "$K" || return; done <"$NOTES/${1##*/}"
+  for F in "${1%/*}"/kthw-*.asc; do [ ! -e "$F" ] || [ "$F" = "$1" ] || trust "$F" || return; done
+}
+gone() { rm -f "$NOTES/${1##*/}" "$1"; }
+"#
         )
     };
 }
-
-/// Takes away what [`RPM_TRUST_KEY`] brought of the file `$1`, and the file. What others of kthw's files hold too comes back at once: a key with a
-/// new end is, to rpm, the same one.
-pub const RPM_FORGET_KEY: &str = forget!();
 
 /// What both scripts that fetch an index begin with: `why FILE…` says why none of the keys in these files will do.
 macro_rules! why {
     () => {
         concat!(
+            super::rpm::proxied!(),
             r#"why() {
   H=$(mktemp -d) || return
   X=$(for F; do gpg --homedir "$H" --batch --show-keys --with-colons "$F" 2>/dev/null | awk -F: -v f="$F" '$1 == "pub" && $2 == "e" { print f; exit }'; done)
@@ -106,7 +116,7 @@ unsigned() { echo 'this index is not signed at all; if its publisher signs the p
         )
     };
 }
-pub(super) use {forget, trust, why};
+pub(super) use {forget, proxied, trust, why};
 
 /// Where keys are kept.
 pub(super) const KEYS: &str = "/etc/pki/rpm-gpg";
@@ -132,7 +142,7 @@ pub(super) fn key_file(name: &str, sha256: &str) -> String {
 }
 
 /// The files of a repository's keys.
-fn key_files(source: &Source<'_>) -> Vec<String> {
+pub(super) fn key_files(source: &Source<'_>) -> Vec<String> {
     source.keys.iter().map(|key| key_file(source.name, key)).collect()
 }
 
@@ -157,6 +167,12 @@ pub(super) fn refresh(script: &'static str, source: &Source<'_>) -> Vec<Action> 
     let keys = key_files(source);
     let words = ["sh", "-c", script, "kthw-refresh", source.name].into_iter().chain(keys.iter().map(String::as_str));
     vec![Action::run_for(INDEX_LIMIT_S, words)]
+}
+
+/// Variables, which [`proxied`] reads. Neither has a place of its own for a password that only root reads: dnf's is dnf.conf, which all of dnf's users
+/// read, and libzypp goes by variables too (`/etc/sysconfig/proxy` are those of whoever logs in).
+pub(super) fn proxy_files(proxies: &Proxies<'_>) -> Vec<(String, File)> {
+    vec![("/etc/sysconfig/kthw-proxy".into(), File::new(proxies.environment()))]
 }
 
 /// `pkgs.k8s.io` has one package of each version; its release is left to it unless it is given.

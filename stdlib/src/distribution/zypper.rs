@@ -1,5 +1,6 @@
 //! zypper: openSUSE Leap.
-use super::{Family, Source, rpm};
+use super::{Family, INDEX_LIMIT_S, Source, rpm};
+use crate::proxy::{File, Proxies};
 use kthw_engine::node::{Action, Probe};
 use semver::Version;
 
@@ -17,21 +18,42 @@ pub const ZYPPER_HOLD: &str = r#"ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive 
 pub const ZYPPER_LOCK_HOLDERS: &str =
     r#"f=/run/zypp.pid; read -r p <"$f" 2>/dev/null && read -r c <"/proc/$p/comm" 2>/dev/null && echo "$p $c $f"; :"#;
 
+/// What both scripts that fetch an index begin with: `refresh NAME KEY_FILE…`.
+macro_rules! refresh {
+    () => {
+        concat!(
+            rpm::why!(),
+            r#"refresh() {
+  N=$1; shift
+  E=$(ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive refresh --force "$N" </dev/null 2>&1); S=$?
+  [ $S = 0 ] || printf '%s\n' "$E" >&2
+  case $S:$E in
+    0:*'has expired.'*) why "$@" 2>>"${KTHW_NOTICES:-/dev/stderr}" ;;
+    0:*) ;;
+    *'is unsigned'*) unsigned ;;
+    *'signed with an unknown key'* | *'Signature verification failed'*) why "$@" ;;
+  esac
+  return $S
+}
+"#
+        )
+    };
+}
+
 /// Fetches the index of the repository `$1`, whose keys are in the files that follow.
 ///
 /// zypper asks about a key that rpm does not know, which counts as no, and goes on with one that has expired, after a warning.
-pub const ZYPPER_REFRESH: &str = concat!(
-    rpm::why!(),
-    r#"N=$1; shift
-E=$(ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive refresh --force "$N" </dev/null 2>&1); S=$?
-[ $S = 0 ] || printf '%s\n' "$E" >&2
-case $S:$E in
-  0:*'has expired.'*) why "$@" 2>>"${KTHW_NOTICES:-/dev/stderr}" ;;
-  0:*) ;;
-  *'is unsigned'*) unsigned ;;
-  *'signed with an unknown key'* | *'Signature verification failed'*) why "$@" ;;
-esac
-exit $S"#
+pub const ZYPPER_REFRESH: &str = concat!(refresh!(), r#"refresh "$@""#);
+
+/// Takes away the key in the file `$1`, unless the index of the repository `$2`, whose other keys are in the files that follow, is signed by it still:
+/// any key that rpm knows would do for zypper.
+pub const ZYPPER_FORGET_KEY: &str = concat!(
+    rpm::forget!(),
+    refresh!(),
+    r#"K1=$1; shift
+forget "$K1" || exit
+refresh "$@" || { trust "$K1"; exit 1; }
+gone "$K1""#
 );
 
 /// Installs `$1`, in version `$2` if it is given.
@@ -40,6 +62,7 @@ exit $S"#
 /// what it would do and looked after. A package that is locked is unlocked meanwhile. Statuses from 100 on are remarks (zypper(8)).
 pub const ZYPPER_INSTALL: &str = concat!(
     rpm::begin!(),
+    rpm::proxied!(),
     r#"W="$1${2:+=$2}"
 export ZYPP_LOCK_TIMEOUT=300
 zypp() { timeout -k 5 "$L" zypper --non-interactive "$@" </dev/null; S=$?; case $S in 100|101|102|103|106) return 0 ;; esac; return $S; }
@@ -131,12 +154,18 @@ impl Family for Zypper {
         rpm::trust_key(file)
     }
 
-    fn forget_key(&self, _: &str, file: &str) -> Vec<Action> {
-        vec![Action::run(["sh", "-c", rpm::RPM_FORGET_KEY, "kthw-forget", file])]
+    fn forget_key(&self, source: &Source<'_>, file: &str) -> Vec<Action> {
+        let keys = rpm::key_files(source);
+        let words = ["sh", "-c", ZYPPER_FORGET_KEY, "kthw-forget", file, source.name].into_iter().chain(keys.iter().map(String::as_str));
+        vec![Action::run_for(INDEX_LIMIT_S, words)]
     }
 
     fn refresh(&self, source: &Source<'_>) -> Vec<Action> {
         rpm::refresh(ZYPPER_REFRESH, source)
+    }
+
+    fn proxy_files(&self, proxies: &Proxies<'_>) -> Vec<(String, File)> {
+        rpm::proxy_files(proxies)
     }
 
     fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String {

@@ -1,4 +1,6 @@
-//! Registry mirrors, as containerd reads them from `/etc/containerd/certs.d`. Pure.
+//! A registry mirror, for recipes of one's own that name it themselves. Pure.
+use super::registry;
+use crate::workspace::{Registry, RegistryEndpoint};
 use miette::Diagnostic;
 use url::Url;
 
@@ -18,18 +20,9 @@ pub fn registry_mirror(host: &str, url: &str) -> Result<String, BadMirror> {
     if !parsed.username().is_empty() || parsed.password().is_some() {
         return Err(bad("credentials do not belong into a workspace".into()));
     }
-    let address = parsed.as_str().trim_end_matches('/');
-    let mirror_host = address.split_once("://").map_or(address, |(_, rest)| rest);
-    // What the mirror does not have comes from the registry itself; Docker Hub's is not where its name says.
-    let server = match host {
-        "_default" => String::new(),
-        _ if host == mirror_host => format!("server = \"{address}\"\n\n"),
-        "docker.io" => "server = \"https://registry-1.docker.io\"\n\n".into(),
-        _ => format!("server = \"https://{host}\"\n\n"),
-    };
-    // A mirror below a path (a proxy project) is asked at that path and nowhere else.
-    let below_a_path = if parsed.path().trim_end_matches('/').is_empty() { "" } else { "  override_path = true\n" };
-    Ok(format!("{server}[host.\"{address}\"]\n  capabilities = [\"pull\", \"resolve\"]\n{below_a_path}"))
+    let registry = Registry { endpoints: vec![RegistryEndpoint::plain(url)], ..Registry::default() };
+    let hosts = registry::files(host, &registry).remove("hosts.toml");
+    Ok(hosts.map(|file| file.content.to_string()).unwrap_or_default())
 }
 
 /// A mirror that cannot be one.

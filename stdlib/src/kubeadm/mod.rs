@@ -15,6 +15,7 @@ mod outside;
 mod packages;
 #[cfg(test)]
 mod peer_tests;
+mod registry;
 mod static_pod;
 mod token;
 mod worker;
@@ -54,13 +55,13 @@ struct NoAnswer {
 
 #[export_module]
 mod api {
-    use super::{ClusterSpec, ContainerdConfig, ControlPlane, Worker, mirror, outside::Outside, packages};
+    use super::{ClusterSpec, ContainerdConfig, ControlPlane, Worker, mirror, outside::Outside, packages, registry};
     use crate::{
         kubernetes::{DrainOptions, Place},
         workspace::{ApiEndpoint, Cluster, Node},
     };
-    use kthw_engine::{Id, Options, Rhai, declare_on_node, throw};
-    use rhai::Map;
+    use kthw_engine::{Id, Options, Rhai, declare_on_node, note_secret, throw};
+    use rhai::{Array, Dynamic, Map};
     use serde::Deserialize;
 
     #[derive(Debug, Deserialize)]
@@ -206,6 +207,46 @@ mod api {
     #[rhai_fn(return_raw)]
     pub fn registry_mirror(cx: NativeCallContext, host: &str, url: &str) -> Rhai<String> {
         mirror::registry_mirror(host, url).or_else(|error| throw(&cx, error))
+    }
+
+    /// Returns the hosts of the registries that the workspace says something about (`containerd.mirrors`, `containerd.registries`).
+    ///
+    /// ```rhai
+    /// for host in kubeadm::registries(cluster) {
+    ///     print(host);
+    /// }
+    /// ```
+    pub fn registries(cluster: Cluster) -> Array {
+        registry::registries(cluster.workspace()).into_keys().map(Dynamic::from).collect()
+    }
+
+    /// Returns the files that containerd reads of such a registry, by their names, each as options of `ssh::file`.
+    ///
+    /// Those with credentials hold secrets, so they are shown without them and are root's alone. containerd needs no restart to see them.
+    ///
+    /// ```rhai
+    /// for host in kubeadm::registries(cluster) {
+    ///     let files = kubeadm::registry_files(cluster, host);
+    ///     for node in cluster.members {
+    ///         let there = [ssh::directory(node, `/etc/containerd/certs.d/${host}`)];
+    ///         for name in files.keys() {
+    ///             let options = files[name];
+    ///             options.needs = there;
+    ///             ssh::file(node, `/etc/containerd/certs.d/${host}/${name}`, options);
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn registry_files(cx: NativeCallContext, cluster: Cluster, host: &str) -> Rhai<Map> {
+        let Some(registry) = registry::registries(cluster.workspace()).remove(host) else { return Ok(Map::new()) };
+        let files = registry::files(host, &registry).into_iter().map(|(name, registry::File { content, mode })| {
+            content.secrets().for_each(|secret| note_secret(&cx, &secret));
+            let options = [("content", content.into_dynamic()?), ("mode", mode.into())];
+            let options: Map = options.into_iter().map(|(name, value)| (name.into(), value)).collect();
+            Ok((name.into(), options.into()))
+        });
+        files.collect()
     }
 
     /// Returns the version of the kubelet, kubeadm and kubectl packages, such as `1.31.9-1.1`.

@@ -69,6 +69,9 @@ pub struct Workspace {
     /// The container runtime.
     #[serde(default)]
     pub containerd: Containerd,
+    /// How nodes reach what is outside. An empty block takes away what an earlier one brought.
+    #[serde(default)]
+    pub proxy: Option<Proxy>,
     /// Settings handed to kubeadm and the kubelet.
     #[serde(default)]
     pub kubeadm: Kubeadm,
@@ -393,12 +396,127 @@ pub struct Containerd {
     pub package: String,
     /// Registry mirrors: registry host to the URL that serves it.
     pub mirrors: BTreeMap<RegistryHost, String>,
+    /// Registries of which more is to be said than one mirror: several endpoints, authorities of one's own, credentials. By their hosts.
+    pub registries: BTreeMap<RegistryHost, Registry>,
+}
+
+/// A registry: who is asked for its images, and how. Credentials, authority and client certificate beside `endpoints` are for the registry itself.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Registry {
+    /// Who is asked before the registry itself, in this order.
+    pub endpoints: Vec<RegistryEndpoint>,
+    /// Whether the registry itself is asked for what none of them has; `true` by default.
+    pub upstream: bool,
+    /// PEM certificates of the authority that vouches for it; the system's authorities when absent.
+    pub ca: Option<String>,
+    /// Who logs in.
+    pub username: Option<String>,
+    /// The name of the password in `secrets.sops.yaml`, such as `registry.password`. On a node it is in files that root alone reads.
+    pub password_secret: Option<String>,
+    /// PEM certificate to show to it.
+    pub client_certificate: Option<String>,
+    /// The name of that certificate's key in `secrets.sops.yaml`.
+    pub client_key_secret: Option<String>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            endpoints: Vec::new(),
+            upstream: true,
+            ca: None,
+            username: None,
+            password_secret: None,
+            client_certificate: None,
+            client_key_secret: None,
+        }
+    }
+}
+
+/// Another server that has a registry's images.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegistryEndpoint {
+    /// Its URL; below a path, it is asked at that path and nowhere else.
+    #[schemars(regex(pattern = json_schema::WEB))]
+    pub url: String,
+    /// What it is asked for: `pull` images by digest, `resolve` tags to digests; both by default.
+    #[serde(default = "pull_and_resolve")]
+    pub capabilities: Vec<Capability>,
+    /// As of the registry itself.
+    pub ca: Option<String>,
+    /// As of the registry itself.
+    pub username: Option<String>,
+    /// As of the registry itself.
+    pub password_secret: Option<String>,
+    /// As of the registry itself.
+    pub client_certificate: Option<String>,
+    /// As of the registry itself.
+    pub client_key_secret: Option<String>,
+}
+
+impl RegistryEndpoint {
+    /// One that is asked for everything, without credentials.
+    pub fn plain(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            capabilities: pull_and_resolve(),
+            ca: None,
+            username: None,
+            password_secret: None,
+            client_certificate: None,
+            client_key_secret: None,
+        }
+    }
+}
+
+fn pull_and_resolve() -> Vec<Capability> {
+    vec![Capability::Pull, Capability::Resolve]
+}
+
+/// What a server of images is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Capability {
+    Pull,
+    Resolve,
+}
+
+impl Capability {
+    /// As containerd spells it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Resolve => "resolve",
+        }
+    }
 }
 
 impl Default for Containerd {
     fn default() -> Self {
-        Self { package: "containerd".into(), mirrors: BTreeMap::new() }
+        Self { package: "containerd".into(), mirrors: BTreeMap::new(), registries: BTreeMap::new() }
     }
+}
+
+/// How package managers, containerd and the kubelet of the nodes reach what is outside. kthw itself goes by the variables of its own environment
+/// (`HTTPS_PROXY`, `NO_PROXY`).
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Proxy {
+    /// The proxy for `http://`, such as `http://proxy.bevz.net:3128`.
+    #[schemars(regex(pattern = json_schema::WEB))]
+    pub http: Option<String>,
+    /// The proxy for `https://`; that for `http://` when absent.
+    #[schemars(regex(pattern = json_schema::WEB))]
+    pub https: Option<String>,
+    /// What is reached without it: names, `.domain`s, addresses and ranges. The cluster's own networks and names, and registry mirrors, are added.
+    pub no_proxy: Vec<String>,
+    /// Who logs in at the proxy.
+    pub username: Option<String>,
+    /// The name of the password in `secrets.sops.yaml`, such as `proxy.password`. On a node it is in files that root alone reads.
+    pub password_secret: Option<String>,
 }
 
 /// Settings handed to kubeadm and the kubelet, under upstream's names.

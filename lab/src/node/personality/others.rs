@@ -18,6 +18,7 @@ pub(super) const UNITS: &[&str] = &["cron.service", "rsyslog.service", "sshd.ser
 
 const APT_DIRECTORIES: &[&str] = &[
     "/etc/apt/apt.conf.d",
+    "/etc/apt/auth.conf.d",
     "/etc/apt/keyrings",
     "/etc/apt/preferences.d",
     "/etc/apt/sources.list.d",
@@ -27,10 +28,18 @@ const APT_DIRECTORIES: &[&str] = &[
     "/var/lib/apt/lists",
     "/var/lib/dpkg",
 ];
-const DNF_DIRECTORIES: &[&str] =
-    &["/etc/dnf", "/etc/yum.repos.d", "/etc/pki/rpm-gpg", "/etc/NetworkManager/conf.d", "/etc/selinux", "/var/lib/dnf", "/var/cache/dnf"];
+const DNF_DIRECTORIES: &[&str] = &[
+    "/etc/dnf",
+    "/etc/yum.repos.d",
+    "/etc/pki/rpm-gpg",
+    "/etc/NetworkManager/conf.d",
+    "/etc/selinux",
+    "/etc/sysconfig",
+    "/var/lib/dnf",
+    "/var/cache/dnf",
+];
 const ZYPPER_DIRECTORIES: &[&str] =
-    &["/etc/zypp/repos.d", "/etc/pki/rpm-gpg", "/etc/NetworkManager/conf.d", "/etc/selinux", "/var/cache/zypp"];
+    &["/etc/zypp/repos.d", "/etc/pki/rpm-gpg", "/etc/NetworkManager/conf.d", "/etc/selinux", "/etc/sysconfig", "/var/cache/zypp"];
 
 /// Whether this is the release in an image of that name, in small letters: it holds the distribution's name and, further on, the version.
 pub(super) fn in_image(release: &Release, name: &str) -> bool {

@@ -108,7 +108,7 @@ pub(super) fn trust(host: &Host, arguments: &[&str]) -> Output {
     }
 }
 
-/// Takes a key and its file away: `FILE`, and for dnf the repository's name.
+/// Takes a key and its file away: `FILE`, and for zypper what it fetches then.
 pub(super) fn forget(host: &mut Host, arguments: &[&str]) -> Output {
     let removed = arguments.first().map_or(Ok(()), |file| host.machine.files.remove(file));
     removed.map_or_else(|text| failed(1, text), |()| printed(""))

@@ -1,7 +1,7 @@
 //! `ssh.file`: a file with exactly this content, mode and owner.
 use super::declare::{Mode, Owner, checked_path, declare, path_at};
 use super::secret_file::SecretFile;
-use crate::workspace::Node;
+use crate::{secret_text::SecretText, workspace::Node};
 use kthw_engine::{
     BadOption, Change, Cost, Field, Id, NodeResource, Options, Removable, Result, Rhai, SecretRef, Work, declare as declare_general, field,
     node::{Action, Content, Finding, PathKind, PathState, Probe},
@@ -25,6 +25,7 @@ pub struct Spec {
 enum Wanted {
     Plain(String),
     Secret(SecretRef),
+    Text(SecretText),
 }
 
 fn default_mode() -> Mode {
@@ -49,16 +50,18 @@ pub mod api {
     #[rhai_fn(return_raw, volatile)]
     pub fn file(cx: NativeCallContext, node: Node, path: &str, options: Map) -> Rhai<Id> {
         let parsed = Options::<Spec>::parse(&cx, "ssh::file", options.clone())?;
-        match parsed.spec.content {
-            Wanted::Plain(_) => declare(&cx, "ssh::file", options, |spec: Spec| File::new(&node, path, spec)),
-            Wanted::Secret(secret) => match checked_path("ssh::file", path) {
-                Ok(path) => {
-                    let node = node.name().to_owned();
-                    let file = SecretFile { node, path, secret, mode: parsed.spec.mode, owner: parsed.spec.owner };
-                    declare_general(&cx, file, parsed.common)
-                }
-                Err(error) => throw(&cx, error),
-            },
+        let content = match parsed.spec.content {
+            Wanted::Plain(_) => return declare(&cx, "ssh::file", options, |spec: Spec| File::new(&node, path, spec)),
+            Wanted::Secret(secret) => secret.into(),
+            Wanted::Text(text) => text,
+        };
+        match checked_path("ssh::file", path) {
+            Ok(path) => {
+                let node = node.name().to_owned();
+                let file = SecretFile { node, path, content, mode: parsed.spec.mode, owner: parsed.spec.owner };
+                declare_general(&cx, file, parsed.common)
+            }
+            Err(error) => throw(&cx, error),
         }
     }
 }
@@ -79,6 +82,7 @@ impl File {
         let content = match spec.content {
             Wanted::Plain(content) => content,
             Wanted::Secret(secret) => return Err(BadOption::new("ssh::file", format!("{secret} is not plain text"))),
+            Wanted::Text(_) => return Err(BadOption::new("ssh::file", "a text with secrets is not plain".into())),
         };
         Ok(Self { node: node.name().to_owned(), path, content, mode: spec.mode, owner: spec.owner })
     }

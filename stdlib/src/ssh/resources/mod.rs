@@ -11,6 +11,7 @@ mod key_pair;
 mod line;
 mod open_node;
 mod package;
+mod proxy;
 mod repository;
 mod script;
 mod secret_file;
@@ -46,6 +47,7 @@ pub fn module() -> Module {
         .combine(exported_module!(line::api))
         .combine(exported_module!(repository::api))
         .combine(exported_module!(package::api))
+        .combine(exported_module!(proxy::api))
         .combine(exported_module!(service::api))
         .combine(exported_module!(kernel_module::api))
         .combine(exported_module!(sysctl::api))

@@ -304,7 +304,7 @@ impl NodeResource for Repository {
         }
         actions.extend(self.family.refresh(&self.source()));
         let left = live.map(|live| &live.left[..]).unwrap_or_default();
-        actions.extend(left.iter().flat_map(|sha256| self.family.forget_key(&self.name, &self.key_file(sha256))));
+        actions.extend(left.iter().flat_map(|sha256| self.family.forget_key(&self.source(), &self.key_file(sha256))));
         // The note comes last: without it, an update that failed is done again by the next run.
         actions.push(Action::Directory { path: NOTES.into(), mode: 0o755, owner: None });
         actions.push(Action::Write { path: self.note_file(), content: Content::plain(self.note()), mode: 0o644, owner: None });
@@ -464,13 +464,13 @@ mod tests {
         expect![[r#"
             kthw-trust /etc/pki/rpm-gpg/kthw-k8s-c200464bd704a292.asc
             kthw-refresh k8s /etc/pki/rpm-gpg/kthw-k8s-c200464bd704a292.asc
-            kthw-forget /etc/pki/rpm-gpg/kthw-k8s-144b85c70a192b8c.asc"#]]
+            kthw-forget /etc/pki/rpm-gpg/kthw-k8s-144b85c70a192b8c.asc k8s /etc/pki/rpm-gpg/kthw-k8s-c200464bd704a292.asc"#]]
         .assert_eq(&told);
         let (_, told) = words(Distribution::Rocky, &["OLD"], &["NEXT"], true);
         expect![[r#"
             kthw-trust /etc/pki/rpm-gpg/kthw-k8s-c200464bd704a292.asc
             kthw-refresh k8s /etc/pki/rpm-gpg/kthw-k8s-c200464bd704a292.asc
-            kthw-forget /etc/pki/rpm-gpg/kthw-k8s-144b85c70a192b8c.asc k8s"#]]
+            kthw-forget /etc/pki/rpm-gpg/kthw-k8s-144b85c70a192b8c.asc"#]]
         .assert_eq(&told);
     }
 

@@ -1,19 +1,19 @@
-//! `ssh.file` with a secret as its content: the value is fetched where it is compared and written, and never shown.
+//! `ssh.file` with a secret as its content, or in it: the value is fetched where it is compared and written, and never shown.
 use super::declare::{Mode, Owner};
-use crate::sops::Secrets;
+use crate::{secret_text::SecretText, sops::Secrets};
 use kthw_engine::{
-    Change, Error, Field, Id, Peers, Permit, Removable, Resource, Result, SecretRef, field,
+    Change, Error, Field, Id, Peers, Permit, Removable, Resource, Result, field,
     node::{Action, Content, Finding, PathKind, PathState, Probe},
     secret_field,
 };
 use miette::Diagnostic;
 
-/// A file whose content is a secret.
+/// A file whose content is a secret or holds some.
 #[derive(Debug)]
 pub struct SecretFile {
     pub(super) node: String,
     pub(super) path: String,
-    pub(super) secret: SecretRef,
+    pub(super) content: SecretText,
     pub(super) mode: Mode,
     pub(super) owner: Owner,
 }
@@ -26,7 +26,7 @@ pub struct Live {
 
 impl SecretFile {
     fn content(&self, peers: &Peers) -> Result<Content> {
-        Ok(Content::Secret(peers.get::<Secrets>()?.resolve(&self.secret)?))
+        Ok(Content::Secret(self.content.resolve(peers.get::<Secrets>()?)?))
     }
 }
 
@@ -56,7 +56,7 @@ impl Resource for SecretFile {
     fn diff(&self, live: Option<&Live>) -> Change {
         let Some(Live { state, matches }) = live else {
             return Change::create([
-                Field::new("content", &self.secret),
+                Field::new("content", &self.content),
                 Field::new("mode", self.mode),
                 Field::new("owner", &self.owner.0),
             ]);
@@ -112,13 +112,14 @@ struct NotWritten {
 mod tests {
     use super::*;
     use crate::ssh::testing::a_file;
+    use kthw_engine::SecretRef;
 
     #[test]
     fn the_secret_is_never_shown() {
         let file = SecretFile {
             node: "cu1".into(),
             path: "/etc/key".into(),
-            secret: SecretRef { name: "app.key".into() },
+            content: SecretRef { name: "app.key".into() }.into(),
             mode: Mode(0o600),
             owner: Owner::default(),
         };

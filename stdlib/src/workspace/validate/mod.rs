@@ -6,6 +6,8 @@ mod names;
 mod networks;
 mod others;
 mod proxmox;
+mod proxy;
+mod registries;
 mod sources;
 mod system;
 mod versions;
@@ -40,7 +42,10 @@ const RULES: &[fn(&mut Check<'_>)] = &[
     proxmox::settings,
     sources::image,
     sources::packages,
-    sources::mirrors,
+    sources::mirror,
+    registries::mirrors,
+    registries::registries,
+    proxy::proxy,
     others::shared,
 ];
 

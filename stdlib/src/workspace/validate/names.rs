@@ -75,6 +75,11 @@ pub(super) fn endpoint(check: &mut Check<'_>) {
     }
 }
 
+/// Whether a text can be the name of a value in a secrets file.
+pub(super) fn names_a_secret(name: &str) -> bool {
+    !name.split('.').any(str::is_empty) && !name.contains(|c: char| c.is_whitespace() || c == '>')
+}
+
 pub(super) fn ssh(check: &mut Check<'_>) {
     let ssh = &check.workspace.ssh;
     if !is_user(&ssh.user) {
@@ -88,7 +93,7 @@ pub(super) fn ssh(check: &mut Check<'_>) {
     }
     if let Some(secret) = &ssh.key_secret {
         let path = "ssh.key_secret";
-        if secret.split('.').any(str::is_empty) || secret.contains(|c: char| c.is_whitespace() || c == '>') {
+        if !names_a_secret(secret) {
             check.add(
                 "kthw::workspace::key_secret",
                 path,

@@ -161,7 +161,7 @@ fn key(check: &mut Check<'_>, fields: &KeyFields, key: &SigningKey) {
     }
 }
 
-pub(super) fn mirrors(check: &mut Check<'_>) {
+pub(super) fn mirror(check: &mut Check<'_>) {
     if let Some(mirror) = &check.workspace.artifacts.mirror
         && !mirror.starts_with('/')
         && !is_web(mirror)
@@ -174,12 +174,10 @@ pub(super) fn mirrors(check: &mut Check<'_>) {
             "write an absolute path, such as `/srv/mirror`, or an address that starts with http:// or https://",
         );
     }
-    for (host, mirror) in &check.workspace.containerd.mirrors {
-        web(check, &format!("containerd.mirrors.{host}"), mirror);
-    }
 }
 
-fn web(check: &mut Check<'_>, path: &str, address: &str) {
+/// An address of the web.
+pub(super) fn web(check: &mut Check<'_>, path: &str, address: &str) {
     if !is_web(address) {
         check.add(
             "kthw::workspace::address",
