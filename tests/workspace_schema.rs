@@ -97,6 +97,8 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         69-node-called-localhost
         70-registry-that-is-a-path
         71-template-with-an-option
+        90-time-server-with-an-option
+        92-network-that-overlaps
     "#]]
     .assert_eq(&seen);
     expect![[r#"
@@ -138,6 +140,11 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         74-cpu-below-the-release
         75-no-containerd
         76-kubelet-flags-that-are-gone
+        91-search-domain-twice
+        93-addresses-in-networks
+        94-network-cards-without-proxmox
+        95-storage-beside-another
+        96-no-updates-by-themselves
     "#]]
     .assert_eq(&unseen);
 }

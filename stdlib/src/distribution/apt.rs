@@ -1,6 +1,7 @@
 //! apt: Debian and Ubuntu.
 pub use super::apt_scripts::{APT_CHECK_SOURCE, APT_INSTALL, APT_UPDATE};
-use super::{Family, INDEX_LIMIT_S, INSTALL_LIMIT_S, Source};
+use super::{AutomaticUpdates, Family, INDEX_LIMIT_S, INSTALL_LIMIT_S, Source, updates};
+use crate::workspace::Updates;
 use kthw_engine::node::{Action, Probe};
 use semver::Version;
 
@@ -108,5 +109,9 @@ impl Family for Apt {
 
     fn kubernetes_folder(&self) -> &'static str {
         "deb"
+    }
+
+    fn automatic_updates(&self, updates: Updates) -> AutomaticUpdates {
+        updates::apt(updates)
     }
 }

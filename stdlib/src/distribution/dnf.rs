@@ -1,5 +1,6 @@
 //! dnf: Rocky Linux.
-use super::{Family, INDEX_LIMIT_S, Source, rpm};
+use super::{AutomaticUpdates, Family, INDEX_LIMIT_S, Source, rpm, updates};
+use crate::workspace::Updates;
 use kthw_engine::node::{Action, Probe};
 use semver::Version;
 
@@ -132,5 +133,9 @@ impl Family for Dnf {
 
     fn kubernetes_folder(&self) -> &'static str {
         "rpm"
+    }
+
+    fn automatic_updates(&self, updates: Updates) -> AutomaticUpdates {
+        updates::dnf(updates)
     }
 }

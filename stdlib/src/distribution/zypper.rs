@@ -1,5 +1,6 @@
 //! zypper: openSUSE Leap.
-use super::{Family, INDEX_LIMIT_S, Source, rpm};
+use super::{AutomaticUpdates, Family, INDEX_LIMIT_S, Source, rpm, updates};
+use crate::workspace::Updates;
 use kthw_engine::node::{Action, Probe};
 use semver::Version;
 
@@ -118,5 +119,9 @@ impl Family for Zypper {
 
     fn kubernetes_folder(&self) -> &'static str {
         "rpm"
+    }
+
+    fn automatic_updates(&self, updates: Updates) -> AutomaticUpdates {
+        updates::zypper(updates)
     }
 }
