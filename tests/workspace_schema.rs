@@ -98,6 +98,8 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         70-registry-that-is-a-path
         71-template-with-an-option
         90-dual-stack
+        90-time-server-with-an-option
+        92-network-that-overlaps
     "#]]
     .assert_eq(&seen);
     expect![[r#"
@@ -140,9 +142,14 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         75-no-containerd
         76-kubelet-flags-that-are-gone
         90-signing-keys-in-two-forms
+        91-search-domain-twice
         91-signing-keys-that-say-nothing
         92-registries
+        93-addresses-in-networks
         93-proxy
+        94-network-cards-without-proxmox
+        95-storage-beside-another
+        96-no-updates-by-themselves
     "#]]
     .assert_eq(&unseen);
 }

@@ -20,6 +20,8 @@ pub(crate) struct Seed {
     /// Name servers, separated by blanks.
     pub dns: String,
     pub mac: String,
+    /// Its further network cards: MAC address, and address with prefix length.
+    pub cards: Vec<(String, String)>,
     pub cores: u32,
     pub memory_mib: u32,
     /// Whether packages are brought up to date on the first boot.
@@ -102,7 +104,8 @@ fn seed_machine(machine: &mut Machine, identity: &str, seed: &Seed, now_s: u64) 
     machine.hostname = short.clone();
     // Proxmox VE makes the instance id of what is on the drive; for another one cloud-init makes new host keys.
     let told = [&seed.name, &seed.domain, &seed.user, &seed.keys, &seed.address, &seed.gateway, &seed.dns];
-    let instance = fingerprint(told.map(String::as_str).join("\n"));
+    let cards: String = seed.cards.iter().map(|(mac, address)| format!("\n{mac} {address}")).collect();
+    let instance = fingerprint(format!("{}{cards}", told.map(String::as_str).join("\n")));
     if machine.files.names("/").is_empty() {
         personality::of(&seed.os).install(machine, identity, now_s);
     } else if machine.instance != instance {
@@ -115,6 +118,7 @@ fn seed_machine(machine: &mut Machine, identity: &str, seed: &Seed, now_s: u64) 
     };
     machine.address.clone_from(&seed.address);
     machine.mac.clone_from(&seed.mac);
+    machine.cards.clone_from(&seed.cards);
     machine.user.clone_from(&seed.user);
     machine.has_keys = !seed.keys.trim().is_empty();
     machine.cores = seed.cores;
@@ -136,7 +140,9 @@ fn seed_machine(machine: &mut Machine, identity: &str, seed: &Seed, now_s: u64) 
         "network:\n  version: 2\n  ethernets:\n    eth0:\n      addresses: [{}]\n      gateway: {}\n      nameservers: {servers:?}\n",
         seed.address, seed.gateway
     );
-    machine.files.put("/etc/netplan/50-cloud-init.yaml", &netplan, 0o600, now_s);
+    let others = (1..).zip(&seed.cards).filter(|(_, (_, address))| !address.is_empty());
+    let others: String = others.map(|(number, (_, address))| format!("    eth{number}:\n      addresses: [{address}]\n")).collect();
+    machine.files.put("/etc/netplan/50-cloud-init.yaml", &format!("{netplan}{others}"), 0o600, now_s);
 }
 
 fn power_on(machine: &mut Machine, now_ms: u64, now_s: u64) {

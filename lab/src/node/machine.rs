@@ -17,6 +17,9 @@ pub struct Machine {
     pub address: String,
     /// MAC address of its first network card.
     pub mac: String,
+    /// Its further network cards: MAC address, and address with prefix length.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cards: Vec<(String, String)>,
     /// The user that may log in.
     pub user: String,
     /// Whether that user has a key to log in with.

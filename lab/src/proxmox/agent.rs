@@ -74,5 +74,12 @@ fn interfaces(machine: &node::Machine) -> Value {
     if !address.is_empty() && address != "dhcp" {
         addresses.insert(0, json!({ "ip-address": address, "ip-address-type": "ipv4", "prefix": bits.parse::<u8>().unwrap_or(24) }));
     }
-    json!([lo, { "name": "eth0", "hardware-address": machine.mac, "ip-addresses": addresses }])
+    let mut found = vec![lo, json!({ "name": "eth0", "hardware-address": machine.mac, "ip-addresses": addresses })];
+    for (number, (mac, address)) in (1..).zip(&machine.cards) {
+        let (address, bits) = address.split_once('/').unwrap_or((address, "24"));
+        let address = json!({ "ip-address": address, "ip-address-type": "ipv4", "prefix": bits.parse::<u8>().unwrap_or(24) });
+        let addresses = if address["ip-address"] == "" { json!([]) } else { json!([address]) };
+        found.push(json!({ "name": format!("eth{number}"), "hardware-address": mac, "ip-addresses": addresses }));
+    }
+    json!(found)
 }

@@ -114,6 +114,7 @@ impl Pve {
         self.nodes.insert(proxmox.node.to_string());
         self.nodes.extend(workspace.nodes.iter().filter_map(|node| node.proxmox_node.as_ref().map(ToString::to_string)));
         self.bridges.insert(proxmox.bridge.to_string());
+        self.bridges.extend(workspace.network.more.iter().map(|network| network.bridge.to_string()));
         self.pools.extend(
             proxmox
                 .pool

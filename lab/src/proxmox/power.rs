@@ -50,7 +50,8 @@ pub(crate) fn start(state: &mut State, vmid: u32) -> Result<(), String> {
     }
     vm.config = vm.with_pending();
     vm.pending.clear();
-    if let Some(bridge) = vm.setting("net0", "bridge").filter(|bridge| !state.pve.bridges.contains(*bridge)) {
+    let cards = (0..32).map(|number| format!("net{number}"));
+    if let Some(bridge) = cards.filter_map(|card| vm.setting(&card, "bridge")).find(|bridge| !state.pve.bridges.contains(*bridge)) {
         return Err(format!("bridge '{bridge}' does not exist"));
     }
     vm.running = true;
@@ -125,6 +126,14 @@ fn seed(vm: &Vm) -> Seed {
         mac: vm.setting("net0", "virtio").unwrap_or_default().to_lowercase(),
         cores: vm.config.get("cores").and_then(|text| text.parse().ok()).unwrap_or(1),
         memory_mib: memory_mib(vm),
+        cards: (1..32)
+            .filter_map(|number| {
+                let card = format!("net{number}");
+                let mac = vm.setting(&card, "virtio")?.to_lowercase();
+                let address = vm.setting(&format!("ipconfig{number}"), "ip").unwrap_or_default().to_owned();
+                Some((mac, address))
+            })
+            .collect(),
         upgrade: vm.config.get("ciupgrade").is_none_or(|flag| flag != "0"),
         ..Seed::default()
     }

@@ -15,6 +15,7 @@ mod drain;
 mod fixed;
 mod host_keys;
 mod leaving;
+mod networks;
 mod nodes;
 mod one_by_one;
 mod pruning;
@@ -31,6 +32,7 @@ mod silence;
 mod starting;
 mod trouble;
 mod two_runs;
+mod updates;
 
 struct Recipes;
 

@@ -42,6 +42,9 @@ impl Encapsulation {
 pub struct InstallationSpec {
     /// Pod addresses: the cluster's.
     pub pod_subnet: Ipv4Net,
+    /// The nodes' network, in which Calico looks for the address of each; the first address that it finds is taken when absent.
+    #[serde(default)]
+    pub node_subnet: Option<Ipv4Net>,
     /// How pod traffic travels.
     #[serde(default)]
     pub encapsulation: Encapsulation,
@@ -72,6 +75,11 @@ impl InstallationSpec {
                 }],
             },
         });
+        if let Some(nodes) = &self.node_subnet {
+            // The operator writes `firstFound: true` where nothing else is said, and refuses two ways at once
+            // (`validateNodeAddressDetection` in https://github.com/tigera/operator).
+            spec["calicoNetwork"]["nodeAddressAutodetectionV4"] = json!({ "cidrs": [nodes.to_string()], "firstFound": false });
+        }
         if let Some(registry) = &self.registry {
             spec["registry"] = json!(registry);
         }
@@ -91,6 +99,7 @@ mod tests {
     fn the_installation_has_the_clusters_pod_network() {
         let spec = InstallationSpec {
             pod_subnet: "10.244.0.0/16".parse().expect("a network"),
+            node_subnet: Some("10.10.10.0/24".parse().expect("a network")),
             encapsulation: Encapsulation::default(),
             block_size: 26,
             registry: Some("registry.lab:5000/".into()),
@@ -109,7 +118,13 @@ mod tests {
                     "natOutgoing": "Enabled",
                     "nodeSelector": "all()"
                   }
-                ]
+                ],
+                "nodeAddressAutodetectionV4": {
+                  "cidrs": [
+                    "10.10.10.0/24"
+                  ],
+                  "firstFound": false
+                }
               },
               "registry": "registry.lab:5000/"
             }"#]]

@@ -61,12 +61,13 @@ mod api {
 
     /// Keeps Calico's installation: the pod network and Calico's API server. The operator does what it says.
     ///
-    /// Options: `pod_subnet`; `encapsulation` (`"VXLAN"`, `"VXLANCrossSubnet"`, `"IPIP"`, `"IPIPCrossSubnet"` or `"None"`),
+    /// Options: `pod_subnet`; `node_subnet` (the nodes' network: on a machine with several network cards Calico could take the address of another
+    /// one); `encapsulation` (`"VXLAN"`, `"VXLANCrossSubnet"`, `"IPIP"`, `"IPIPCrossSubnet"` or `"None"`),
     /// `block_size` (a prefix length, 26), `registry` (of Calico's images, with a trailing `/`).
     ///
     /// ```rhai
     /// let operator = calico::operator(cluster, #{ version: cluster.versions.calico });
-    /// calico::installation(cluster, #{ pod_subnet: cluster.network.pods, needs: [operator] });
+    /// calico::installation(cluster, #{ pod_subnet: cluster.network.pods, node_subnet: cluster.network.nodes, needs: [operator] });
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn installation(cx: NativeCallContext, cluster: Cluster, options: Map) -> Rhai<Id> {

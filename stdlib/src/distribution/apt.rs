@@ -1,9 +1,10 @@
 //! apt: Debian and Ubuntu.
 pub use super::apt_scripts::{APT_CHECK_SOURCE, APT_INSTALL, APT_UPDATE};
-use super::{Family, INDEX_LIMIT_S, INSTALL_LIMIT_S, Source, short};
+use super::{AutomaticUpdates, Family, INDEX_LIMIT_S, INSTALL_LIMIT_S, Source, short, updates};
 use crate::{
     proxy::{File, Proxies},
     secret_text::{Form, SecretText},
+    workspace::Updates,
 };
 use kthw_engine::node::{Action, Probe};
 use semver::Version;
@@ -148,5 +149,9 @@ impl Family for Apt {
 
     fn kubernetes_folder(&self) -> &'static str {
         "deb"
+    }
+
+    fn automatic_updates(&self, updates: Updates) -> AutomaticUpdates {
+        updates::apt(updates)
     }
 }

@@ -1,5 +1,5 @@
 //! Debian: <https://cloud.debian.org/images/cloud/>. Its own containerd is older than current Kubernetes takes.
-use super::{Distribution, Family, Network, Release, Security, Support, apt};
+use super::{Distribution, Family, Network, Release, Security, Support, apt, release::TIMESYNCD};
 
 pub(super) const FAMILY: &dyn Family = &apt::Apt;
 
@@ -15,7 +15,7 @@ const BOOKWORM: Release = Release {
     network: Network::Networkd,
     security: Security::AppArmor,
     firewall: None,
-    time: "systemd-timesyncd",
+    time: &TIMESYNCD,
     archive: "http://deb.debian.org/debian/",
     kernel: "6.1.0-40-cloud-amd64",
     user: "debian",

@@ -1,6 +1,9 @@
 //! dnf: Rocky Linux.
-use super::{Family, Source, rpm};
-use crate::proxy::{File, Proxies};
+use super::{AutomaticUpdates, Family, Source, rpm, updates};
+use crate::{
+    proxy::{File, Proxies},
+    workspace::Updates,
+};
 use kthw_engine::node::{Action, Probe};
 use semver::Version;
 
@@ -163,5 +166,9 @@ impl Family for Dnf {
 
     fn kubernetes_folder(&self) -> &'static str {
         "rpm"
+    }
+
+    fn automatic_updates(&self, updates: Updates) -> AutomaticUpdates {
+        updates::dnf(updates)
     }
 }

@@ -73,18 +73,20 @@ mod dnf;
 mod release;
 mod rpm;
 mod script;
+mod updates;
 mod zypper;
 
 pub use apt::{APT_CHECK_SOURCE, APT_INSTALL, APT_LOCK_HOLDERS, APT_UPDATE, DPKG_FORMAT};
 pub use dnf::{DNF_FORGET_KEY, DNF_HOLD, DNF_INSTALL, DNF_LIST, DNF_LOCK_HOLDERS, DNF_REFRESH};
-pub use release::{Network, Release, Security, Support};
+pub use release::{Network, Release, Security, Support, Time};
 pub use rpm::{FETCH_KEY, RPM_TRUST_KEY};
 pub use script::facts;
+pub use updates::AutomaticUpdates;
 pub use zypper::{ZYPPER_FORGET_KEY, ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST, ZYPPER_LOCK_HOLDERS, ZYPPER_REFRESH};
 
 use crate::{
     proxy::{File, Proxies},
-    workspace::Workspace,
+    workspace::{Updates, Workspace},
 };
 use kthw_engine::node::{Action, Probe};
 use schemars::JsonSchema;
@@ -183,6 +185,9 @@ pub trait Family: Debug + Send + Sync {
 
     /// The folder of this family's packages in `pkgs.k8s.io`.
     fn kubernetes_folder(&self) -> &'static str;
+
+    /// What has to be so for a node to install updates by itself as a policy says, or to install none.
+    fn automatic_updates(&self, updates: Updates) -> AutomaticUpdates;
 }
 
 /// Every release of every distribution.

@@ -1,5 +1,5 @@
 //! openSUSE Leap: <https://download.opensuse.org/distribution/leap/>.
-use super::{Distribution, Family, Network, Release, Security, Support, zypper};
+use super::{Distribution, Family, Network, Release, Security, Support, release::CHRONY_OF_SUSE, zypper};
 
 pub(super) const FAMILY: &dyn Family = &zypper::Zypper;
 
@@ -15,7 +15,7 @@ const LEAP_15_6: Release = Release {
     network: Network::Wicked,
     security: Security::AppArmor,
     firewall: Some("firewalld"),
-    time: "chronyd",
+    time: &CHRONY_OF_SUSE,
     archive: "https://download.opensuse.org/distribution/leap/",
     kernel: "6.4.0-150600.23.78-default",
     user: "opensuse",

@@ -1,5 +1,8 @@
 //! Ubuntu: <https://cloud-images.ubuntu.com>. ufw is in its images and not active.
-use super::{Distribution, Family, Network, Release, Security, Support, apt};
+use super::{
+    Distribution, Family, Network, Release, Security, Support, apt,
+    release::{CHRONY_OF_DEBIAN, TIMESYNCD},
+};
 
 pub(super) const FAMILY: &dyn Family = &apt::Apt;
 
@@ -15,7 +18,7 @@ const NOBLE: Release = Release {
     network: Network::Networkd,
     security: Security::AppArmor,
     firewall: None,
-    time: "systemd-timesyncd",
+    time: &TIMESYNCD,
     archive: "http://archive.ubuntu.com/ubuntu/",
     kernel: "6.8.0-79-generic",
     user: "ubuntu",
@@ -30,7 +33,7 @@ pub(super) const RELEASES: &[Release] = &[
         version: "26.04",
         title: "Ubuntu 26.04 LTS",
         support: Support::Preview,
-        time: "chronyd",
+        time: &CHRONY_OF_DEBIAN,
         kernel: "7.0.0-14-generic",
         ..NOBLE
     },

@@ -1,6 +1,9 @@
 //! zypper: openSUSE Leap.
-use super::{Family, INDEX_LIMIT_S, Source, rpm};
-use crate::proxy::{File, Proxies};
+use super::{AutomaticUpdates, Family, INDEX_LIMIT_S, Source, rpm, updates};
+use crate::{
+    proxy::{File, Proxies},
+    workspace::Updates,
+};
 use kthw_engine::node::{Action, Probe};
 use semver::Version;
 
@@ -174,5 +177,9 @@ impl Family for Zypper {
 
     fn kubernetes_folder(&self) -> &'static str {
         "rpm"
+    }
+
+    fn automatic_updates(&self, updates: Updates) -> AutomaticUpdates {
+        updates::zypper(updates)
     }
 }

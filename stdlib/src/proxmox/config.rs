@@ -121,7 +121,12 @@ impl Config {
 
     /// The network card `net0`.
     pub fn net0(&self) -> Option<Nic> {
-        self.get("net0").map(Nic::parse)
+        self.net(0)
+    }
+
+    /// A network card by its number.
+    pub fn net(&self, number: usize) -> Option<Nic> {
+        self.get(&format!("net{number}")).map(Nic::parse)
     }
 
     /// The CPU type, without flags.

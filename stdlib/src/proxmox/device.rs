@@ -105,6 +105,20 @@ impl Nic {
         self.0.get("tag").and_then(|tag| tag.parse().ok())
     }
 
+    /// The size of its largest packet; the bridge's or 1500 when absent.
+    pub fn mtu(&self) -> Option<u32> {
+        self.0.get("mtu").and_then(|mtu| mtu.parse().ok())
+    }
+
+    /// The same card with packets of this size.
+    #[must_use]
+    pub fn with_mtu(self, mtu: Option<u32>) -> Self {
+        Self(match mtu {
+            Some(mtu) => self.0.with("mtu", mtu),
+            None => self.0.without("mtu"),
+        })
+    }
+
     /// The same card, plugged in elsewhere.
     #[must_use]
     pub fn on(self, bridge: &str, vlan: Option<u16>) -> Self {

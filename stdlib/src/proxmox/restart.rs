@@ -4,6 +4,7 @@ use super::{
     client::Client,
     guest::{self, Found},
     inventory, task,
+    vm::{cards_of, waiting_addresses},
 };
 use crate::{
     ssh::KnownHosts,
@@ -20,7 +21,11 @@ pub async fn machine_of(node: &NodeSpec, workspace: &Workspace, peers: &Peers) -
     let (Some(vmid), Some(_)) = (node.vmid, &workspace.proxmox) else { return Ok(None) };
     let client = peers.get::<Client>()?;
     let is_ours = |found: &Found| found.config.mark().is_some_and(|mark| mark.is_of(&workspace.name, &node.name));
-    let found = guest::find(client, peers, vmid).await?.filter(is_ours);
+    let mut found = guest::find(client, peers, vmid).await?.filter(is_ours);
+    if let Some(found) = &mut found {
+        let more = waiting_addresses(&cards_of(workspace, node), found, client).await;
+        found.waiting.extend(more);
+    }
     let waiting = found.as_ref().filter(|found| found.running).map_or(&[][..], |found| &found.waiting);
     client.note_waiting(&node.name, waiting);
     Ok(found)

@@ -11,6 +11,7 @@ use kthw_engine::{Change, Cost, Field, Id, Peers, Permit, Removable, Resource, R
 use std::net::Ipv4Addr;
 
 mod apply;
+mod cards;
 mod clone;
 mod diff;
 mod host_keys;
@@ -18,6 +19,8 @@ mod keys;
 mod spec;
 mod stays;
 
+use cards::Card;
+pub(in crate::proxmox) use cards::{cards_of, waiting_addresses};
 use keys::Keys;
 pub use spec::VmSpec;
 
@@ -27,7 +30,7 @@ pub struct Vm {
     workspace: String,
     node: String,
     fqdn: String,
-    domain: String,
+    search: String,
     role: Role,
     vmid: u32,
     host: PveNode,
@@ -40,6 +43,7 @@ pub struct Vm {
     port: u16,
     keys: Keys,
     vlan: Option<u16>,
+    cards: Vec<Card>,
     pool: Option<PoolId>,
     spec: VmSpec,
 }

@@ -3,7 +3,10 @@
 //! It says what the shape of a workspace is. What its values have to do with each other is checked by kthw alone.
 use super::{
     Workspace,
-    names::{ApiEndpointRule, CertSanRule, ImageRepositoryRule, NodeNameRule, RESERVED, RegistryHostRule},
+    names::{
+        ApiEndpointRule, CertSanRule, DnsNameRule, ImageRepositoryRule, NetworkNameRule, NodeNameRule, RESERVED, RegistryHostRule,
+        TimeServerRule,
+    },
 };
 use crate::{
     checked::{Checked, Rule},
@@ -110,6 +113,24 @@ impl InSchema for ImageRepositoryRule {
 impl InSchema for RegistryHostRule {
     fn schema() -> Schema {
         pattern(&format!("(_default|{})", host_and_port()))
+    }
+}
+
+impl InSchema for DnsNameRule {
+    fn schema() -> Schema {
+        at_most(253, pattern(&dotted(&label())))
+    }
+}
+
+impl InSchema for TimeServerRule {
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "anyOf": [DnsNameRule::schema(), { "format": "ipv4" }, { "format": "ipv6" }] })
+    }
+}
+
+impl InSchema for NetworkNameRule {
+    fn schema() -> Schema {
+        pattern(&label())
     }
 }
 
@@ -246,6 +267,9 @@ mod tests {
         check::<CertSanRule>(&["10.10.10.1", "fd00::1", "::", "*.bevz.net", "*", "a.*.b", "DNS:a", "256.1.1.1"]);
         check::<ImageRepositoryRule>(&["10.77.0.1:5000", "r.lab:5000/k8s/a_b-c.d", "https://a", "a//b", "a:65535", "a:65536", "a:0"]);
         check::<RegistryHostRule>(&["_default", "docker.io", "10.77.0.1:5000", "a:65530", "a:0"]);
+        check::<DnsNameRule>(&["a", "a.b", "", "A", &long(63)]);
+        check::<TimeServerRule>(&["10.10.10.1", "fd00::1", "::", "0.pool.ntp.org", "256.1.1.1", ""]);
+        check::<NetworkNameRule>(&["a", "storage", "", "A", &long(63)]);
         check::<ApiEndpointRule>(&["10.0.0.1:6443", "a", "a:0", "a:65535", "https://a:6443"]);
     }
 

@@ -157,6 +157,7 @@ pub(super) fn hint(path: &str, value: &str) -> String {
         "address" | "gateway" => "write an IPv4 address, such as `10.10.10.116`".into(),
         "nodes" | "pods" | "services" if path.starts_with("network") => "write a range as address/length, such as `10.10.10.0/24`".into(),
         "release_letter" => "write one lower-case letter, such as `u`".into(),
+        _ if last.starts_with("dns_search") => "write domains, such as `[bevz.net]`".into(),
         _ if last.starts_with("dns") => "write IPv4 addresses, such as `[10.10.10.100]`".into(),
         _ => "see `kthw help workspace` for what this field takes".into(),
     }

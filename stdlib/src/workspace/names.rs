@@ -11,6 +11,13 @@ pub type ImageRepository = Checked<ImageRepositoryRule>;
 /// The host of a registry, as containerd calls the folder of its settings.
 pub type RegistryHost = Checked<RegistryHostRule>;
 
+/// A name in the DNS, in lower case.
+pub type DnsName = Checked<DnsNameRule>;
+/// A server that tells the time.
+pub type TimeServer = Checked<TimeServerRule>;
+/// A network beside the nodes' own.
+pub type NetworkName = Checked<NetworkNameRule>;
+
 /// Where an API server is reached.
 pub type ApiEndpoint = Checked<ApiEndpointRule>;
 
@@ -93,6 +100,48 @@ impl Rule for ApiEndpointRule {
     }
 }
 
+/// The rule of [`DnsName`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DnsNameRule;
+
+impl Rule for DnsNameRule {
+    const WHAT: &'static str = "a DNS domain";
+    const FORM: &'static str = "labels of lower-case letters, digits and dashes with dots between them";
+    const EXAMPLE: &'static str = "bevz.net";
+
+    fn allows(text: &str) -> bool {
+        is_dns_name(text)
+    }
+}
+
+/// The rule of [`TimeServer`]: it stands as one word in the files of chrony and systemd-timesyncd.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TimeServerRule;
+
+impl Rule for TimeServerRule {
+    const WHAT: &'static str = "a time server";
+    const FORM: &'static str = "an IP address, or a DNS name in lower case";
+    const EXAMPLE: &'static str = "ntp.bevz.net";
+
+    fn allows(text: &str) -> bool {
+        text.parse::<IpAddr>().is_ok() || is_dns_name(text)
+    }
+}
+
+/// The rule of [`NetworkName`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NetworkNameRule;
+
+impl Rule for NetworkNameRule {
+    const WHAT: &'static str = "a name of a network";
+    const FORM: &'static str = "lower-case letters, digits and dashes, at most 63";
+    const EXAMPLE: &'static str = "storage";
+
+    fn allows(text: &str) -> bool {
+        is_label(text)
+    }
+}
+
 fn is_host_and_port(text: &str) -> bool {
     let (host, port) = text.split_once(':').map_or((text, "443"), |(host, port)| (host, port));
     host.len() <= MAX_NAME && host.split('.').all(|label| is_bounded_word(label, 63, "-_")) && is_port(port)
@@ -132,6 +181,12 @@ mod tests {
             &["10.77.0.1:5000", "registry.k8s.io", "r.lab:5000/k8s/a_b-c.d"],
             &["https://a", "a/", "/a", "a//b", "a/../b", "a/B", "a:b", "a:0", "a/b:1", "a\"\n[x]", "a/b\"c"],
         );
+        check_rule::<DnsNameRule>(&["a", "a.b"], &["", "A.b", "a..b", "a b", "a.", "*.a"]);
+        check_rule::<TimeServerRule>(
+            &["10.10.10.1", "fd00::1", "0.pool.ntp.org"],
+            &["", "a b", "ntp.a iburst", "a\nb", "NTP.a", "10.10.10.1:123"],
+        );
+        check_rule::<NetworkNameRule>(&["a", "storage-2"], &["", "a.b", "A", "-a", "a b"]);
         check_rule::<ApiEndpointRule>(&["10.0.0.1:6443"], &["a", "a:0", "-s:6443", "https://a:6443", "a:6443/x", "a:6443\nb"]);
         check_rule::<RegistryHostRule>(&["docker.io", "10.77.0.1:5000", "_default"], &["a/b", "https://a", ".", "a:", "_other\""]);
     }

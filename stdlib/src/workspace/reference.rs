@@ -6,11 +6,25 @@ use std::fmt::Write;
 /// A small workspace that is right.
 const EXAMPLE: &str = include_str!("example.yaml");
 
+/// What recipes see that is in no field.
+const BESIDE: &str = "\
+Recipes see each field under its name, as `cluster.network.dns`, and beside them:
+
+cluster.control_planes, cluster.workers, cluster.members: lists of nodes
+    Nodes with that role; `members` are both together, and `cluster.nodes` has all.
+node.fqdn: text
+    The full name of a node, such as `cu1.bevz.net`.
+cluster.os: block
+    Facts of the nodes' operating system: `id` (such as `debian-12`), `title`, `package_manager`, `packages`, `module_packages`, `containerd`, `network`,
+    `selinux`, `firewall`, `time`, `time_servers`, `updates`, `hosts_template`, `user`, `guest_agent` and `cpu_level`. What it does not have is `()`.
+";
+
 /// All fields of `workspace.yaml`, each with its type, its default and what it is for, after an example.
 pub fn reference() -> String {
     let schema = json_schema();
     let mut text = format!("A workspace is one cluster's data. A small one:\n\n{}\nIts fields:\n\n", indented(EXAMPLE, "    "));
     Reference { root: &schema }.fields(&schema, "", &mut text);
+    text.push_str(BESIDE);
     text
 }
 

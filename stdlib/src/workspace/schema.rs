@@ -1,8 +1,8 @@
 //! The shape of `workspace.yaml`. Every field is listed here; an unknown one is an error with its line.
 use super::{
     json_schema,
-    names::{ApiEndpoint, CertSan, ImageRepository, NodeName, RegistryHost},
-    validate::{VLANS, VM_IDS},
+    names::{ApiEndpoint, CertSan, DnsName, ImageRepository, NetworkName, NodeName, RegistryHost, TimeServer},
+    validate::{MTUS, VLANS, VM_IDS},
 };
 use crate::{
     artifact::Pins,
@@ -66,6 +66,9 @@ pub struct Workspace {
     /// Package repositories and versions.
     #[serde(default)]
     pub packages: Packages,
+    /// Updates of the nodes' operating systems. When absent, what the distribution does by itself stays as it is.
+    #[serde(default)]
+    pub updates: Option<Updates>,
     /// The container runtime.
     #[serde(default)]
     pub containerd: Containerd,
@@ -124,12 +127,43 @@ pub struct Network {
     /// Name servers of the nodes, best first.
     #[serde(default)]
     pub dns: Vec<Ipv4Addr>,
+    /// Domains in which nodes look for short names, first one first; the cluster's `domain` when empty.
+    #[serde(default)]
+    pub dns_search: Vec<DnsName>,
+    /// Time servers of the nodes, as addresses or names; those of the distribution when empty.
+    #[serde(default)]
+    pub ntp: Vec<TimeServer>,
     /// Pod addresses, such as `192.168.0.0/16`. Every node takes a /24 of it.
     #[schemars(schema_with = "json_schema::ipv4_range")]
     pub pods: Ipv4Net,
     /// Service addresses, such as `10.96.0.0/12`; from /12 to /28.
     #[schemars(schema_with = "json_schema::ipv4_range")]
     pub services: Ipv4Net,
+    /// Networks beside the nodes' own, such as one for storage: the first is at the second network card of a machine, and so on, so new ones
+    /// belong at the end. A node is on those that its `networks` names.
+    #[serde(default)]
+    pub more: Vec<MoreNetwork>,
+}
+
+/// A network beside the nodes' own: static addresses and no gateway.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MoreNetwork {
+    /// Its name, such as `storage`.
+    pub name: NetworkName,
+    /// Its addresses, such as `10.30.0.0/24`.
+    #[schemars(schema_with = "json_schema::ipv4_range")]
+    pub range: Ipv4Net,
+    /// The bridge that its network cards are plugged into.
+    pub bridge: Bridge,
+    /// VLAN tag, 1 to 4094.
+    #[serde(default)]
+    #[schemars(range(min = *VLANS.start(), max = *VLANS.end()))]
+    pub vlan: Option<u16>,
+    /// Bytes of its largest packet, such as 9000; no more than the bridge's. The bridge's or 1500 when absent, as Proxmox has it.
+    #[serde(default)]
+    #[schemars(range(min = *MTUS.start(), max = *MTUS.end()))]
+    pub mtu: Option<u32>,
 }
 
 /// Where machines are made. The endpoint and its credentials are secrets or environment, never here.
@@ -234,6 +268,9 @@ pub struct NodeSpec {
     pub vmid: Option<u32>,
     /// Its address, static and used by no other node.
     pub address: Ipv4Addr,
+    /// Its addresses in the networks of `network.more`, by their names, such as `{ storage: 10.30.0.116 }`.
+    #[serde(default)]
+    pub networks: BTreeMap<NetworkName, Ipv4Addr>,
     /// SSH port, when not the workspace's.
     #[serde(default)]
     pub port: Option<u16>,
@@ -325,7 +362,7 @@ pub struct Packages {
     pub kubernetes: Option<Repository>,
     /// The keys of the community's repository, in place of the one that kthw knows: a successor beside it, and alone once it signs.
     pub kubernetes_keys: Vec<SigningKey>,
-    /// Package revision behind the Kubernetes version; `1.1` by default.
+    /// Package revision behind the Kubernetes version; `1.1` with apt when absent, and none with dnf and zypper, which take the newest.
     #[schemars(schema_with = "json_schema::text_or_number")]
     pub kubernetes_revision: Option<String>,
     /// Version of the containerd package as the package manager spells it; the distribution's newest when absent.
@@ -333,6 +370,29 @@ pub struct Packages {
     pub containerd: Option<String>,
     /// The repository with containerd's package, such as Docker's with `containerd.io`; the distribution's own when absent.
     pub containerd_repository: Option<Repository>,
+}
+
+/// Updates of the nodes' operating systems. What kthw holds (the packages of Kubernetes and containerd) stays, and no machine is restarted by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Updates {
+    /// Which updates nodes may get.
+    pub policy: UpdatePolicy,
+    /// Whether nodes install them by themselves, once a day. Otherwise whatever installs updates by itself is turned off.
+    #[serde(default)]
+    pub unattended: bool,
+}
+
+/// Which updates are installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UpdatePolicy {
+    /// None.
+    None,
+    /// Those that the distribution gives out for security.
+    Security,
+    /// All of the configured repositories.
+    All,
 }
 
 /// A package repository.

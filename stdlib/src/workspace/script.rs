@@ -48,7 +48,7 @@ impl Cluster {
         let members: Array = nodes.iter().filter(|node| node.spec().role != Role::Other).cloned().map(Dynamic::from).collect();
         fields.insert("members".into(), members.into());
         fields.insert("endpoint".into(), workspace.endpoint().into());
-        fields.insert("os".into(), crate::distribution::facts(crate::distribution::release(&workspace)).into());
+        fields.insert("os".into(), crate::distribution::facts(crate::distribution::release(&workspace), &workspace).into());
         Ok(Self { workspace, fields: Arc::new(fields) })
     }
 
@@ -91,6 +91,14 @@ impl Workspace {
     /// A node's full name: `cu1.bevz.net`.
     pub fn fqdn(&self, node: &NodeSpec) -> String {
         format!("{}.{}", node.name, self.domain)
+    }
+
+    /// The domains in which nodes look for short names, with blanks between.
+    pub fn search_domains(&self) -> String {
+        match self.network.dns_search.as_slice() {
+            [] => self.domain.clone(),
+            domains => domains.iter().map(|domain| domain.as_str()).collect::<Vec<_>>().join(" "),
+        }
     }
 
     /// `host:port` of the API server.

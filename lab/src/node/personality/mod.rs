@@ -80,7 +80,8 @@ impl Personality {
                 Network::NetworkManager => "NetworkManager",
                 Network::Wicked => "wicked",
             };
-            units.extend([network, release.time].map(|name| format!("{name}.service")));
+            units.extend([network, release.time.service].map(|name| format!("{name}.service")));
+            units.extend(others::timers(release).iter().map(|name| (*name).to_owned()));
             units.extend(release.has_guest_agent.then(|| "qemu-guest-agent.service".to_owned()));
         }
         let archive = if is_ubuntu {

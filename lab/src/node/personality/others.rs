@@ -56,6 +56,7 @@ pub(super) fn packages(release: &Release) -> Vec<(&'static str, &'static str)> {
     let mut packages = PACKAGES.to_vec();
     packages.push((manager(release), "2.6.1-1"));
     packages.push(if manager(release) == "apt" { ("python3", "3.11.2-1+b1") } else { ("rpm", "4.16.1.3-39") });
+    packages.push((release.time.package, "1.0-1"));
     packages.extend(release.has_guest_agent.then_some(("qemu-guest-agent", "8.2.0-1")));
     packages
 }
@@ -98,6 +99,14 @@ pub(super) fn sources(release: &Release) -> Vec<(String, String)> {
     files
 }
 
+/// Timers of the image's package manager.
+pub(super) fn timers(release: &Release) -> &'static [&'static str] {
+    match manager(release) {
+        "apt" => &["apt-daily.timer", "apt-daily-upgrade.timer"],
+        _ => &[],
+    }
+}
+
 /// What the distribution's own archive offers beyond the image.
 pub(super) fn archive(release: &Release) -> Vec<(&'static str, Vec<&'static str>)> {
     if release.distribution == Distribution::Ubuntu {
@@ -105,6 +114,11 @@ pub(super) fn archive(release: &Release) -> Vec<(&'static str, Vec<&'static str>
     }
     let names = release.packages.iter().chain(release.module_packages).chain(&["chrony", "firewalld", "haproxy", "jq", "nginx", "tree"]);
     let mut offered: Vec<(&str, Vec<&str>)> = names.map(|name| (*name, vec!["1.0-1"])).collect();
+    match manager(release) {
+        "apt" => offered.push(("unattended-upgrades", vec!["2.9.1"])),
+        "dnf" => offered.push(("dnf-automatic", vec!["4.14.0-1"])),
+        _ => {}
+    }
     if let Some((package, version)) = release.containerd {
         offered.extend([(package, vec![version]), ("runc", vec!["1.2.6-1"])]);
     }

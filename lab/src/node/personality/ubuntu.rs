@@ -30,6 +30,7 @@ pub(super) const PACKAGES: &[(&str, &str)] = &[
     ("qemu-guest-agent", "1:8.2.2+ds-0ubuntu1.10"),
     ("sudo", "1.9.15p5-3ubuntu5"),
     ("systemd", "255.4-1ubuntu8.10"),
+    ("systemd-timesyncd", "255.4-1ubuntu8.10"),
     ("unattended-upgrades", "2.9.1+nmu4ubuntu1"),
 ];
 
@@ -56,6 +57,8 @@ pub(super) const ARCHIVE: &[(&str, &[&str])] = &[
 ];
 
 pub(super) const UNITS: &[&str] = &[
+    "apt-daily-upgrade.timer",
+    "apt-daily.timer",
     "cron.service",
     "networkd-dispatcher.service",
     "qemu-guest-agent.service",

@@ -18,6 +18,7 @@ const BRINGS_UNIT: &[(&str, &str)] = &[
     ("chrony", "chrony.service"),
     ("containerd", "containerd.service"),
     ("containerd.io", "containerd.service"),
+    ("dnf-automatic", "dnf-automatic.timer"),
     ("haproxy", "haproxy.service"),
     ("kubelet", "kubelet.service"),
     ("nginx", "nginx.service"),

@@ -32,10 +32,10 @@ impl Guest {
     }
 
     /// Sets parts of the configuration, if it is still the one with this digest.
-    pub(in crate::proxmox) fn configure_call(&self, digest: Option<&str>, values: &[(&str, String)]) -> Call<Write> {
+    pub(in crate::proxmox) fn configure_call(&self, digest: Option<&str>, values: &[(impl AsRef<str>, String)]) -> Call<Write> {
         Call::put(self.path(&self.vmid.to_string(), "config"))
             .maybe("digest", digest)
-            .with_all(values.iter().map(|(key, value)| (*key, value)))
+            .with_all(values.iter().map(|(key, value)| (key.as_ref(), value)))
     }
 
     /// Grows a disk.
@@ -47,12 +47,12 @@ impl Guest {
     ///
     /// # Errors
     /// When Proxmox refuses, when a lock stays, or when the configuration changes each time.
-    pub async fn configure<'a>(
+    pub async fn configure<K: AsRef<str> + Send + Sync>(
         &self,
         client: &Client,
         peers: &Peers,
         permit: &Permit,
-        values: impl Fn(&Config) -> Vec<(&'a str, String)> + Sync,
+        values: impl Fn(&Config) -> Vec<(K, String)> + Sync,
     ) -> Result<()> {
         let what = format!("the configuration of VM {}", self.vmid);
         retry_locked(peers, &what, async || {
@@ -66,7 +66,7 @@ impl Guest {
                 }
                 left -= 1;
                 let call = self.configure_call(config.get("digest"), &values);
-                let names: Vec<&str> = values.iter().map(|(name, _)| *name).collect();
+                let names: Vec<&str> = values.iter().map(|(name, _)| name.as_ref()).collect();
                 let intent = Intent::on("proxmox", format!("{what}: {}", names.join(", ")), Recovery::Task);
                 let sent = permit.effect(intent, async |effect| match client.write(&call, effect).await {
                     Ok(task) => finish(task, client, peers, &what).await.map(|()| true),

@@ -29,7 +29,8 @@ impl Vm {
         };
         let disk = found.guest.boot_disk(&found.config, client).await?;
         self.tell_drift(&found, disk.as_ref());
-        client.note_waiting(&self.node, if found.running { &found.waiting } else { &[] });
+        let waiting = [found.waiting.clone(), super::waiting_addresses(&self.cards, &found, client).await].concat();
+        client.note_waiting(&self.node, if found.running { &waiting } else { &[] });
         if found.running {
             peers.get::<Starts>()?.note(&self.node, found.up_for, client.clock().now());
         }

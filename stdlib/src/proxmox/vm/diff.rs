@@ -1,5 +1,5 @@
 //! How a machine differs from what is wanted of it, field by field.
-use super::{Vm, keys};
+use super::{Card, Vm, keys};
 use crate::{
     proxmox::{
         call::percent_encoded,
@@ -11,14 +11,14 @@ use crate::{
     workspace::CloneMode,
 };
 use kthw_engine::{Cost, Field, field};
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// The note in a machine's description that holds the tags which kthw gave it.
 const TAGS: &str = "tags";
 
 /// One key of the configuration that has to change, and how a plan shows it.
 pub(super) struct Difference {
-    pub(super) key: &'static str,
+    pub(super) key: Cow<'static, str>,
     pub(super) value: String,
     pub(super) field: Field,
 }
@@ -64,7 +64,9 @@ impl Vm {
     pub(super) fn differences(&self, config: &Config, running: bool, keys: &[String]) -> Vec<Difference> {
         let spec = &self.spec;
         let later = if running { Cost::Reboot } else { Cost::Nothing };
-        let set = |key, cost, value: String, field: Option<Field>| field.map(|field| Difference { key, value, field: field.at(cost) });
+        let set = |key, cost, value: String, field: Option<Field>| {
+            field.map(|field| Difference { key: Cow::Borrowed(key), value, field: field.at(cost) })
+        };
         let text = |key| config.get(key).unwrap_or_default().to_owned();
         let nic = config.net0().unwrap_or_else(|| Nic::new("", None));
         let nic_wanted = nic.clone().on(&spec.bridge, self.vlan);
@@ -93,7 +95,7 @@ impl Vm {
                 true => set("delete", later, "nameserver".into(), nameserver.map(|field| Field { want: "its host's".into(), ..field })),
                 false => set("nameserver", later, dns, nameserver),
             },
-            set("searchdomain", later, self.domain.clone(), field("domain", text("searchdomain"), self.domain.clone())),
+            set("searchdomain", later, self.search.clone(), field("domain", text("searchdomain"), self.search.clone())),
             set("ciuser", later, self.user.clone(), field("user", text("ciuser"), self.user.clone())),
             set("sshkeys", later, percent_encoded(&format!("{key_lines}\n")), self.keys_field(config, keys)),
             set("ciupgrade", later, "0".into(), field("package_upgrade", upgrade, "never")),
@@ -104,6 +106,7 @@ impl Vm {
         ]
         .into_iter()
         .flatten()
+        .chain(self.cards.iter().flat_map(|card| card.differences(config, later)))
         .collect()
     }
 
@@ -148,6 +151,7 @@ impl Vm {
             Field::new("on_boot", spec.on_boot),
             Field::new("tags", self.wanted_tags().join(" ")),
         ];
+        fields.extend(self.cards.iter().flat_map(Card::create_fields));
         fields.extend(self.pool.as_ref().map(|pool| Field::new("pool", pool)));
         fields
     }
@@ -155,7 +159,7 @@ impl Vm {
 
 /// Where a card is plugged in.
 #[derive(PartialEq)]
-struct Plugged<'a>(&'a Nic);
+pub(super) struct Plugged<'a>(pub(super) &'a Nic);
 
 impl fmt::Display for Plugged<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -163,7 +167,8 @@ impl fmt::Display for Plugged<'_> {
             ("", _) => f.write_str("none"),
             (bridge, None) => f.write_str(bridge),
             (bridge, Some(vlan)) => write!(f, "{bridge}, VLAN {vlan}"),
-        }
+        }?;
+        self.0.mtu().map_or(Ok(()), |mtu| write!(f, ", MTU {mtu}"))
     }
 }
 
@@ -178,7 +183,7 @@ impl fmt::Display for Gib {
 }
 
 /// A property string with its parts in order: `gw=…,ip=…`.
-fn sorted(text: &str) -> String {
+pub(super) fn sorted(text: &str) -> String {
     let mut parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
     parts.sort_unstable_by(|a, b| b.cmp(a));
     parts.join(",")

@@ -16,8 +16,8 @@ impl Vm {
     /// Whether what its next start tells cloud-init differs from what it was told: cloud-init takes that for another machine, and such a
     /// machine makes its host keys anew.
     pub(super) fn makes_new_host_keys(&self, config: &Config, keys: &[String]) -> bool {
-        const TOLD: [&str; 8] = ["name", "ipconfig0", "delete", "nameserver", "searchdomain", "ciuser", "sshkeys", "ciupgrade"];
-        self.differences(config, false, keys).iter().any(|one| TOLD.contains(&one.key))
+        const TOLD: [&str; 7] = ["name", "delete", "nameserver", "searchdomain", "ciuser", "sshkeys", "ciupgrade"];
+        self.differences(config, false, keys).iter().any(|one| TOLD.contains(&&*one.key) || one.key.starts_with("ipconfig"))
     }
 
     /// Waits until a machine that was just started is up, and pins its host keys.

@@ -1,5 +1,5 @@
 //! What is wanted of a machine: the options of `proxmox::vm`, completed by the workspace.
-use super::{Vm, keys::Keys};
+use super::{Vm, cards_of, keys::Keys};
 use crate::{
     proxmox::names::{Bridge, CpuType, PoolId, PveNode, StorageId, Tag},
     workspace::{CloneMode, Node},
@@ -76,7 +76,7 @@ impl Vm {
             workspace: workspace.name.clone(),
             node: own.name.to_string(),
             fqdn: workspace.fqdn(own),
-            domain: workspace.domain.clone(),
+            search: workspace.search_domains(),
             role: own.role,
             vmid: spec.vmid.ok_or_else(|| missing("VM id", "write `vmid: …` beside its name in workspace.yaml"))?,
             host: host.ok_or_else(|| missing("Proxmox node", "write `proxmox.node` in workspace.yaml, or pass `node`"))?,
@@ -89,6 +89,7 @@ impl Vm {
             port: own.port.unwrap_or(workspace.ssh.port),
             keys: Keys::of(&workspace.ssh),
             vlan: spec.vlan.or_else(|| proxmox?.vlan),
+            cards: cards_of(workspace, own),
             pool: spec.pool.clone().or_else(|| proxmox?.pool.clone()),
             spec,
         })

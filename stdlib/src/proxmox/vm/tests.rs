@@ -351,7 +351,7 @@ fn name_servers_that_are_no_longer_named_go() {
     );
     let config: Config = [("nameserver", "10.10.10.100")].into_iter().collect();
     let differences = vm.differences(&config, false, &[]);
-    assert!(differences.iter().any(|one| (one.key, one.value.as_str()) == ("delete", "nameserver")));
+    assert!(differences.iter().any(|one| (&*one.key, one.value.as_str()) == ("delete", "nameserver")));
     check(&vm, Some(live(true, &[("nameserver", "")])), expect!["= proxmox.vm/cu1"]);
 }
 
@@ -429,8 +429,77 @@ fn what_needs_another_machine_is_told_apart() {
 fn a_network_card_keeps_its_address() {
     let vm = a_vm(r#"{"bridge": "vmbr1"}"#);
     let differences = vm.differences(&live(true, &[]).found.config, true, &["ssh-ed25519 AAAA me@home".into()]);
-    let values: Vec<_> = differences.iter().map(|one| (one.key, one.value.as_str())).collect();
+    let values: Vec<_> = differences.iter().map(|one| (&*one.key, one.value.as_str())).collect();
     assert_eq!(values, [("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr1")]);
+}
+
+/// The machine `cu1` in a network for storage, which is the second one of the workspace.
+fn a_vm_with_storage() -> Vm {
+    let mut workspace: crate::workspace::Workspace = serde_json::from_str(WORKSPACE).expect("a workspace");
+    workspace.network.more = serde_json::from_str(
+        r#"[{"name": "backup", "range": "10.31.0.0/24", "bridge": "vmbr1"}, {"name": "storage", "range": "10.30.0.0/24", "bridge": "vmbr1", "vlan": 30, "mtu": 9000}]"#,
+    )
+    .expect("networks");
+    workspace.nodes[0].networks = serde_json::from_str(r#"{"storage": "10.30.0.116"}"#).expect("an address");
+    let mut scope = rhai::Scope::new();
+    scope.push("cluster", Cluster::new(Arc::new(workspace)).expect("a cluster"));
+    let node: Node = crate::script_engine().eval_with_scope(&mut scope, "cluster.nodes[0]").expect("a node");
+    Vm::new(&node, a_vm("{}").spec).expect("a machine")
+}
+
+#[test]
+fn a_network_beside_the_nodes_own_is_a_card_with_an_address_and_no_gateway() {
+    let vm = a_vm_with_storage();
+    let fields: Vec<String> = vm.create_fields().iter().map(ToString::to_string).filter(|field| field.contains("storage:")).collect();
+    assert_eq!(fields, ["storage: local-lvm", "network storage: vmbr1, VLAN 30, MTU 9000", "address storage: ip=10.30.0.116/24"]);
+    check(
+        &vm,
+        Some(live(true, &[])),
+        expect![[r#"
+            ~ proxmox.vm/cu1
+                network storage: none -> vmbr1, VLAN 30, MTU 9000  (needs a reboot)
+                address storage: "" -> ip=10.30.0.116/24  (needs a reboot)"#]],
+    );
+    let values = |live: &Live| -> Vec<(String, String)> {
+        let differences = vm.differences(&live.found.config, true, &["ssh-ed25519 AAAA me@home".into()]);
+        differences.into_iter().map(|one| (one.key.into_owned(), one.value)).collect()
+    };
+    let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Vec<_>>();
+    assert_eq!(values(&live(true, &[])), pairs(&[("net2", "virtio,bridge=vmbr1,tag=30,mtu=9000"), ("ipconfig2", "ip=10.30.0.116/24")]));
+    // What is there keeps its address and what an administrator set; where it is plugged in changes at once.
+    let made = ("net2", "virtio=BC:24:11:00:00:02,bridge=vmbr9,firewall=1,mtu=9000,tag=30");
+    let own = ("ipconfig2", "ip=10.30.0.116/24,ip6=auto");
+    assert_eq!(values(&live(true, &[made, own])), pairs(&[("net2", "virtio=BC:24:11:00:00:02,bridge=vmbr1,firewall=1,mtu=9000,tag=30")]));
+    check(
+        &vm,
+        Some(live(true, &[made, own])),
+        expect![[r#"
+            ~ proxmox.vm/cu1
+                network storage: vmbr9, VLAN 30, MTU 9000 -> vmbr1, VLAN 30, MTU 9000"#]],
+    );
+    let settled = ("net2", "virtio=BC:24:11:00:00:02,bridge=vmbr1,mtu=9000,tag=30");
+    check(&vm, Some(live(true, &[settled, own])), expect!["= proxmox.vm/cu1"]);
+    // A card that the workspace does not name is somebody's own.
+    check(&a_vm("{}"), Some(live(true, &[settled, own])), expect!["= proxmox.vm/cu1"]);
+    // What cloud-init is told makes a machine new to it.
+    assert!(vm.makes_new_host_keys(&live(false, &[]).found.config, &["ssh-ed25519 AAAA me@home".into()]));
+    assert!(!vm.makes_new_host_keys(&live(false, &[settled, own]).found.config, &["ssh-ed25519 AAAA me@home".into()]));
+}
+
+#[test]
+fn search_domains_are_those_of_the_workspace_or_its_domain() {
+    let mut vm = a_vm("{}");
+    assert_eq!(vm.search, "bevz.net");
+    let mut workspace: crate::workspace::Workspace = serde_json::from_str(WORKSPACE).expect("a workspace");
+    workspace.network.dns_search = serde_json::from_str(r#"["lab.bevz.net", "bevz.net"]"#).expect("domains");
+    vm.search = workspace.search_domains();
+    check(
+        &vm,
+        Some(live(true, &[])),
+        expect![[r#"
+            ~ proxmox.vm/cu1
+                domain: bevz.net -> lab.bevz.net bevz.net  (needs a reboot)"#]],
+    );
 }
 
 #[test]

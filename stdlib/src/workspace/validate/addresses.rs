@@ -49,7 +49,7 @@ pub(super) fn unique(check: &mut Check<'_>) {
 }
 
 /// Why no host of `range` can have this address.
-fn unusable(address: Ipv4Addr, range: Ipv4Net) -> Option<&'static str> {
+pub(super) fn unusable(address: Ipv4Addr, range: Ipv4Net) -> Option<&'static str> {
     if !range.contains(&address) {
         Some("outside of the nodes' network")
     } else if range.prefix_len() < 31 && address == range.network() {

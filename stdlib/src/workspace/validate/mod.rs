@@ -2,6 +2,7 @@
 
 mod addresses;
 mod machines;
+mod more;
 mod names;
 mod networks;
 mod others;
@@ -13,6 +14,7 @@ mod system;
 mod versions;
 
 use super::{Workspace, WorkspaceFile, problem::Problem};
+pub(super) use more::MTUS;
 pub(super) use proxmox::{VLANS, VM_IDS};
 use std::{collections::HashMap, hash::Hash};
 
@@ -32,11 +34,15 @@ const RULES: &[fn(&mut Check<'_>)] = &[
     addresses::gateway,
     addresses::nodes,
     addresses::unique,
+    more::lists,
+    more::networks,
+    more::addresses,
     machines::control_planes,
     machines::sizes,
     system::known,
     system::cpu_type,
     system::containerd,
+    system::updates,
     proxmox::template,
     proxmox::ids,
     proxmox::settings,

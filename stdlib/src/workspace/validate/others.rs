@@ -6,6 +6,7 @@ pub(super) fn shared(check: &mut Check<'_>) {
     for other in check.others.iter().copied().filter(|other| other.label() != check.file.label()) {
         letter(check, other);
         addresses(check, other);
+        more_addresses(check, other);
         ids(check, other);
         ranges(check, other);
     }
@@ -45,6 +46,34 @@ fn addresses(check: &mut Check<'_>, other: &WorkspaceFile) {
                 format!("{} also belongs to `{}` ({})", spec.address, theirs.name, other.line(&node(position, "address"))),
                 "choose an address that is free in both workspaces",
             );
+        }
+    }
+}
+
+/// Addresses in networks beside the nodes' own, where both workspaces mean the same one: the same range on the same VLAN.
+fn more_addresses(check: &mut Check<'_>, other: &WorkspaceFile) {
+    let (ours, theirs) = (check.workspace, other.workspace());
+    let common = ours.network.more.iter().flat_map(|network| {
+        let same = theirs.network.more.iter().filter(move |their| their.vlan == network.vlan && overlap(their.range, network.range));
+        same.map(move |their| (network, their))
+    });
+    for (network, their) in common.collect::<Vec<_>>() {
+        for (index, spec) in ours.nodes.iter().enumerate() {
+            let Some(address) = spec.networks.get(&network.name) else { continue };
+            let taken = theirs.nodes.iter().position(|node| node.networks.get(&their.name) == Some(address));
+            if let Some(position) = taken {
+                check.add(
+                    "kthw::workspace::shared_address",
+                    &node(index, &format!("networks.{}", network.name)),
+                    "taken",
+                    format!(
+                        "{address} also belongs to `{}` ({})",
+                        theirs.nodes[position].name,
+                        other.line(&node(position, &format!("networks.{}", their.name)))
+                    ),
+                    "choose an address that is free in both workspaces",
+                );
+            }
         }
     }
 }

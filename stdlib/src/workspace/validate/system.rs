@@ -1,6 +1,9 @@
 //! Rules about the operating system: a release that is known, a CPU that it starts on, and a container runtime that it has.
 use super::Check;
-use crate::distribution::release;
+use crate::{
+    distribution::release,
+    workspace::{UpdatePolicy, Updates},
+};
 use kthw_engine::nearest;
 
 pub(super) fn known(check: &mut Check<'_>) {
@@ -73,6 +76,19 @@ pub(super) fn containerd(check: &mut Check<'_>) {
             format!("{} has no package of containerd", system.title),
             "name a repository that has one in `packages.containerd_repository`, and its package in `containerd.package`; \
              workspaces/rocky/workspace.yaml shows Docker's",
+        );
+    }
+}
+
+pub(super) fn updates(check: &mut Check<'_>) {
+    let contradicts = |updates: &Updates| updates.policy == UpdatePolicy::None && updates.unattended;
+    if check.workspace.updates.as_ref().is_some_and(contradicts) {
+        check.add_pair(
+            "kthw::workspace::updates",
+            ("updates.policy", "no updates"),
+            ("updates.unattended", "which nodes install"),
+            "`unattended` installs updates, and the policy is to install none",
+            "write `policy: security` or `policy: all`, or leave `unattended` out",
         );
     }
 }
