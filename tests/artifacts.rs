@@ -23,8 +23,8 @@ impl Site {
         let (sandbox, web) = (Sandbox::new(), Web::new());
         web.serve("/calico/v3.32.1/operator-crds.yaml", Page::of(DEFINITIONS));
         web.serve("/calico/v3.32.1/tigera-operator.yaml", Page::of(OPERATOR));
-        web.serve("/noble/noble.img", Page::of(IMAGE));
-        web.serve("/noble/SHA256SUMS", Page::of(format!("{} *noble.img\n", digest(IMAGE))));
+        web.serve("/images/ubuntu-24.04/noble.img", Page::of(IMAGE));
+        web.serve("/images/ubuntu-24.04/SHA256SUMS", Page::of(format!("{} *noble.img\n", digest(IMAGE))));
         let folder = sandbox.path().join("mine");
         fs::create_dir(&folder).unwrap();
         let shipped = fs::read_to_string(root().join("workspaces/current/workspace.yaml")).unwrap();
@@ -74,7 +74,7 @@ fn what_has_no_digest_is_shown_and_recorded_once_somebody_agreed() {
     for told in [
         "holds 1 CustomResourceDefinition",
         "holds 1 Deployment, 1 Namespace",
-        "/noble/SHA256SUMS says the same",
+        "/images/ubuntu-24.04/SHA256SUMS says the same",
         "came over plain HTTP",
         &format!("{} bytes, sha256 {}", OPERATOR.len(), digest(OPERATOR.as_bytes())),
     ] {
@@ -130,7 +130,7 @@ fn what_comes_in_a_files_place_is_refused_and_leaves_nothing() {
     assert!(cut.contains("it broke off after 20 bytes"), "{cut}");
     site.is_untouched();
     site.web.serve(&path, Page::of(DEFINITIONS));
-    site.web.serve("/noble/SHA256SUMS", Page::of(format!("{} *noble.img\n", digest(b"another"))));
+    site.web.serve("/images/ubuntu-24.04/SHA256SUMS", Page::of(format!("{} *noble.img\n", digest(b"another"))));
     let other = site.artifacts(&["pin", "--yes"]).ended_with(3).stderr;
     assert!(other.contains("is not the file that") && other.contains(&digest(b"another")), "{other}");
     site.is_untouched();

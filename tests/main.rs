@@ -3,6 +3,7 @@
 
 mod artifacts;
 mod bad_recipes;
+mod bundle;
 mod canary;
 mod clusters;
 mod guide;

@@ -4,6 +4,7 @@ use clap::Subcommand;
 use kthw_engine::{Error, Result};
 
 mod artifacts;
+mod bundle;
 mod check;
 mod destroy;
 mod exec;
@@ -51,6 +52,8 @@ pub enum Command {
     Versions(versions::Versions),
     /// Show which of upstream's files a workspace needs, and pin those that nobody knows
     Artifacts(artifacts::Artifacts),
+    /// Make one file with what a cluster is made of, and serve it where there is no internet
+    Bundle(bundle::Bundle),
     /// Print the JSON Schema of workspace.yaml, for editors
     Schema(schema::Schema),
     /// Manage the simulated world
@@ -77,6 +80,7 @@ pub fn dispatch(command: Command, ui: &Ui) -> Result<u8> {
         Command::Store(command) => blocking(command.run(ui)),
         Command::Versions(command) => command.run(ui),
         Command::Artifacts(command) => blocking(command.run(ui)),
+        Command::Bundle(command) => blocking(command.run(ui)),
         Command::Schema(command) => command.run(ui),
         Command::Lab(command) => blocking(command.run(ui)),
     }

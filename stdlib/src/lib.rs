@@ -20,6 +20,7 @@ modules! {
 }
 
 pub mod artifact;
+pub mod bundle;
 pub mod checked;
 pub mod distribution;
 pub mod help;

@@ -51,6 +51,11 @@ impl Web {
     pub fn serve(&self, path: &str, page: Page) {
         self.pages.lock().unwrap().insert(path.into(), page);
     }
+
+    /// Has nothing any more.
+    pub fn end(self) {
+        self.pages.lock().unwrap().clear();
+    }
 }
 
 /// Answers one request and closes the connection.

@@ -3,7 +3,7 @@ use super::Upstream;
 use crate::seams::{Http, Pieces, open};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use http::{Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 use kthw_engine::{Error, Result};
 use miette::Diagnostic;
 use std::{path::Path, time::Duration};
@@ -14,43 +14,55 @@ const REDIRECTS: usize = 5;
 /// The longest time for the whole of one file.
 const WHOLE: Duration = Duration::from_secs(60 * 60);
 
-/// A file that begins to come.
-pub struct Download {
+/// An answer that begins to come.
+pub struct Answer {
     /// Where it was asked for, in words that may be shown.
     pub place: String,
-    /// What the server says that it is.
-    pub content_type: String,
+    /// Its status.
+    pub status: StatusCode,
+    headers: HeaderMap,
     pieces: Pieces,
+}
+
+/// Asks for something, wherever it is redirected to. What proves who asks goes to the first address alone.
+///
+/// # Errors
+/// When no answer came, or a redirect leads nowhere, in a circle, or to where anybody could change what comes.
+pub async fn ask(http: &dyn Http, url: &str, headers: &HeaderMap) -> Result<Answer> {
+    let failed = |reason: String| Error::peer(FetchArtifact::new(url, reason));
+    let first = Url::parse(url).map_err(|error| failed(format!("it is no address: {error}")))?;
+    let mut at = first.clone();
+    for _ in 0..=REDIRECTS {
+        let mut request = Request::get(at.as_str()).body(Bytes::new()).map_err(|error| failed(error.to_string()))?;
+        request.headers_mut().extend(headers.clone());
+        if at.origin() != first.origin() {
+            request.headers_mut().remove(header::AUTHORIZATION);
+        }
+        let (parts, pieces) = open(http, request).await.map_err(|error| failed(error.to_string()))?.into_parts();
+        let answer = Answer { place: url.to_owned(), status: parts.status, headers: parts.headers, pieces };
+        if !answer.status.is_redirection() {
+            return Ok(answer);
+        }
+        let next = at.join(answer.header(header::LOCATION)).map_err(|error| failed(format!("it is redirected to no address: {error}")))?;
+        if next.scheme() != "https" && (at.scheme() == "https" || next.scheme() != "http") {
+            return Err(failed(format!("it is redirected to {}, where anybody could change it on the way", origin(&next))));
+        }
+        at = next;
+    }
+    Err(failed(format!("it is redirected more than {REDIRECTS} times, at last to {}", origin(&at))))
 }
 
 /// Asks for a file. `None` when the server says that there is none.
 ///
 /// # Errors
-/// When no answer came, or another one than a file.
-pub async fn download(http: &dyn Http, url: &str) -> Result<Option<Download>> {
-    let failed = |reason: String| Error::peer(FetchArtifact { place: url.into(), reason });
-    let mut at = Url::parse(url).map_err(|error| failed(format!("it is no address: {error}")))?;
-    for _ in 0..=REDIRECTS {
-        let request = Request::get(at.as_str()).body(Bytes::new()).map_err(|error| failed(error.to_string()))?;
-        let answer = open(http, request).await.map_err(|error| failed(error.to_string()))?;
-        let header = |name| answer.headers().get(name).and_then(|value: &http::HeaderValue| value.to_str().ok()).unwrap_or_default();
-        match answer.status() {
-            status if status.is_success() => {
-                let (place, content_type) = (url.to_owned(), header(header::CONTENT_TYPE).to_owned());
-                return Ok(Some(Download { place, content_type, pieces: answer.into_body() }));
-            }
-            StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(None),
-            status if status.is_redirection() => {
-                let next = at.join(header(header::LOCATION)).map_err(|error| failed(format!("it is redirected to no address: {error}")))?;
-                if next.scheme() != "https" && (at.scheme() == "https" || next.scheme() != "http") {
-                    return Err(failed(format!("it is redirected to {}, where anybody could change it on the way", origin(&next))));
-                }
-                at = next;
-            }
-            status => return Err(failed(format!("{} answered {status}", origin(&at)))),
-        }
+/// As [`ask`], and when another answer than a file came.
+pub async fn download(http: &dyn Http, url: &str) -> Result<Option<Answer>> {
+    let answer = ask(http, url, &HeaderMap::new()).await?;
+    match answer.status {
+        status if status.is_success() => Ok(Some(answer)),
+        StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
+        status => Err(Error::peer(FetchArtifact::new(url, format!("the server answered {status}")))),
     }
-    Err(failed(format!("it is redirected more than {REDIRECTS} times, at last to {}", origin(&at))))
 }
 
 /// Who was asked, without a path that might carry a key.
@@ -58,7 +70,12 @@ fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
-impl Download {
+impl Answer {
+    /// The text of one of its headers; nothing where it has none.
+    pub fn header(&self, name: HeaderName) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
     /// Hands over the file piece by piece and returns its size in bytes.
     ///
     /// # Errors
@@ -116,25 +133,28 @@ pub struct Whole {
 /// # Errors
 /// When that place has it not.
 pub async fn bring(http: &dyn Http, mirror: Option<&str>, upstream: &Upstream) -> Result<Whole> {
-    let url = match mirror {
-        None => upstream.url.clone(),
-        Some(url) if is_web(url) => format!("{}/{}", url.trim_end_matches('/'), upstream.path()),
-        Some(folder) => {
-            let path = Path::new(folder).join(upstream.path());
-            let place = path.display().to_string();
-            return match tokio::fs::read(&path).await {
-                Ok(bytes) => Ok(Whole { place, content_type: String::new(), bytes: bytes.into() }),
-                Err(source) => Err(Error::peer(FetchArtifact { place, reason: source.to_string() })),
-            };
-        }
-    };
+    if let Some(folder) = mirror.filter(|mirror| !is_web(mirror)) {
+        let path = Path::new(folder).join(upstream.path());
+        let place = path.display().to_string();
+        return match tokio::fs::read(&path).await {
+            Ok(bytes) => Ok(Whole { place, content_type: String::new(), bytes: bytes.into() }),
+            Err(source) => Err(Error::peer(FetchArtifact { place, reason: source.to_string() })),
+        };
+    }
+    let url = web_place(mirror, upstream);
     match download(http, &url).await? {
-        Some(download) => {
-            let (place, content_type) = (download.place.clone(), download.content_type.clone());
-            Ok(Whole { place, content_type, bytes: download.whole().await? })
+        Some(answer) => {
+            let (place, content_type) = (answer.place.clone(), answer.header(header::CONTENT_TYPE).to_owned());
+            Ok(Whole { place, content_type, bytes: answer.whole().await? })
         }
         None => Err(Error::peer(FetchArtifact::absent(&url))),
     }
+}
+
+/// The address of a file: a mirror's if that is a web server, else upstream's.
+pub fn web_place(mirror: Option<&str>, upstream: &Upstream) -> String {
+    let mirror = mirror.filter(|mirror| is_web(mirror));
+    mirror.map_or_else(|| upstream.url.clone(), |mirror| format!("{}/{}", mirror.trim_end_matches('/'), upstream.path()))
 }
 
 fn is_web(place: &str) -> bool {
@@ -150,14 +170,19 @@ fn is_web(place: &str) -> bool {
         "without a way there, put the file into a folder or web server as <project>/<version>/<file> and name that as `artifacts.mirror`"
     )
 )]
-pub(super) struct FetchArtifact {
+pub struct FetchArtifact {
     place: String,
     reason: String,
 }
 
 impl FetchArtifact {
+    /// That nothing came from `place`, because of `reason`.
+    pub fn new(place: &str, reason: String) -> Self {
+        Self { place: place.into(), reason }
+    }
+
     /// The server says that there is no such file.
-    pub(super) fn absent(place: &str) -> Self {
+    pub fn absent(place: &str) -> Self {
         Self { place: place.into(), reason: "the server says that there is no such file (404)".into() }
     }
 }
@@ -169,7 +194,7 @@ mod tests {
 
     async fn fetched(web: &Web, url: &str) -> String {
         match download(web, url).await {
-            Ok(Some(download)) => String::from_utf8_lossy(&download.whole().await.expect("whole")).into_owned(),
+            Ok(Some(answer)) => String::from_utf8_lossy(&answer.whole().await.expect("whole")).into_owned(),
             Ok(None) => "none".into(),
             Err(error) => error.to_string(),
         }
@@ -192,6 +217,6 @@ mod tests {
         assert!(plain.contains("redirected to http://b.test, where anybody could change it"), "{plain}");
         assert!(fetched(&web, "https://a.test/file").await.contains("redirected to null"));
         assert!(fetched(&web, "https://a.test/round").await.contains("more than 5 times"));
-        assert!(fetched(&web, "https://a.test/broken").await.contains("https://a.test answered 500"));
+        assert!(fetched(&web, "https://a.test/broken").await.contains("the server answered 500"));
     }
 }

@@ -1,10 +1,11 @@
 //! What a file that nobody has pinned yet is: its digest, its size, what it holds, and who vouches for it.
 use super::{
     Kind, Upstream,
-    download::{FetchArtifact, Whole, bring, download},
+    download::{FetchArtifact, Whole, bring, download, web_place},
     sums::{Sum, listed, places},
 };
 use crate::{kubernetes::Document, seams::Http};
+use http::header;
 use kthw_engine::{Error, Result, presentable};
 use miette::Diagnostic;
 use sha2::{Digest, Sha256, Sha512};
@@ -41,14 +42,14 @@ pub enum Vouched {
     Nobody,
 }
 
-/// Fetches a file and looks at it. A manifest comes from `mirror` if there is one; an image from its own address, and is not kept.
+/// Fetches a file and looks at it. It comes from `mirror` if there is one, an image only from one that Proxmox could reach too; nothing is kept.
 ///
 /// # Errors
 /// When it cannot be had, is not what its kind says, or is not what its publisher lists.
 pub async fn look(http: &dyn Http, mirror: Option<&str>, kind: Kind, upstream: &Upstream) -> Result<Seen> {
     match kind {
         Kind::Manifest => manifest(bring(http, mirror, upstream).await?),
-        Kind::Image => image(http, upstream).await,
+        Kind::Image => image(http, &web_place(mirror, upstream), &upstream.file).await,
     }
 }
 
@@ -68,11 +69,9 @@ fn manifest(whole: Whole) -> Result<Seen> {
     Ok(Seen { place, sha256, size, holds: Holds::Objects(kinds) })
 }
 
-async fn image(http: &dyn Http, upstream: &Upstream) -> Result<Seen> {
-    let Some(coming) = download(http, &upstream.url).await? else {
-        return Err(Error::peer(FetchArtifact::absent(&upstream.url)));
-    };
-    let (place, content_type) = (coming.place.clone(), coming.content_type.clone());
+async fn image(http: &dyn Http, url: &str, file: &str) -> Result<Seen> {
+    let Some(coming) = download(http, url).await? else { return Err(Error::peer(FetchArtifact::absent(url))) };
+    let (place, content_type) = (coming.place.clone(), coming.header(header::CONTENT_TYPE).to_owned());
     let (mut short, mut long, mut head) = (Sha256::new(), Sha512::new(), Vec::new());
     let size = coming
         .each(|piece| {
@@ -86,7 +85,7 @@ async fn image(http: &dyn Http, upstream: &Upstream) -> Result<Seen> {
         return Err(Error::peer(OtherFile::new(&place, &content_type, &head, "it is not the disk of a machine".into())));
     }
     let (sha256, sha512) = (hex::encode(short.finalize()), hex::encode(long.finalize()));
-    let vouched = match list(http, upstream).await? {
+    let vouched = match list(http, url, file).await? {
         None => Vouched::Nobody,
         Some((list, sum)) => {
             let (same, listed) = match sum {
@@ -104,12 +103,12 @@ async fn image(http: &dyn Http, upstream: &Upstream) -> Result<Seen> {
 }
 
 /// The first list beside an image that names it.
-async fn list(http: &dyn Http, upstream: &Upstream) -> Result<Option<(String, Sum)>> {
-    for place in places(&upstream.url) {
+async fn list(http: &dyn Http, url: &str, file: &str) -> Result<Option<(String, Sum)>> {
+    for place in places(url) {
         // A server that refuses what it has not, instead of saying so, has no list either.
         let Ok(Some(list)) = download(http, &place).await else { continue };
         let Ok(bytes) = list.whole().await else { continue };
-        if let Some(sum) = listed(&String::from_utf8_lossy(&bytes), &upstream.file) {
+        if let Some(sum) = listed(&String::from_utf8_lossy(&bytes), file) {
             return Ok(Some((place, sum)));
         }
     }

@@ -10,11 +10,14 @@ mod sums;
 #[cfg(test)]
 mod testing;
 
+pub use download::{Answer, FetchArtifact};
+pub(crate) use download::{ask, bring, download};
 pub use known::calico_files;
 pub use look::{Holds, Seen, Vouched, look};
 pub(crate) use needed::digest_of;
-pub use needed::{DigestFrom, Kind, Needed, needed, pin_image};
+pub use needed::{DigestFrom, Kind, Needed, image_place, needed, pin_image};
 pub use pinned::PinnedSource;
+pub(crate) use pinned::WrongDigest;
 pub use pins::{BadPins, OtherDigest, PINS_FILE, Pin, Pins};
 
 use bytes::Bytes;

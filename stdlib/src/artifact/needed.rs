@@ -1,9 +1,6 @@
 //! What a workspace needs of upstream's files, and where each digest comes from.
-use super::{Pins, Upstream, calico_files, known::known};
-use crate::{
-    distribution::release,
-    workspace::{Image, Workspace},
-};
+use super::{Pins, Upstream, calico_files, download::web_place, known::known};
+use crate::{distribution::release, workspace::Workspace};
 
 /// An upstream file that clusters of a workspace are made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +20,7 @@ pub struct Needed {
 pub enum Kind {
     /// Objects of Kubernetes, as YAML.
     Manifest,
-    /// The disk of a machine. Proxmox fetches it from its own address, not kthw from a mirror.
+    /// The disk of a machine, which Proxmox fetches.
     Image,
 }
 
@@ -44,7 +41,7 @@ pub enum DigestFrom {
 pub fn needed(workspace: &Workspace) -> Vec<Needed> {
     let image = workspace.template.as_ref().filter(|_| workspace.proxmox.is_some()).map(|template| &template.image);
     let image = image.map(|image| {
-        let upstream = of_image(workspace, image);
+        let upstream = of_image(workspace, &image.url);
         let pin = workspace.artifacts.pins.get(&upstream);
         let from = match (&image.sha256, pin) {
             (None, _) => DigestFrom::Missing,
@@ -72,20 +69,26 @@ pub(crate) fn digest_of(upstream: &Upstream, pins: &Pins) -> Option<String> {
 }
 
 /// A cloud image is known by its address: publishers put another file under the same name.
-fn of_image(workspace: &Workspace, image: &Image) -> Upstream {
-    let path = image.url.split(['?', '#']).next().unwrap_or_default();
+fn of_image(workspace: &Workspace, url: &str) -> Upstream {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
     Upstream {
         project: "images".into(),
         version: release(workspace).id(),
         file: path.rsplit('/').next().unwrap_or_default().to_owned(),
-        url: image.url.clone(),
+        url: url.into(),
     }
+}
+
+/// Where Proxmox fetches the image that a recipe names by its own address: from a mirror that is a web server, else there. A folder of this
+/// computer it could not reach.
+pub fn image_place(workspace: &Workspace, url: &str) -> String {
+    web_place(workspace.artifacts.mirror.as_deref(), &of_image(workspace, url))
 }
 
 /// Gives the image of a workspace that has no digest the one that was pinned for its address.
 pub fn pin_image(workspace: &mut Workspace) {
     let Some(image) = workspace.template.as_ref().map(|template| &template.image) else { return };
-    let pinned = workspace.artifacts.pins.get(&of_image(workspace, image)).map(|pin| pin.sha256.clone());
+    let pinned = workspace.artifacts.pins.get(&of_image(workspace, &image.url)).map(|pin| pin.sha256.clone());
     if let Some(template) = &mut workspace.template {
         template.image.sha256 = template.image.sha256.take().or(pinned);
     }

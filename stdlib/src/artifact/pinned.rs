@@ -38,7 +38,7 @@ impl PinnedSource {
         let Whole { place, bytes, .. } = bring(&*self.http, self.mirror.as_deref(), &artifact.upstream).await?;
         let found = digest(&bytes);
         if found != artifact.sha256 {
-            return Err(Error::peer(WrongDigest { place, wanted: artifact.sha256.clone(), found }));
+            return Err(Error::peer(WrongDigest::new(place, &artifact.sha256, found)));
         }
         keep(&kept, &bytes).map_err(|source| Error::peer(KeepArtifact { path: kept.clone(), source }))?;
         Ok(bytes)
@@ -72,10 +72,17 @@ fn keep(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     code(kthw::artifact::digest),
     help("the file was changed, cut short, or replaced by an error page; look at it, and use another mirror")
 )]
-struct WrongDigest {
+pub(crate) struct WrongDigest {
     place: String,
     wanted: String,
     found: String,
+}
+
+impl WrongDigest {
+    /// That what came from `place` has the digest `found`.
+    pub(crate) fn new(place: String, wanted: &str, found: String) -> Self {
+        Self { place, wanted: wanted.into(), found }
+    }
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]

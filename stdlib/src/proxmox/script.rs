@@ -22,6 +22,8 @@ mod api {
     /// drive, a serial console and the guest agent's channel. The machine's name ends in a digest of image and steps. Another image
     /// needs another `vmid`: machines that exist keep their template.
     ///
+    /// Where `artifacts.mirror` is a web server, the image comes from there.
+    ///
     /// Options: `vmid`, `node`, `image_url`, `sha256`, `file`, `images`, `storage`, `bridge`, `cpu_type`; if wanted `vlan`, `disk_gib` and
     /// `vendor_snippet` (a cloud-init vendor file that lies on a storage already, such as `local:snippets/agent.yaml`).
     ///
@@ -40,7 +42,8 @@ mod api {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub fn template(cx: NativeCallContext, cluster: Cluster, name: &str, options: Map) -> Rhai<Id> {
-        let Options { spec, common } = Options::<TemplateSpec>::parse(&cx, "proxmox::template", options)?;
+        let Options { mut spec, common } = Options::<TemplateSpec>::parse(&cx, "proxmox::template", options)?;
+        spec.image_url = crate::artifact::image_place(cluster.workspace(), &spec.image_url);
         let name = match name.parse::<TemplateName>() {
             Ok(name) => name,
             Err(error) => return throw(&cx, BadOption::new("proxmox::template", error.to_string())),

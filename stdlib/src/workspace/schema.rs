@@ -629,7 +629,8 @@ pub enum CgroupDriver {
 #[serde(deny_unknown_fields, default)]
 pub struct Artifacts {
     /// A folder (absolute path) or `http(s)` URL that serves upstream's files as `<project>/<version>/<file>`; each
-    /// file's digest is checked all the same. Upstream's own addresses when absent.
+    /// file's digest is checked all the same. Upstream's own addresses when absent. The cloud image comes from a web server alone, because Proxmox
+    /// fetches it: `images/<distribution>-<release>/<file>`.
     pub mirror: Option<String>,
     /// What stands in `artifacts.lock.yaml` beside it: a person's consent, not a setting.
     #[serde(skip)]

@@ -1,0 +1,178 @@
+//! `kthw bundle`: made from registries and files on the loopback network, then served with all of them gone.
+use crate::support::{
+    Sandbox, root,
+    web::{Page, Web},
+};
+use sha2::{Digest, Sha256};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+};
+
+const SINGLE: &str = "application/vnd.oci.image.manifest.v1+json";
+const OPERATOR: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: tigera-operator\n  namespace: tigera-operator\nspec:\n  template:\n    spec:\n      containers: [{ name: a, image: 'quay.io/tigera/operator:v1.42.3' }]\n";
+const DEFINITIONS: &str = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata:\n  name: things.example.test\n";
+const IMAGE: &[u8] = b"QFI\xfb the disk of a machine";
+
+fn digest(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// What a cluster of the workspace `current` runs: kubeadm's list, Calico's, and the operator.
+fn images() -> Vec<(String, String)> {
+    let kubernetes =
+        ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"].map(|name| (name.to_owned(), "v1.36.3".to_owned()));
+    let others = [("pause", "3.10.2"), ("etcd", "3.6.8-0"), ("coredns/coredns", "v1.14.2"), ("tigera/operator", "v1.42.3")];
+    let calico = ["apiserver", "cni", "csi", "kube-controllers", "node", "node-driver-registrar", "pod2daemon-flexvol", "typha"];
+    let calico = calico.map(|name| (format!("calico/{name}"), "v3.32.1".to_owned()));
+    kubernetes.into_iter().chain(others.map(|(name, tag)| (name.into(), tag.into()))).chain(calico).collect()
+}
+
+/// The internet, on one port: mirrors of files and of both registries. Returns a layer that all images share.
+fn serve_the_internet(web: &Web) -> String {
+    web.serve("/calico/v3.32.1/operator-crds.yaml", Page::of(DEFINITIONS));
+    web.serve("/calico/v3.32.1/tigera-operator.yaml", Page::of(OPERATOR));
+    web.serve("/images/ubuntu-24.04/noble.img", Page::of(IMAGE));
+    let shared = b"a layer that all of them share".as_slice();
+    for (repository, tag) in images() {
+        let config = format!("{{\"of\":\"{repository}\"}}");
+        let descriptor =
+            |bytes: &[u8]| serde_json::json!({ "mediaType": "x", "digest": format!("sha256:{}", digest(bytes)), "size": bytes.len() });
+        for blob in [config.as_bytes(), shared] {
+            web.serve(&format!("/v2/{repository}/blobs/sha256:{}", digest(blob)), Page::of(blob));
+        }
+        let single = serde_json::json!({ "schemaVersion": 2, "mediaType": SINGLE, "config": descriptor(config.as_bytes()), "layers": [descriptor(shared)] });
+        let single = single.to_string();
+        let mut ours = descriptor(single.as_bytes());
+        ours["platform"] = serde_json::json!({ "os": "linux", "architecture": "amd64" });
+        let list = serde_json::json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [ours] })
+            .to_string();
+        web.serve(&format!("/v2/{repository}/manifests/sha256:{}", digest(single.as_bytes())), Page::of(single.as_str()));
+        web.serve(&format!("/v2/{repository}/manifests/{tag}"), Page::of(list.as_str()));
+    }
+    digest(shared)
+}
+
+/// A copy of the workspace `current`, whose files and images come from `address`.
+fn workspace(folder: &Path, address: &str) -> PathBuf {
+    let folder = folder.join("mine");
+    fs::create_dir_all(&folder).unwrap();
+    let shipped = fs::read_to_string(root().join("workspaces/current/workspace.yaml")).unwrap();
+    let lines = shipped.lines().filter(|line| !line.contains("sha256:")).map(|line| match line.trim() {
+        url if url.starts_with("url:") => "    url: https://images.example/noble.img".to_owned(),
+        "domain: bevz.net" => "domain: home.example".into(),
+        _ => line.to_owned(),
+    });
+    let lines = lines.collect::<Vec<_>>().join("\n");
+    let mirrors =
+        format!("artifacts:\n  mirror: {address}\ncontainerd:\n  mirrors:\n    quay.io: {address}\n    registry.k8s.io: {address}\n");
+    fs::write(folder.join("workspace.yaml"), format!("{lines}\n{mirrors}")).unwrap();
+    folder
+}
+
+/// A `kthw bundle serve` that ends with its owner.
+struct Server {
+    process: Child,
+    address: String,
+    said: String,
+}
+
+impl Server {
+    fn start(sandbox: &Sandbox, file: &Path) -> Self {
+        let mut command = sandbox.command(&["bundle", "serve", file.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut reader = BufReader::new(process.stdout.take().unwrap());
+        let mut said = String::new();
+        while reader.read_line(&mut said).unwrap() > 0 && !said.contains("    registry.k8s.io: ") {}
+        let address = said.split_once(" at ").unwrap().1.split_once(". A workspace").unwrap().0.to_owned();
+        Self { process, address, said }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn what_a_bundle_serves_makes_the_same_bundle_again() {
+    let (sandbox, web) = (Sandbox::new(), Web::new());
+    let shared = serve_the_internet(&web);
+    let folder = workspace(sandbox.path(), &web.address());
+    let (mine, file) = (folder.to_str().unwrap(), sandbox.path().join("first.tar"));
+    let make = |sandbox: &Sandbox, mine: &str, file: &Path| sandbox.kthw(&["bundle", "make", "-w", mine, "-o", file.to_str().unwrap()]);
+
+    let refused = make(&sandbox, mine, &file).ended_with(1).stderr;
+    assert!(refused.contains("has no digest") && refused.contains("kthw artifacts pin"), "{refused}");
+    sandbox.kthw(&["artifacts", "pin", "-w", mine, "--yes"]).ended_with(0);
+    let made = make(&sandbox, mine, &file).ended_with(0);
+    assert!(made.stdout.contains("3 files, 16 images") && made.stdout.contains(&digest(&fs::read(&file).unwrap())), "{}", made.stdout);
+    let shown = sandbox.kthw(&["bundle", "show", file.to_str().unwrap(), "--verify"]).ended_with(0).stdout;
+    for name in [
+        "registry.k8s.io/coredns/coredns:v1.14.2",
+        "quay.io/tigera/operator:v1.42.3",
+        "quay.io/calico/node:v3.32.1",
+        "Every digest is right",
+    ] {
+        assert!(shown.contains(name), "{name}: {shown}");
+    }
+
+    // All sources are gone; another computer that has nothing yet takes everything from the bundle.
+    web.end();
+    let server = Server::start(&sandbox, &file);
+    let elsewhere = Sandbox::new();
+    let there = workspace(elsewhere.path(), &server.address);
+    fs::copy(folder.join("artifacts.lock.yaml"), there.join("artifacts.lock.yaml")).unwrap();
+    let compared = elsewhere.kthw(&["artifacts", "pin", "calico", "images", "-w", there.to_str().unwrap()]).ended_with(0).stdout;
+    assert!(compared.contains("the files are as they were"), "{compared}");
+    let second = elsewhere.path().join("second.tar");
+    make(&elsewhere, there.to_str().unwrap(), &second).ended_with(0);
+    assert_eq!(digest(&fs::read(&second).unwrap()), digest(&fs::read(&file).unwrap()));
+
+    // The guide's commands, but for the one that only Ctrl-C ends.
+    let guide = fs::read_to_string(root().join("docs/guides/bundles.md")).unwrap();
+    let calls: Vec<&str> = guide.lines().filter_map(|line| line.strip_prefix("$ kthw ")).collect();
+    assert!(calls.len() == 4 && calls[3].starts_with("bundle serve "), "{calls:?}");
+    for call in &calls[..3] {
+        let words: Vec<&str> = call.split('#').next().unwrap().split_whitespace().collect();
+        let output = elsewhere.command(&words).current_dir(elsewhere.path()).output().unwrap();
+        crate::support::said(output).ended_with(0);
+    }
+
+    // What it says of itself is what a workspace takes.
+    for line in ["artifacts:\n  mirror: http://127.0.0.1:", "containerd:\n  mirrors:\n    quay.io: http://127.0.0.1:"] {
+        assert!(server.said.contains(line), "{}", server.said);
+    }
+    // Each blob is in it once.
+    let bytes = fs::read(&file).unwrap();
+    let place = format!("blobs/sha256/{shared}");
+    assert_eq!(bytes.windows(place.len()).filter(|window| *window == place.as_bytes()).count(), 1);
+}
+
+#[test]
+fn an_image_that_breaks_off_or_was_swapped_leaves_no_bundle() {
+    let (sandbox, web) = (Sandbox::new(), Web::new());
+    let shared = serve_the_internet(&web);
+    let folder = workspace(sandbox.path(), &web.address());
+    let (mine, file) = (folder.to_str().unwrap(), sandbox.path().join("first.tar"));
+    sandbox.kthw(&["artifacts", "pin", "-w", mine, "--yes"]).ended_with(0);
+    let good = b"a layer that all of them share".as_slice();
+    for page in [Page { cut: Some(5), ..Page::of(good) }, Page::of(b"a layer of somebody else's mak".as_slice())] {
+        for (repository, _) in images() {
+            web.serve(&format!("/v2/{repository}/blobs/sha256:{shared}"), page.clone());
+        }
+        let failed = sandbox.kthw(&["bundle", "make", "-w", mine, "-o", file.to_str().unwrap()]).ended_with(3).stderr;
+        assert!(failed.contains("broke off after 5 bytes") || failed.contains("is not the file"), "{failed}");
+        assert!(!file.exists());
+        let cached = sandbox.path().join("store/current/artifacts/sha256").join(&shared);
+        assert!(!cached.exists(), "what is wrong is not kept");
+    }
+    for (repository, _) in images() {
+        web.serve(&format!("/v2/{repository}/blobs/sha256:{shared}"), Page::of(good));
+    }
+    sandbox.kthw(&["bundle", "make", "-w", mine, "-o", file.to_str().unwrap()]).ended_with(0);
+}
