@@ -138,6 +138,8 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         74-cpu-below-the-release
         75-no-containerd
         76-kubelet-flags-that-are-gone
+        77-address-of-the-build
+        78-replica-that-nobody-needs
     "#]]
     .assert_eq(&unseen);
 }

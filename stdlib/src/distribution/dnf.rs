@@ -126,6 +126,10 @@ impl Family for Dnf {
         vec![Action::run_for(INDEX_LIMIT_S, ["dnf", "-y", "--repo", name, &strict, "makecache", "--refresh"])]
     }
 
+    fn drop_caches(&self) -> Action {
+        Action::run(["dnf", "clean", "all"])
+    }
+
     fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String {
         rpm::kubernetes_version(version, revision)
     }

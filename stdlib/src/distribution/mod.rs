@@ -57,6 +57,7 @@ mod dnf;
 mod release;
 mod rpm;
 mod script;
+mod template;
 mod zypper;
 
 pub use apt::{APT_CHECK_SOURCE, APT_INSTALL, APT_LOCK_HOLDERS, APT_UPDATE, DPKG_FORMAT};
@@ -64,6 +65,7 @@ pub use dnf::{DNF_HOLD, DNF_INSTALL, DNF_LIST, DNF_LOCK_HOLDERS};
 pub use release::{Network, Release, Security, Support};
 pub use rpm::FETCH_KEY;
 pub use script::facts;
+pub use template::{BUILD_VERSION, CLEAN, ENABLE_AGENT, GUEST_AGENT};
 pub use zypper::{ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST, ZYPPER_LOCK_HOLDERS};
 
 use crate::workspace::Workspace;
@@ -144,6 +146,9 @@ pub trait Family: Debug + Send + Sync {
 
     /// Fetches a repository's index, and fails unless it is signed by its key.
     fn refresh(&self, name: &str) -> Vec<Action>;
+
+    /// Throws away what was fetched and is installed.
+    fn drop_caches(&self) -> Action;
 
     /// The version of a Kubernetes package of `pkgs.k8s.io`; `revision` is the package's own.
     fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String;

@@ -112,6 +112,10 @@ impl Family for Zypper {
         vec![Action::run(["rpm", "--import", &rpm::key_file(name)]), Action::run_for(INDEX_LIMIT_S, zypper)]
     }
 
+    fn drop_caches(&self) -> Action {
+        Action::run(["zypper", "--non-interactive", "clean", "--all"])
+    }
+
     fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String {
         rpm::kubernetes_version(version, revision)
     }

@@ -18,7 +18,7 @@ mod keys;
 mod spec;
 mod stays;
 
-use keys::Keys;
+pub(super) use keys::Keys;
 pub use spec::VmSpec;
 
 /// The resource behind `proxmox::vm`.
@@ -67,7 +67,8 @@ impl Resource for Vm {
     }
 
     fn after(&self) -> Vec<Id> {
-        vec![Template::id_of(&self.spec.template)]
+        let template = &self.spec.template;
+        vec![Template::id_of(template), Template::id_of_replica(template, &self.host)]
     }
 
     async fn read(&self, peers: &Peers) -> Result<Option<Live>> {

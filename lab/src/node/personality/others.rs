@@ -94,7 +94,15 @@ pub(super) fn archive(release: &Release) -> Vec<(&'static str, Vec<&'static str>
     if release.distribution == Distribution::Ubuntu {
         return ubuntu::ARCHIVE.iter().map(|(name, versions)| (*name, versions.to_vec())).collect();
     }
-    let names = release.packages.iter().chain(release.module_packages).chain(&["chrony", "firewalld", "haproxy", "jq", "nginx", "tree"]);
+    let names = release.packages.iter().chain(release.module_packages).chain(&[
+        "chrony",
+        "firewalld",
+        "haproxy",
+        "jq",
+        "nginx",
+        "qemu-guest-agent",
+        "tree",
+    ]);
     let mut offered: Vec<(&str, Vec<&str>)> = names.map(|name| (*name, vec!["1.0-1"])).collect();
     if let Some((package, version)) = release.containerd {
         offered.extend([(package, vec![version]), ("runc", vec!["1.2.6-1"])]);

@@ -27,7 +27,6 @@ pub(super) const PACKAGES: &[(&str, &str)] = &[
     ("openssl", "3.0.13-0ubuntu3.5"),
     ("procps", "2:4.0.4-4ubuntu3"),
     ("python3", "3.12.3-0ubuntu2"),
-    ("qemu-guest-agent", "1:8.2.2+ds-0ubuntu1.10"),
     ("sudo", "1.9.15p5-3ubuntu5"),
     ("systemd", "255.4-1ubuntu8.10"),
     ("unattended-upgrades", "2.9.1+nmu4ubuntu1"),
@@ -50,6 +49,7 @@ pub(super) const ARCHIVE: &[(&str, &[&str])] = &[
     ("nfs-common", &["1:2.6.4-3ubuntu5.1"]),
     ("nginx", &["1.24.0-2ubuntu7.5"]),
     ("open-iscsi", &["2.1.9-3ubuntu5.4"]),
+    ("qemu-guest-agent", &["1:8.2.2+ds-0ubuntu1.10"]),
     ("runc", &["1.1.12-0ubuntu3", "1.2.5-0ubuntu1~24.04.1"]),
     ("socat", &["1.8.0.0-4build3"]),
     ("tree", &["2.1.1-2ubuntu3"]),
@@ -58,7 +58,6 @@ pub(super) const ARCHIVE: &[(&str, &[&str])] = &[
 pub(super) const UNITS: &[&str] = &[
     "cron.service",
     "networkd-dispatcher.service",
-    "qemu-guest-agent.service",
     "rsyslog.service",
     "ssh.service",
     "systemd-networkd.service",

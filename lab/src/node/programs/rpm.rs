@@ -102,6 +102,7 @@ pub(super) fn hold(host: &mut Host, arguments: &[&str]) -> Output {
 pub(crate) fn dnf(host: &mut Host, arguments: &[&str]) -> Output {
     match (arguments.iter().position(|word| *word == "--repo"), arguments.contains(&"makecache")) {
         (Some(at), true) => refresh(host, arguments.get(at + 1).copied().unwrap_or_default()),
+        _ if *arguments == ["clean", "all"] => printed(""),
         _ => host.does_not_play("dnf", arguments),
     }
 }
@@ -110,6 +111,7 @@ pub(crate) fn dnf(host: &mut Host, arguments: &[&str]) -> Output {
 pub(crate) fn zypper(host: &mut Host, arguments: &[&str]) -> Output {
     match (arguments.contains(&"refresh"), arguments.last()) {
         (true, Some(name)) => refresh(host, name),
+        _ if arguments.contains(&"clean") => printed(""),
         _ => host.does_not_play("zypper", arguments),
     }
 }
