@@ -99,11 +99,11 @@ fn recipes_and_workspace_are_those_of_the_plan_or_nobody_is_asked() {
     desk.keep(MACHINES, &[]).ended_with(0);
     let world = std::fs::read(desk.path("store/ubuntu/lab.json")).unwrap();
     desk.edit("mine/workspace.yaml", "cores: 2", "cores: 8");
-    desk.edit("recipes/phases/template.rhai", "1.0.0", "1.0.1");
+    desk.edit("recipes/phases/template.rhai", "1.1.0", "1.1.1");
     desk.edit(MACHINES, "\"k8s\"", "\"k9s\"");
     let refused = desk.carry_out().ended_with(1);
     for fact in [
-        "recipe phases/template: 1.0.0 -> 1.0.1",
+        "recipe phases/template: 1.1.0 -> 1.1.1",
         "recipe phases/machines 1.0.0: its text is another one",
         "workspace: machine.cores 2 -> 8",
     ] {
@@ -112,7 +112,7 @@ fn recipes_and_workspace_are_those_of_the_plan_or_nobody_is_asked() {
     assert_eq!(std::fs::read(desk.path("store/ubuntu/lab.json")).unwrap(), world, "the lab was asked");
     // How a file is set out is no difference.
     desk.edit("mine/workspace.yaml", "cores: 8", "cores: 2 # as before");
-    desk.edit("recipes/phases/template.rhai", "1.0.1", "1.0.0");
+    desk.edit("recipes/phases/template.rhai", "1.1.1", "1.1.0");
     desk.edit(MACHINES, "\"k9s\"", "\"k8s\"");
     desk.carry_out().ended_with(0);
 }

@@ -141,6 +141,8 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         74-cpu-below-the-release
         75-no-containerd
         76-kubelet-flags-that-are-gone
+        77-address-of-the-build
+        78-replica-that-nobody-needs
         90-signing-keys-in-two-forms
         91-search-domain-twice
         91-signing-keys-that-say-nothing

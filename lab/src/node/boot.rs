@@ -85,6 +85,18 @@ pub(crate) fn power_off(state: &mut State, vmid: u32) {
     }
 }
 
+/// Lets a VM's disk be a copy of another's: what was written there is on it, and it was never started.
+pub(crate) fn overlay(state: &mut State, source: u32, vmid: u32) {
+    if let Some(layer) = state.machines.get(&vm_key(source)).map(Machine::layer) {
+        state.machines.insert(vm_key(vmid), layer);
+    }
+}
+
+/// Keeps of a machine that becomes a template what is on its disk.
+pub(crate) fn keep_layer(state: &mut State, vmid: u32) {
+    overlay(state, vmid, vmid);
+}
+
 /// Lets cloud-init finish on every machine whose time has come.
 pub(crate) fn finish_first_starts(state: &mut State) {
     let (now_ms, now_s) = (state.now_ms, state.unix_s());
@@ -107,10 +119,9 @@ fn seed_machine(machine: &mut Machine, identity: &str, seed: &Seed, now_s: u64) 
     let cards: String = seed.cards.iter().map(|(mac, address)| format!("\n{mac} {address}")).collect();
     let instance = fingerprint(format!("{}{cards}", told.map(String::as_str).join("\n")));
     if machine.files.names("/").is_empty() {
-        personality::of(&seed.os).install(machine, identity, now_s);
-    } else if machine.instance != instance {
-        personality::make_host_key(machine, identity, now_s);
+        personality::of(&seed.os).install(machine);
     }
+    personality::identify(machine, identity, machine.instance != instance, now_s);
     machine.instance = instance;
     let fqdn = match (seed.name.contains('.'), seed.domain.is_empty()) {
         (false, false) => format!("{short}.{}", seed.domain),

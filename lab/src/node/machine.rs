@@ -95,6 +95,25 @@ pub struct Unit {
 }
 
 impl Machine {
+    /// What is on its disk: a machine that has it and was never started.
+    #[must_use]
+    pub fn layer(&self) -> Self {
+        let units =
+            self.units.iter().map(|(name, unit)| (name.clone(), Unit { enabled: unit.enabled, masked: unit.masked, ..Unit::default() }));
+        Self {
+            os: self.os.clone(),
+            instance: self.instance.clone(),
+            files: self.files.clone(),
+            packages: self.packages.clone(),
+            unconfigured: self.unconfigured.clone(),
+            catalog: self.catalog.clone(),
+            units: units.collect(),
+            modules: self.modules.clone(),
+            sysctls: self.sysctls.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Its address without the prefix length.
     pub fn ip(&self) -> &str {
         self.address.split('/').next().unwrap_or_default()

@@ -15,7 +15,7 @@ mod text_or_base64;
 mod unknown_tests;
 mod work;
 
-pub(crate) use boot::{Seed, boot, finish_first_starts, power_off, vm_key};
+pub(crate) use boot::{Seed, boot, finish_first_starts, keep_layer, overlay, power_off, vm_key};
 pub use files::{Entry, Files, Kind};
 pub use machine::{Machine, Package, Unit};
 pub(crate) use personality::{in_image, of as personality};

@@ -46,7 +46,12 @@ impl LabNodes {
                 provide_all(state, workspace);
             }
         }
-        let addresses = workspace.nodes.iter().map(|node| (node.name.to_string(), node.address.to_string())).collect();
+        let nodes = workspace.nodes.iter().map(|node| (node.name.to_string(), node.address.to_string()));
+        let template = workspace.template.as_ref().and_then(|template| Some((template, template.build_address?.to_string())));
+        let builds = template.iter().flat_map(|(template, address)| {
+            workspace.template_hosts().map(|(host, _)| (Workspace::build_machine(&template.name, host), address.clone()))
+        });
+        let addresses = nodes.chain(builds).collect();
         Self {
             world,
             addresses: Arc::new(addresses),
@@ -98,6 +103,9 @@ impl LabNodes {
     fn check_host_key(&self, node: &str, address: &str, machine: &Machine) -> Result<()> {
         let Some(known) = &self.known_hosts else { return Ok(()) };
         let key = machine.files.text("/etc/ssh/ssh_host_ed25519_key.pub");
+        if key.is_empty() {
+            return Err(unreachable(node, address, "connection reset: its SSH server has no host key"));
+        }
         match known.judge_line(address, 22, &key).map_err(Error::peer)? {
             Verdict::Known => Ok(()),
             Verdict::Unknown if known.takes_first(address, 22, self.made_elsewhere) => {

@@ -1,4 +1,4 @@
-//! The guest agent of a lab VM: answers once the machine is up and its channel is enabled.
+//! The guest agent of a lab VM: answers once the machine is up, if it is installed there, starts with it, and has its channel.
 use super::{
     answer::{Answer, Refusal, refuse},
     request::Request,
@@ -62,7 +62,8 @@ fn reachable(state: &State, request: &Request) -> Result<u32, Refusal> {
     if !enabled {
         return refuse(500, "No QEMU guest agent configured");
     }
-    let up = state.machines.get(&vm_key(vmid)).is_some_and(|machine| state.now_ms >= machine.agent_from_ms);
+    let answers = |machine: &node::Machine| state.now_ms >= machine.agent_from_ms && machine.runs("qemu-guest-agent.service");
+    let up = state.machines.get(&vm_key(vmid)).is_some_and(answers);
     if up { Ok(vmid) } else { refuse(500, "QEMU guest agent is not running") }
 }
 

@@ -126,7 +126,7 @@ pub(crate) fn entries(state: &mut State, request: &Request, vmid: u32) -> Result
                 tags.dedup();
                 tags.join(";")
             }
-            "scsi" | "virtio" | "ide" | "sata" if stem != key.as_str() => drive(state, vmid, key, &value)?,
+            "scsi" | "virtio" | "ide" | "sata" if stem != key.as_str() => drive(state, request.text("node"), vmid, key, &value)?,
             _ => value,
         };
         entries.insert(key.clone(), value);
@@ -172,7 +172,7 @@ pub(crate) fn new_mac(state: &mut State) -> String {
 }
 
 /// Allocates what a drive asks for: a copy of an image, an empty disk, or a cloud-init drive.
-fn drive(state: &mut State, vmid: u32, key: &str, value: &str) -> Result<String, Refusal> {
+fn drive(state: &mut State, node: &str, vmid: u32, key: &str, value: &str) -> Result<String, Refusal> {
     let mut settings: Vec<(String, String)> =
         split_properties(value, "file").map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     let take = |settings: &mut Vec<(String, String)>, name: &str| {
@@ -192,7 +192,7 @@ fn drive(state: &mut State, vmid: u32, key: &str, value: &str) -> Result<String,
     let ctime = state.unix_s();
     let (what, size) = match (what, &source) {
         ("cloudinit", _) => ("cloudinit", 4 << 20),
-        (_, Some(source)) => match state.pve.volume(source) {
+        (_, Some(source)) => match state.pve.volume(source).filter(|volume| volume.is_on(node)) {
             Some(volume) => ("disk", volume.size),
             None => return refuse(500, format!("{key}: cannot import from '{source}' - volume '{source}' does not exist")),
         },

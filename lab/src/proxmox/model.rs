@@ -40,6 +40,9 @@ pub struct Pve {
 pub struct Storage {
     /// `dir` or `lvmthin`.
     pub kind: String,
+    /// Whether all nodes see the same volumes.
+    #[serde(default)]
+    pub shared: bool,
     /// The content types that it takes.
     pub content: BTreeSet<String>,
     /// Its volumes by name (without `storage:`).
@@ -59,6 +62,9 @@ pub struct Volume {
     pub vmid: Option<u32>,
     /// When it was made, in seconds since 1970.
     pub ctime: u64,
+    /// The nodes on which a file lies under this name, on a storage that is not shared; none for a VM's disk, whose name is its own.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub nodes: BTreeSet<String>,
     /// The name of the image that was copied to it, if one was.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub image: String,
@@ -89,7 +95,8 @@ pub struct Vm {
 impl Default for Pve {
     fn default() -> Self {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let storage = |kind: &str, content: &[&str]| Storage { kind: kind.into(), content: names(content), volumes: BTreeMap::new() };
+        let storage =
+            |kind: &str, content: &[&str]| Storage { kind: kind.into(), shared: false, content: names(content), volumes: BTreeMap::new() };
         Self {
             version: "9.0.10".into(),
             nodes: names(&["homelab"]),
@@ -112,6 +119,7 @@ impl Pve {
     pub(crate) fn provide(&mut self, workspace: &Workspace) {
         let Some(proxmox) = &workspace.proxmox else { return };
         self.nodes.insert(proxmox.node.to_string());
+        self.nodes.extend(workspace.template_hosts().map(|(host, _)| host.to_owned()));
         self.nodes.extend(workspace.nodes.iter().filter_map(|node| node.proxmox_node.as_ref().map(ToString::to_string)));
         self.bridges.insert(proxmox.bridge.to_string());
         self.bridges.extend(workspace.network.more.iter().map(|network| network.bridge.to_string()));
@@ -124,7 +132,7 @@ impl Pve {
                 .collect::<Vec<_>>(),
         );
         let mut provide = |name: &str, kind: &str, content: &str| {
-            let new = || Storage { kind: kind.into(), content: BTreeSet::new(), volumes: BTreeMap::new() };
+            let new = || Storage { kind: kind.into(), shared: false, content: BTreeSet::new(), volumes: BTreeMap::new() };
             self.storages.entry(name.to_owned()).or_insert_with(new).content.insert(content.to_owned());
         };
         provide(&proxmox.image_storage, "dir", "import");
@@ -150,7 +158,15 @@ impl Pve {
             "cloudinit" => place(&format!("vm-{vmid}-cloudinit")),
             _ => (0..).map(|number| place(&format!("vm-{vmid}-disk-{number}"))).find(|name| !store.volumes.contains_key(name))?,
         };
-        let volume = Volume { content: "images".into(), format: format.into(), size, vmid: Some(vmid), ctime, image: String::new() };
+        let volume = Volume {
+            content: "images".into(),
+            format: format.into(),
+            size,
+            vmid: Some(vmid),
+            ctime,
+            nodes: BTreeSet::new(),
+            image: String::new(),
+        };
         store.volumes.insert(name.clone(), volume);
         Some(format!("{storage}:{name}"))
     }
@@ -159,6 +175,22 @@ impl Pve {
     pub(crate) fn volume(&self, id: &str) -> Option<&Volume> {
         let (storage, name) = id.split_once(':')?;
         self.storages.get(storage)?.volumes.get(name)
+    }
+
+    /// The volumes of a storage that lie on a base, and that base, as the drives of linked clones name them.
+    pub(crate) fn on_bases(&self, storage: &str) -> BTreeMap<&str, &str> {
+        let drives = self.vms.values().flat_map(|vm| vm.config.values()).filter_map(|value| value.split(',').next());
+        let names = drives.filter_map(|id| id.split_once(':')).filter(|(on, name)| *on == storage && name.contains("base-"));
+        // `9420/base-9420-disk-0.qcow2/401/vm-401-disk-0.qcow2`
+        names
+            .filter_map(|(_, name)| Some((name.match_indices('/').nth(1)?.0, name)))
+            .map(|(at, name)| (&name[at + 1..], &name[..at]))
+            .collect()
+    }
+
+    /// Whether the storage of a drive is one that all nodes share.
+    pub(crate) fn is_shared(&self, drive: &str) -> bool {
+        drive.split_once(':').and_then(|(storage, _)| self.storages.get(storage)).is_some_and(|storage| storage.shared)
     }
 
     /// The name of the image that this drive was made from; the id of a linked clone on a folder begins with its base's.
@@ -180,6 +212,13 @@ impl Pve {
     /// The pool that a VM is in.
     pub(crate) fn pool_of(&self, vmid: u32) -> Option<&str> {
         self.pools.iter().find(|(_, members)| members.contains(&vmid)).map(|(name, _)| name.as_str())
+    }
+}
+
+impl Volume {
+    /// Whether a node sees it, as far as that depends on the node.
+    pub(crate) fn is_on(&self, node: &str) -> bool {
+        self.nodes.is_empty() || self.nodes.contains(node)
     }
 }
 

@@ -34,7 +34,7 @@ fn shown(name: &str, storage: &Storage) -> Value {
     let used: u64 = storage.volumes.values().map(|volume| volume.size).sum();
     let content: Vec<&str> = storage.content.iter().map(String::as_str).collect();
     json!({
-        "storage": name, "type": storage.kind, "content": content.join(","), "active": 1, "enabled": 1, "shared": 0,
+        "storage": name, "type": storage.kind, "content": content.join(","), "active": 1, "enabled": 1, "shared": u8::from(storage.shared),
         "total": 500 * GIB, "used": used, "avail": (500 * GIB).saturating_sub(used),
     })
 }
@@ -43,18 +43,29 @@ fn shown(name: &str, storage: &Storage) -> Value {
 pub(crate) fn content(state: &State, request: &Request) -> Answer {
     let storage = find(state, request)?;
     let wanted = |volume: &Volume| {
-        request.given("content").is_none_or(|content| content == volume.content)
+        volume.is_on(request.text("node"))
+            && request.given("content").is_none_or(|content| content == volume.content)
             && request.number("vmid").is_none_or(|vmid| volume.vmid == Some(vmid))
     };
     let found = storage.volumes.iter().filter(|(_, volume)| wanted(volume));
-    Ok(found.map(|(name, volume)| volume_shown(request.text("storage"), name, volume)).collect())
+    let on_bases = state.pve.on_bases(request.text("storage"));
+    let shown = |(name, volume): (&String, &Volume)| {
+        let mut shown = volume_shown(request.text("storage"), name, volume);
+        // A volume that lies on a base bears its name in front.
+        if let Some(base) = on_bases.get(name.as_str()) {
+            shown["volid"] = json!(format!("{}:{base}/{name}", request.text("storage")));
+            shown["parent"] = json!(base);
+        }
+        shown
+    };
+    Ok(found.map(shown).collect())
 }
 
 /// `GET …/content/{volume}`.
 pub(crate) fn volume(state: &State, request: &Request) -> Answer {
     let storage = find(state, request)?;
     let name = volume_name(request);
-    match storage.volumes.get(name) {
+    match storage.volumes.get(name).filter(|volume| volume.is_on(request.text("node"))) {
         Some(volume) => Ok(volume_shown(request.text("storage"), name, volume)),
         None => refuse(500, format!("volume '{}:{name}' does not exist", request.text("storage"))),
     }
@@ -64,7 +75,7 @@ pub(crate) fn volume(state: &State, request: &Request) -> Answer {
 pub(crate) fn delete(state: &mut State, request: &Request) -> Answer {
     let (storage, name, node) = (request.text("storage"), volume_name(request), request.text("node"));
     find(state, request)?;
-    match state.pve.storages.get_mut(storage).and_then(|store| store.volumes.remove(name)) {
+    match state.pve.storages.get_mut(storage).and_then(|store| take_from(store, name, node)) {
         Some(volume) => {
             let owner = volume.vmid.map(|vmid| vmid.to_string()).unwrap_or_default();
             Ok(begin(state, node, "imgdel", &format!("{owner}@{storage}"), 1, TaskWork::Nothing))
@@ -90,20 +101,30 @@ pub(crate) fn download(state: &mut State, request: &Request) -> Answer {
         return Err(super::answer::wrong_parameters(errors));
     }
     let name = format!("{content}/{file}");
-    if storage.volumes.contains_key(&name) {
+    if storage.volumes.get(&name).is_some_and(|volume| volume.is_on(request.text("node"))) {
         return refuse(500, format!("refusing to override existing file '{file}'"));
     }
-    let work = TaskWork::Download { storage: request.text("storage").into(), name, size: IMAGE_SIZE };
+    let (storage, node) = (request.text("storage").to_owned(), request.text("node").to_owned());
+    let work = TaskWork::Download { storage, node, name, size: IMAGE_SIZE };
     Ok(begin(state, request.text("node"), "download", &file, 25, work))
 }
 
-/// Puts a downloaded file on a storage.
-pub(crate) fn put_file(state: &mut State, storage: &str, name: &str, size: u64) {
+/// Takes a volume away, as far as a node sees it.
+fn take_from(store: &mut Storage, name: &str, node: &str) -> Option<Volume> {
+    let volume = store.volumes.get_mut(name).filter(|volume| volume.is_on(node))?;
+    volume.nodes.remove(node);
+    if volume.nodes.is_empty() { store.volumes.remove(name) } else { Some(volume.clone()) }
+}
+
+/// Puts a downloaded file on a node's storage.
+pub(crate) fn put_file(state: &mut State, storage: &str, node: &str, name: &str, size: u64) {
     let ctime = state.unix_s();
     let content = name.split('/').next().unwrap_or_default().to_owned();
     let format = name.rsplit('.').next().unwrap_or("raw").to_owned();
     if let Some(store) = state.pve.storages.get_mut(storage) {
-        store.volumes.insert(name.to_owned(), Volume { content, format, size, vmid: None, ctime, image: String::new() });
+        let mut nodes = store.volumes.get(name).map(|volume| volume.nodes.clone()).unwrap_or_default();
+        nodes.extend((!store.shared).then(|| node.to_owned()));
+        store.volumes.insert(name.to_owned(), Volume { content, format, size, vmid: None, ctime, nodes, image: String::new() });
     }
 }
 

@@ -33,11 +33,24 @@ pub struct Task {
 #[allow(missing_docs)]
 pub enum TaskWork {
     /// Puts a file on a storage.
-    Download { storage: String, name: String, size: u64 },
+    Download {
+        storage: String,
+        #[serde(default)]
+        node: String,
+        name: String,
+        size: u64,
+    },
     /// Finishes a VM that was created: takes its lock away, or the VM if the task failed.
     Finish { vmid: u32, start: bool },
     /// Finishes a clone: its configuration is whole only then, and moves to its own node.
-    Clone { vmid: u32, target: String, config: BTreeMap<String, String> },
+    Clone {
+        vmid: u32,
+        target: String,
+        config: BTreeMap<String, String>,
+        /// The VM whose disks are copied.
+        #[serde(default)]
+        source: u32,
+    },
     /// Turns a VM into a template.
     Template { vmid: u32 },
     /// Starts a VM.
@@ -102,15 +115,16 @@ pub(crate) fn end_due_tasks(state: &mut State) {
 fn carry_out(state: &mut State, task: &Task) -> Result<(), String> {
     match &task.work {
         TaskWork::Nothing => Ok(()),
-        TaskWork::Download { storage, name, size } => {
-            super::storage::put_file(state, storage, name, *size);
+        TaskWork::Download { storage, node, name, size } => {
+            super::storage::put_file(state, storage, node, name, *size);
             Ok(())
         }
         TaskWork::Finish { vmid, start } => {
             vm::finish(state, *vmid);
             if *start { power::start(state, *vmid) } else { Ok(()) }
         }
-        TaskWork::Clone { vmid, target, config } => {
+        TaskWork::Clone { vmid, target, config, source } => {
+            crate::node::overlay(state, *source, *vmid);
             if let Some(vm) = state.pve.vms.get_mut(vmid) {
                 target.clone_into(&mut vm.node);
                 vm.config.clone_from(config);

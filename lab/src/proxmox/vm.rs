@@ -53,6 +53,10 @@ pub(crate) fn clone(state: &mut State, request: &Request) -> Answer {
     if !state.pve.nodes.contains(&node) {
         return refuse(500, format!("no such cluster node '{node}'"));
     }
+    let local = |(key, value): (&String, &String)| is_disk(key, value) && !state.pve.is_shared(value);
+    if node != source.node && source.config.iter().any(local) {
+        return refuse(500, format!("can't clone VM to node '{node}' (VM uses local storage)"));
+    }
     let mut config = BTreeMap::new();
     for (key, value) in source.config.iter().filter(|(key, _)| *key != "template") {
         let value = match key.as_str() {
@@ -78,7 +82,7 @@ pub(crate) fn clone(state: &mut State, request: &Request) -> Answer {
     state.pve.vms.insert(newid, half);
     join_pool(state, request, newid);
     let seconds = if full { 15 } else { 2 };
-    let work = TaskWork::Clone { vmid: newid, target: node, config };
+    let work = TaskWork::Clone { vmid: newid, target: node, config, source: vmid };
     Ok(begin(state, &source.node, "qmclone", &vmid.to_string(), seconds, work))
 }
 
@@ -107,6 +111,7 @@ pub(crate) fn make_template(state: &mut State, vmid: u32) -> Result<(), String> 
         }
         *value = format!("{storage}:{base}{rest}");
     }
+    crate::node::keep_layer(state, vmid);
     Ok(())
 }
 
@@ -147,7 +152,18 @@ pub(crate) fn destroy(state: &mut State, request: &Request) -> Answer {
         return refuse(500, format!("can't remove VM {vmid} - protection mode enabled"));
     }
     let node = vm.node.clone();
+    if let Some(base) = base_in_use(state, vmid) {
+        return refuse(500, format!("base volume '{base}' is still in use by linked cloned"));
+    }
     Ok(begin(state, &node, "qmdestroy", &vmid.to_string(), 3, TaskWork::Destroy { vmid }))
+}
+
+/// A disk of a template on which another VM's lies. On LVM-thin none does: a clone there is a volume of its own.
+fn base_in_use(state: &State, vmid: u32) -> Option<String> {
+    let disks = state.pve.vms.get(&vmid).into_iter().flat_map(|vm| vm.config.iter().filter(|(key, value)| is_disk(key, value)));
+    let mut bases = disks.filter_map(|(_, value)| value.split(',').next()).filter(|id| id.contains("base-"));
+    let others = || state.pve.vms.iter().filter(|(other, _)| **other != vmid).flat_map(|(_, vm)| vm.config.values());
+    bases.find(|base| others().any(|value| value.starts_with(&format!("{base}/")))).map(str::to_owned)
 }
 
 /// Ends a create or clone: the VM may be used.

@@ -98,6 +98,7 @@ async fn a_failed_clone_removes_nobody_elses_machine() {
 #[tokio::test(start_paused = true)]
 async fn what_a_failed_clone_left_is_looked_for_where_it_is() {
     let lab = Lab::changed("left-beside", World::default(), &["nodes.wu1.proxmox_node=pve2"]);
+    lab.world.with_state(|state| state.pve.storages.get_mut("local-lvm").unwrap().shared = true);
     assert_eq!(failures(&lab.apply("phases/template").await), "");
     // Proxmox makes a clone whole beside its template and moves it at the end, which fails.
     lab.world.add_fault(Fault::task("qmclone", "cannot move its configuration").times(3));

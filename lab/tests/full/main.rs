@@ -30,6 +30,7 @@ mod seeds;
 mod shelf;
 mod silence;
 mod starting;
+mod templates;
 mod trouble;
 mod two_runs;
 mod updates;
@@ -123,7 +124,8 @@ impl Lab {
 fn host_keys(world: &World) -> String {
     let line =
         |machine: &kthw_lab::Machine| format!("{} {}\n", machine.ip(), machine.files.text("/etc/ssh/ssh_host_ed25519_key.pub").trim());
-    world.with_state(|state| state.machines.values().filter(|machine| !machine.ip().is_empty()).map(line).collect())
+    let has_key = |machine: &&kthw_lab::Machine| !machine.ip().is_empty() && machine.files.exists("/etc/ssh/ssh_host_ed25519_key.pub");
+    world.with_state(|state| state.machines.values().filter(has_key).map(line).collect())
 }
 
 impl Drop for Lab {

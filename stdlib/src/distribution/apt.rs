@@ -143,6 +143,10 @@ impl Family for Apt {
         files
     }
 
+    fn drop_caches(&self) -> Action {
+        Action::run(["apt-get", "clean"])
+    }
+
     fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String {
         format!("{version}-{}", revision.unwrap_or("1.1"))
     }

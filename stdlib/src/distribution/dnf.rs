@@ -160,6 +160,10 @@ impl Family for Dnf {
         rpm::proxy_files(proxies)
     }
 
+    fn drop_caches(&self) -> Action {
+        Action::run(["dnf", "clean", "all"])
+    }
+
     fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String {
         rpm::kubernetes_version(version, revision)
     }

@@ -73,6 +73,7 @@ mod dnf;
 mod release;
 mod rpm;
 mod script;
+mod template;
 mod updates;
 mod zypper;
 
@@ -81,6 +82,7 @@ pub use dnf::{DNF_FORGET_KEY, DNF_HOLD, DNF_INSTALL, DNF_LIST, DNF_LOCK_HOLDERS,
 pub use release::{Network, Release, Security, Support, Time};
 pub use rpm::{FETCH_KEY, RPM_TRUST_KEY};
 pub use script::facts;
+pub use template::{BUILD_VERSION, CLEAN, ENABLE_AGENT, GUEST_AGENT};
 pub use updates::AutomaticUpdates;
 pub use zypper::{ZYPPER_FORGET_KEY, ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST, ZYPPER_LOCK_HOLDERS, ZYPPER_REFRESH};
 
@@ -179,6 +181,9 @@ pub trait Family: Debug + Send + Sync {
 
     /// The files that tell it of proxies.
     fn proxy_files(&self, proxies: &Proxies<'_>) -> Vec<(String, File)>;
+
+    /// Throws away what was fetched and is installed.
+    fn drop_caches(&self) -> Action;
 
     /// The version of a Kubernetes package of `pkgs.k8s.io`; `revision` is the package's own.
     fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String;

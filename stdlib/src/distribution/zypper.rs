@@ -171,6 +171,10 @@ impl Family for Zypper {
         rpm::proxy_files(proxies)
     }
 
+    fn drop_caches(&self) -> Action {
+        Action::run(["zypper", "--non-interactive", "clean", "--all"])
+    }
+
     fn kubernetes_version(&self, version: &Version, revision: Option<&str>) -> String {
         rpm::kubernetes_version(version, revision)
     }

@@ -46,6 +46,8 @@ pub struct Client {
     version: OnceCell<Option<Version>>,
     /// Which templates have a drive for cloud-init, by VM id.
     cloud_init: tokio::sync::Mutex<BTreeMap<u32, bool>>,
+    /// The storage of a template's disk that only its own Proxmox node has, by VM id; none where all have it.
+    local_storage: tokio::sync::Mutex<BTreeMap<u32, Option<String>>>,
 }
 
 /// The first two numbers of a version, such as 8 and 4.
@@ -77,6 +79,7 @@ impl Client {
             waiting: Mutex::default(),
             version: OnceCell::new(),
             cloud_init: tokio::sync::Mutex::default(),
+            local_storage: tokio::sync::Mutex::default(),
         }
     }
 
@@ -192,6 +195,28 @@ impl Client {
         let has = template.config(self).await?.is_none_or(|config| config.has_cloud_init());
         known.insert(template.vmid, has);
         Ok(has)
+    }
+
+    /// The storage of a template's disk, if only its own Proxmox node has it. Whoever may not see it leaves that to Proxmox.
+    pub(super) async fn local_storage_of(&self, template: &Guest) -> Result<Option<String>> {
+        #[derive(serde::Deserialize)]
+        struct Status {
+            #[serde(default)]
+            shared: u8,
+        }
+        let mut known = self.local_storage.lock().await;
+        if let Some(storage) = known.get(&template.vmid) {
+            return Ok(storage.clone());
+        }
+        let drive = template.config(self).await?.and_then(|config| config.boot_disk().map(|(_, drive)| drive));
+        let Some(storage) = drive.map(|drive| drive.storage).filter(|storage| !storage.is_empty()) else { return Ok(None) };
+        let local = match self.get::<Status>(&Call::get(["nodes", &template.host, "storage", &storage, "status"])).await {
+            Ok(status) => (status.shared == 0).then_some(storage),
+            Err(Failure::Refused(_) | Failure::BadAnswer(_)) => None,
+            Err(failure) => return Err(failure.into()),
+        };
+        known.insert(template.vmid, local.clone());
+        Ok(local)
     }
 
     /// What is known of the cluster's guests.

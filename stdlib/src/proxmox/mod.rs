@@ -8,11 +8,12 @@
 //!
 //! - the agent's channel is always enabled in the machine;
 //! - when the agent answers, the machine's SSH host keys are read through it and pinned before the first connection;
+//! - where the workspace names `template.build_address`, the agent is built into the template (ADR 14), and answers from a machine's first start on;
 //! - when it stays silent for `agent_timeout_s`, the machine is used at its configured address, and the run says aloud that its host key
 //!   will be taken on first use;
-//! - whoever wants the agent from the first boot names a cloud-init vendor file that already lies on a storage (`vendor_snippet` of the
-//!   template), with `packages: [qemu-guest-agent]` in it, or uses an image that has it. A recipe may also install the package over SSH; it
-//!   then answers from the next boot on.
+//! - whoever wants it otherwise names a cloud-init vendor file that already lies on a storage (`vendor_snippet` of the template), with
+//!   `packages: [qemu-guest-agent]` in it, or uses an image that has it. A recipe may also install the package over SSH; it then answers from
+//!   the next boot on.
 //!
 //! Packages are never upgraded on the first boot (`ciupgrade: 0`): that would hold the package lock for minutes and differ from day to day.
 
@@ -53,6 +54,6 @@ pub use script::module;
 pub use session::SecondFactor;
 pub(crate) use task::wait_for_left as wait_for_left_task;
 pub use task::{Task, TaskFailed, retry_locked};
-pub use template::{BadImage, Template, TemplateSpec};
+pub use template::{BadBuild, BadImage, BuildSpec, Template, TemplateSpec};
 pub(crate) use token::remove_left as remove_left_token;
 pub use vm::{Vm, VmSpec};

@@ -1,8 +1,9 @@
-//! Machines with the mark of a workspace that the workspace does not name any more.
+//! Machines with the mark of a workspace that the workspace does not name any more, and templates.
 use super::{
     client::Client,
     guest::{self, Found, Guest},
     inventory::{self, Entry},
+    template::old,
     vm::known_address,
 };
 use crate::{
@@ -61,10 +62,13 @@ impl Owner for Orphans {
                 let orphan = self.orphan(&entry, client).await?;
                 Ok::<_, Error>(orphan.map(|orphan| Owned::new(orphan, format!("VM {} on {}", entry.vmid, entry.node))))
             };
-            let found: Vec<Option<Owned>> = stream::iter(self.candidates(&list)).map(look).buffered(SIDE_BY_SIDE).try_collect().await?;
+            let machines: Vec<Option<Owned>> = stream::iter(self.candidates(&list)).map(look).buffered(SIDE_BY_SIDE).try_collect().await?;
+            let templates: Vec<Entry> = list.values().filter(|entry| old::may_be(entry, &self.0)).cloned().collect();
+            let look = |entry: Entry| async move { old::owned(&entry, &self.0, client).await };
+            let templates: Vec<Option<Owned>> = stream::iter(templates).map(look).buffered(SIDE_BY_SIDE).try_collect().await?;
             let mut seen = HashSet::new();
             // Of two with one mark, the second comes when the first is gone.
-            Ok(found.into_iter().flatten().filter(|one| seen.insert(one.id())).collect())
+            Ok(machines.into_iter().chain(templates).flatten().filter(|one| seen.insert(one.id())).collect())
         })
     }
 }

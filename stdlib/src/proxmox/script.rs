@@ -20,12 +20,17 @@ mod api {
     ///
     /// Proxmox downloads the image to `images` (content type `import`), checks its digest, keeps it under `file` with that digest in its name, imports it to `storage` and adds a cloud-init
     /// drive, a serial console and the guest agent's channel. The machine's name ends in a digest of image and steps. Another image
-    /// needs another `vmid`: machines that exist keep their template.
+    /// needs another `vmid`: machines that exist keep their template, and `--prune` removes the old one when no linked clone uses it.
     ///
     /// Where `artifacts.mirror` is a web server, the image comes from there.
     ///
-    /// Options: `vmid`, `node`, `image_url`, `sha256`, `file`, `images`, `storage`, `bridge`, `cpu_type`; if wanted `vlan`, `disk_gib` and
-    /// `vendor_snippet` (a cloud-init vendor file that lies on a storage already, such as `local:snippets/agent.yaml`).
+    /// With `build`, the machine is started once at `template.build_address` of the workspace: it gets the guest agent and `packages`, has to show
+    /// its agent after a start, and is cleaned of everything that makes it itself (machine-id, SSH host keys, user, logs). So what is cloned from it answers
+    /// through its agent at its first start. Without `build` it is the image as it is.
+    ///
+    /// Options: `vmid`, `node`, `image_url`, `sha256`, `file`, `images`, `storage`, `bridge`, `cpu_type`; if wanted `vlan`, `disk_gib`,
+    /// `vendor_snippet` (a cloud-init vendor file that lies on a storage already, such as `local:snippets/agent.yaml`) and `build`, such as
+    /// `#{ packages: ["socat"] }`.
     ///
     /// ```rhai
     /// proxmox::template(cluster, "tpl-ubuntu-2404-k8s", #{
@@ -48,7 +53,11 @@ mod api {
             Ok(name) => name,
             Err(error) => return throw(&cx, BadOption::new("proxmox::template", error.to_string())),
         };
-        match Template::new(&cluster.workspace().name, name, spec) {
+        let template = match Template::new(&cluster.workspace().name, name, spec) {
+            Ok(template) => template,
+            Err(error) => return throw(&cx, error),
+        };
+        match template.of(cluster.workspace()) {
             Ok(template) => declare(&cx, template, common),
             Err(error) => throw(&cx, error),
         }
@@ -149,7 +158,7 @@ mod tests {
         assert_eq!(
             error(r#"proxmox::template(cluster, "tpl", #{ vmid: 1, nodes: "a" });"#),
             "unknown field `nodes`, expected one of `vmid`, `node`, `image_url`, `sha256`, `file`, `images`, `storage`, `bridge`, `cpu_type`, \
-             `vlan`, `disk_gib`, `vendor_snippet`, `needs`, `present`"
+             `vlan`, `disk_gib`, `vendor_snippet`, `build`, `needs`, `present`"
         );
         let vm = r#"proxmox::vm(cluster, cluster.nodes[0], #{
             template: "tpl", storage: "s1", bridge: "b", cores: 1, memory_mib: 1024, disk_gib: 4, cpu_type: "host" });"#;

@@ -10,20 +10,28 @@ use super::{
     task::retry_locked,
     texts::Class,
 };
-use crate::refusals::refused;
+use crate::{refusals::refused, workspace::Workspace};
 use kthw_engine::{
     Change, Cost, Error, Field, Id, Intent, Limit, Peers, Permit, Poll, Recovery, Refusal, Removable, Resource, Result, field, wait,
 };
 use miette::Diagnostic;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
-/// How long Proxmox may take to download the image.
-const DOWNLOAD: Limit = Limit::minutes(60);
+mod build;
+mod image;
+pub(super) mod old;
+
+use build::Build;
+pub use build::{BadBuild, BuildSpec};
+
 /// How long creating the machine and importing the image may take.
 const IMPORT: Limit = Limit::minutes(30);
 /// How long another workspace's run may take between the import and the end of a template: it grows a disk and turns it into a base image.
 const FINISHING: Limit = Limit::seconds(30);
+/// The same for one that is built: packages are fetched and installed, and the machine is started twice.
+const BUILDING: Limit = Limit::minutes(30);
 
 /// The first version of Proxmox VE that downloads a disk image to a storage of content type `import`: pve-storage 8.3.6 of April 2025,
 /// <https://git.proxmox.com/?p=pve-storage.git;a=blob;f=debian/changelog>.
@@ -75,6 +83,9 @@ pub struct TemplateSpec {
     /// A cloud-init vendor file that lies on a storage already, such as `local:snippets/agent.yaml`.
     #[serde(default)]
     pub vendor_snippet: Option<Snippet>,
+    /// What is built into it. Without that it is the image as it is.
+    #[serde(default)]
+    pub build: Option<BuildSpec>,
 }
 
 /// The resource behind `proxmox::template`.
@@ -83,6 +94,9 @@ pub struct Template {
     workspace: String,
     name: TemplateName,
     spec: TemplateSpec,
+    build: Option<Build>,
+    /// Whether it is the same template on another Proxmox node than the workspace's own.
+    is_replica: bool,
 }
 
 impl Template {
@@ -95,12 +109,29 @@ impl Template {
         if let Some(wrong) = spec.sha256.as_ref().filter(|text| !is_digest(text)) {
             return Err(BadImage { reason: format!("`{wrong}` is not a SHA-256 in lower-case hexadecimal digits") });
         }
-        Ok(Self { workspace: workspace.into(), name, spec })
+        Ok(Self { workspace: workspace.into(), name, spec, build: None, is_replica: false })
+    }
+
+    /// The same template, built and placed as `workspace` says.
+    ///
+    /// # Errors
+    /// [`BadBuild`] when the workspace has no address to build it on, or a package cannot be called so.
+    pub fn of(mut self, workspace: &Arc<Workspace>) -> std::result::Result<Self, BadBuild> {
+        let TemplateSpec { node, build, .. } = &self.spec;
+        self.build = build.as_ref().map(|spec| Build::new(spec, &self.name, node, workspace)).transpose()?;
+        let is_own = workspace.template.as_ref().is_some_and(|template| template.name == self.name);
+        self.is_replica = is_own && workspace.proxmox.as_ref().is_some_and(|proxmox| proxmox.node != *node);
+        Ok(self)
     }
 
     /// The identity of the template called `name`.
     pub fn id_of(name: &str) -> Id {
         Id::new("proxmox.template", name)
+    }
+
+    /// The identity of its replica on the Proxmox node `host`.
+    pub fn id_of_replica(name: &str, host: &str) -> Id {
+        Id::new("proxmox.template", Workspace::build_machine(name, host))
     }
 
     /// The machine's name in Proxmox: the template's, and the first 12 digits of the digest of image and steps.
@@ -116,6 +147,7 @@ impl Template {
         ] {
             digest.update(value.map(|value| format!("\n{key}={value}")).unwrap_or_default());
         }
+        digest.update(self.build.as_ref().map(Build::recipe).unwrap_or_default());
         format!("{}-{}", self.name, &hex::encode(digest.finalize())[..12])
     }
 
@@ -147,87 +179,43 @@ impl Template {
         format!("template/{}", self.name)
     }
 
-    /// What the image is called on its storage. The digest is part of it: a file of the same name with other contents is another file, and
-    /// Proxmox checks a digest only while it downloads.
-    fn stored_file(&self) -> String {
-        let (file, sha256) = (&self.spec.file, self.pin());
-        let (stem, extension) = file.rsplit_once('.').unwrap_or((file, "raw"));
-        format!("{stem}-{sha256}.{extension}")
-    }
-
-    fn volume(&self) -> String {
-        format!("{}:import/{}", self.spec.images, self.stored_file())
-    }
-
-    fn download_call(&self) -> Call<Write> {
-        Call::post(["nodes", &self.spec.node, "storage", &self.spec.images, "download-url"])
-            .with("content", "import")
-            .with("filename", self.stored_file())
-            .with("url", &self.spec.image_url)
-            .with("checksum", self.pin())
-            .with("checksum-algorithm", "sha256")
-    }
-
-    fn create_call(&self, mark: &Mark) -> Call<Write> {
-        let TemplateSpec { vmid, node, storage, bridge, cpu_type, vlan, vendor_snippet, .. } = &self.spec;
-        Call::post(["nodes", node, "qemu"])
+    /// `keys` are those by which a build logs in.
+    fn create_call(&self, mark: &Mark, keys: &[String]) -> Call<Write> {
+        let TemplateSpec { vmid, node, storage, bridge, cpu_type, vendor_snippet, .. } = &self.spec;
+        let description = if self.build.is_some() { Build::description(mark) } else { mark.to_string() };
+        let call = Call::post(["nodes", node, "qemu"])
             .with("vmid", vmid)
             .with("name", self.machine_name())
-            .with("description", mark)
+            .with("description", description)
             .with_all(STEPS.iter().copied())
             .with("cpu", cpu_type)
-            .with("net0", Nic::new(bridge, *vlan))
+            .with("net0", Nic::new(bridge, self.vlan()))
             .with("scsi0", format!("{storage}:0,import-from={},discard=on,iothread=1", self.volume()))
             .with("ide2", format!("{storage}:cloudinit"))
             .with("tags", "kthw")
-            .maybe("cicustom", vendor_snippet.as_ref().map(|file| format!("vendor={file}")))
+            .maybe("cicustom", vendor_snippet.as_ref().map(|file| format!("vendor={file}")));
+        match &self.build {
+            Some(build) => build.told(call, keys),
+            None => call,
+        }
+    }
+
+    /// The VLAN of its network card. One that is built is in that of the workspace, for it is used.
+    fn vlan(&self) -> Option<u16> {
+        self.spec.vlan.or_else(|| self.build.as_ref()?.vlan())
     }
 
     /// What a template that is there can get without being made anew.
     fn differences(&self, live: &Found) -> Vec<(&'static str, String, Field)> {
-        let TemplateSpec { bridge, cpu_type, vlan, .. } = &self.spec;
-        let nic = live.config.net0().unwrap_or_else(|| Nic::new(bridge, *vlan));
+        let (TemplateSpec { bridge, cpu_type, .. }, vlan) = (&self.spec, self.vlan());
+        let nic = live.config.net0().unwrap_or_else(|| Nic::new(bridge, vlan));
         let cpu = field("cpu_type", live.config.cpu_type().as_str(), cpu_type.as_str());
         let written = live.config.properties("cpu", "cputype").with("cputype", cpu_type).to_string();
         let cpu = cpu.map(|field| ("cpu", written, field));
         let plugged = |bridge: &str, vlan: Option<u16>| vlan.map_or_else(|| bridge.to_owned(), |vlan| format!("{bridge}, VLAN {vlan}"));
-        let net = field("network", plugged(nic.bridge(), nic.vlan()), plugged(bridge, *vlan));
-        let net = net.map(|field| ("net0", nic.on(bridge, *vlan).to_string(), field));
+        let net = field("network", plugged(nic.bridge(), nic.vlan()), plugged(bridge, vlan));
+        let net = net.map(|field| ("net0", nic.on(bridge, vlan).to_string(), field));
         cpu.into_iter().chain(net).collect()
-    }
-
-    async fn has_image(&self, client: &Client) -> Result<bool> {
-        #[derive(Deserialize)]
-        struct Volume {
-            volid: String,
-        }
-        let call = Call::get(["nodes", &self.spec.node, "storage", &self.spec.images, "content"]).with("content", "import");
-        let there: Vec<Volume> = client.get(&call).await?;
-        Ok(there.iter().any(|volume| volume.volid == self.volume()))
-    }
-
-    /// Removes the image that the template was imported from, unless another workspace's template may have come from it too.
-    async fn remove_image(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
-        let others = inventory::all(client).await?.values().any(|entry| entry.vmid != self.spec.vmid && entry.is_template_of_kthw());
-        if others || !self.has_image(client).await? {
-            return Ok(());
-        }
-        let call = Call::delete(["nodes", &self.spec.node, "storage", &self.spec.images, "content", &self.volume()]);
-        let what = format!("the removal of {}", self.volume());
-        let work = async |effect: &_| finish(client.write(&call, effect).await?, client, peers, &what).await;
-        permit.effect(Intent::on("proxmox", &what, Recovery::Task), work).await
-    }
-
-    async fn fetch_image(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
-        if self.has_image(client).await? {
-            return Ok(());
-        }
-        let what = format!("the download of {} to {}", self.stored_file(), self.spec.images);
-        let work = async |effect: &_| match client.write(&self.download_call(), effect).await? {
-            Some(task) => task.wait(client, peers, DOWNLOAD, &what).await,
-            None => Ok(()),
-        };
-        permit.effect(Intent::on("proxmox", &what, Recovery::Task), work).await
     }
 
     async fn create(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<Found> {
@@ -235,10 +223,14 @@ impl Template {
             return Err(Error::refused(TooOld { major: version.0, minor: version.1 }));
         }
         self.fetch_image(client, peers, permit).await?;
+        let keys = match &self.build {
+            Some(build) => build.read_keys(peers).await?,
+            None => Vec::new(),
+        };
         let mark = Mark::new(&self.workspace, &self.mark_name(), peers.random());
         let what = format!("the import of {} as {}", self.spec.file, self.machine_name());
         let work = async |effect: &_| {
-            retry_locked(peers, &what, async || match client.write(&self.create_call(&mark), effect).await {
+            retry_locked(peers, &what, async || match client.write(&self.create_call(&mark, &keys), effect).await {
                 Ok(Some(task)) => task.wait(client, peers, IMPORT, &what).await,
                 // Whose it is shows when it is read.
                 Err(failure) if failure.is(Class::Taken) => Ok(()),
@@ -283,11 +275,18 @@ impl Template {
         let what = format!("another workspace's run to finish the template {}", self.name);
         let help =
             format!("let a run of that workspace finish VM {}, or remove it if that workspace is gone; then run again", self.spec.vmid);
-        wait(peers, FINISHING, &what, &help, async || {
+        let limit = if self.build.is_some() { BUILDING } else { FINISHING };
+        wait(peers, limit, &what, &help, async || {
             let maker = self.read_ours(client, peers).await?.and_then(|found| self.maker(&found));
             Ok(maker.map_or(Poll::Ready(()), |maker| Poll::Pending(format!("workspace `{maker}` is at it"))))
         })
         .await
+    }
+
+    /// Whether it is a build machine of ours that nobody will end: image or recipe are others now. No machine can have been cloned from it.
+    fn is_stale(&self, live: &Found) -> bool {
+        let is_left = self.is_ours(live) && !live.config.flag("template", false) && build::is_build_machine(&live.config);
+        is_left && live.config.get("name") != Some(&self.machine_name())
     }
 
     /// What another workspace's template lacks is not ours to change.
@@ -310,7 +309,7 @@ impl Resource for Template {
     const REMOVABLE: Removable = Removable::Ours;
 
     fn id(&self) -> Id {
-        Self::id_of(&self.name)
+        if self.is_replica { Self::id_of_replica(&self.name, &self.spec.node) } else { Self::id_of(&self.name) }
     }
 
     async fn read(&self, peers: &Peers) -> Result<Option<Found>> {
@@ -323,7 +322,8 @@ impl Resource for Template {
             return Change::Refused(self.unpinned());
         }
         let Some(live) = live else {
-            return Change::create([
+            let build = self.build.iter().flat_map(Build::create_fields);
+            let fields = [
                 Field::new("name", self.machine_name()),
                 Field::new("vmid", vmid),
                 Field::new("node", node),
@@ -332,23 +332,29 @@ impl Resource for Template {
                 Field::new("storage", storage),
                 Field::new("bridge", bridge),
                 Field::new("cpu_type", cpu_type),
-            ]);
+            ];
+            return Change::create(fields.into_iter().chain(build));
         };
         if let Some(maker) = self.maker(live) {
             return Change::between([field("template", format!("in the making by workspace `{maker}`"), "yes".into())]);
         }
+        if self.is_stale(live) {
+            return Change::between([field("build", "left half made, of another image or recipe", "done")]);
+        }
         let name = self.machine_name();
         let found = live.config.get("name").unwrap_or_default();
         // Image or steps are others: machines are still cloned from the old one until it is given another VM id.
-        let wanted = format!("{name} (another image: choose another VM id for it)");
+        let wanted = format!("{name} (another image or build: choose another VM id for it)");
         let other = (found != name).then(|| Field { live: Some(found.into()), ..Field::new("name", wanted) }.at(Cost::Replacement));
         let drive = live.config.drive("scsi0");
         let lies_on = drive.as_ref().map_or("nowhere", |drive| drive.storage.as_str());
         let storage = field("storage", lies_on, storage).map(|field| field.at(Cost::Replacement));
         let node = field("node", live.guest.host.as_str(), node.as_str()).map(|field| field.at(Cost::Replacement));
-        let converted = field("template", if live.config.flag("template", false) { "yes" } else { "no" }, "yes");
+        let is_template = live.config.flag("template", false);
+        let converted = field("template", if is_template { "yes" } else { "no" }, "yes");
+        let built = self.build.as_ref().filter(|_| !is_template).and_then(|build| build.field(&live.config));
         let differences = self.differences(live).into_iter().map(|(.., field)| Some(field));
-        self.refused_if_theirs(live, Change::between([other, node, storage, converted].into_iter().chain(differences)))
+        self.refused_if_theirs(live, Change::between([other, node, storage, built, converted].into_iter().chain(differences)))
     }
 
     async fn apply(&self, live: Option<Found>, peers: &Peers, permit: &Permit) -> Result<()> {
@@ -356,6 +362,10 @@ impl Resource for Template {
         let found = match live {
             None => self.create(client, peers, permit).await?,
             Some(live) if self.maker(&live).is_some() => return self.wait_for_maker(client, peers).await,
+            Some(live) if self.is_stale(&live) => {
+                live.remove(client, peers, permit).await?;
+                self.create(client, peers, permit).await?
+            }
             Some(live) => {
                 let values = |config: &_| {
                     let now = Found { config: Clone::clone(config), ..live.clone() };
@@ -374,6 +384,9 @@ impl Resource for Template {
         {
             found.guest.grow(&disk, gib, client, peers, permit).await?;
         }
+        if let Some(build) = &self.build {
+            build.carry_out(self.spec.vmid, client, peers, permit).await?;
+        }
         found.guest.convert(client, peers, permit).await
     }
 
@@ -390,7 +403,7 @@ impl Resource for Template {
     async fn remove(&self, live: Found, peers: &Peers, permit: &Permit) -> Result<()> {
         let client = peers.get::<Client>()?;
         self.remove_image(client, peers, permit).await?;
-        live.guest.remove(client, peers, permit).await
+        live.remove(client, peers, permit).await
     }
 }
 

@@ -21,7 +21,7 @@ mod stays;
 
 use cards::Card;
 pub(in crate::proxmox) use cards::{cards_of, waiting_addresses};
-use keys::Keys;
+pub(super) use keys::Keys;
 pub use spec::VmSpec;
 
 /// The resource behind `proxmox::vm`.
@@ -71,7 +71,8 @@ impl Resource for Vm {
     }
 
     fn after(&self) -> Vec<Id> {
-        vec![Template::id_of(&self.spec.template)]
+        let template = &self.spec.template;
+        vec![Template::id_of(template), Template::id_of_replica(template, &self.host)]
     }
 
     async fn read(&self, peers: &Peers) -> Result<Option<Live>> {

@@ -214,6 +214,15 @@ pub struct Template {
     pub name: TemplateName,
     /// The cloud image.
     pub image: Image,
+    /// A free address inside `network.nodes` for the machine that the template is built on: the image is started there once, gets the guest agent
+    /// and the packages of its release, and is cleaned. Without it the image is taken as it is, and a machine whose image has no guest agent is
+    /// trusted at first sight.
+    #[serde(default)]
+    pub build_address: Option<Ipv4Addr>,
+    /// The same template on further Proxmox nodes, by the VM id that it has there: where machines are placed on a node that does not reach the
+    /// template's storage. Such as `{ pve2: 9421 }`.
+    #[serde(default)]
+    pub replicas: BTreeMap<PveNode, u32>,
 }
 
 /// A pinned cloud image.

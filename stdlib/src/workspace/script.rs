@@ -2,7 +2,7 @@
 use super::schema::{NodeSpec, Role, Workspace};
 use kthw_engine::{Rhai, nearest};
 use rhai::{Array, Dynamic, Engine, EvalAltResult, Map, Position};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, net::Ipv4Addr, sync::Arc};
 
 /// The cluster that a recipe declares things for.
 #[derive(Clone, Debug)]
@@ -107,6 +107,28 @@ impl Workspace {
             let first = self.nodes.iter().find(|node| node.role == Role::ControlPlane);
             first.map_or_else(String::new, |node| format!("{}:6443", self.fqdn(node)))
         })
+    }
+
+    /// Where a machine is reached over SSH: a node, or [what a template is built on](Self::build_machine). `None` for any other name. The port is
+    /// that of a node that has its own.
+    pub fn place(&self, name: &str) -> Option<(Ipv4Addr, Option<u16>)> {
+        if let Some(node) = self.nodes.iter().find(|node| node.name == name) {
+            return Some((node.address, node.port));
+        }
+        let (template, address) = self.template.as_ref().and_then(|template| Some((template, template.build_address?)))?;
+        let host = name.strip_prefix(template.name.as_str())?.strip_prefix('@')?;
+        self.template_hosts().any(|(known, _)| known == host).then_some((address, None))
+    }
+
+    /// The name, for SSH, of the machine that the template is built on at a Proxmox node: no node of a cluster can be called so.
+    pub fn build_machine(template: &str, host: &str) -> String {
+        format!("{template}@{host}")
+    }
+
+    /// The Proxmox nodes that have the template, each with its VM id there.
+    pub fn template_hosts(&self) -> impl Iterator<Item = (&str, u32)> {
+        let own = self.template.iter().zip(&self.proxmox).map(|(template, proxmox)| (proxmox.node.as_str(), template.vmid));
+        own.chain(self.template.iter().flat_map(|template| template.replicas.iter().map(|(host, vmid)| (host.as_str(), *vmid))))
     }
 
     /// The nodes with this role.

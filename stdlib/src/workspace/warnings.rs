@@ -22,7 +22,16 @@ impl Workspace {
                 system.title
             )),
         };
-        support.into_iter().chain(self.key_warnings(today)).collect()
+        let agent =
+            self.template.as_ref().filter(|template| self.proxmox.is_some() && template.build_address.is_none() && !system.has_guest_agent);
+        let agent = agent.map(|_| {
+            format!(
+                "the image of {} has no guest agent, and the template is the image as it is: machines are waited for two minutes longer and trusted at \
+                 first sight; name a free address in `template.build_address`, and the agent is built in",
+                system.title
+            )
+        });
+        support.into_iter().chain(agent).chain(self.key_warnings(today)).collect()
     }
 
     /// Of each key that signs a repository, and whose end can be known from here, when that is.
@@ -76,10 +85,13 @@ mod tests {
     #[test]
     fn what_will_not_stay_so_is_told_in_time() {
         let mut workspace = crate::ssh::testing::workspace();
+        workspace.template.as_mut().unwrap().build_address = Some([10, 0, 0, 90].into());
         assert_eq!(workspace.warnings(date(2026, 10, 1)), Vec::<String>::new());
         let told = |workspace: &Workspace, day| workspace.warnings(day).join("\n");
         assert!(told(&workspace, date(2026, 11, 1)).contains("expires on 2026-12-29"));
         assert!(told(&workspace, date(2027, 1, 1)).contains("expired on 2026-12-29"));
+        workspace.template.as_mut().unwrap().build_address = None;
+        assert!(told(&workspace, date(2026, 10, 1)).contains("has no guest agent"));
         (workspace.distribution, workspace.release) = (Distribution::Suse, None);
         let told = told(&workspace, date(2026, 10, 1));
         assert!(told.contains("no security updates since 2026-04-30"), "{told}");

@@ -107,12 +107,10 @@ impl Personality {
         self.units.iter().any(|name| name == unit)
     }
 
-    /// Fills a fresh machine. The 64 digits of `identity` make its keys and numbers its own.
-    pub fn install(&self, machine: &mut Machine, identity: &str, now_s: u64) {
+    /// Puts what is in the image on a fresh machine.
+    pub fn install(&self, machine: &mut Machine) {
         machine.os = self.release.id();
         machine.files = self.image.clone();
-        machine.files.put("/etc/machine-id", &format!("{}\n", &identity[..32]), 0o644, now_s);
-        make_host_key(machine, identity, now_s);
         let package = |(name, version): &(&str, &str)| ((*name).to_owned(), Package { version: (*version).to_owned(), held: false });
         machine.packages = self.packages.iter().map(package).collect();
         machine.units = self.units.iter().map(|name| (name.clone(), Unit { enabled: true, started: true, ..Unit::default() })).collect();
@@ -157,9 +155,7 @@ fn image(release: &Release) -> Files {
     let os_release = if release.id() == "ubuntu-24.04" { ubuntu::OS_RELEASE.to_owned() } else { others::os_release(release) };
     files.put("/usr/lib/os-release", &os_release, 0o644, BEGIN_S);
     let _ = files.link("/etc/os-release", "../usr/lib/os-release", BEGIN_S);
-    for kind in ["ed25519", "ecdsa", "rsa"] {
-        files.put(&format!("/etc/ssh/ssh_host_{kind}_key"), "the lab keeps no private keys\n", 0o600, BEGIN_S);
-    }
+    files.put(MACHINE_ID, "", 0o644, BEGIN_S);
     files
 }
 
@@ -170,8 +166,24 @@ const FILES: &[(&str, &str)] = &[
     ("/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\n"),
 ];
 
+const MACHINE_ID: &str = "/etc/machine-id";
+
+/// Makes what tells a machine from others, as its system does when it starts: its machine-id where it has none, and its host keys where they are
+/// missing or cloud-init takes it for `another` machine. The 64 digits of `identity` make them its own.
+pub(crate) fn identify(machine: &mut Machine, identity: &str, another: bool, now_s: u64) {
+    if machine.files.text(MACHINE_ID).trim().is_empty() {
+        machine.files.put(MACHINE_ID, &format!("{}\n", &identity[..32]), 0o644, now_s);
+    }
+    if another || !machine.files.exists("/etc/ssh/ssh_host_ed25519_key.pub") {
+        make_host_key(machine, identity, now_s);
+    }
+}
+
 /// Gives a machine the host key that belongs to `identity`.
-pub(crate) fn make_host_key(machine: &mut Machine, identity: &str, now_s: u64) {
+fn make_host_key(machine: &mut Machine, identity: &str, now_s: u64) {
+    for kind in ["ed25519", "ecdsa", "rsa"] {
+        machine.files.put(&format!("/etc/ssh/ssh_host_{kind}_key"), "the lab keeps no private keys\n", 0o600, now_s);
+    }
     machine.files.put("/etc/ssh/ssh_host_ed25519_key.pub", &host_key(identity, &machine.hostname), 0o644, now_s);
 }
 

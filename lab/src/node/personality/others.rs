@@ -112,7 +112,15 @@ pub(super) fn archive(release: &Release) -> Vec<(&'static str, Vec<&'static str>
     if release.distribution == Distribution::Ubuntu {
         return ubuntu::ARCHIVE.iter().map(|(name, versions)| (*name, versions.to_vec())).collect();
     }
-    let names = release.packages.iter().chain(release.module_packages).chain(&["chrony", "firewalld", "haproxy", "jq", "nginx", "tree"]);
+    let names = release.packages.iter().chain(release.module_packages).chain(&[
+        "chrony",
+        "firewalld",
+        "haproxy",
+        "jq",
+        "nginx",
+        "qemu-guest-agent",
+        "tree",
+    ]);
     let mut offered: Vec<(&str, Vec<&str>)> = names.map(|name| (*name, vec!["1.0-1"])).collect();
     match manager(release) {
         "apt" => offered.push(("unattended-upgrades", vec!["2.9.1"])),

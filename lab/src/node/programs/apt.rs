@@ -23,6 +23,7 @@ const BRINGS_UNIT: &[(&str, &str)] = &[
     ("kubelet", "kubelet.service"),
     ("nginx", "nginx.service"),
     ("open-iscsi", "iscsid.service"),
+    ("qemu-guest-agent", "qemu-guest-agent.service"),
 ];
 /// Runs apt-get.
 pub(crate) fn get(host: &mut Host, arguments: &[&str]) -> Output {

@@ -13,6 +13,7 @@ mod rpm;
 mod shell;
 mod system;
 mod systemctl;
+mod template;
 
 use super::{
     host::{Host, failed},

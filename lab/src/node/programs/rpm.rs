@@ -118,6 +118,7 @@ pub(super) fn forget(host: &mut Host, arguments: &[&str]) -> Output {
 pub(crate) fn dnf(host: &mut Host, arguments: &[&str]) -> Output {
     match (arguments.iter().position(|word| *word == "--repo"), arguments.contains(&"makecache")) {
         (Some(at), true) => refresh(host, &arguments[(at + 1).min(arguments.len())..]),
+        _ if *arguments == ["clean", "all"] => printed(""),
         _ => host.does_not_play("dnf", arguments),
     }
 }
@@ -126,6 +127,7 @@ pub(crate) fn dnf(host: &mut Host, arguments: &[&str]) -> Output {
 pub(crate) fn zypper(host: &mut Host, arguments: &[&str]) -> Output {
     match (arguments.contains(&"refresh"), arguments.last()) {
         (true, Some(name)) => refresh(host, &[*name]),
+        _ if arguments.contains(&"clean") => printed(""),
         _ => host.does_not_play("zypper", arguments),
     }
 }

@@ -3,13 +3,13 @@ use super::super::{
     host::{Host, failed, printed},
     personality,
 };
-use super::{containerd::write_config, files::content, rpm};
+use super::{containerd::write_config, files::content, rpm, template};
 use kthw_engine::node::Output;
 use kthw_stdlib::{
     distribution::{
-        APT_CHECK_SOURCE, APT_INSTALL, APT_LOCK_HOLDERS, APT_UPDATE, DNF_FORGET_KEY, DNF_HOLD, DNF_INSTALL, DNF_LIST, DNF_LOCK_HOLDERS,
-        DNF_REFRESH, FETCH_KEY, RPM_TRUST_KEY, ZYPPER_FORGET_KEY, ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST, ZYPPER_LOCK_HOLDERS,
-        ZYPPER_REFRESH,
+        APT_CHECK_SOURCE, APT_INSTALL, APT_LOCK_HOLDERS, APT_UPDATE, CLEAN, DNF_FORGET_KEY, DNF_HOLD, DNF_INSTALL, DNF_LIST,
+        DNF_LOCK_HOLDERS, DNF_REFRESH, ENABLE_AGENT, FETCH_KEY, RPM_TRUST_KEY, ZYPPER_FORGET_KEY, ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST,
+        ZYPPER_LOCK_HOLDERS, ZYPPER_REFRESH,
     },
     kubeadm::CONTAINERD_CONFIG,
     ssh::{MODULES_QUERY, SWAP_QUERY, SYSCTL_QUERY},
@@ -53,6 +53,8 @@ pub(crate) fn sh(host: &mut Host, arguments: &[&str]) -> Output {
         }
         APT_INSTALL => install(host, given),
         CONTAINERD_CONFIG => write_config(host, given),
+        ENABLE_AGENT => template::enable_agent(host),
+        CLEAN => template::clean(host, given),
         text => somebody_elses(host, text),
     }
 }

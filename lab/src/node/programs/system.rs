@@ -9,8 +9,14 @@ use serde_json::json;
 
 /// Runs cloud-init: `status`, also with `--wait`, and `clean`.
 pub(crate) fn cloud_init(host: &mut Host, arguments: &[&str]) -> Output {
-    if arguments.first() != Some(&"status") {
-        return if arguments.first() == Some(&"clean") { printed("") } else { failed(2, "cloud-init: invalid choice") };
+    match arguments.first() {
+        Some(&"status") => {}
+        Some(&"clean") => {
+            // The next start is a first one.
+            host.machine.instance.clear();
+            return printed("");
+        }
+        _ => return failed(2, "cloud-init: invalid choice"),
     }
     let left_ms = host.machine.cloud_init_until_ms.saturating_sub(host.now_ms());
     if has(arguments, &["--wait", "-w"]) {

@@ -22,7 +22,7 @@ const REPEATS: u32 = 2;
 const REPEAT_PAUSE: Duration = Duration::from_secs(2);
 /// How long a machine that is resumed may take to go on.
 const GOING_ON: Limit = Limit { at_most: Duration::from_secs(30), pause: Duration::from_secs(2) };
-/// How long a system may take to shut down for a restart.
+/// How long a system may take to shut down.
 const SHUT_DOWN_S: u32 = 300;
 
 impl Guest {
@@ -190,6 +190,25 @@ impl Guest {
         let vmid = self.vmid.to_string();
         let call = Call::post(["nodes", &self.host, "qemu", &vmid, "status", "stop"]);
         self.change(&format!("the stop of VM {vmid}"), &call, client, peers, permit).await
+    }
+
+    /// Shuts it down; a system that does not go in five minutes has its power taken. That it is off already is fine.
+    ///
+    /// # Errors
+    /// When Proxmox refuses or a lock stays.
+    pub async fn shut_down(&self, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
+        let what = format!("the shutdown of VM {}", self.vmid);
+        let vmid = self.vmid.to_string();
+        let call = Call::post(["nodes", &self.host, "qemu", &vmid, "status", "shutdown"]).with("timeout", SHUT_DOWN_S).with("forceStop", 1);
+        let work = async |effect: &_| {
+            retry_locked(peers, &what, async || match repeated(&call, effect, client, peers, &what).await {
+                Ok(task) => finish(task, client, peers, &what).await,
+                Err(failure) if failure.is(Class::NotRunning) => Ok(()),
+                Err(failure) => Err(failure.into()),
+            })
+            .await
+        };
+        permit.effect(Intent::on("proxmox", &what, Recovery::Task), work).await
     }
 
     /// Shuts it down and starts it again, as one task: what waits for that takes effect (`qm reboot`).

@@ -56,7 +56,114 @@ fn calls() {
     expect!["POST /nodes/homelab/storage/local/download-url content=import filename=noble-6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733.qcow2 url=https://images.example/noble.img checksum=6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733 checksum-algorithm=sha256"]
         .assert_eq(&template.download_call().to_string());
     let mark = Mark { workspace: "ubuntu".into(), name: "template/tpl".into(), nonce: "00ff".into() };
-    expect!["POST /nodes/homelab/qemu vmid=9420 name=tpl-450ba73730d0 description=kthw:ubuntu:template/tpl:00ff agent=enabled=1 boot=order=scsi0 ciupgrade=0 cores=2 memory=2048 ostype=l26 scsihw=virtio-scsi-single serial0=socket vga=serial0 cpu=x86-64-v2-AES net0=virtio,bridge=vmbr0 scsi0=local-lvm:0,import-from=local:import/noble-6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733.qcow2,discard=on,iothread=1 ide2=local-lvm:cloudinit tags=kthw"].assert_eq(&template.create_call(&mark).to_string());
+    expect!["POST /nodes/homelab/qemu vmid=9420 name=tpl-450ba73730d0 description=kthw:ubuntu:template/tpl:00ff agent=enabled=1 boot=order=scsi0 ciupgrade=0 cores=2 memory=2048 ostype=l26 scsihw=virtio-scsi-single serial0=socket vga=serial0 cpu=x86-64-v2-AES net0=virtio,bridge=vmbr0 scsi0=local-lvm:0,import-from=local:import/noble-6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733.qcow2,discard=on,iothread=1 ide2=local-lvm:cloudinit tags=kthw"].assert_eq(&template.create_call(&mark, &[]).to_string());
+}
+
+/// A template that is built, in a workspace with one on each of two Proxmox nodes.
+fn built(packages: &[&str], node: &str) -> Template {
+    let mut workspace = crate::ssh::testing::workspace();
+    let of_workspace = workspace.template.as_mut().expect("a template");
+    (of_workspace.name, of_workspace.build_address) = (tpl(), Some([10, 0, 0, 90].into()));
+    of_workspace.replicas = [("pve2".parse().expect("a node"), 9421)].into();
+    workspace.proxmox.as_mut().expect("a Proxmox").node = "homelab".parse().expect("a node");
+    let packages = packages.iter().map(|name| (*name).to_owned()).collect();
+    let spec = TemplateSpec { build: Some(BuildSpec { packages }), node: node.parse().expect("a node"), ..spec() };
+    Template::new(&workspace.name.clone(), tpl(), spec)
+        .and_then(|template| Ok(template.of(&Arc::new(workspace)).expect("a build")))
+        .expect("a template")
+}
+
+/// A build machine of ours, with this note, under the name that `template` has.
+fn build_machine(template: &Template, note: &str) -> Found {
+    let description = format!("kthw:{}:template/tpl:00ff\nbuild: {note}", template.workspace);
+    live(&[("name", &template.machine_name()), ("description", &description), ("template", "0"), ("ciuser", "kthw")])
+}
+
+#[test]
+fn a_template_that_is_built_says_what_is_in_it() {
+    check(
+        &built(&["socat"], "homelab"),
+        None,
+        expect![[r#"
+        + proxmox.template/tpl
+            name: tpl-3c32a86ec952
+            vmid: 9420
+            node: homelab
+            image: noble.qcow2
+            sha256: 6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733
+            storage: local-lvm
+            bridge: vmbr0
+            cpu_type: x86-64-v2-AES
+            agent: qemu-guest-agent, built in
+            packages: socat
+            build_address: 10.0.0.90"#]],
+    );
+    let replica = built(&["socat"], "pve2");
+    assert_eq!(replica.id().to_string(), "proxmox.template/tpl@pve2");
+    assert_eq!(replica.machine_name(), built(&["socat"], "homelab").machine_name(), "the same template on another node");
+    assert_ne!(built(&[], "homelab").machine_name(), replica.machine_name());
+    assert_ne!(built(&[], "homelab").machine_name(), template().machine_name());
+    let mark = Mark { workspace: "ubuntu".into(), name: "template/tpl".into(), nonce: "00ff".into() };
+    let call = replica.create_call(&mark, &["ssh-ed25519 AAAA me".into()]).to_string();
+    expect![" ciuser=kthw sshkeys=ssh-ed25519%20AAAA%20me%0A ipconfig0=ip=10.0.0.90/24,gw=10.10.10.1 nameserver=10.10.10.100 searchdomain=bevz.net"].assert_eq(&call[call.find(" ciuser").expect("a user")..]);
+    assert!(call.contains("description=kthw:ubuntu:template/tpl:00ff\nbuild: making agent="), "{call}");
+}
+
+#[test]
+fn a_build_that_was_left_goes_on_and_one_of_something_else_begins_anew() {
+    let template = built(&["socat"], "homelab");
+    for (note, expected) in [
+        (
+            "making",
+            expect![[r#"
+            ~ proxmox.template/tpl
+                build: making -> done
+                template: no -> yes"#]],
+        ),
+        (
+            "cleaning",
+            expect![[r#"
+            ~ proxmox.template/tpl
+                build: cleaning -> done
+                template: no -> yes"#]],
+        ),
+        (
+            "done",
+            expect![[r#"
+            ~ proxmox.template/tpl
+                template: no -> yes"#]],
+        ),
+    ] {
+        check(&template, Some(&build_machine(&template, note)), expected);
+    }
+    let other = built(&["socat", "tree"], "homelab");
+    check(
+        &template,
+        Some(&build_machine(&other, "making")),
+        expect![[r#"
+        ~ proxmox.template/tpl
+            build: left half made, of another image or recipe -> done"#]],
+    );
+    // Once it is a template, machines may have been cloned from it.
+    let mut made = build_machine(&other, "done");
+    made.config = live(&[("name", &other.machine_name()), ("description", made.config.get("description").expect("one"))]).config;
+    let Change::Refused(_) = template.diff(Some(&made)) else { panic!("refused") };
+}
+
+#[test]
+fn what_cannot_be_built_is_refused() {
+    let mut workspace = crate::ssh::testing::workspace();
+    let of = |packages: &[&str], workspace: &Workspace| {
+        let packages = packages.iter().map(|name| (*name).to_owned()).collect();
+        let spec = TemplateSpec { build: Some(BuildSpec { packages }), ..spec() };
+        Template::new("ubuntu", tpl(), spec).expect("a template").of(&Arc::new(workspace.clone())).map(drop).map_err(|bad| bad.to_string())
+    };
+    assert_eq!(of(&[], &workspace), Err("the workspace names no address on which `tpl` is built on homelab".into()));
+    let of_workspace = workspace.template.as_mut().expect("a template");
+    (of_workspace.name, of_workspace.build_address) = (tpl(), Some([10, 0, 0, 90].into()));
+    workspace.proxmox.as_mut().expect("a Proxmox").node = "homelab".parse().expect("a node");
+    assert_eq!(of(&["-o"], &workspace), Err("\"-o\" is not the name of a package".into()));
+    assert_eq!(of(&["g++", "libstdc++"], &workspace), Ok(()));
 }
 
 #[test]
@@ -140,7 +247,7 @@ fn diffs() {
         Some(&live(&[("name", "tpl-000000000000"), ("scsi0", "nfs:base-9420-disk-0")])),
         expect![[r#"
             ! proxmox.template/tpl
-                name: tpl-000000000000 -> tpl-450ba73730d0 (another image: choose another VM id for it)  (needs replacement)
+                name: tpl-000000000000 -> tpl-450ba73730d0 (another image or build: choose another VM id for it)  (needs replacement)
                 storage: nfs -> local-lvm  (needs replacement)"#]],
     );
 }

@@ -169,8 +169,15 @@ impl Vm {
         }
     }
 
-    /// Without a drive for cloud-init a machine never gets its address and its keys.
+    /// Without a drive for cloud-init a machine never gets its address and its keys; and to another Proxmox node only what lies on a shared storage
+    /// is cloned (`target` of <https://pve.proxmox.com/pve-docs/api-viewer/#/nodes/{node}/qemu/{vmid}/clone>).
     async fn check_template(&self, template: &Guest, client: &Client) -> Result<()> {
+        if self.host != template.host
+            && let Some(storage) = client.local_storage_of(template).await?
+        {
+            let (vmid, from, host) = (template.vmid, template.host.clone(), self.host.to_string());
+            return Err(Error::refused(OutOfReach { template: self.spec.template.clone(), vmid, from, storage, host }));
+        }
         match client.has_cloud_init(template).await? {
             true => Ok(()),
             false => Err(Error::refused(NoCloudInit {
@@ -221,6 +228,20 @@ struct NoCloudInit {
     vmid: u32,
     host: String,
     storage: String,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("the template {template} (VM {vmid}) lies on the storage {storage} of {from} alone: no machine can be cloned from it to {host}")]
+#[diagnostic(
+    code(kthw::proxmox::out_of_reach),
+    help("give {host} the same template under an id of its own: `template.replicas: {{ {host}: ID }}` in workspace.yaml")
+)]
+struct OutOfReach {
+    template: String,
+    vmid: u32,
+    from: String,
+    storage: String,
+    host: String,
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]

@@ -72,6 +72,8 @@ impl Vm {
         let host = spec.node.clone().or_else(|| own.proxmox_node.clone()).or_else(|| Some(proxmox?.node.clone()));
         let template = workspace.template.as_ref().filter(|template| template.name == spec.template);
         let network = &workspace.network;
+        let host = host.ok_or_else(|| missing("Proxmox node", "write `proxmox.node` in workspace.yaml, or pass `node`"))?;
+        let replica = template.and_then(|template| template.replicas.get(&host));
         Ok(Self {
             workspace: workspace.name.clone(),
             node: own.name.to_string(),
@@ -79,8 +81,8 @@ impl Vm {
             search: workspace.search_domains(),
             role: own.role,
             vmid: spec.vmid.ok_or_else(|| missing("VM id", "write `vmid: …` beside its name in workspace.yaml"))?,
-            host: host.ok_or_else(|| missing("Proxmox node", "write `proxmox.node` in workspace.yaml, or pass `node`"))?,
-            template_vmid: template.map(|template| template.vmid),
+            template_vmid: replica.copied().or_else(|| Some(template?.vmid)),
+            host,
             address: own.address,
             prefix: network.nodes.prefix_len(),
             gateway: network.gateway,

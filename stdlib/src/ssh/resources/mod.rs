@@ -29,6 +29,7 @@ pub(crate) use file::kind_field;
 pub use in_use::InUse;
 pub use kernel_module::MODULES_QUERY;
 pub use key_pair::{KeyLogin, private_key, public_half};
+pub(crate) use open_node::until_open;
 pub use service::PROPERTIES as SERVICE_PROPERTIES;
 pub(crate) use service::started_s;
 pub use swap::SWAP_QUERY;

@@ -60,6 +60,17 @@ pub struct OpenNode {
     accepted: Vec<String>,
 }
 
+/// Waits until a machine that is no node of the workspace can be worked on: it answers, its first start is over, and the package lock is free.
+///
+/// # Errors
+/// When it does not answer, its first start failed, or somebody keeps the package lock.
+pub(crate) async fn until_open(machine: &str, packages: &'static dyn Family, accepted: &[String], peers: &Peers) -> Result<()> {
+    let open = OpenNode { node: machine.to_owned(), packages, accepted: accepted.to_vec() };
+    open.until_reachable(peers).await?;
+    open.until_first_start_is_over(peers).await?;
+    open.until_package_lock_is_free(peers).await
+}
+
 /// A machine as found.
 #[derive(Debug)]
 pub struct Live {

@@ -57,6 +57,8 @@ pub enum FirstUse {
 enum Asked {
     /// There is nobody to ask.
     Nobody,
+    /// There is nobody to ask yet; somebody has to know the key before anything comes of what it is used for.
+    NobodyYet,
     /// Whoever should know it could not be asked, or did not say.
     InVain(String),
 }
@@ -235,6 +237,12 @@ impl KnownHosts {
         Some(warning)
     }
 
+    /// Lets the key of a host of which nothing is known be taken at the first connection of this run, for as long as it takes until somebody can be
+    /// asked who vouches for it. Whoever calls this has to ask then.
+    pub fn allow_until_confirmed(&self, address: IpAddr, port: u16) {
+        self.state().asked.insert(host(address.to_string(), port), Asked::NobodyYet);
+    }
+
     /// Notes that whoever should know the key of this host could not say it, and why.
     pub fn cannot_vouch(&self, address: IpAddr, port: u16, why: &str) {
         self.state().asked.insert(host(address.to_string(), port), Asked::InVain(why.to_owned()));
@@ -244,7 +252,7 @@ impl KnownHosts {
     pub fn takes_first(&self, address: &str, port: u16, unasked: bool) -> bool {
         let state = self.state();
         let nobody_vouches = match state.asked.get(&host(address, port)) {
-            Some(asked) => matches!(asked, Asked::Nobody),
+            Some(asked) => matches!(asked, Asked::Nobody | Asked::NobodyYet),
             None => unasked,
         };
         nobody_vouches && state.first_use == FirstUse::WhereNobodyVouches
@@ -263,10 +271,13 @@ impl KnownHosts {
     /// A key was taken at first sight. Returns what there is to say.
     pub fn took_first(&self, node: &str, address: &str, fingerprint: &str) -> String {
         let mut state = self.state();
-        let file = state.file.path().display();
-        let text = format!(
-            "first connection to {node} at {address}: its host key {fingerprint} is taken as it came, and kept in {file} with the first change"
-        );
+        let of_it = |host: &str| host == address || host.strip_prefix('[').is_some_and(|rest| rest.starts_with(&format!("{address}]")));
+        let is_asked_later = state.asked.iter().any(|(host, asked)| of_it(host) && matches!(asked, Asked::NobodyYet));
+        let goes = match is_asked_later {
+            true => "its guest agent has to know it before anything is made of it".to_owned(),
+            false => format!("and kept in {} with the first change", state.file.path().display()),
+        };
+        let text = format!("first connection to {node} at {address}: its host key {fingerprint} is taken as it came, {goes}");
         state.warn(text.clone());
         text
     }

@@ -53,13 +53,12 @@ impl Routes {
 
     /// The node's address, port and user. A machine that kthw makes has the user and the port that it was made with.
     pub fn target(&self, node: &str) -> Ssh<Target> {
-        let spec = self.workspace.nodes.iter().find(|spec| spec.name == node);
-        let spec = spec.ok_or_else(|| SshError::NoSuchNode { node: node.to_owned() })?;
+        let (address, own_port) = self.workspace.place(node).ok_or_else(|| SshError::NoSuchNode { node: node.to_owned() })?;
         let (ssh, is_made) = (&self.workspace.ssh, self.workspace.proxmox.is_some());
         let config = self.config_of(node);
         let user = config.user.filter(|_| !self.said.user && !is_made).unwrap_or_else(|| ssh.user.clone());
-        let port = spec.port.or(config.port.filter(|_| !self.said.port && !is_made)).unwrap_or(ssh.port);
-        let host = spec.address.to_string();
+        let port = own_port.or(config.port.filter(|_| !self.said.port && !is_made)).unwrap_or(ssh.port);
+        let host = address.to_string();
         // Where kthw makes the machines, it reads their keys through the guest agent and pins them; a machine without an agent has
         // nobody to vouch for it.
         let trust_on_first_use = self.known.takes_first(&host, port, !is_made);
@@ -118,14 +117,14 @@ impl Routes {
 
     /// What the person's configuration says of a node, which has a name and an address.
     fn config_of(&self, node: &str) -> HostConfig {
-        let (Some(config), Some(spec)) = (&self.config, self.workspace.nodes.iter().find(|spec| spec.name == node)) else {
+        let (Some(config), Some((address, _))) = (&self.config, self.workspace.place(node)) else {
             return HostConfig::default();
         };
         let mut known = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(config) = known.get(node) {
             return config.clone();
         }
-        let config = config.host(&[node, &spec.address.to_string()], &self.workspace.ssh.user);
+        let config = config.host(&[node, &address.to_string()], &self.workspace.ssh.user);
         self.tell(&config);
         known.insert(node.to_owned(), config.clone());
         config

@@ -48,6 +48,25 @@ pub(super) fn unique(check: &mut Check<'_>) {
     }
 }
 
+pub(super) fn build(check: &mut Check<'_>) {
+    let network = &check.workspace.network;
+    let Some(address) = check.workspace.template.as_ref().and_then(|template| template.build_address) else { return };
+    let of_node = check.workspace.nodes.iter().find(|spec| spec.address == address);
+    let reason = match (unusable(address, network.nodes), of_node) {
+        (Some(reason), _) => reason.to_owned(),
+        (None, Some(spec)) => format!("the address of `{}`", spec.name),
+        (None, None) if address == network.gateway => "the gateway's address".to_owned(),
+        (None, None) => return,
+    };
+    check.add(
+        "kthw::workspace::build_address",
+        "template.build_address",
+        &reason,
+        format!("the template cannot be built at {address}"),
+        format!("choose an address inside {} that nothing else has, not even for the minutes of a build", network.nodes),
+    );
+}
+
 /// Why no host of `range` can have this address.
 pub(super) fn unusable(address: Ipv4Addr, range: Ipv4Net) -> Option<&'static str> {
     if !range.contains(&address) {

@@ -1,6 +1,7 @@
 //! Rules between workspaces that share a network, a domain and a Proxmox cluster.
-use super::{Check, networks::overlap, node};
-use crate::workspace::WorkspaceFile;
+use super::{Check, networks::overlap, node, proxmox::replica};
+use crate::workspace::{Workspace, WorkspaceFile};
+use std::net::Ipv4Addr;
 
 pub(super) fn shared(check: &mut Check<'_>) {
     for other in check.others.iter().copied().filter(|other| other.label() != check.file.label()) {
@@ -35,18 +36,21 @@ fn letter(check: &mut Check<'_>, other: &WorkspaceFile) {
 }
 
 fn addresses(check: &mut Check<'_>, other: &WorkspaceFile) {
-    for (index, spec) in check.workspace.nodes.iter().enumerate() {
-        let taken = other.workspace().nodes.iter().position(|theirs| theirs.address == spec.address);
-        if let Some(position) = taken {
-            let theirs = &other.workspace().nodes[position];
-            check.add(
-                "kthw::workspace::shared_address",
-                &node(index, "address"),
-                "taken",
-                format!("{} also belongs to `{}` ({})", spec.address, theirs.name, other.line(&node(position, "address"))),
-                "choose an address that is free in both workspaces",
-            );
+    let (ours, theirs) = (check.workspace, other.workspace());
+    let taken = named_addresses(theirs);
+    for (path, _, address) in named_addresses(ours) {
+        let Some((their_path, their_name, _)) = taken.iter().find(|(.., their)| *their == address) else { continue };
+        // Clusters may share a template, which one of them builds.
+        if path == BUILD && their_path == BUILD && is_shared(ours, theirs) {
+            continue;
         }
+        check.add(
+            "kthw::workspace::shared_address",
+            &path,
+            "taken",
+            format!("{address} also belongs to `{their_name}` ({})", other.line(their_path)),
+            "choose an address that is free in both workspaces",
+        );
     }
 }
 
@@ -78,20 +82,35 @@ fn more_addresses(check: &mut Check<'_>, other: &WorkspaceFile) {
     }
 }
 
+const BUILD: &str = "template.build_address";
+
+/// Every address that a workspace gives to somebody: its path, whose it is, and the address.
+fn named_addresses(workspace: &Workspace) -> Vec<(String, &str, Ipv4Addr)> {
+    let nodes = workspace.nodes.iter().enumerate().map(|(index, spec)| (node(index, "address"), spec.name.as_str(), spec.address));
+    let build = workspace.template.iter().filter_map(|template| Some((BUILD.to_owned(), template.name.as_str(), template.build_address?)));
+    nodes.chain(build).collect()
+}
+
+/// Whether both clone their machines from one template.
+fn is_shared(ours: &Workspace, theirs: &Workspace) -> bool {
+    let key = |workspace: &Workspace| workspace.template.as_ref().map(|template| (template.name.to_string(), template.vmid));
+    key(ours) == key(theirs)
+}
+
 fn ids(check: &mut Check<'_>, other: &WorkspaceFile) {
     let (ours, theirs) = (check.workspace, other.workspace());
     if ours.proxmox.is_none() || theirs.proxmox.is_none() {
         return;
     }
-    let own = ours.nodes.iter().enumerate().filter_map(|(index, spec)| Some((node(index, "vmid"), spec.vmid?)));
-    let own = own.chain(ours.template.iter().map(|template| ("template.vmid".to_owned(), template.vmid))).collect::<Vec<_>>();
-    for (path, id) in own {
-        let machine = theirs.nodes.iter().position(|spec| spec.vmid == Some(id)).map(|position| node(position, "vmid"));
+    for (path, id) in named_ids(ours) {
+        let place = named_ids(theirs).into_iter().find(|(_, their)| *their == id).map(|(place, _)| place);
         // Clusters may share a template; they may not share anything else.
-        let template = theirs.template.as_ref().filter(|template| template.vmid == id).map(|_| "template.vmid".to_owned());
-        let same_template =
-            path == "template.vmid" && ours.template.as_ref().map(|ours| &ours.name) == theirs.template.as_ref().map(|theirs| &theirs.name);
-        if let Some(place) = machine.or(template.filter(|_| !same_template)) {
+        let same_template = |place: &String| {
+            let of_template = |path: &str| path.starts_with("template.");
+            let name = |workspace: &Workspace| workspace.template.as_ref().map(|template| template.name.to_string());
+            of_template(&path) && of_template(place) && name(ours) == name(theirs)
+        };
+        if let Some(place) = place.filter(|place| !same_template(place)) {
             check.add(
                 "kthw::workspace::shared_vmid",
                 &path,
@@ -101,6 +120,14 @@ fn ids(check: &mut Check<'_>, other: &WorkspaceFile) {
             );
         }
     }
+}
+
+/// Every VM id that a workspace names, with its path.
+fn named_ids(workspace: &Workspace) -> Vec<(String, u32)> {
+    let nodes = workspace.nodes.iter().enumerate().filter_map(|(index, spec)| Some((node(index, "vmid"), spec.vmid?)));
+    let template = workspace.template.iter().map(|template| ("template.vmid".to_owned(), template.vmid));
+    let replicas = workspace.template.iter().flat_map(|template| template.replicas.iter());
+    nodes.chain(template).chain(replicas.map(|(host, vmid)| (replica(host), *vmid))).collect()
 }
 
 /// Pods and services of two clusters may use the same ranges, because neither leaves its cluster. But no pod could reach a

@@ -35,8 +35,9 @@ pub(super) fn template(check: &mut Check<'_>) {
 pub(super) fn ids(check: &mut Check<'_>) {
     let workspace = check.workspace;
     let template = workspace.template.iter().map(|template| ("template.vmid".to_owned(), template.vmid));
+    let replicas = workspace.template.iter().flat_map(|template| template.replicas.iter().map(|(host, vmid)| (replica(host), *vmid)));
     let nodes = workspace.nodes.iter().enumerate().filter_map(|(index, spec)| Some((node(index, "vmid"), spec.vmid?)));
-    let (paths, ids): (Vec<String>, Vec<u32>) = template.chain(nodes).unzip();
+    let (paths, ids): (Vec<String>, Vec<u32>) = template.chain(replicas).chain(nodes).unzip();
     for (path, id) in paths.iter().zip(&ids).filter(|(_, id)| !VM_IDS.contains(id)) {
         check.add(
             "kthw::workspace::vmid",
@@ -55,6 +56,32 @@ pub(super) fn ids(check: &mut Check<'_>) {
             "give every machine and the template an id of its own",
         );
     }
+}
+
+pub(super) fn replicas(check: &mut Check<'_>) {
+    let workspace = check.workspace;
+    let (Some(proxmox), Some(template)) = (&workspace.proxmox, &workspace.template) else { return };
+    for host in template.replicas.keys() {
+        let (label, help) = if *host == proxmox.node {
+            ("it has the template itself", "`template.vmid` is the template on `proxmox.node`; `replicas` are those on other nodes")
+        } else if workspace.nodes.iter().any(|spec| spec.proxmox_node.as_ref() == Some(host)) {
+            continue;
+        } else {
+            ("no machine is placed on it", "leave it out, or place a machine there (`proxmox_node` of a node)")
+        };
+        check.add(
+            "kthw::workspace::replica",
+            &replica(host),
+            label,
+            format!("the template needs no replica on the Proxmox node `{host}`"),
+            help,
+        );
+    }
+}
+
+/// The path of the template's VM id on another Proxmox node.
+pub(super) fn replica(host: &str) -> String {
+    format!("template.replicas.{host}")
 }
 
 pub(super) fn settings(check: &mut Check<'_>) {
