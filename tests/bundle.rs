@@ -3,6 +3,7 @@ use crate::support::{
     Sandbox, root,
     web::{Page, Web},
 };
+use kthw_peers::{Peer, ask, built};
 use sha2::{Digest, Sha256};
 use std::{
     fs,
@@ -37,9 +38,17 @@ fn serve_the_internet(web: &Web) -> String {
     web.serve("/images/ubuntu-24.04/noble.img", Page::of(IMAGE));
     let shared = b"a layer that all of them share".as_slice();
     for (repository, tag) in images() {
-        let config = format!("{{\"of\":\"{repository}\"}}");
-        let descriptor =
-            |bytes: &[u8]| serde_json::json!({ "mediaType": "x", "digest": format!("sha256:{}", digest(bytes)), "size": bytes.len() });
+        let layers = serde_json::json!({ "type": "layers", "diff_ids": [format!("sha256:{}", digest(shared))] });
+        let config = serde_json::json!({ "architecture": "amd64", "os": "linux", "rootfs": layers, "of": repository }).to_string();
+        let kind = |bytes: &[u8]| match () {
+            () if bytes == shared => "application/vnd.oci.image.layer.v1.tar",
+            () if bytes == config.as_bytes() => "application/vnd.oci.image.config.v1+json",
+            () => SINGLE,
+        };
+        let descriptor = |bytes: &[u8]| {
+            let digest = format!("sha256:{}", digest(bytes));
+            serde_json::json!({ "mediaType": kind(bytes), "digest": digest, "size": bytes.len() })
+        };
         for blob in [config.as_bytes(), shared] {
             web.serve(&format!("/v2/{repository}/blobs/sha256:{}", digest(blob)), Page::of(blob));
         }
@@ -175,4 +184,89 @@ fn an_image_that_breaks_off_or_was_swapped_leaves_no_bundle() {
         web.serve(&format!("/v2/{repository}/blobs/sha256:{shared}"), Page::of(good));
     }
     sandbox.kthw(&["bundle", "make", "-w", mine, "-o", file.to_str().unwrap()]).ended_with(0);
+}
+
+const CONTAINERD: Peer = built(&["bin/containerd"]);
+const CTR: Peer = built(&["bin/ctr"]);
+
+/// A containerd of its own, with nothing but its stores, that ends with its owner.
+struct Containerd {
+    process: Child,
+    ctr: PathBuf,
+    socket: PathBuf,
+}
+
+impl Containerd {
+    fn start(folder: &Path, containerd: &Path, ctr: PathBuf) -> Self {
+        let (file, socket) = (folder.join("containerd.toml"), folder.join("containerd.sock"));
+        let place = |name: &str| folder.join(name).display().to_string();
+        let config = format!(
+            "version = 3\nroot = '{}'\nstate = '{}'\ndisabled_plugins = ['io.containerd.cri.v1.images', 'io.containerd.cri.v1.runtime', 'io.containerd.grpc.v1.cri']\n\
+             [grpc]\naddress = '{}'\n[ttrpc]\naddress = '{}'\n",
+            place("root"),
+            place("state"),
+            socket.display(),
+            place("containerd.sock.ttrpc"),
+        );
+        fs::write(&file, config).unwrap();
+        let log = fs::File::create(folder.join("containerd.log")).unwrap();
+        let process = std::process::Command::new(containerd).arg("--config").arg(&file).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let started = Self { process, ctr, socket };
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while started.ctr(&["version"]).0 != Some(0) {
+            let log = || fs::read_to_string(folder.join("containerd.log")).unwrap();
+            assert!(std::time::Instant::now() < until, "containerd does not answer\n{}", log());
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        started
+    }
+
+    fn ctr(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = std::process::Command::new(&self.ctr).arg("--address").arg(&self.socket).args(arguments).output().unwrap();
+        (output.status.code(), format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn the_real_containerd_pulls_from_a_bundle_and_imports_it() {
+    let Some([containerd, ctr]) = ask([&CONTAINERD, &CTR]) else { return };
+    let (sandbox, web) = (Sandbox::new(), Web::new());
+    let shared = serve_the_internet(&web);
+    let folder = workspace(sandbox.path(), &web.address());
+    let (mine, file) = (folder.to_str().unwrap(), sandbox.path().join("first.tar"));
+    sandbox.kthw(&["artifacts", "pin", "-w", mine, "--yes"]).ended_with(0);
+    sandbox.kthw(&["bundle", "make", "-w", mine, "-o", file.to_str().unwrap()]).ended_with(0);
+    web.end();
+    let server = Server::start(&sandbox, &file);
+    // As `kubeadm::registry_mirror` writes it for containerd, with a registry behind it that is not there.
+    let hosts = sandbox.path().join("hosts");
+    for registry in ["registry.k8s.io", "quay.io"] {
+        fs::create_dir_all(hosts.join(registry)).unwrap();
+        let text = format!("server = \"http://127.0.0.1:1\"\n\n[host.\"{}\"]\n  capabilities = [\"pull\", \"resolve\"]\n", server.address);
+        fs::write(hosts.join(registry).join("hosts.toml"), text).unwrap();
+    }
+    let pulling = Containerd::start(&tempfile::tempdir_in(sandbox.path()).unwrap().keep(), &containerd, ctr.clone());
+    for name in ["registry.k8s.io/coredns/coredns:v1.14.2", "registry.k8s.io/pause:3.10.2", "quay.io/calico/node:v3.32.1"] {
+        let (code, said) = pulling.ctr(&["content", "fetch", "--hosts-dir", hosts.to_str().unwrap(), name]);
+        assert_eq!(code, Some(0), "{name}: {said}");
+    }
+    let (_, content) = pulling.ctr(&["content", "ls", "-q"]);
+    assert!(content.contains(&shared), "{content}");
+    let (code, said) = pulling.ctr(&["content", "fetch", "--hosts-dir", hosts.to_str().unwrap(), "registry.k8s.io/etcd:1.0.0"]);
+    assert!(code != Some(0) && said.contains("not found"), "{said}");
+
+    let importing = Containerd::start(&tempfile::tempdir_in(sandbox.path()).unwrap().keep(), &containerd, ctr);
+    let (code, said) = importing.ctr(&["images", "import", "--local", "--no-unpack", file.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{said}");
+    let (_, names) = importing.ctr(&["images", "ls", "-q"]);
+    for (repository, tag) in images() {
+        assert!(names.lines().any(|name| name.ends_with(&format!("/{repository}:{tag}"))), "{repository}: {names}");
+    }
 }

@@ -12,8 +12,9 @@ struct Row {
     from: &'static str,
 }
 
-/// Where the rows of Calico come from: files that were fetched when kthw began. None of Calico's Go modules carries these files.
-const CALICO_COPY: &str = "a copy of upstream's file, taken in 2026";
+/// Where the rows of Calico come from: upstream's files among the tests' data (`KTHW_TEST_DATA`), with which a test compares them. None of Calico's Go
+/// modules carries these files, so newer versions have no row.
+const CALICO_COPY: &str = "from a copy of upstream's file in the project's test data";
 
 const fn calico(version: &'static str, sha256: &'static str) -> Row {
     Row { project: "calico", version, file: OPERATOR, sha256, from: CALICO_COPY }

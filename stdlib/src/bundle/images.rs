@@ -85,6 +85,8 @@ pub fn of_manifest(documents: &[Document]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kthw_peers::{Peer, ask, built};
+    use std::process::Command;
 
     #[test]
     fn the_images_are_those_that_kubeadm_prints() {
@@ -95,6 +97,28 @@ mod tests {
         assert_eq!(own[4..], ["registry.k8s.io/pause:3.10.2", "registry.k8s.io/etcd:3.6.8-0", "registry.k8s.io/coredns/coredns:v1.14.2"]);
         workspace.kubeadm.image_repository = Some("r.lab:5000/k8s".parse().expect("a repository"));
         assert_eq!(of_kubeadm(&workspace)[6], "r.lab:5000/k8s/coredns:v1.14.2");
+    }
+
+    #[test]
+    fn the_list_is_that_of_the_real_kubeadm() {
+        const KUBEADM: [(Peer, &str); 2] = [(built(&["bin/kubeadm-1.36"]), "1.36.3"), (built(&["bin/kubeadm-1.37"]), "1.37.2")];
+        for (kubeadm, version) in KUBEADM {
+            let Some([kubeadm]) = ask([&kubeadm]) else { continue };
+            for repository in [None, Some("r.lab:5000/k8s")] {
+                let mut workspace = crate::ssh::testing::workspace();
+                workspace.versions.kubernetes = version.parse().expect("a version");
+                workspace.kubeadm.image_repository = repository.map(|repository| repository.parse().expect("a repository"));
+                let mut command = Command::new(&kubeadm);
+                command.args(["config", "images", "list", "--kubernetes-version", version]);
+                command.args(repository.into_iter().flat_map(|repository| ["--image-repository", repository]));
+                let said = command.output().expect("kubeadm starts");
+                let mut listed: Vec<String> = String::from_utf8_lossy(&said.stdout).lines().map(str::to_owned).collect();
+                let mut ours = of_kubeadm(&workspace);
+                listed.sort();
+                ours.sort();
+                assert_eq!(ours, listed, "{}", String::from_utf8_lossy(&said.stderr));
+            }
+        }
     }
 
     #[test]
