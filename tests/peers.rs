@@ -413,7 +413,7 @@ fn a_registry_has_credentials_and_an_authority_of_its_own() {
     let identity = crate::secrets::desk::Identity::new();
     world.more.insert("SOPS_AGE_KEY".into(), identity.private.clone());
     let inside = |script: &str| world.inside(1, &["sh", "-c", &format!("set -e; {OWN_REGISTRY}{script}")]);
-    inside("apt-get update -qq && apt-get install -y -qq --no-install-recommends docker-registry containerd >/dev/null").ended_with(0);
+    inside("apt-get update -qq && apt-get install -y -qq --no-install-recommends docker-registry containerd >/dev/null && systemctl -q disable --now docker-registry").ended_with(0);
     inside("certificates 2>/dev/null; users 'p@ss:w/rd'; serve; push 'p@ss:w/rd'").ended_with(0);
     let ca = inside("cat ca.pem").ended_with(0).stdout.trim().replace('\n', "\n        ");
     let text = std::fs::read_to_string(&file).unwrap();
