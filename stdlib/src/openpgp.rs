@@ -105,7 +105,7 @@ fn whole(parts: &[Part]) -> Key {
 /// What a signature says of the key that it is over.
 struct Signature<'a> {
     kind: u8,
-    hashed: Vec<(u8, &'a [u8])>,
+    hashed: Subpackets<'a>,
     issuer: Option<&'a [u8]>,
 }
 
@@ -141,8 +141,11 @@ impl<'a> Signature<'a> {
     }
 }
 
+/// What a signature says, each with the kind of thing that it is.
+type Subpackets<'a> = Vec<(u8, &'a [u8])>;
+
 /// The subpackets of an area, and what follows it.
-fn area(bytes: &[u8], width: usize) -> Option<(Vec<(u8, &[u8])>, &[u8])> {
+fn area(bytes: &[u8], width: usize) -> Option<(Subpackets<'_>, &[u8])> {
     let length = usize::try_from(number(bytes.get(..width)?)).ok()?;
     let (mut inside, rest) = bytes.get(width..)?.split_at_checked(length)?;
     let mut found = Vec::new();

@@ -143,19 +143,19 @@ mod tests {
         check(
             &of_service(&workspace(WITH_PASSWORD), "containerd"),
             &expect![[r#"
-            /etc/systemd/system/containerd.service.d/http-proxy.conf 0644
-            # Kept by kthw: changes here are undone by the next run.
-            [Service]
-            EnvironmentFile=/etc/systemd/system/containerd.service.d/http-proxy.env
-            /etc/systemd/system/containerd.service.d/http-proxy.env 0600
-            # Kept by kthw: changes here are undone by the next run.
-            http_proxy=http://a%20b:<secret proxy.password>@proxy.bevz.net:3128
-            HTTP_PROXY=http://a%20b:<secret proxy.password>@proxy.bevz.net:3128
-            https_proxy=http://a%20b:<secret proxy.password>@proxy.bevz.net:3128
-            HTTPS_PROXY=http://a%20b:<secret proxy.password>@proxy.bevz.net:3128
-            no_proxy=localhost,127.0.0.0/8,127.0.0.1,::1,.svc,.cluster.local,10.10.10.0/24,192.168.0.0/16,10.96.0.0/12,cu1.bevz.net,mirror.bevz.net,.bevz.net
-            NO_PROXY=localhost,127.0.0.0/8,127.0.0.1,::1,.svc,.cluster.local,10.10.10.0/24,192.168.0.0/16,10.96.0.0/12,cu1.bevz.net,mirror.bevz.net,.bevz.net
-        "#]],
+                /etc/systemd/system/containerd.service.d/http-proxy.conf 0644
+                # Kept by kthw: changes here are undone by the next run.
+                [Service]
+                EnvironmentFile=/etc/systemd/system/containerd.service.d/http-proxy.env
+                /etc/systemd/system/containerd.service.d/http-proxy.env 0600
+                # Kept by kthw: changes here are undone by the next run.
+                http_proxy=http://a%40b:<secret proxy.password>@proxy.bevz.net:3128
+                HTTP_PROXY=http://a%40b:<secret proxy.password>@proxy.bevz.net:3128
+                https_proxy=http://a%40b:<secret proxy.password>@proxy.bevz.net:3128
+                HTTPS_PROXY=http://a%40b:<secret proxy.password>@proxy.bevz.net:3128
+                no_proxy=localhost,127.0.0.0/8,127.0.0.1,::1,.svc,.cluster.local,10.10.10.0/24,192.168.0.0/16,10.96.0.0/12,cu1.bevz.net,mirror.bevz.net,.bevz.net
+                NO_PROXY=localhost,127.0.0.0/8,127.0.0.1,::1,.svc,.cluster.local,10.10.10.0/24,192.168.0.0/16,10.96.0.0/12,cu1.bevz.net,mirror.bevz.net,.bevz.net
+            "#]],
         );
     }
 
@@ -173,21 +173,21 @@ mod tests {
         check(
             &of_packages(&workspace(WITH_PASSWORD)),
             &expect![[r#"
-            /etc/apt/apt.conf.d/95kthw-proxy 0644
-            // Kept by kthw: changes here are undone by the next run.
-            Acquire::http::Proxy "http://proxy.bevz.net:3128";
-            Acquire::http::Proxy::localhost "DIRECT";
-            Acquire::http::Proxy::127.0.0.1 "DIRECT";
-            Acquire::http::Proxy::cu1.bevz.net "DIRECT";
-            Acquire::http::Proxy::mirror.bevz.net "DIRECT";
-            Acquire::https::Proxy "http://proxy.bevz.net:3128";
-            Acquire::https::Proxy::localhost "DIRECT";
-            Acquire::https::Proxy::127.0.0.1 "DIRECT";
-            Acquire::https::Proxy::cu1.bevz.net "DIRECT";
-            Acquire::https::Proxy::mirror.bevz.net "DIRECT";
-            /etc/apt/auth.conf.d/95kthw-proxy.conf 0600
-            machine http://proxy.bevz.net:3128 login a b password <secret proxy.password>
-        "#]],
+                /etc/apt/apt.conf.d/95kthw-proxy 0644
+                // Kept by kthw: changes here are undone by the next run.
+                Acquire::http::Proxy "http://proxy.bevz.net:3128";
+                Acquire::http::Proxy::localhost "DIRECT";
+                Acquire::http::Proxy::127.0.0.1 "DIRECT";
+                Acquire::http::Proxy::cu1.bevz.net "DIRECT";
+                Acquire::http::Proxy::mirror.bevz.net "DIRECT";
+                Acquire::https::Proxy "http://proxy.bevz.net:3128";
+                Acquire::https::Proxy::localhost "DIRECT";
+                Acquire::https::Proxy::127.0.0.1 "DIRECT";
+                Acquire::https::Proxy::cu1.bevz.net "DIRECT";
+                Acquire::https::Proxy::mirror.bevz.net "DIRECT";
+                /etc/apt/auth.conf.d/95kthw-proxy.conf 0600
+                machine http://proxy.bevz.net:3128 login a@b password <secret proxy.password>
+            "#]],
         );
         let rpm = Workspace { distribution: Distribution::Rocky, release: None, ..workspace(WITH_PASSWORD) };
         let paths: Vec<String> = of_packages(&rpm).into_keys().collect();

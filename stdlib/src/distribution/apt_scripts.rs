@@ -19,23 +19,29 @@ sources() {
   done
   R="-o Dir::Etc::SourceParts=$P"
 }
+# What a signature that will not do means. apt before 3 asks gpgv, which tells by words of its own; later ones ask sqv.
+why() {
+  case $1 in
+    *EXPKEYSIG* | *'Expired on'*) echo '"#,
+            super::key_expired!(),
+            r#"' ;;
+    *NO_PUBKEY* | *'Missing key'*) echo '"#,
+            super::key_unknown!(),
+            r#"' ;;
+  esac
+}
 # apt waits for dpkg's locks itself, but not for that of the lists.
 lists() {
   W=0
   until E=$(timeout -k 5 600 apt-get update -o DPkg::Lock::Timeout=300 $R "$@" 2>&1); do
     case $E in *'Could not get lock'*) [ $W -lt 300 ] && W=$((W+5)) && sleep 5 && continue ;; esac
     printf '%s\n' "$E" >&2
-    # apt before 3 asks gpgv, which tells by words of its own; later ones ask sqv.
-    case $E in
-      *EXPKEYSIG* | *'Expired on'*) echo '"#,
-            super::key_expired!(),
-            r#"' >&2 ;;
-      *NO_PUBKEY* | *'Missing key'*) echo '"#,
-            super::key_unknown!(),
-            r#"' >&2 ;;
-    esac
+    why "$E" >&2
     return 100
   done
+  # Without its index apt goes on with the one of before, and says no more than a warning.
+  Y=$(why "$E")
+  [ -z "$Y" ] || noticed "$(printf '%s\n' "$E" | grep -E 'EXPKEYSIG|Expired on|NO_PUBKEY|Missing key' | head -n 1): $Y"
 }
 "#
         )
@@ -219,6 +225,10 @@ mod tests {
             let (output, _) = run(folder.path(), APT_UPDATE, 20, &[("apt-get", &apt), SLEEP]);
             let lines = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(lines.contains(said) && lines.lines().last().is_some_and(|last| last.contains(told)), "{lines}");
+            // Where apt goes on with an older index, it is told all the same.
+            let (output, _) = run(folder.path(), APT_UPDATE, 20, &[("apt-get", &apt.replace("exit 100", "true")), SLEEP]);
+            let lines = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success() && lines.contains(said) && lines.contains(told), "{lines}");
         }
     }
 
