@@ -1,6 +1,7 @@
 //! The law of every recipe against real peers: a dry run writes nothing; apply; again: nothing to change.
 use crate::peers_support::World;
 use kthw_peers::{FAKEPVE, HOSTS, KUBERNETES, ask};
+use kthw_stdlib::distribution::{CLEAN, ENABLE_AGENT};
 
 const NODES: [(&str, &str, u32); 3] = [("cp1", "control_plane", 1), ("wp1", "worker", 2), ("wp2", "worker", 3)];
 
@@ -616,6 +617,39 @@ fn what_the_next_start_brings_is_what_was_declared() {
 }
 
 /// How many commands sshd has started on a host.
+/// What the machine that a template is built on does at its end, on a real system: cleaned, it comes up as another one, with the agent's service.
+#[test]
+fn a_machine_that_was_cleaned_makes_itself_anew() {
+    let Some(_) = ask([&HOSTS]) else { return };
+    let world = World::up("cleaned");
+    world.host(1, "build");
+    let inside = |script: &str| world.inside(1, &["sh", "-c", script]).ended_with(0).stdout;
+    let clean = || world.inside(1, &["sh", "-c", CLEAN, "kthw-clean", "kthw"]).ended_with(0);
+    // The agent itself needs a device that a host has not.
+    inside(
+        r"printf '[Service]\nExecStart=/usr/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n' >/etc/systemd/system/qemu-guest-agent.service
+        systemctl daemon-reload; test -s /home/kthw/.ssh/authorized_keys",
+    );
+    world.inside(1, &["sh", "-c", ENABLE_AGENT, "kthw-agent"]).ended_with(0);
+    let keys = inside("cat /etc/ssh/ssh_host_*_key.pub");
+    clean();
+    let left = inside(
+        r"cat /etc/machine-id /etc/hostname
+        for F in /etc/ssh/ssh_host_* /home/* /root/.ssh/authorized_keys /var/lib/cloud/instance /var/lib/systemd/random-seed /etc/sudoers.d/90-* /var/log/journal/*; do
+          [ ! -e $F ] || echo $F
+        done; find /var/log -type f -size +0; id -un kthw 2>/dev/null || :",
+    );
+    assert_eq!(left, "");
+    // A run that died begins again.
+    clean();
+    world.command(&["host", "stop", "1"]).ended_with(0);
+    world.host(1, "build");
+    assert_ne!(inside("cat /etc/ssh/ssh_host_*_key.pub"), keys);
+    let found = inside("cat /etc/hostname; grep -cE '^[0-9a-f]{32}$' /etc/machine-id; id -un kthw; systemctl is-active qemu-guest-agent");
+    // Its name and its user are those of its seed, which a host keeps.
+    assert_eq!(found, "build\n1\nkthw\nactive\n");
+}
+
 fn sessions(world: &World, number: u32) -> u32 {
     let log = world.inside(number, &["sh", "-c", "journalctl -u ssh -o cat --no-pager | grep -c 'Starting session: command' || true"]);
     log.stdout.trim().parse().unwrap()

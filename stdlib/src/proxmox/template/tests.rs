@@ -68,9 +68,8 @@ fn built(packages: &[&str], node: &str) -> Template {
     workspace.proxmox.as_mut().expect("a Proxmox").node = "homelab".parse().expect("a node");
     let packages = packages.iter().map(|name| (*name).to_owned()).collect();
     let spec = TemplateSpec { build: Some(BuildSpec { packages }), node: node.parse().expect("a node"), ..spec() };
-    Template::new(&workspace.name.clone(), tpl(), spec)
-        .and_then(|template| Ok(template.of(&Arc::new(workspace)).expect("a build")))
-        .expect("a template")
+    let template = Template::new(&workspace.name.clone(), tpl(), spec).expect("a template");
+    template.of(&Arc::new(workspace)).expect("a build")
 }
 
 /// A build machine of ours, with this note, under the name that `template` has.
