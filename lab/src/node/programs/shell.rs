@@ -8,7 +8,7 @@ use kthw_engine::node::Output;
 use kthw_stdlib::{
     distribution::{
         APT_CHECK_SOURCE, APT_INSTALL, APT_LOCK_HOLDERS, APT_UPDATE, DNF_HOLD, DNF_INSTALL, DNF_LIST, DNF_LOCK_HOLDERS, FETCH_KEY,
-        ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST, ZYPPER_LOCK_HOLDERS,
+        ZYPPER_FETCH, ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST, ZYPPER_LOCK_HOLDERS,
     },
     kubeadm::CONTAINERD_CONFIG,
     ssh::{MODULES_QUERY, SWAP_QUERY, SYSCTL_QUERY},
@@ -24,7 +24,7 @@ pub(crate) fn sh(host: &mut Host, arguments: &[&str]) -> Output {
     let manager = match text {
         APT_CHECK_SOURCE | APT_INSTALL | APT_UPDATE => Some("apt"),
         DNF_HOLD | DNF_INSTALL | DNF_LIST => Some("dnf"),
-        ZYPPER_HOLD | ZYPPER_INSTALL | ZYPPER_LIST => Some("zypper"),
+        ZYPPER_FETCH | ZYPPER_HOLD | ZYPPER_INSTALL | ZYPPER_LIST => Some("zypper"),
         _ => None,
     };
     if let Some(manager) = manager.filter(|manager| *manager != personality(&host.machine.os).package_manager()) {
@@ -36,6 +36,7 @@ pub(crate) fn sh(host: &mut Host, arguments: &[&str]) -> Output {
         DNF_LIST | ZYPPER_LIST => rpm::list(host),
         DNF_INSTALL | ZYPPER_INSTALL => rpm::install(host, given),
         DNF_HOLD | ZYPPER_HOLD => rpm::hold(host, given),
+        ZYPPER_FETCH => rpm::fetch(host),
         FETCH_KEY => fetch(host, given),
         MODULES_QUERY => printed(String::from_utf8_lossy(&content(host, "/proc/modules").unwrap_or_default()).into_owned()),
         // Nobody else writes sources on a machine of the lab.
