@@ -43,8 +43,9 @@ fn proxmox_template_and_machines() {
     let planned = run(&[&["--dry-run"][..], &storage].concat()).ended_with(0);
     assert!(planned.stdout.contains("network storage: none -> vmbr1, VLAN 30, MTU 9000"), "{}", planned.stdout);
     run(&[&["--yes"][..], &storage].concat()).ended_with(0);
-    let card = world.pve("[[vm.config.get('net1', '').split(',', 1)[-1], vm.config.get('ipconfig1')] for vm in pve.vms if vm.vmid == 402]");
-    assert_eq!(card, serde_json::json!([["bridge=vmbr1,tag=30,mtu=9000", "ip=10.30.0.12/24"]]));
+    let card = "[[c.get('net1', '').split(',', 1)[-1], c.get('ipconfig1')] for c in ({**vm.config, **vm.pending} for vm in pve.vms if vm.vmid == 402)]";
+    let card = world.pve(card);
+    assert_eq!(card, serde_json::json!([["bridge=vmbr1,mtu=9000,tag=30", "ip=10.30.0.12/24"]]));
     let again = run(&[&["--yes"][..], &storage].concat()).ended_with(0);
     assert!(again.stdout.contains("Nothing to change"), "{}", again.stdout);
 
