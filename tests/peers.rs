@@ -34,6 +34,22 @@ fn proxmox_template_and_machines() {
         serde_json::json!(["ip=10.77.0.11/24,gw=10.77.0.1", "ip=10.77.0.12/24,gw=10.77.0.1", "ip=10.77.0.13/24,gw=10.77.0.1"])
     );
 
+    // A second network card, in requests that Proxmox' own schema allows; a workspace that does not name it leaves it.
+    let storage = [
+        "--set",
+        "network.more=[{name: storage, range: 10.30.0.0/24, bridge: vmbr1, vlan: 30, mtu: 9000}]",
+        "--set",
+        "nodes.wp1.networks={storage: 10.30.0.12}",
+    ];
+    let planned = run(&[&["--dry-run"][..], &storage].concat()).ended_with(0);
+    assert!(planned.stdout.contains("network storage: none -> vmbr1, VLAN 30, MTU 9000"), "{}", planned.stdout);
+    run(&[&["--yes"][..], &storage].concat()).ended_with(0);
+    let card = "[[c.get('net1', '').split(',', 1)[-1], c.get('ipconfig1')] for c in ({**vm.config, **vm.pending} for vm in pve.vms if vm.vmid == 402)]";
+    let card = world.pve(card);
+    assert_eq!(card, serde_json::json!([["bridge=vmbr1,mtu=9000,tag=30", "ip=10.30.0.12/24"]]));
+    let again = run(&[&["--yes"][..], &storage].concat()).ended_with(0);
+    assert!(again.stdout.contains("Nothing to change"), "{}", again.stdout);
+
     let writes = world.pve_writes();
     let again = run(&["--yes"]).ended_with(0);
     assert!(again.stdout.contains("Nothing to change: all 4 resources are as declared."), "{}", again.stdout);
@@ -203,6 +219,56 @@ fn packages_are_installed_on_machines_as_people_have_them() {
     inside("dpkg -s docker-ce containerd.io >/dev/null").ended_with(0);
 }
 
+/// apt, against a repository in a folder of the host.
+#[test]
+fn updates_are_installed_as_the_policy_says_with_apt() {
+    let Some(_) = ask([&HOSTS]) else { return };
+    let world = World::up("updates-apt");
+    world.host(1, "cp1");
+    let workspace = world.workspace("1.36.3", "containerd", &NODES[..1], false);
+    let inside = |script: &str| world.inside(1, &["sh", "-c", script]);
+    let updates = |policy: &str, more: &str| {
+        let body = recipe(&world, "updates", "kubernetes::node_updated(cluster, node, #{});");
+        world.kthw(&["run", &body, "-w", &workspace, "--set", &format!("updates={{policy: {policy}}}"), more])
+    };
+    let archive = r#"
+        mkdir -p /srv/deb && cd /srv/deb
+        make() {
+            mkdir -p "/tmp/$1/DEBIAN"
+            printf 'Package: %s
+Version: %s
+Architecture: all
+Maintainer: x
+Description: x
+' "$1" "$2" >"/tmp/$1/DEBIAN/control"
+            dpkg-deb -b "/tmp/$1" "$1.deb" >/dev/null
+            dpkg-deb -f "$1.deb"; printf 'Filename: ./%s.deb
+Size: %s
+SHA256: %s
+
+' "$1" "$(stat -c %s "$1.deb")" "$(sha256sum "$1.deb" | cut -d' ' -f1)"
+        }
+        { make thing 1; make stays 1; } >Packages
+        dpkg -i thing.deb stays.deb >/dev/null && apt-mark hold stays >/dev/null
+        { make thing 2; make stays 2; } >Packages
+        rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*
+        echo 'deb [trusted=yes] copy:/srv/deb ./' >/etc/apt/sources.list.d/updates.list"#;
+    inside(archive).ended_with(0);
+    let installed = || inside("dpkg-query -W -f='${Package} ${Version} ' thing stays").stdout;
+    world.kthw(&["run", &recipe(&world, "open", ""), "-w", &workspace, "--yes"]).ended_with(0);
+
+    let planned = updates("all", "--dry-run").ended_with(0);
+    assert!(planned.stdout.contains("package lists: older than a day -> fetched"), "{}", planned.stdout);
+    updates("security", "--yes").ended_with(0);
+    assert_eq!(installed(), "stays 1 thing 1 ", "the archive has nothing for security");
+    let planned = updates("all", "--dry-run").ended_with(0);
+    assert!(planned.stdout.contains("package thing: 1 -> 2") && !planned.stdout.contains("stays"), "{}", planned.stdout);
+    updates("all", "--yes").ended_with(0);
+    assert_eq!(installed(), "stays 1 thing 2 ", "what is held stays");
+    let again = updates("all", "--dry-run").ended_with(0);
+    assert!(again.stdout.contains("Nothing to change"), "{}", again.stdout);
+}
+
 /// `key NAME [OPTION…]` makes the key that signs from then on and prints it.
 const SIGNING_KEY: &str = r#"
     key() {
@@ -304,6 +370,25 @@ fn packages_of_rpm(distribution: &str, upgrade: &str, held: &str, theirs: &str, 
     inside(theirs).ended_with(0);
     let shown = run("other", &package("other", "")).ended_with(0);
     assert!(shown.stderr.contains("left out") && shown.stderr.contains("theirs"), "{}", shown.stderr);
+
+    // Under a policy of updates what there is is raised, after the lists were fetched, and what is held stays.
+    inside("make stays 1.0; sign").ended_with(0);
+    run("stays", &package("stays", "hold: true,")).ended_with(0);
+    inside("make stays 1.1; sign").ended_with(0);
+    let updates = |more: &str| {
+        let body = recipe(&world, "updates", "kubernetes::node_updated(cluster, node, #{});");
+        let set = format!("distribution={distribution}");
+        world.kthw(&["run", &body, "-w", &workspace, "--set", &set, "--set", "updates={policy: all}", more])
+    };
+    let planned = updates("--dry-run").ended_with(0);
+    assert!(planned.stdout.contains("package lists: older than a day -> fetched"), "{}", planned.stdout);
+    updates("--yes").ended_with(0);
+    assert_eq!((installed().as_str(), inside("rpm -q --qf '%{VERSION}' stays").stdout.as_str()), ("2.0", "1.0"));
+    let again = updates("--dry-run").ended_with(0);
+    assert!(again.stdout.contains("Nothing to change"), "{}", again.stdout);
+    inside("make thing 2.1; sign; dnf -q makecache --refresh; zypper --non-interactive --quiet refresh; :").ended_with(0);
+    let planned = updates("--dry-run").ended_with(0);
+    assert!(planned.stdout.contains("package thing: 2.0-1 -> 2.1-1") && !planned.stdout.contains("stays"), "{}", planned.stdout);
 
     // What another key has signed is not installed.
     inside(&format!("rpm -e thing; key 'Somebody else'; sign; {clean}")).ended_with(0);

@@ -50,6 +50,9 @@ pub struct Machine {
     pub unconfigured: BTreeSet<String>,
     /// What the package manager knows to exist, since its lists were last brought up to date.
     pub catalog: BTreeMap<String, Vec<String>>,
+    /// What the archive has got since: for a package its newest version, and whether that is for security. Lists know it once they are fetched.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub updates: BTreeMap<String, (String, bool)>,
     /// systemd's units.
     pub units: BTreeMap<String, Unit>,
     /// Loaded kernel modules.

@@ -4,6 +4,7 @@ use crate::{
     leaving::LEAVES,
     nodes::{asks, built},
     root, shelf,
+    updates::{UPDATE, gets_updates},
 };
 use kthw_engine::Plan;
 use kthw_lab::{ApiToken, Grant, World};
@@ -29,6 +30,7 @@ impl Scene {
             Self::Recipe(recipe) => match recipe.as_str() {
                 "operations/restart" => all_need_a_restart(&name).await,
                 "operations/rotate-secrets" => all_is_to_be_rotated(&name).await,
+                UPDATE => all_have_updates(&name).await,
                 _ if recipe.starts_with("operations/") => built(&name).await,
                 _ => Lab::of(&name, recipe.strip_suffix("/full").unwrap_or("ubuntu")),
             },
@@ -91,6 +93,14 @@ async fn all_need_a_restart(name: &str) -> Lab {
     asks(&more, "wu2");
     asks(&more, "cu1");
     more
+}
+
+/// A cluster whose workspace wants updates, and an archive that has some: one asks for a restart.
+async fn all_have_updates(name: &str) -> Lab {
+    let lab = Lab::changed(name, World::default(), &["updates={policy: all}"]);
+    assert_eq!(failures(&lab.apply(FULL).await), "");
+    gets_updates(&lab, &["openssl", "systemd"]);
+    lab
 }
 
 /// Machines whose token and key are those of the first generation, and a workspace that wants the second one.

@@ -1,6 +1,12 @@
 //! A policy of updates: on every distribution what installs them by itself is on or off as it says, and what Kubernetes stands on is held.
-use crate::{Lab, changes, failures, host_keys, shelf};
+use crate::{
+    FULL, Lab, changes, failures, host_keys,
+    nodes::{FREE, MACHINES, boots, cordon},
+    shelf,
+};
 use kthw_lab::World;
+
+pub(crate) const UPDATE: &str = "operations/update-os";
 
 /// Each distribution with the timer that installs updates there, and the file that says which.
 const TIMERS: [(&str, &str, &str); 4] = [
@@ -52,4 +58,72 @@ async fn without_a_policy_the_distribution_keeps_its_own() {
     let lab = Lab::new("no-policy");
     let plan = lab.plan("ubuntu/full").await.to_string();
     assert!(!plan.contains("timer") && !plan.contains("updates"), "{plan}");
+}
+
+/// Lets the archive have an update of each of these packages for every machine; the first is for security.
+pub(crate) fn gets_updates(lab: &Lab, packages: &[&str]) {
+    lab.world.with_state(|state| {
+        for machine in state.machines.values_mut() {
+            for (index, name) in packages.iter().enumerate() {
+                machine.updates.insert((*name).to_owned(), (format!("999.{index}-1"), index == 0));
+            }
+        }
+    });
+}
+
+fn versions(lab: &Lab, package: &str) -> Vec<String> {
+    lab.world.with_state(|state| state.machines.values().map(|machine| machine.packages[package].version.clone()).collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_are_updated_one_by_one_as_the_policy_says() {
+    for (distribution, ..) in TIMERS {
+        let full = format!("{distribution}/full");
+        let security = under(&format!("update-{distribution}"), distribution, World::default(), &["updates={policy: security}"]);
+        assert_eq!(failures(&security.apply(&full).await), "");
+        gets_updates(&security, &["openssl", "sudo", "kubelet"]);
+        let (sudo, kubelet) = (versions(&security, "sudo"), versions(&security, "kubelet"));
+
+        // Lists that nobody fetched say nothing; the plan says so, and writes nothing.
+        let writes = security.world.writes();
+        let plan = security.plan(UPDATE).await;
+        assert_eq!(plan.changes(), 3, "{plan}");
+        assert!(plan.to_string().contains("package lists: older than a day -> fetched"), "{plan}");
+        assert_eq!(security.world.writes(), writes, "{distribution}");
+        assert_eq!(failures(&security.apply(UPDATE).await), "", "{distribution}");
+        assert_eq!(versions(&security, "openssl"), ["999.0-1"; 3], "{distribution}");
+        assert_eq!((versions(&security, "sudo"), versions(&security, "kubelet")), (sudo, kubelet.clone()), "{distribution}");
+        assert_eq!(changes(&security.plan(UPDATE).await), Vec::<String>::new(), "{distribution} settles");
+
+        // Another policy allows more, which the plan names; what is held stays.
+        let all = under(&format!("update-all-{distribution}"), distribution, security.world.clone(), &["updates={policy: all}"]);
+        let plan = all.plan(UPDATE).await.to_string();
+        assert!(plan.contains("package sudo: ") && plan.contains(" -> 999.1-1") && !plan.contains("package kubelet"), "{plan}");
+        assert_eq!(failures(&all.apply(UPDATE).await), "", "{distribution}");
+        assert_eq!((versions(&all, "sudo"), versions(&all, "kubelet")), (vec!["999.1-1".to_owned(); 3], kubelet), "{distribution}");
+        assert_eq!(changes(&all.plan(UPDATE).await), Vec::<String>::new(), "{distribution} settles");
+        assert_eq!(changes(&all.plan(&full).await), Vec::<String>::new(), "{distribution}: nothing else moved");
+        assert_eq!(all.world.unknown(), Vec::<String>::new(), "{distribution}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_that_asks_for_a_restart_gets_it_before_the_node_takes_pods_again() {
+    let lab = Lab::changed("update-restart", World::default(), &["updates={policy: all}"]);
+    assert_eq!(failures(&lab.apply(FULL).await), "");
+    gets_updates(&lab, &["systemd"]);
+    assert_eq!(failures(&lab.apply(UPDATE).await), "");
+    assert_eq!(boots(&lab), [("cu1", 2), ("wu1", 2), ("wu2", 2)]);
+    for (node, _) in MACHINES {
+        assert_eq!(cordon(&lab, node), FREE, "{node}");
+    }
+    assert_eq!(changes(&lab.plan(UPDATE).await), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_policy_nothing_is_updated() {
+    let lab = Lab::new("update-none");
+    assert_eq!(failures(&lab.apply(FULL).await), "");
+    gets_updates(&lab, &["openssl"]);
+    assert_eq!(changes(&lab.plan(UPDATE).await), Vec::<String>::new());
 }

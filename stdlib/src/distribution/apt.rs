@@ -1,10 +1,10 @@
 //! apt: Debian and Ubuntu.
 pub use super::apt_scripts::{APT_CHECK_SOURCE, APT_INSTALL, APT_UPDATE};
-use super::{AutomaticUpdates, Family, INDEX_LIMIT_S, INSTALL_LIMIT_S, Source, short, updates};
+use super::{AutomaticUpdates, Family, INDEX_LIMIT_S, INSTALL_LIMIT_S, Pending, Source, pending, short, updates};
 use crate::{
     proxy::{File, Proxies},
     secret_text::{Form, SecretText},
-    workspace::Updates,
+    workspace::{UpdatePolicy, Updates},
 };
 use kthw_engine::node::{Action, Probe};
 use semver::Version;
@@ -153,6 +153,18 @@ impl Family for Apt {
 
     fn kubernetes_folder(&self) -> &'static str {
         "deb"
+    }
+
+    fn pending(&self, _policy: UpdatePolicy) -> Probe {
+        pending::apt()
+    }
+
+    fn pending_of(&self, policy: UpdatePolicy, said: &str, listed: &str) -> Vec<Pending> {
+        pending::of_apt(policy, said, listed)
+    }
+
+    fn fetch_lists(&self) -> Action {
+        pending::fetch_with_apt()
     }
 
     fn automatic_updates(&self, updates: Updates) -> AutomaticUpdates {

@@ -1,8 +1,8 @@
 //! dnf: Rocky Linux.
-use super::{AutomaticUpdates, Family, Source, rpm, updates};
+use super::{AutomaticUpdates, Family, Pending, Source, pending, rpm, updates};
 use crate::{
     proxy::{File, Proxies},
-    workspace::Updates,
+    workspace::{UpdatePolicy, Updates},
 };
 use kthw_engine::node::{Action, Probe};
 use semver::Version;
@@ -170,6 +170,18 @@ impl Family for Dnf {
 
     fn kubernetes_folder(&self) -> &'static str {
         "rpm"
+    }
+
+    fn pending(&self, policy: UpdatePolicy) -> Probe {
+        pending::dnf(policy)
+    }
+
+    fn pending_of(&self, _policy: UpdatePolicy, said: &str, listed: &str) -> Vec<Pending> {
+        pending::of_dnf(said, listed)
+    }
+
+    fn fetch_lists(&self) -> Action {
+        pending::fetch_with_dnf()
     }
 
     fn automatic_updates(&self, updates: Updates) -> AutomaticUpdates {

@@ -70,6 +70,7 @@ distributions! {
 mod apt;
 mod apt_scripts;
 mod dnf;
+mod pending;
 mod release;
 mod rpm;
 mod script;
@@ -79,6 +80,7 @@ mod zypper;
 
 pub use apt::{APT_CHECK_SOURCE, APT_INSTALL, APT_LOCK_HOLDERS, APT_UPDATE, DPKG_FORMAT};
 pub use dnf::{DNF_FORGET_KEY, DNF_HOLD, DNF_INSTALL, DNF_LIST, DNF_LOCK_HOLDERS, DNF_REFRESH};
+pub use pending::{Pending, ZYPPER_FETCH};
 pub use release::{Network, Release, Security, Support, Time};
 pub use rpm::{FETCH_KEY, RPM_TRUST_KEY};
 pub use script::facts;
@@ -88,7 +90,7 @@ pub use zypper::{ZYPPER_FORGET_KEY, ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST, ZY
 
 use crate::{
     proxy::{File, Proxies},
-    workspace::{Updates, Workspace},
+    workspace::{UpdatePolicy, Updates, Workspace},
 };
 use kthw_engine::node::{Action, Probe};
 use schemars::JsonSchema;
@@ -190,6 +192,15 @@ pub trait Family: Debug + Send + Sync {
 
     /// The folder of this family's packages in `pkgs.k8s.io`.
     fn kubernetes_folder(&self) -> &'static str;
+
+    /// Asks for the updates that a policy allows, by a dry run that changes nothing. With what it prints goes the answer to [`list`](Self::list).
+    fn pending(&self, policy: UpdatePolicy) -> Probe;
+
+    /// What the answer to [`pending`](Self::pending) says.
+    fn pending_of(&self, policy: UpdatePolicy, said: &str, listed: &str) -> Vec<Pending>;
+
+    /// Brings the package lists of all repositories up to date.
+    fn fetch_lists(&self) -> Action;
 
     /// What has to be so for a node to install updates by itself as a policy says, or to install none.
     fn automatic_updates(&self, updates: Updates) -> AutomaticUpdates;

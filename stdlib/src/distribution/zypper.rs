@@ -1,8 +1,8 @@
 //! zypper: openSUSE Leap.
-use super::{AutomaticUpdates, Family, INDEX_LIMIT_S, Source, rpm, updates};
+use super::{AutomaticUpdates, Family, INDEX_LIMIT_S, Pending, Source, pending, rpm, updates};
 use crate::{
     proxy::{File, Proxies},
-    workspace::Updates,
+    workspace::{UpdatePolicy, Updates},
 };
 use kthw_engine::node::{Action, Probe};
 use semver::Version;
@@ -181,6 +181,18 @@ impl Family for Zypper {
 
     fn kubernetes_folder(&self) -> &'static str {
         "rpm"
+    }
+
+    fn pending(&self, policy: UpdatePolicy) -> Probe {
+        pending::zypper(policy)
+    }
+
+    fn pending_of(&self, _policy: UpdatePolicy, said: &str, _listed: &str) -> Vec<Pending> {
+        pending::of_zypper(said)
+    }
+
+    fn fetch_lists(&self) -> Action {
+        pending::fetch_with_zypper()
     }
 
     fn automatic_updates(&self, updates: Updates) -> AutomaticUpdates {

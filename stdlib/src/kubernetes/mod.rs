@@ -27,7 +27,7 @@ pub use drain::{CORDONED, DrainOptions};
 pub use manifest::{Fixed, Manifest};
 pub(crate) use node_ready::look;
 pub use node_ready::{LiveNode, NodeReady};
-pub use node_restarted::{LiveRestart, NodeRestarted};
+pub use node_restarted::{LiveRestart, LiveUpdate, NodeRestarted, NodeUpdated};
 pub use place::{NoControlPlane, Place};
 pub use takes_pods::TakesPods;
 
@@ -42,7 +42,7 @@ pub fn module() -> Module {
 
 #[export_module]
 mod api {
-    use super::{BadManifest, Document, DrainOptions, Manifest, NodeReady, NodeRestarted, Place, TakesPods};
+    use super::{BadManifest, Document, DrainOptions, Manifest, NodeReady, NodeRestarted, NodeUpdated, Place, TakesPods};
     use crate::proxmox::HostKeys;
     use crate::workspace::{Cluster, Node};
     use kthw_engine::{Id, Options, Rhai, declare, throw};
@@ -178,5 +178,29 @@ mod api {
             declare(&cx, HostKeys { node: node.spec().clone(), workspace: workspace.clone() }, Vec::new())?;
         }
         declare(&cx, NodeRestarted { workspace, place, node: node.spec().clone(), options: options.spec }, options.common)
+    }
+
+    /// Keeps the operating system of a node up to date under the workspace's `updates.policy`, and the node from needing a restart.
+    ///
+    /// What the package manager has and the policy allows is installed one package after the other, after the node was drained as by
+    /// `kubernetes::node_restarted`, whose options it takes; then it is restarted if something asks for that, and takes pods again when it is Ready. What is held
+    /// stays. Package lists older than a day are fetched first, so a plan made with old ones cannot name packages yet. Without a policy nothing is
+    /// installed.
+    ///
+    /// ```rhai
+    /// for node in cluster.workers {
+    ///     kubernetes::node_updated(cluster, node, #{ delete_emptydir_data: true });
+    /// }
+    /// ```
+    #[rhai_fn(return_raw, volatile, name = "node_updated")]
+    pub fn node_updated(cx: NativeCallContext, cluster: Cluster, node: Node, options: Map) -> Rhai<Id> {
+        let options = Options::<DrainOptions>::parse(&cx, "kubernetes::node_updated", options)?;
+        let workspace = cluster.workspace().clone();
+        let place = Place::of(&workspace).ok();
+        if workspace.proxmox.is_some() {
+            declare(&cx, HostKeys { node: node.spec().clone(), workspace: workspace.clone() }, Vec::new())?;
+        }
+        let restarted = NodeRestarted { workspace, place, node: node.spec().clone(), options: options.spec };
+        declare(&cx, NodeUpdated { restarted }, options.common)
     }
 }

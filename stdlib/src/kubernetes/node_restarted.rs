@@ -18,6 +18,9 @@ use kthw_engine::{Change, Field, Id, Kind, Lane, Limit, Peers, Permit, Poll, Ref
 use std::sync::Arc;
 
 mod machine;
+mod updated;
+
+pub use updated::{LiveUpdate, NodeUpdated};
 
 /// How long its kubelet may take to report Ready after that.
 const READY: Limit = Limit::minutes(10);

@@ -2,7 +2,7 @@
 use super::*;
 use expect_test::{Expect, expect};
 
-fn resource() -> NodeRestarted {
+pub(super) fn resource() -> NodeRestarted {
     let workspace: Workspace = serde_saphyr::from_str(include_str!("../../../workspaces/ubuntu/workspace.yaml")).expect("a workspace");
     let node = workspace.nodes[1].clone();
     NodeRestarted { place: Place::of(&workspace).ok(), workspace: Arc::new(workspace), node, options: DrainOptions::default() }

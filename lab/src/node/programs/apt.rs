@@ -31,6 +31,13 @@ pub(crate) fn get(host: &mut Host, arguments: &[&str]) -> Output {
     let words = plain(&words);
     match words.split_first() {
         Some((&"update", _)) => update(host, arguments),
+        Some((&"upgrade", _)) if has(arguments, &["-s", "--simulate"]) => {
+            let line = |(name, from, to, security): (String, String, String, bool)| {
+                let origin = if security { "Lab:1/stable-security" } else { "Lab:1/stable" };
+                format!("Inst {name} [{from}] ({to} {origin} [amd64])\n")
+            };
+            printed(super::catalog::pending(&host.machine).into_iter().map(line).collect::<String>())
+        }
         Some((&("install" | "upgrade" | "dist-upgrade" | "remove" | "purge"), _)) if !host.machine.unconfigured.is_empty() => {
             failed(100, "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem.")
         }
@@ -164,6 +171,11 @@ pub(super) fn configure(host: &mut Host) -> Output {
             }
         }
         lay_out(host, &name);
+        if name == "systemd" && host.machine.updates.contains_key(&name) {
+            // As its script after configuring does.
+            let now_s = host.now_s();
+            host.machine.files.put("/run/reboot-required", "*** System restart required ***\n", 0o644, now_s);
+        }
         host.machine.unconfigured.remove(&name);
     }
     if host.dies_during("configure") {

@@ -57,5 +57,21 @@ pub(crate) fn update_lists(machine: &mut Machine, only: Option<&str>) {
     for (name, package) in &machine.packages {
         catalog.entry(name.clone()).or_insert_with(|| vec![package.version.clone()]);
     }
+    for (name, (version, _)) in &machine.updates {
+        let known = catalog.entry(name.clone()).or_default();
+        if !known.contains(version) {
+            known.push(version.clone());
+        }
+    }
     machine.catalog = catalog;
+}
+
+/// Packages that are installed, not held, and offered in a newer version: name, both versions, and whether that is for security.
+pub(super) fn pending(machine: &Machine) -> Vec<(String, String, String, bool)> {
+    let one = |(name, (to, security)): (&String, &(String, bool))| {
+        let package = machine.packages.get(name).filter(|package| !package.held && package.version != *to)?;
+        let is_known = machine.catalog.get(name).is_some_and(|versions| versions.contains(to));
+        is_known.then(|| (name.clone(), package.version.clone(), to.clone(), *security))
+    };
+    machine.updates.iter().filter_map(one).collect()
 }

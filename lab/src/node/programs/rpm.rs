@@ -5,7 +5,7 @@ use super::super::{
 };
 use super::{
     apt::{choose, configure, numbers, place, with_dependencies},
-    catalog::{Source, update_lists},
+    catalog::{Source, pending, update_lists},
 };
 use kthw_engine::node::Output;
 
@@ -51,6 +51,13 @@ pub(super) fn refresh(host: &mut Host, arguments: &[&str]) -> Output {
     }
     update_lists(&mut host.machine, Some(&source.file));
     printed("Metadata cache created.\n")
+}
+
+/// Fetches the index of every repository.
+pub(super) fn fetch(host: &mut Host) -> Output {
+    host.took_ms += 4000;
+    update_lists(&mut host.machine, None);
+    printed("")
 }
 
 /// What both installing scripts do: `NAME [VERSION]`.
@@ -119,12 +126,25 @@ pub(crate) fn dnf(host: &mut Host, arguments: &[&str]) -> Output {
     match (arguments.iter().position(|word| *word == "--repo"), arguments.contains(&"makecache")) {
         (Some(at), true) => refresh(host, &arguments[(at + 1).min(arguments.len())..]),
         _ if *arguments == ["clean", "all"] => printed(""),
+        (None, true) => fetch(host),
+        (None, false) if arguments.contains(&"--upgrades") => {
+            let only_security = arguments.contains(&"--security");
+            let pending = pending(&host.machine).into_iter().filter(|(.., security)| *security || !only_security);
+            printed(pending.map(|(name, _, to, _)| format!("{name} {to}\n")).collect::<String>())
+        }
         _ => host.does_not_play("dnf", arguments),
     }
 }
 
 /// Runs zypper: `… refresh … NAME`.
 pub(crate) fn zypper(host: &mut Host, arguments: &[&str]) -> Output {
+    if let Some(what) = ["patch", "update"].into_iter().find(|what| arguments.contains(what) && arguments.contains(&"--dry-run")) {
+        let pending = pending(&host.machine).into_iter().filter(|(.., security)| *security || what == "update");
+        let line = |(name, from, to, _): (String, String, String, bool)| {
+            format!("<solvable type=\"package\" name=\"{name}\" edition=\"{to}\" arch=\"x86_64\" edition-old=\"{from}\"/>\n")
+        };
+        return printed(format!("<stream>\n<to-upgrade>\n{}</to-upgrade>\n</stream>\n", pending.map(line).collect::<String>()));
+    }
     match (arguments.contains(&"refresh"), arguments.last()) {
         (true, Some(name)) => refresh(host, &[*name]),
         _ if arguments.contains(&"clean") => printed(""),

@@ -8,8 +8,8 @@ use kthw_engine::node::Output;
 use kthw_stdlib::{
     distribution::{
         APT_CHECK_SOURCE, APT_INSTALL, APT_LOCK_HOLDERS, APT_UPDATE, CLEAN, DNF_FORGET_KEY, DNF_HOLD, DNF_INSTALL, DNF_LIST,
-        DNF_LOCK_HOLDERS, DNF_REFRESH, ENABLE_AGENT, FETCH_KEY, RPM_TRUST_KEY, ZYPPER_FORGET_KEY, ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST,
-        ZYPPER_LOCK_HOLDERS, ZYPPER_REFRESH,
+        DNF_LOCK_HOLDERS, DNF_REFRESH, ENABLE_AGENT, FETCH_KEY, RPM_TRUST_KEY, ZYPPER_FETCH, ZYPPER_FORGET_KEY, ZYPPER_HOLD,
+        ZYPPER_INSTALL, ZYPPER_LIST, ZYPPER_LOCK_HOLDERS, ZYPPER_REFRESH,
     },
     kubeadm::CONTAINERD_CONFIG,
     ssh::{MODULES_QUERY, SWAP_QUERY, SYSCTL_QUERY},
@@ -25,7 +25,7 @@ pub(crate) fn sh(host: &mut Host, arguments: &[&str]) -> Output {
     let manager = match text {
         APT_CHECK_SOURCE | APT_INSTALL | APT_UPDATE => Some("apt"),
         DNF_FORGET_KEY | DNF_HOLD | DNF_INSTALL | DNF_LIST | DNF_REFRESH => Some("dnf"),
-        ZYPPER_FORGET_KEY | ZYPPER_HOLD | ZYPPER_INSTALL | ZYPPER_LIST | ZYPPER_REFRESH => Some("zypper"),
+        ZYPPER_FETCH | ZYPPER_FORGET_KEY | ZYPPER_HOLD | ZYPPER_INSTALL | ZYPPER_LIST | ZYPPER_REFRESH => Some("zypper"),
         _ => None,
     };
     if let Some(manager) = manager.filter(|manager| *manager != personality(&host.machine.os).package_manager()) {
@@ -40,6 +40,7 @@ pub(crate) fn sh(host: &mut Host, arguments: &[&str]) -> Output {
         DNF_REFRESH | ZYPPER_REFRESH => rpm::refresh(host, given),
         RPM_TRUST_KEY => rpm::trust(host, given),
         DNF_FORGET_KEY | ZYPPER_FORGET_KEY => rpm::forget(host, given),
+        ZYPPER_FETCH => rpm::fetch(host),
         FETCH_KEY => fetch(host, given),
         MODULES_QUERY => printed(String::from_utf8_lossy(&content(host, "/proc/modules").unwrap_or_default()).into_owned()),
         // Nobody else writes sources on a machine of the lab.
