@@ -28,7 +28,12 @@ static WORKSPACES: LazyLock<Vec<Vec<Arc<Workspace>>>> =
 
 fn a_workspace(name: u64, shape: u64) -> Arc<Workspace> {
     let mut dice = Dice::of_seed(name * SHAPES + shape);
-    let mut set = vec![format!("name=w{name}"), format!("network.nodes=10.10.{name}.0/24"), format!("network.gateway=10.10.{name}.1")];
+    let mut set = vec![
+        format!("name=w{name}"),
+        format!("network.nodes=10.10.{name}.0/24"),
+        format!("network.gateway=10.10.{name}.1"),
+        format!("template.build_address=10.10.{name}.119"),
+    ];
     if dice.once_in(2) {
         set.extend([format!("template.name=tpl-w{name}"), format!("template.vmid={}", 9500 + name)]);
     }

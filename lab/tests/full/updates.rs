@@ -4,7 +4,7 @@ use crate::{
     nodes::{FREE, MACHINES, boots, cordon},
     shelf,
 };
-use kthw_lab::World;
+use kthw_lab::{Machine, State, World};
 
 pub(crate) const UPDATE: &str = "operations/update-os";
 
@@ -21,11 +21,16 @@ fn under(name: &str, distribution: &str, world: World, set: &[&str]) -> Lab {
     Lab::on(name, world, shelf::shipped(distribution, set), &known_hosts)
 }
 
+/// The machines of the cluster: there is also the one that their template was built on.
+fn members(state: &State) -> impl Iterator<Item = &Machine> {
+    state.machines.values().filter(|machine| machine.packages.contains_key("kubelet"))
+}
+
 /// Whether the timer runs and starts with the machine, on every machine that has it; what the file says; and the packages that are held.
 fn found(lab: &Lab, timer: &str, file: &str) -> (Vec<(bool, bool)>, String, Vec<String>) {
     lab.world.with_state(|state| {
-        let timers = state.machines.values().filter_map(|machine| machine.units.get(timer)).map(|unit| (unit.started, unit.enabled));
-        let machine = state.machines.values().next().unwrap();
+        let timers = members(state).filter_map(|machine| machine.units.get(timer)).map(|unit| (unit.started, unit.enabled));
+        let machine = members(state).next().unwrap();
         let held = machine.packages.iter().filter(|(_, package)| package.held).map(|(name, _)| name.clone());
         (timers.collect(), machine.files.text(file).to_owned(), held.collect())
     })
@@ -72,7 +77,7 @@ pub(crate) fn gets_updates(lab: &Lab, packages: &[&str]) {
 }
 
 fn versions(lab: &Lab, package: &str) -> Vec<String> {
-    lab.world.with_state(|state| state.machines.values().map(|machine| machine.packages[package].version.clone()).collect())
+    lab.world.with_state(|state| members(state).map(|machine| machine.packages[package].version.clone()).collect())
 }
 
 #[tokio::test(start_paused = true)]

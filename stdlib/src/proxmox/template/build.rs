@@ -32,6 +32,10 @@ use std::{
 
 /// The note in its description, below the mark, of how far it is.
 const NOTE: &str = "build";
+/// How often a machine that goes off again is started in one run.
+const STARTS: usize = 3;
+/// How often it is looked whether it still runs, while it is waited for.
+const LOOKS: Duration = Duration::from_secs(5);
 /// How long the agent may take after a start.
 const AGENT: Duration = Duration::from_secs(300);
 /// What cloud-init is told for the build, and no machine that is made of the template.
@@ -221,13 +225,32 @@ impl Build {
             }
             self.note(guest, Stage::Making, client, peers, permit).await?;
         }
-        if !running {
-            // Whoever had this address before is not this machine.
-            self.forget_keys(peers, permit).await?;
-            self.start(guest, client, peers, permit).await?;
+        for _ in 0..STARTS {
+            if !running {
+                // Whoever had this address before is not this machine.
+                self.forget_keys(peers, permit).await?;
+                self.start(guest, client, peers, permit).await?;
+            }
+            self.learn_key(guest, client, peers).await?;
+            tokio::select! {
+                opened = self.open(peers) => return opened,
+                stopped = self.stopped(guest, client, peers) => stopped?,
+            }
+            progress(format!("{} went off while it was waited for: it is started again", self.machine));
+            running = false;
         }
-        self.learn_key(guest, client, peers).await?;
-        self.open(peers).await
+        Err(Error::peer(GoesOff { machine: self.machine.clone() }))
+    }
+
+    /// Comes back once the machine does not run any more: a run that ended may have told it to shut down, and Proxmox does so late.
+    async fn stopped(&self, guest: &Guest, client: &Client, peers: &Peers) -> Result<()> {
+        loop {
+            match guest::find(client, peers, guest.vmid).await? {
+                None => return Err(Error::peer(Vanished { machine: self.machine.clone() })),
+                Some(found) if !found.running && found.halt.is_none() => return Ok(()),
+                Some(_) => peers.clock().sleep(LOOKS).await,
+            }
+        }
     }
 
     async fn start(&self, guest: &Guest, client: &Client, peers: &Peers, permit: &Permit) -> Result<()> {
@@ -362,6 +385,18 @@ struct NotBuilt {
     machine: String,
     what: String,
     said: String,
+}
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{machine} went off {STARTS} times while it was waited for")]
+#[diagnostic(
+    code(kthw::proxmox::build_goes_off),
+    help(
+        "look at its console in Proxmox while it starts: the image may not boot on this CPU type, or something in it shuts the machine down"
+    )
+)]
+struct GoesOff {
+    machine: String,
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
