@@ -68,7 +68,10 @@ const KNOWN: &[(&str, Fate)] = &[
     ("TEMPLATE_VM_CPU", left_out("only the template had it: see `machine.cores`")),
     ("TEMPLATE_VM_MEM", left_out("only the template had it: see `machine.memory_mib`")),
     ("TEMPLATE_DISK_SIZE", left_out("only the template had it: see `machine.disk_gib`")),
-    ("TEMPLATE_VM_IP", left_out("a template of kthw is built at `template.build_address`: write a free address of the nodes' network there")),
+    (
+        "TEMPLATE_VM_IP",
+        left_out("a template of kthw is built at `template.build_address`: write a free address of the nodes' network there"),
+    ),
     ("NVIDIA_DRIVER_VERSION", left_out("kthw installs no drivers: a recipe of your own can")),
     ("EXTRA_TEMPLATE_TAGS", left_out("kthw marks templates with a tag of its own; tags that you add stay")),
     ("NON_PASSWORD_PROTECTED_SSH_KEY", left_out("write the key's path as `ssh.key_file`, such as `~/.ssh/id_ed25519`")),
