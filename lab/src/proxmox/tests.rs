@@ -36,12 +36,18 @@ fn task(world: &World, method: &str, path: &str, parameters: &[(&str, &str)]) ->
     status["exitstatus"].as_str().unwrap().to_owned()
 }
 
-/// A world with an image and a template from it.
+/// A world with an image of Ubuntu and a template from it; there is no agent in it.
 pub(crate) fn with_template() -> World {
+    with_template_of("ubuntu.qcow2")
+}
+
+/// A world with an image, whose name says what is in it, and a template from it.
+fn with_template_of(image: &str) -> World {
     let world = World::default();
+    let import = format!("local-lvm:0,import-from=local:import/{image}");
     let image = [
         ("content", "import"),
-        ("filename", "u.qcow2"),
+        ("filename", image),
         ("url", "https://example.test/u.img"),
         ("checksum", "00"),
         ("checksum-algorithm", "sha256"),
@@ -52,7 +58,7 @@ pub(crate) fn with_template() -> World {
         ("name", "tpl"),
         ("net0", "virtio,bridge=vmbr0"),
         ("scsihw", "virtio-scsi-pci"),
-        ("scsi0", "local-lvm:0,import-from=local:import/u.qcow2"),
+        ("scsi0", import.as_str()),
         ("ide2", "local-lvm:cloudinit"),
         ("serial0", "socket"),
         ("agent", "1"),
@@ -68,7 +74,7 @@ const CLONE: [(&str, &str); 4] = [("newid", "401"), ("name", "cu1"), ("full", "1
 
 #[test]
 fn a_machine_is_made_from_a_template_and_starts() {
-    let world = with_template();
+    let world = with_template_of("rocky-9.qcow2");
     let template = good(&world, "GET", "/nodes/homelab/qemu/9420/config", &[]);
     assert_eq!((&template["scsi0"], &template["template"]), (&json!("local-lvm:base-9420-disk-0,size=3584M"), &json!(1)));
     assert_eq!(template["tags"], "b;kthw");
@@ -97,8 +103,19 @@ fn a_machine_is_made_from_a_template_and_starts() {
 }
 
 #[test]
-fn the_agent_answers_once_the_machine_is_up() {
+fn an_agent_that_is_not_installed_never_answers() {
     let world = with_template();
+    task(&world, "POST", "/nodes/homelab/qemu/9420/clone", &CLONE);
+    task(&world, "POST", "/nodes/homelab/qemu/401/status/start", &[]);
+    assert_eq!(
+        ask(&world, "POST", "/nodes/homelab/qemu/401/agent/ping", &[]),
+        (500, json!({ "data": null, "message": "QEMU guest agent is not running\n" }))
+    );
+}
+
+#[test]
+fn the_agent_answers_once_the_machine_is_up() {
+    let world = with_template_of("rocky-9.qcow2");
     task(&world, "POST", "/nodes/homelab/qemu/9420/clone", &CLONE);
     let ping = || ask(&world, "POST", "/nodes/homelab/qemu/401/agent/ping", &[]);
     assert_eq!(ping().1["message"], "VM 401 is not running\n");
