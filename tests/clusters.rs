@@ -1,7 +1,6 @@
 //! Whole clusters on real, current Kubernetes: from nothing to Ready, twice, and without a complaint about what kthw rendered.
 use crate::peers_support::World;
 use kthw_peers::{FAKEPVE, HOSTS, KUBERNETES, TEST_DATA, ask};
-use std::time::Duration;
 
 const NODES: [(&str, &str, u32); 3] = [("cp1", "control_plane", 1), ("wp1", "worker", 2), ("wp2", "worker", 3)];
 
@@ -126,17 +125,6 @@ fn written_files(world: &World, number: u32) -> String {
     let list =
         "find /etc /usr/local /opt /root /home /var/lib/kthw -xdev -type f -printf '%p %C@ %s\\n' 2>/dev/null | grep -v '/etc/mtab' | sort";
     world.inside(number, &["sh", "-c", list]).stdout
-}
-
-impl World {
-    /// Waits until something is so, at most so many seconds.
-    fn until(&self, what: &str, seconds: u64, so: impl Fn() -> bool) {
-        let deadline = std::time::Instant::now() + Duration::from_secs(seconds);
-        while !so() {
-            assert!(std::time::Instant::now() < deadline, "waited {seconds} s for {what}");
-            std::thread::sleep(Duration::from_millis(500));
-        }
-    }
 }
 
 #[test]

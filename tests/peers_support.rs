@@ -103,6 +103,15 @@ impl World {
         command
     }
 
+    /// Waits until something is so, at most so many seconds.
+    pub fn until(&self, what: &str, seconds: u64, so: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        while !so() {
+            assert!(Instant::now() < deadline, "waited {seconds} s for {what}");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
     /// Evaluates a Python expression over fakepve's state (`pve`).
     pub fn pve(&self, expression: &str) -> serde_json::Value {
         let body = serde_json::json!({ "eval": expression }).to_string();
