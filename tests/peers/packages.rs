@@ -128,6 +128,14 @@ const RPM_REPOSITORY: &str = r#"
     }
 "#;
 
+/// The program and the units that the package `dnf-automatic` of Rocky Linux has, around Debian's `dnf.automatic`.
+const DNF_AUTOMATIC: &str = r"
+    printf '%s\n' '#!/usr/bin/python3' 'import sys' 'import dnf.automatic.main' 'sys.exit(dnf.automatic.main.main(sys.argv[1:]))' >/usr/bin/dnf-automatic
+    chmod 755 /usr/bin/dnf-automatic; mkdir -p /etc/dnf/vars; echo 9 >/etc/dnf/vars/releasever
+    printf '%s\n' '[Service]' Type=oneshot 'ExecStart=/usr/bin/dnf-automatic /etc/dnf/automatic.conf --timer' >/etc/systemd/system/dnf-automatic.service
+    printf '%s\n' '[Timer]' OnCalendar=06:00 Persistent=true '[Install]' WantedBy=timers.target >/etc/systemd/system/dnf-automatic.timer
+";
+
 /// Options of `ssh::repository` with these keys.
 fn with_keys(url: &str, keys: &[&str]) -> String {
     let keys: Vec<String> = keys.iter().map(|key| format!("#{{ key: `{}` }}", key.trim())).collect();
@@ -221,6 +229,24 @@ fn packages_of_rpm(distribution: &str, upgrade: &str, held: &str, theirs: &str, 
     inside("make thing 2.1; sign; dnf -q makecache --refresh; zypper --non-interactive --quiet refresh; :").ended_with(0);
     let planned = updates("--dry-run").ended_with(0);
     assert!(planned.stdout.contains("package thing: 2.0-1 -> 2.1-1") && !planned.stdout.contains("stays"), "{}", planned.stdout);
+
+    // The same by a timer of its own, which fires at once here. Debian has what dnf-automatic is made of, and not its package.
+    let timer = if distribution == "suse" { "kthw-updates.timer" } else { "dnf-automatic.timer" };
+    let at_once = format!(
+        "mkdir -p /etc/systemd/system/{timer}.d; printf '%s\\n' '[Timer]' OnCalendar= OnActiveSec=1s RandomizedDelaySec=0 >/etc/systemd/system/{timer}.d/at-once.conf"
+    );
+    inside(&format!("{DNF_AUTOMATIC}{at_once}")).ended_with(0);
+    let by_itself = "let updates = cluster.os.updates; let files = []; \
+        for file in updates.files { files.push(ssh::file(node, file.path, #{ content: file.content })); } \
+        for timer in updates.on { ssh::service(node, timer, #{ restarted_by: files, needs: files }); }";
+    let by_itself = recipe(&world, "by-itself", by_itself);
+    let set = format!("distribution={distribution}");
+    let by_itself = ["run", &by_itself, "-w", &workspace, "--set", &set, "--set", "updates={policy: all, unattended: true}", "--yes"];
+    world.kthw(&by_itself).ended_with(0);
+    world.until("the timer to install what there is", 90, || installed() == "2.1");
+    inside("rpm -q stays-1.0").ended_with(0);
+    assert!(world.kthw(&by_itself).ended_with(0).stdout.contains("Nothing to change"));
+    inside(&format!("systemctl disable -q --now {timer}")).ended_with(0);
 
     // What another key has signed is not installed.
     inside(&format!("rpm -e thing; key 'Somebody else'; sign; {clean}")).ended_with(0);

@@ -1,5 +1,5 @@
 //! A booted host's clock and its updates: the time servers it asks, and what its own timers install under a policy.
-use super::NODES;
+use super::{NODES, recipe};
 use crate::peers_support::World;
 use kthw_peers::{HOSTS, ask};
 use std::process::{Child, Command};
@@ -78,7 +78,18 @@ fn a_node_asks_its_own_time_servers() {
     let before = std::fs::read_to_string(&asked).unwrap().lines().count();
     run("10.77.0.7, 10.77.0.1", "--yes").ended_with(0);
     // The first one is silent: the second is asked after it.
-    world.until("the second server to be asked", 90, || std::fs::read_to_string(&asked).unwrap().lines().count() > before);
+    let times = || std::fs::read_to_string(&asked).unwrap().lines().count();
+    world.until("the second server to be asked", 90, || times() > before);
+
+    // What chrony of Ubuntu 26.04 is told, read by a chronyd that asks once and sets nothing; its service does not start in a container.
+    inside("apt-get install -y -qq --no-install-recommends chrony >/dev/null 2>&1").ended_with(0);
+    let told = "let servers = cluster.os.time_servers; ssh::file(node, servers.file, #{ content: servers.content });";
+    let told = recipe(&world, "chrony", told);
+    let system = ["--set", "distribution=ubuntu", "--set", "release=26.04", "--set", "network.ntp=[10.77.0.1]"];
+    world.kthw(&[&["run", &told, "-w", &workspace, "--yes"], &system[..]].concat()).ended_with(0);
+    let before = times();
+    inside("sed -i '/^pool/d' /etc/chrony/chrony.conf; chronyd -x -Q -t 20 2>&1 | grep 'System clock wrong by'").ended_with(0);
+    assert!(times() > before);
 }
 
 /// Makes a repository with an origin on a host: `archive FOLDER ORIGIN LABEL CODENAME`, and in it `make NAME VERSION`.
