@@ -20,7 +20,10 @@ fn from_nothing_to_ready(version: &str) {
     let mut world = World::up("cluster");
     world.learn(&["pve"]);
     let workspace = world.workspace(version, "containerd.io", &NODES, true);
-    let run = |more: &[&str]| world.kthw(&[&["run", "recipes/ubuntu/full.rhai", "-w", workspace.as_str()], more].concat());
+    // Two of the machines are in a second network too, with a card that comes before the nodes' own.
+    let storage = ["network.more=[{name: storage, range: 10.78.0.0/24, bridge: vmbr1}]", "nodes.cp1.networks={storage: 10.78.0.11}"];
+    let storage = ["--set", storage[0], "--set", storage[1], "--set", "nodes.wp1.networks={storage: 10.78.0.12}"];
+    let run = |more: &[&str]| world.kthw(&[&["run", "recipes/ubuntu/full.rhai", "-w", workspace.as_str()], &storage[..], more].concat());
     let kubectl = |arguments: &[&str]| {
         world.inside(1, &[&["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"], arguments].concat()).ended_with(0).stdout
     };
@@ -36,6 +39,7 @@ fn from_nothing_to_ready(version: &str) {
     three_ready();
     pods_run_and_names_resolve(&kubectl);
     nothing_complains(&world);
+    the_cluster_is_in_the_network_of_nodes(&world, &kubectl);
 
     let writes = world.pve_writes();
     let files = || (1..=3).map(|number| written_files(&world, number)).collect::<Vec<_>>();
@@ -72,6 +76,21 @@ fn pods_run_and_names_resolve(kubectl: &dyn Fn(&[&str]) -> String) {
     let said = kubectl(&["logs", "asks"]);
     assert!(said.contains("10.96.0.1"), "the API server's service address: {said}");
     kubectl(&["delete", "pod", "asks", "--wait=false"]);
+}
+
+/// The second network is there, and neither kubelets, nor the API server, nor Calico have anything of it.
+fn the_cluster_is_in_the_network_of_nodes(world: &World, kubectl: &dyn Fn(&[&str]) -> String) {
+    world.inside(1, &["ping", "-c", "1", "-W", "2", "10.78.0.12"]).ended_with(0);
+    let first = world.inside(1, &["sh", "-c", "ip -o -4 addr show scope global | head -n 1"]).ended_with(0).stdout;
+    assert!(first.contains("10.78.0.11/24"), "who takes the first address that he finds would take this one: {first}");
+    let path = "jsonpath={.items[*].status.addresses[?(@.type=='InternalIP')].address}";
+    assert_eq!(kubectl(&["get", "nodes", "-o", path]), "10.77.0.11 10.77.0.12 10.77.0.13");
+    assert_eq!(kubectl(&["get", "endpoints", "kubernetes", "-o", "jsonpath={.subsets[*].addresses[*].ip}"]), "10.77.0.11");
+    let path = "jsonpath={.spec.calicoNetwork.nodeAddressAutodetectionV4}";
+    assert_eq!(
+        kubectl(&["get", "installations.operator.tigera.io", "default", "-o", path]),
+        r#"{"cidrs":["10.77.0.0/24"],"firstFound":false}"#
+    );
 }
 
 /// What kubeadm, the kubelet and containerd say of the configuration that kthw rendered: nothing.

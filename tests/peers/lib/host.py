@@ -80,8 +80,8 @@ class Host:
 
     # ---------------------------------------------------------------- power
 
-    def start(self, name, seed, mac=None, base="base"):
-        """Boots it, from the peer `base` where it never ran."""
+    def start(self, name, seed, mac=None, base="base", cards=()):
+        """Boots it, from the peer `base` where it never ran. Each of `cards` is the (MAC, ADDRESS/LENGTH) of one more network card."""
         with self.lock():
             if self.running():
                 raise Failure(f"host {self.number} ({self.address}) already runs")
@@ -105,7 +105,7 @@ class Host:
                 file.write(name)
             for part, text in seed.items():
                 self.write(f"var/lib/cloud/seed/nocloud/{part}", text)
-            self._network(mac)
+            self._network(mac, cards)
             os.makedirs(self.cgroup, exist_ok=True)
             common.daemon([sys.executable, os.path.join(HERE, "lib", "host.py"), str(self.number), name],
                           self.path("console.log"), self.path("supervisor.pid"), env=self.world.environment())
@@ -117,10 +117,12 @@ class Host:
         with open(full, "w", encoding="utf-8") as file:
             file.write(text)
 
-    def _network(self, mac):
+    def _network(self, mac, cards):
         ours = ("ip", "-n", self.netns)
         run("ip", "netns", "add", self.netns)
         run(*ours, "link", "set", "lo", "up")
+        for index, (card_mac, address) in enumerate(cards, 1):
+            self._card(index, card_mac, address)
         run("ip", "-n", self.world.netns, "link", "add", f"h{self.number}", "type", "veth", "peer", "name", "eth0", "netns", self.netns)
         run("ip", "-n", self.world.netns, "link", "set", f"h{self.number}", "master", "br0", "up")
         if mac:
@@ -131,6 +133,18 @@ class Host:
         run(*ours, "addr", "add", f"{self.address}/24", "dev", "eth0")
         run(*ours, "link", "set", "eth0", "up")
         run(*ours, "route", "add", "default", "via", GATEWAY)
+
+    def _card(self, index, mac, address):
+        """One more card, in a network of its own. It comes before eth0: who takes the first address that he finds takes the wrong one."""
+        bridge, cable, card = f"br{index}", f"h{self.number}c{index}", f"ens{18 + index}"
+        theirs, ours = ("ip", "-n", self.world.netns), ("ip", "-n", self.netns)
+        run(*theirs, "link", "add", bridge, "type", "bridge", check=False)
+        run(*theirs, "link", "set", bridge, "up")
+        run(*theirs, "link", "add", cable, "type", "veth", "peer", "name", card, "netns", self.netns)
+        run(*theirs, "link", "set", cable, "master", bridge, "up")
+        run(*ours, "link", "set", card, "address", mac)
+        run(*ours, "addr", "add", address, "dev", card)
+        run(*ours, "link", "set", card, "up")
 
     def supervise(self, name):
         """Boots the host, and again each time that it asks for a reboot. Returns when it powered off."""
@@ -177,7 +191,8 @@ class Host:
         if os.path.exists(f"/run/netns/{self.netns}"):
             run("ip", "netns", "del", self.netns)
             # The namespace, and with it our end of the cable, goes in the background: take it away now.
-            run("ip", "-n", self.world.netns, "link", "del", f"h{self.number}", check=False)
+            for cable in (f"h{self.number}", *(f"h{self.number}c{index}" for index in range(1, 9))):
+                run("ip", "-n", self.world.netns, "link", "del", cable, check=False)
 
     def _remove_traces(self):
         """Deletes what systemd-nspawn keeps outside of the host and forgets when it is killed: a lock on the root, an exchange folder."""

@@ -59,9 +59,16 @@ class Machine:
         found = re.search(r"(?:^|,)ip=([\d.]+)/(\d+)", str(self.vm.config.get("ipconfig0", "")))
         return (found.group(1), int(found.group(2))) if found else None
 
-    def mac(self):
-        found = re.search(r"((?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2})", str(self.vm.config.get("net0", "")))
+    def mac(self, card="net0"):
+        found = re.search(r"((?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2})", str(self.vm.config.get(card, "")))
         return found.group(1).lower() if found else None
+
+    def more_cards(self):
+        """Options of `world host start` for the cards beside the first that have an address."""
+        for number in range(1, 9):
+            found = re.search(r"(?:^|,)ip=([\d.]+/\d+)", str(self.vm.config.get(f"ipconfig{number}", "")))
+            if found and self.mac(f"net{number}"):
+                yield from ("--card", f"{self.mac(f'net{number}')},{found.group(1)}")
 
     async def world(self, *argv):
         process = await asyncio.create_subprocess_exec(os.path.join(common.HERE, "world"), *argv, stdin=asyncio.subprocess.DEVNULL,
@@ -93,7 +100,7 @@ class Machine:
             with open(os.path.join(seed, name), "w", encoding="utf-8") as file:
                 file.write(text)
         self.host = host
-        await self.world("host", "start", str(number), self.vm.name, "--seed", seed, *(["--mac", self.mac()] if self.mac() else []))
+        await self.world("host", "start", str(number), self.vm.name, "--seed", seed, *(["--mac", self.mac()] if self.mac() else []), *self.more_cards())
         with open(owner, "w", encoding="utf-8") as file:
             file.write(mine)
 
