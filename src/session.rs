@@ -128,6 +128,7 @@ fn load(asked: &str, home: Option<&Path>, options: &WorkspaceOptions) -> Result<
     let mut workspace = file.into_workspace();
     if let Some(folder) = &found.folder {
         workspace.artifacts.pins = Pins::beside(folder).map_err(Error::usage)?;
+        artifact::pins_agree(&workspace).map_err(Error::usage)?;
         artifact::pin_image(&mut workspace);
     }
     if options.lab {

@@ -15,7 +15,7 @@ pub(crate) use download::{ask, bring, download};
 pub use known::calico_files;
 pub use look::{Holds, Seen, Vouched, look};
 pub(crate) use needed::digest_of;
-pub use needed::{DigestFrom, Kind, Needed, image_place, needed, pin_image};
+pub use needed::{DigestFrom, Kind, Needed, TwoDigests, image_place, needed, pin_image, pins_agree};
 pub use pinned::PinnedSource;
 pub(crate) use pinned::WrongDigest;
 pub use pins::{BadPins, OtherDigest, PINS_FILE, Pin, Pins};

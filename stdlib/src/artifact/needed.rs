@@ -1,6 +1,7 @@
 //! What a workspace needs of upstream's files, and where each digest comes from.
-use super::{Pins, Upstream, calico_files, download::web_place, known::known};
+use super::{PINS_FILE, Pins, Upstream, calico_files, download::web_place, known::known};
 use crate::{distribution::release, workspace::Workspace};
+use miette::Diagnostic;
 
 /// An upstream file that clusters of a workspace are made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +95,40 @@ pub fn pin_image(workspace: &mut Workspace) {
     }
 }
 
+/// A file that was pinned with another digest than the one that counts for it. Neither is taken in silence.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{path} has two digests: {known} {wanted}, and pinned in {PINS_FILE} on {date} {pinned}")]
+#[diagnostic(
+    code(kthw::artifact::two_digests),
+    help("find out which file is the right one, and take the other digest away: its row in {PINS_FILE}, or what workspace.yaml says")
+)]
+pub struct TwoDigests {
+    path: String,
+    known: &'static str,
+    wanted: String,
+    date: String,
+    pinned: String,
+}
+
+/// Compares what was pinned with what kthw knows and the workspace says itself.
+///
+/// # Errors
+/// [`TwoDigests`] for the first file of this workspace about which they do not agree.
+pub fn pins_agree(workspace: &Workspace) -> Result<(), TwoDigests> {
+    for Needed { upstream, sha256, from, .. } in needed(workspace) {
+        let known = match from {
+            DigestFrom::Known(_) => "kthw knows",
+            DigestFrom::Workspace => "workspace.yaml says",
+            DigestFrom::Pinned(_) | DigestFrom::Missing => continue,
+        };
+        let wanted = sha256.unwrap_or_default();
+        if let Some(pin) = workspace.artifacts.pins.get(&upstream).filter(|pin| pin.sha256 != wanted) {
+            return Err(TwoDigests { path: upstream.path(), known, wanted, date: pin.date.clone(), pinned: pin.sha256.clone() });
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Pin;
@@ -101,6 +136,17 @@ mod tests {
 
     fn told(workspace: &Workspace) -> Vec<String> {
         needed(workspace).iter().map(|one| format!("{} {:?}", one.upstream.path(), one.from)).collect()
+    }
+
+    #[test]
+    fn what_a_newer_kthw_knows_otherwise_is_no_quiet_loss_of_a_pin() {
+        let mut workspace = crate::ssh::testing::workspace();
+        let manifest = needed(&workspace).into_iter().find(|one| one.kind == Kind::Manifest).unwrap();
+        assert!(matches!(manifest.from, DigestFrom::Known(_)));
+        let pin = Pin::of(manifest.upstream, "0".repeat(64), 1, "2026-11-29".into());
+        workspace.artifacts.pins.add(pin, false).unwrap();
+        let two = pins_agree(&workspace).unwrap_err().to_string();
+        assert!(two.contains(&format!("kthw knows {}", manifest.sha256.unwrap())), "{two}");
     }
 
     #[test]
@@ -118,6 +164,10 @@ mod tests {
         assert!(told(&workspace).iter().all(|one| one.ends_with("Pinned(\"2026-11-29\")")), "{:?}", told(&workspace));
         workspace.template.as_mut().unwrap().image.sha256 = Some("1".repeat(64));
         assert!(told(&workspace)[0].ends_with("Workspace"), "another digest than the pinned one is the workspace's own");
+        let two = pins_agree(&workspace).unwrap_err().to_string();
+        assert!(two.contains(&format!("workspace.yaml says {}", "1".repeat(64))) && two.contains("on 2026-11-29"), "{two}");
+        workspace.template.as_mut().unwrap().image.sha256 = Some("0".repeat(64));
+        assert!(pins_agree(&workspace).is_ok(), "the same one twice");
         workspace.template.as_mut().unwrap().image.url.push_str(".new");
         workspace.template.as_mut().unwrap().image.sha256 = None;
         pin_image(&mut workspace);

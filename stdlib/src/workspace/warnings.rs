@@ -1,9 +1,10 @@
 //! What is in order today and will not stay so: told by `kthw check`.
 use super::{Repository, Workspace};
 use crate::{
-    distribution::{Support, release},
+    distribution::{Support, release as release_of},
     kubeadm::{self, COMMUNITY_KEY, COMMUNITY_KEY_ENDS, COMMUNITY_KEY_SHA256},
     openpgp,
+    versions::{Component, Minor, add_ons, kubernetes},
 };
 use jiff::{Span, civil::Date};
 
@@ -13,7 +14,7 @@ const AHEAD_DAYS: i64 = 60;
 impl Workspace {
     /// Warnings about this workspace on a day.
     pub fn warnings(&self, today: Date) -> Vec<String> {
-        let system = release(self);
+        let system = release_of(self);
         let support = match system.support {
             Support::Supported => None,
             Support::Preview => Some(format!("{} is new, and kthw has not been tried on it long", system.title)),
@@ -31,7 +32,35 @@ impl Workspace {
                 system.title
             )
         });
-        support.into_iter().chain(agent).chain(self.key_warnings(today)).collect()
+        support.into_iter().chain(agent).chain(self.ended(today)).chain(self.key_warnings(today)).collect()
+    }
+
+    /// The lines of releases that upstream keeps no more: of Kubernetes, and of the containerd that its nodes get.
+    fn ended(&self, today: Date) -> Vec<String> {
+        let today = today.to_string();
+        let minor = Minor::of(&self.versions.kubernetes);
+        let release = kubernetes::KUBERNETES.iter().find(|release| release.minor == minor);
+        let over = release.filter(|release| release.ends.is_none_or(|day| *day < *today));
+        let kubernetes = over.map(|release| {
+            let since = release.ends.map_or_else(String::new, |day| format!(" since {day}"));
+            format!("upstream no longer patches Kubernetes {minor}{since}: `kthw versions` shows what it keeps, and the way there")
+        });
+        // A distribution's own package gets what the distribution puts into it.
+        let own = release_of(self).containerd.filter(|(package, _)| *package == self.containerd.package).map(|(_, version)| version);
+        let (version, keeper) = match (&self.packages.containerd, &self.packages.containerd_repository, own) {
+            (Some(version), Some(_), _) => (Some(version.as_str()), "take a newer one in `packages.containerd`".to_owned()),
+            (_, None, Some(own)) => {
+                let title = release_of(self).title;
+                (Some(own), format!("it gets what {title} puts into its package; `packages.containerd_repository` names another"))
+            }
+            _ => (None, String::new()),
+        };
+        let line =
+            version.and_then(minor_in).and_then(|minor| add_ons::lines(Component::Containerd).iter().find(|line| line.line == minor));
+        let containerd = line
+            .filter(|line| line.ends.is_some_and(|day| *day < *today))
+            .map(|line| format!("upstream no longer patches containerd {} since {}: {keeper}", line.line, line.ends.unwrap_or_default()));
+        kubernetes.into_iter().chain(containerd).collect()
     }
 
     /// Of each key that signs a repository, and whose end can be known from here, when that is.
@@ -41,6 +70,12 @@ impl Workspace {
         let repositories = [Some(kubernetes), containerd].into_iter().flatten();
         repositories.flat_map(|(name, repository)| of_repository(name, &repository, today)).collect()
     }
+}
+
+/// The minor version in a package's version, such as 2.2 in `1:2.2.1-0ubuntu1~24.04.2`.
+fn minor_in(version: &str) -> Option<Minor> {
+    let mut numbers = version.rsplit(':').next()?.split('.');
+    Some(Minor(numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 fn of_repository(name: &str, repository: &Repository, today: Date) -> Vec<String> {
@@ -82,9 +117,37 @@ mod tests {
     };
     use jiff::civil::date;
 
+    /// A workspace with versions that upstream keeps for years.
+    fn kept() -> Workspace {
+        let mut workspace = crate::ssh::testing::workspace();
+        workspace.versions.kubernetes = "1.37.2".parse().unwrap();
+        workspace.containerd.package = "containerd.io".into();
+        workspace
+    }
+
+    #[test]
+    fn what_upstream_keeps_no_more_is_told() {
+        let mut workspace = crate::ssh::testing::workspace();
+        let theirs = kubeadm::repository(&workspace);
+        let mut told = |kubernetes: &str, containerd: Option<&str>, repository: bool, day| {
+            workspace.versions.kubernetes = kubernetes.parse().unwrap();
+            workspace.packages.containerd = containerd.map(str::to_owned);
+            workspace.packages.containerd_repository = repository.then(|| theirs.clone());
+            workspace.ended(day).join("\n")
+        };
+        let day = date(2026, 11, 29);
+        assert!(told("1.31.9", None, false, date(2026, 11, 6)).starts_with("upstream no longer patches Kubernetes 1.31: "));
+        assert_eq!(told("1.37.2", None, false, date(2026, 11, 6)), "");
+        assert!(told("1.37.2", None, false, day).contains("containerd 2.2 since 2026-11-06: it gets what Ubuntu 24.04 LTS puts"));
+        assert!(told("1.37.2", Some("1:1.7.28-1"), true, day).contains("containerd 1.7 since 2026-09-30: take a newer one"));
+        assert_eq!(told("1.37.2", Some("2.4.2-1"), true, day), "");
+        assert_eq!(told("1.37.2", None, true, day), "", "the newest of a repository is not known from here");
+        assert!(told("1.37.2", Some("2.4.2-1"), true, date(2027, 12, 1)).contains("Kubernetes 1.37 since 2027-10-28"));
+    }
+
     #[test]
     fn what_will_not_stay_so_is_told_in_time() {
-        let mut workspace = crate::ssh::testing::workspace();
+        let mut workspace = kept();
         workspace.template.as_mut().unwrap().build_address = Some([10, 0, 0, 90].into());
         assert_eq!(workspace.warnings(date(2026, 10, 1)), Vec::<String>::new());
         let told = |workspace: &Workspace, day| workspace.warnings(day).join("\n");
@@ -99,7 +162,7 @@ mod tests {
 
     #[test]
     fn each_key_that_is_in_hand_says_when_it_ends() {
-        let mut workspace = crate::ssh::testing::workspace();
+        let mut workspace = kept();
         let key = |text: &str| SigningKey { key: Some(text.into()), ..SigningKey::default() };
         let told = |workspace: &Workspace, day| workspace.warnings(day).join("\n");
         workspace.packages.kubernetes_keys = vec![key(ENDS)];
