@@ -84,7 +84,7 @@ SHA256: %s
         dpkg -i thing.deb stays.deb >/dev/null && apt-mark hold stays >/dev/null
         { make thing 2; make stays 2; } >Packages
         rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*
-        echo 'deb [trusted=yes] copy:/srv/deb ./' >/etc/apt/sources.list.d/updates.list"#;
+        echo 'deb [trusted=yes] file:/srv/deb ./' >/etc/apt/sources.list.d/updates.list"#;
     inside(archive).ended_with(0);
     let installed = || inside("dpkg-query -W -f='${Package} ${Version} ' thing stays").stdout;
     world.kthw(&["run", &recipe(&world, "open", ""), "-w", &workspace, "--yes"]).ended_with(0);

@@ -9,8 +9,9 @@ macro_rules! common {
 noticed() { printf '%s\n' "$1" >&2; [ -z "$KTHW_NOTICES" ] || printf '%s\n' "$(printf %s "$1" | tr '\n' ' ')" >>"$KTHW_NOTICES"; }
 # A source that apt cannot read would keep it from reading any other. It is somebody's, so it is named and left out.
 sources() {
-  R= P=
-  apt-get indextargets >/dev/null 2>&1 && return
+  R= P= N=--no-download
+  # What lies in a folder of the machine is never copied, so without downloads apt does not find it.
+  E=$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null) && { case $E in *file:*) N= ;; esac; return; }
   P=$(mktemp -d) && trap 'rm -rf "$P"' EXIT || return 0
   for F in /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
     [ -e "$F" ] || continue
@@ -74,7 +75,7 @@ pub const APT_INSTALL: &str = concat!(
     common!(),
     r#"O='-y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold --no-install-recommends --allow-change-held-packages'
 fetch() { timeout -k 5 900 apt-get install $O $R --no-remove --download-only "$@"; }
-place() { setsid -w apt-get install $O $R --no-remove --no-download "$@"; }
+place() { setsid -w apt-get install $O $R --no-remove $N "$@"; }
 # What the plan did not show is not removed: whoever lets Docker run here decides that.
 removed() {
   L=$(apt-get install -s $O $R "$@" 2>/dev/null | sed -n 's/^Remv \([^ ]*\).*/ \1/p' | tr -d '\n')
