@@ -46,6 +46,10 @@ fn packages_are_installed_on_machines_as_people_have_them() {
         make docker-ce 'Depends: containerd.io\n'
         dpkg -i /tmp/containerd.io.deb /tmp/docker-ce.deb"#;
     inside(docker).ended_with(0);
+    let refused = run("docker", "ssh::package(node, \"containerd\");").ended_with(1);
+    assert!(refused.stdout.contains("would remove or lower ") && refused.stdout.contains("docker-ce"), "{}", refused.stdout);
+    // Lists that are not there yet say nothing of it to a plan: the installation asks again.
+    inside("rm -rf /var/lib/apt/lists/*").ended_with(0);
     let refused = run("docker", "ssh::package(node, \"containerd\");").ended_with(3);
     assert!(refused.stderr.contains("would remove") && refused.stderr.contains("docker-ce"), "{}", refused.stderr);
     inside("dpkg -s docker-ce containerd.io >/dev/null").ended_with(0);
@@ -178,8 +182,8 @@ fn packages_of_rpm(distribution: &str, upgrade: &str, held: &str, theirs: &str, 
     run("raised", &package("thing", "version: \"1.1-1\", hold: true,")).ended_with(0);
     assert_eq!(installed(), "1.1", "a lock of ours does not stop us");
     assert!(inside(held).ended_with(0).stdout.contains("thing"), "still held");
-    let lowered = run("lowered", &package("thing", "version: \"1.0\", hold: true,")).ended_with(3);
-    assert!(lowered.stderr.contains("lower"), "{}", lowered.stderr);
+    let lowered = run("lowered", &package("thing", "version: \"1.0\", hold: true,")).ended_with(1);
+    assert!(lowered.stdout.contains("would remove or lower thing"), "{}", lowered.stdout);
     assert_eq!(installed(), "1.1", "nothing is lowered");
     let absent = run("absent", &package("thing", "version: \"9\",")).ended_with(3);
     assert!(absent.stderr.contains("thing"), "{}", absent.stderr);
@@ -202,8 +206,12 @@ fn packages_of_rpm(distribution: &str, upgrade: &str, held: &str, theirs: &str, 
 
     run("runc", &package("runc", "")).ended_with(0);
     inside("make rival 1 'Conflicts: runc\\nObsoletes: runc < 5'; sign").ended_with(0);
+    // The lists of before do not know it: the plan has nothing against it, and the installation has.
     let rival = run("rival", &package("rival", "")).ended_with(3);
     assert!(rival.stderr.contains("would remove or lower runc"), "{}", rival.stderr);
+    inside("dnf -q makecache --refresh; zypper --non-interactive --quiet refresh; :").ended_with(0);
+    let rival = run("rival", &package("rival", "")).ended_with(1);
+    assert!(rival.stdout.contains("installing rival on cp1 would remove or lower runc"), "{}", rival.stdout);
     inside("rpm -q runc && ! rpm -q rival").ended_with(0);
 
     // Somebody's repository that cannot be reached is named and hinders nobody.

@@ -1,6 +1,6 @@
 //! apt: Debian and Ubuntu.
 pub use super::apt_scripts::{APT_CHECK_SOURCE, APT_INSTALL, APT_UPDATE};
-use super::{AutomaticUpdates, Family, INDEX_LIMIT_S, INSTALL_LIMIT_S, Pending, Source, pending, short, updates};
+use super::{AutomaticUpdates, Family, INDEX_LIMIT_S, INSTALL_LIMIT_S, Pending, Source, displaced, pending, short, updates};
 use crate::{
     proxy::{File, Proxies},
     secret_text::{Form, SecretText},
@@ -47,6 +47,10 @@ impl Family for Apt {
     fn install(&self, name: &str, version: Option<&str>) -> Action {
         let what = version.map_or_else(|| name.to_owned(), |version| format!("{name}={version}"));
         Action::run_for(INSTALL_LIMIT_S, ["sh", "-c", APT_INSTALL, "kthw-install", &what])
+    }
+
+    fn displaced(&self, name: &str, version: Option<&str>) -> Probe {
+        displaced::ask(displaced::APT_DISPLACED, name, version)
     }
 
     fn hold(&self, name: &str, held: bool) -> Action {

@@ -104,8 +104,14 @@ get() {
   removed "$@"
   return $S
 }
+here() { for P in "$@"; do case $(dpkg-query -W -f='${db:Status-Abbrev}' "${P%%=*}" 2>/dev/null) in ?i*) ;; *) return 1 ;; esac; done; }
 sources
-repair && get "$@" && place "$@""#
+repair && get "$@" && place "$@" || exit
+here "$@" && exit
+# Where no list names it, apt is content with an installed package that provides it.
+lists && fetch "$@" || { S=$?; removed "$@"; exit $S; }
+place "$@" || exit
+here "$@" || { echo "apt is content and $* is not installed: no source has it, or another package stands for it" >&2; exit 100; }"#
 );
 
 #[cfg(test)]
@@ -121,7 +127,9 @@ mod tests {
     /// Runs a script with programs of ours in place of the machine's, for so many seconds at most. They tell what they were asked.
     fn run(folder: &Path, script: &str, limit_s: u32, programs: &[(&str, &str)]) -> (Output, String) {
         let asked = folder.join("asked");
-        for (name, body) in programs {
+        // Whatever was placed is there afterwards, unless a test says otherwise.
+        let there = [("dpkg-query", "echo 'ii '")];
+        for (name, body) in there.iter().chain(programs) {
             let file = folder.join(name);
             let text = format!(
                 "#!/bin/sh\necho \"{name} $*\" >>{asked}\nF={folder}\n{body}\n",
@@ -136,8 +144,8 @@ mod tests {
         command.args(["-k", "5", &limit_s.to_string(), "sh", "-c", script, "kthw-install", "socat"]).env("PATH", path).env("LC_ALL", "C");
         let output = command.output().unwrap();
         let said = std::fs::read_to_string(asked).unwrap_or_default();
-        // Whether apt can read its sources is asked each time.
-        let asked = said.lines().filter(|line| !line.starts_with("apt-get indextargets"));
+        // Whether apt can read its sources is asked each time, and whether it did something.
+        let asked = said.lines().filter(|line| !line.starts_with("apt-get indextargets") && !line.starts_with("dpkg-query"));
         (output, asked.map(short).collect::<Vec<_>>().join("\n"))
     }
 
@@ -244,6 +252,19 @@ mod tests {
         let (output, asked) = run(folder.path(), APT_INSTALL, 20, &[("apt-get", "case $* in *--download-only*) exit 100 ;; esac"), QUIET]);
         assert_ne!(output.status.code(), Some(0));
         assert!(!asked.ends_with("--no-download socat"), "{asked}");
+    }
+
+    #[test]
+    fn a_package_that_another_one_stands_for_is_looked_for_in_newer_lists() {
+        let folder = tempfile::tempdir().unwrap();
+        let placed = r#"case $* in *update*) : >$F/fresh ;; *--no-download*) [ ! -e $F/fresh ] || : >$F/placed ;; esac"#;
+        let there = ("dpkg-query", "[ ! -e $F/placed ] || echo 'ii '");
+        let (output, asked) = run(folder.path(), APT_INSTALL, 20, &[("apt-get", placed), QUIET, there]);
+        assert!(output.status.success() && asked.contains("apt-get update"), "{output:?} {asked}");
+        let (output, _) = run(folder.path(), APT_INSTALL, 20, &[FINE, QUIET, ("dpkg-query", "true")]);
+        assert_eq!(output.status.code(), Some(100));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("apt is content and socat is not installed"), "{said}");
     }
 
     #[test]

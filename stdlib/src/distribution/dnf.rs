@@ -1,5 +1,5 @@
 //! dnf: Rocky Linux.
-use super::{AutomaticUpdates, Family, Pending, Source, pending, rpm, updates};
+use super::{AutomaticUpdates, Family, Pending, Source, displaced, pending, rpm, updates};
 use crate::{
     proxy::{File, Proxies},
     workspace::{UpdatePolicy, Updates},
@@ -106,6 +106,10 @@ impl Family for Dnf {
 
     fn install(&self, name: &str, version: Option<&str>) -> Action {
         rpm::install(DNF_INSTALL, name, version)
+    }
+
+    fn displaced(&self, name: &str, version: Option<&str>) -> Probe {
+        displaced::ask(displaced::DNF_DISPLACED, name, version)
     }
 
     fn hold(&self, name: &str, held: bool) -> Action {

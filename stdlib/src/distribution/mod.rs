@@ -69,6 +69,7 @@ distributions! {
 
 mod apt;
 mod apt_scripts;
+mod displaced;
 mod dnf;
 mod pending;
 mod release;
@@ -79,6 +80,7 @@ mod updates;
 mod zypper;
 
 pub use apt::{APT_CHECK_SOURCE, APT_INSTALL, APT_LOCK_HOLDERS, APT_UPDATE, DPKG_FORMAT};
+pub use displaced::{APT_DISPLACED, DNF_DISPLACED, ZYPPER_DISPLACED};
 pub use dnf::{DNF_FORGET_KEY, DNF_HOLD, DNF_INSTALL, DNF_LIST, DNF_LOCK_HOLDERS, DNF_REFRESH};
 pub use pending::{Pending, ZYPPER_FETCH};
 pub use release::{Network, Release, Security, Support, Time};
@@ -143,6 +145,9 @@ pub trait Family: Debug + Send + Sync {
     /// Installs a package, in this version if one is given. It waits for the package manager's locks, finishes what was interrupted, and removes
     /// and downgrades nothing.
     fn install(&self, name: &str, version: Option<&str>) -> Action;
+
+    /// Asks what installing it would remove or lower, by a dry run: one name in a line.
+    fn displaced(&self, name: &str, version: Option<&str>) -> Probe;
 
     /// Keeps upgrades away from a package, or lets them at it again.
     fn hold(&self, name: &str, held: bool) -> Action;

@@ -1,5 +1,5 @@
 //! zypper: openSUSE Leap.
-use super::{AutomaticUpdates, Family, INDEX_LIMIT_S, Pending, Source, pending, rpm, updates};
+use super::{AutomaticUpdates, Family, INDEX_LIMIT_S, Pending, Source, displaced, pending, rpm, updates};
 use crate::{
     proxy::{File, Proxies},
     workspace::{UpdatePolicy, Updates},
@@ -113,6 +113,10 @@ impl Family for Zypper {
 
     fn install(&self, name: &str, version: Option<&str>) -> Action {
         rpm::install(ZYPPER_INSTALL, name, version)
+    }
+
+    fn displaced(&self, name: &str, version: Option<&str>) -> Probe {
+        displaced::ask(displaced::ZYPPER_DISPLACED, name, version)
     }
 
     fn hold(&self, name: &str, held: bool) -> Action {

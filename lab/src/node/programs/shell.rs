@@ -3,13 +3,13 @@ use super::super::{
     host::{Host, failed, printed},
     personality,
 };
-use super::{containerd::write_config, files::content, rpm, template};
+use super::{apt::numbers, containerd::write_config, files::content, rpm, template};
 use kthw_engine::node::Output;
 use kthw_stdlib::{
     distribution::{
-        APT_CHECK_SOURCE, APT_INSTALL, APT_LOCK_HOLDERS, APT_UPDATE, CLEAN, DNF_FORGET_KEY, DNF_HOLD, DNF_INSTALL, DNF_LIST,
-        DNF_LOCK_HOLDERS, DNF_REFRESH, ENABLE_AGENT, FETCH_KEY, RPM_TRUST_KEY, ZYPPER_FETCH, ZYPPER_FORGET_KEY, ZYPPER_HOLD,
-        ZYPPER_INSTALL, ZYPPER_LIST, ZYPPER_LOCK_HOLDERS, ZYPPER_REFRESH,
+        APT_CHECK_SOURCE, APT_DISPLACED, APT_INSTALL, APT_LOCK_HOLDERS, APT_UPDATE, CLEAN, DNF_DISPLACED, DNF_FORGET_KEY, DNF_HOLD,
+        DNF_INSTALL, DNF_LIST, DNF_LOCK_HOLDERS, DNF_REFRESH, ENABLE_AGENT, FETCH_KEY, RPM_TRUST_KEY, ZYPPER_DISPLACED, ZYPPER_FETCH,
+        ZYPPER_FORGET_KEY, ZYPPER_HOLD, ZYPPER_INSTALL, ZYPPER_LIST, ZYPPER_LOCK_HOLDERS, ZYPPER_REFRESH,
     },
     kubeadm::CONTAINERD_CONFIG,
     ssh::{MODULES_QUERY, SWAP_QUERY, SYSCTL_QUERY},
@@ -23,9 +23,9 @@ pub(crate) fn sh(host: &mut Host, arguments: &[&str]) -> Output {
     let text = arguments.get(at + 1).copied().unwrap_or_default();
     // A script of another package manager calls programs that are not there.
     let manager = match text {
-        APT_CHECK_SOURCE | APT_INSTALL | APT_UPDATE => Some("apt"),
-        DNF_FORGET_KEY | DNF_HOLD | DNF_INSTALL | DNF_LIST | DNF_REFRESH => Some("dnf"),
-        ZYPPER_FETCH | ZYPPER_FORGET_KEY | ZYPPER_HOLD | ZYPPER_INSTALL | ZYPPER_LIST | ZYPPER_REFRESH => Some("zypper"),
+        APT_CHECK_SOURCE | APT_DISPLACED | APT_INSTALL | APT_UPDATE => Some("apt"),
+        DNF_DISPLACED | DNF_FORGET_KEY | DNF_HOLD | DNF_INSTALL | DNF_LIST | DNF_REFRESH => Some("dnf"),
+        ZYPPER_DISPLACED | ZYPPER_FETCH | ZYPPER_FORGET_KEY | ZYPPER_HOLD | ZYPPER_INSTALL | ZYPPER_LIST | ZYPPER_REFRESH => Some("zypper"),
         _ => None,
     };
     if let Some(manager) = manager.filter(|manager| *manager != personality(&host.machine.os).package_manager()) {
@@ -41,6 +41,7 @@ pub(crate) fn sh(host: &mut Host, arguments: &[&str]) -> Output {
         RPM_TRUST_KEY => rpm::trust(host, given),
         DNF_FORGET_KEY | ZYPPER_FORGET_KEY => rpm::forget(host, given),
         ZYPPER_FETCH => rpm::fetch(host),
+        APT_DISPLACED | DNF_DISPLACED | ZYPPER_DISPLACED => displaced(host, given),
         FETCH_KEY => fetch(host, given),
         MODULES_QUERY => printed(String::from_utf8_lossy(&content(host, "/proc/modules").unwrap_or_default()).into_owned()),
         // Nobody else writes sources on a machine of the lab.
@@ -78,6 +79,13 @@ fn install(host: &mut Host, packages: &[&str]) -> Output {
         }
     }
     run(&install("--no-download"))
+}
+
+/// What the dry runs tell: in the lab no package is in another's way, so it is a lower version of the package itself or nothing.
+fn displaced(host: &Host, arguments: &[&str]) -> Output {
+    let [name, version] = arguments else { return printed("") };
+    let is_lower = host.machine.packages.get(*name).is_some_and(|package| numbers(version) < numbers(&package.version));
+    printed(if is_lower { format!("{name}\n") } else { String::new() })
 }
 
 /// What [`FETCH_KEY`] does: as apt-helper, a file with words of its own.

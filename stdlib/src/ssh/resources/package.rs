@@ -4,7 +4,7 @@ use super::{
     in_use::back_to,
 };
 use crate::{
-    distribution::{Family, installed},
+    distribution::{Family, Installed, installed},
     workspace::Node,
 };
 use kthw_engine::{
@@ -41,7 +41,8 @@ pub mod api {
     /// Keeps a package installed.
     ///
     /// Options: `version` (exactly as the package manager spells it; any version when left out), and `hold` (`true` keeps upgrades
-    /// away from it, `false` lets them at it, left out leaves it as it is). A lower version than the installed one is refused.
+    /// away from it, `false` lets them at it, left out leaves it as it is). A lower version than the installed one is refused, and so is what would
+    /// remove other packages; where the node's lists know the package, the plan says so.
     /// `fixed_once`: once this file is there, another version than the installed one is refused, because what uses the package has to be
     /// upgraded by other means.
     ///
@@ -65,13 +66,15 @@ pub struct Package {
     spec: Spec,
 }
 
-/// An installed package.
+/// A package as it is, or what stands in its way.
 #[derive(Debug)]
 pub struct Live {
-    version: String,
-    held: bool,
+    /// How it is installed, if it is.
+    found: Option<Installed>,
     /// Whether its version may not change any more.
     fixed: bool,
+    /// What installing it would remove or lower.
+    displaced: Vec<String>,
 }
 
 impl Package {
@@ -85,6 +88,12 @@ impl Package {
             checked_path(FUNCTION, path)?;
         }
         Ok(Self { node: node.name().to_owned(), family: family(node), name, spec })
+    }
+
+    /// Whether it has to be installed where it is so.
+    fn installs(&self, found: Option<&Installed>) -> bool {
+        let other = |found: &Installed| self.spec.version.as_ref().is_some_and(|want| !self.family.is_version(want, &found.version));
+        found.is_none_or(other)
     }
 }
 
@@ -100,45 +109,60 @@ impl NodeResource for Package {
     }
 
     fn query(&self) -> Vec<Probe> {
-        std::iter::once(self.family.list()).chain(self.spec.fixed_once.as_ref().map(Probe::path)).collect()
+        let displaced = self.family.displaced(&self.name, self.spec.version.as_deref());
+        [self.family.list(), displaced].into_iter().chain(self.spec.fixed_once.as_ref().map(Probe::path)).collect()
     }
 
     fn live(&self, findings: &[Finding]) -> Result<Option<Live>> {
         let listed = &run_at(findings, 0)?.stdout;
-        let fixed = path_at(findings, 1).is_some();
-        Ok(installed(listed, &self.name).map(|found| Live { version: found.version, held: found.held, fixed }))
+        let found = installed(listed, &self.name);
+        let displaced: Vec<String> = run_at(findings, 1)?.stdout.split_whitespace().map(str::to_owned).collect();
+        let fixed = path_at(findings, 2).is_some();
+        Ok((found.is_some() || !displaced.is_empty()).then_some(Live { found, fixed, displaced }))
     }
 
     fn diff(&self, live: Option<&Live>) -> Change {
-        let Some(live) = live else {
-            let version = Field::new("version", self.spec.version.as_deref().unwrap_or("the newest"));
-            return Change::create([Some(version), self.spec.hold.map(|hold| Field::new("hold", hold))].into_iter().flatten());
+        let found = live.and_then(|live| live.found.as_ref());
+        let fields: Vec<Field> = match found {
+            None => {
+                let version = Field::new("version", self.spec.version.as_deref().unwrap_or("the newest"));
+                [Some(version), self.spec.hold.map(|hold| Field::new("hold", hold))].into_iter().flatten().collect()
+            }
+            Some(found) => {
+                let other = self.spec.version.as_ref().filter(|want| !self.family.is_version(want, &found.version));
+                let version = other.and_then(|want| field("version", found.version.clone(), want.clone()));
+                [version, self.spec.hold.and_then(|want| field("hold", found.held, want))].into_iter().flatten().collect()
+            }
         };
-        let other = self.spec.version.as_ref().filter(|want| !self.family.is_version(want, &live.version));
-        let version = other.and_then(|want| field("version", live.version.clone(), want.clone()));
-        if let (true, Some(version)) = (live.fixed, &version) {
-            return Change::Refused(Refusal {
+        match (live, found) {
+            (Some(live), Some(found)) if live.fixed && self.installs(Some(found)) => Change::Refused(Refusal {
                 why: format!(
                     "{} is in use on {} in version {}, and its version is not changed under it",
-                    self.name, self.node, live.version
+                    self.name, self.node, found.version
                 ),
-                next: back_to(&live.version),
-                fields: vec![version.clone()],
-            });
+                next: back_to(&found.version),
+                fields: fields.into_iter().filter(|field| field.name == "version").collect(),
+            }),
+            (Some(live), _) if !live.displaced.is_empty() && self.installs(found) => Change::Refused(Refusal {
+                why: format!("installing {} on {} would remove or lower {}", self.name, self.node, live.displaced.join(", ")),
+                next: format!("remove or lower that yourself on {} if it is meant, or declare another package or version", self.node),
+                fields,
+            }),
+            (_, None) => Change::create(fields),
+            (_, Some(_)) => Change::between(fields.into_iter().map(Some)),
         }
-        Change::between([version, self.spec.hold.and_then(|want| field("hold", live.held, want))])
     }
 
     fn work(&self, live: Option<&Live>, _: bool) -> Work {
         let mut actions = Vec::new();
-        let version = self.spec.version.as_deref();
-        let installs = live.is_none_or(|live| version.is_some_and(|want| !self.family.is_version(want, &live.version)));
+        let found = live.and_then(|live| live.found.as_ref());
+        let installs = self.installs(found);
         if installs {
-            actions.push(self.family.install(&self.name, version));
+            actions.push(self.family.install(&self.name, self.spec.version.as_deref()));
         }
         match self.spec.hold {
-            Some(true) if installs || live.is_some_and(|live| !live.held) => actions.push(self.family.hold(&self.name, true)),
-            Some(false) if live.is_some_and(|live| live.held) => actions.push(self.family.hold(&self.name, false)),
+            Some(true) if installs || found.is_some_and(|found| !found.held) => actions.push(self.family.hold(&self.name, true)),
+            Some(false) if found.is_some_and(|found| found.held) => actions.push(self.family.hold(&self.name, false)),
             _ => {}
         }
         Work::Actions(actions)
@@ -163,21 +187,21 @@ mod tests {
     #[test]
     fn version_and_hold_are_kept() {
         let listed = "kubeadm ii  1.31.8-1.1\nkubelet-extra ii  9\nkubelet hi  1.31.9-1.1\nlibc6 ii  2.39\n";
-        check(&package(Some("1.31.9-1.1"), Some(true)), &[printed(listed)], false, &expect!["= ssh.package/cu1/kubelet\n"]);
-        check(&package(None, None), &[printed(listed)], false, &expect!["= ssh.package/cu1/kubelet\n"]);
+        check(&package(Some("1.31.9-1.1"), Some(true)), &[printed(listed), printed("")], false, &expect!["= ssh.package/cu1/kubelet\n"]);
+        check(&package(None, None), &[printed(listed), printed("")], false, &expect!["= ssh.package/cu1/kubelet\n"]);
         check(
             &package(None, Some(false)),
-            &[printed(listed)],
+            &[printed(listed), printed("")],
             false,
             &expect!["~ ssh.package/cu1/kubelet\n    hold: true -> false\n  > run (300 s) apt-mark unhold kubelet\n"],
         );
         let update = package(Some("1.31.10-1.1"), Some(true));
         check_diff(
             &update,
-            update.live(&[printed(listed)]).unwrap(),
+            update.live(&[printed(listed), printed("")]).unwrap(),
             &expect!["~ ssh.package/cu1/kubelet\n    version: 1.31.9-1.1 -> 1.31.10-1.1\n"],
         );
-        let Work::Actions(actions) = update.work(update.live(&[printed(listed)]).unwrap().as_ref(), false) else { panic!() };
+        let Work::Actions(actions) = update.work(update.live(&[printed(listed), printed("")]).unwrap().as_ref(), false) else { panic!() };
         assert!(matches!(&actions[0], Action::Run { argv, .. } if argv.last().unwrap() == "kubelet=1.31.10-1.1"));
         assert!(matches!(&actions[1], Action::Run { argv, .. } if argv[..] == ["apt-mark", "hold", "kubelet"]));
     }
@@ -187,7 +211,7 @@ mod tests {
         let spec = Spec { version: Some("1.32.0-1.1".into()), hold: Some(true), fixed_once: Some("/etc/kubernetes/kubelet.conf".into()) };
         let kubelet = Package::new(&node(), "kubelet", spec).unwrap();
         let listed = printed("kubelet hi  1.31.9-1.1\n");
-        let live = |used: Option<PathState>| kubelet.live(&[listed.clone(), Finding::Path(used)]).unwrap();
+        let live = |used: Option<PathState>| kubelet.live(&[listed.clone(), printed(""), Finding::Path(used)]).unwrap();
         check_diff(
             &kubelet,
             live(None),
@@ -207,11 +231,21 @@ mod tests {
     }
 
     #[test]
+    fn what_it_would_take_away_is_in_the_plan() {
+        let kubelet = package(Some("1.31.9-1.1"), None);
+        let live = |listed: &str| kubelet.live(&[printed(listed), printed("docker-ce\ncontainerd.io\n")]).unwrap();
+        let Change::Refused(refusal) = kubelet.diff(live("").as_ref()) else { panic!() };
+        assert_eq!(refusal.why, "installing kubelet on cu1 would remove or lower docker-ce, containerd.io");
+        let Change::Refused(_) = kubelet.diff(live("kubelet ii  1.31.10-1.1\n").as_ref()) else { panic!() };
+        check_diff(&kubelet, live("kubelet ii  1.31.9-1.1\n"), &expect!["= ssh.package/cu1/kubelet\n"]);
+    }
+
+    #[test]
     fn removed_half_installed_and_unknown_packages_are_absent() {
         for listed in ["", "kubelet rc  1.31.9-1.1\n", "kubelet un  \n", "kubelet iHR 1.31.9-1.1\n", "kubelet iU  1.31.9-1.1\n"] {
             check_diff(
                 &package(None, None),
-                package(None, None).live(&[printed(listed)]).unwrap(),
+                package(None, None).live(&[printed(listed), printed("")]).unwrap(),
                 &expect!["+ ssh.package/cu1/kubelet\n    version: the newest\n"],
             );
         }
@@ -227,9 +261,9 @@ mod tests {
             let spec = Spec { version: Some("1.31.9".into()), hold: Some(true), fixed_once: None };
             let package = Package::new(&node_of(workspace), "kubelet", spec).unwrap();
             // The release of the package is left to the repository.
-            let live = package.live(&[printed("kubelet hi  1.31.9-150500.1.1\n")]).unwrap();
+            let live = package.live(&[printed("kubelet hi  1.31.9-150500.1.1\n"), printed("")]).unwrap();
             check_diff(&package, live, &expect!["= ssh.package/cu1/kubelet\n"]);
-            let live = package.live(&[printed("kubelet ii  1.31.90-1\n")]).unwrap();
+            let live = package.live(&[printed("kubelet ii  1.31.90-1\n"), printed("")]).unwrap();
             let Work::Actions(actions) = package.work(live.as_ref(), false) else { panic!() };
             let argv = |action: &Action| if let Action::Run { argv, .. } = action { argv.clone() } else { vec![] };
             assert_eq!(argv(&actions[0]), ["sh", "-c", script, "kthw-install", "kubelet", "1.31.9"]);
