@@ -294,15 +294,11 @@ fn a_package_that_is_missing_or_was_swapped_leaves_no_bundle() {
     assert!(made.stderr.contains(left) && made.stderr.contains("packages.distribution"), "{}", made.stderr);
     assert!(sandbox.kthw(&["bundle", "show", file.to_str().unwrap()]).ended_with(0).stdout.contains(left));
     // Those of dnf and zypper are not put into bundles yet.
-    let made = make(&[
-        "--set",
-        "distribution=rocky",
-        "--set",
-        "release=9",
-        "--set",
-        "packages.containerd_repository={url: http://a.test/, key: K}",
-    ]);
-    let said = made.ended_with(0);
+    web.serve("/images/rocky-9/noble.img", Page::of(IMAGE));
+    let rocky = ["distribution=rocky", "release=9", "packages.containerd_repository={url: http://a.test/, key: K}"];
+    let rocky: Vec<&str> = rocky.into_iter().flat_map(|set| ["--set", set]).collect();
+    sandbox.kthw(&[&["artifacts", "pin", "-w", mine, "--yes"], &rocky[..]].concat()).ended_with(0);
+    let said = make(&rocky).ended_with(0);
     assert!(said.stdout.contains(" 0 packages, ") && said.stderr.contains("with apt alone so far"), "{}", said.stderr);
 }
 

@@ -88,8 +88,8 @@ impl Bundle {
             let namespace = uri.query().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("ns="));
             return self.of_registry(rest, namespace);
         }
-        // apt writes `+` and `~` of a path as escapes.
-        let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+        // apt writes `+` and `~` of a path as escapes, and asks a flat repository for `./InRelease`.
+        let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy().replace("/./", "/");
         match path.trim_start_matches('/') {
             "" => Reply::text(StatusCode::OK, "text/plain", format!("A bundle of kthw for workspace {}.\n", self.index().workspace)),
             path => match self.of_path(path) {
@@ -219,6 +219,7 @@ mod tests {
         for (path, expected) in [
             ("/calico/v1/a.yaml", "200 application/octet-stream the file".to_owned()),
             ("/packages/own/pool/a+b_1~2.deb", "200 application/octet-stream the package".into()),
+            ("/packages/own/./pool/a+b_1~2.deb", "200 application/octet-stream the package".into()),
             ("/packages/own/pool/a%2bb_1%7e2.deb", "200 application/octet-stream the package".into()),
             ("/packages/own/dists/s/main/binary-amd64/Packages.gz", "200 application/octet-stream the index".into()),
             (
