@@ -332,6 +332,20 @@ fn what_recipes_install_is_what_a_bundle_looks_for() {
     }
 }
 
+#[test]
+fn the_distributions_repositories_are_there_before_the_first_package() {
+    let sandbox = Sandbox::new();
+    let set = "packages.distribution=[{url: 'http://m.lab/ubuntu/', suite: noble, components: [main], key: KEY}, {url: 'http://m.lab/own/', key: K2}]";
+    let run =
+        |more: &str| sandbox.kthw(&["run", "ubuntu/full", "-w", "workspaces/ubuntu", "--lab", "--set", set, more]).ended_with(0).stdout;
+    let plan = run("--dry-run");
+    let place = |what: &str| plan.find(&format!("+ {what}\n")).unwrap_or_else(|| panic!("{what}: {plan}"));
+    let order = ["ssh.repository/cu1/distribution-1", "ssh.repository/cu1/distribution-2", "ssh.package/cu1/conntrack"].map(place);
+    assert!(order.is_sorted(), "{plan}");
+    run("--yes");
+    assert!(run("--yes").contains("Nothing to change"));
+}
+
 const CONTAINERD: Peer = built(&["bin/containerd"]);
 const CTR: Peer = built(&["bin/ctr"]);
 

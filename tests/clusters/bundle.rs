@@ -152,7 +152,7 @@ fn cut_off(world: &World) {
     assert!(!cut(world, 1), "the sources are there at first");
     let pid = std::fs::read_to_string(Path::new(world.value("KTHW_WORLD")).join("serve.pid")).unwrap();
     let pid = pid.split_whitespace().next().unwrap();
-    assert!(std::process::Command::new("kill").args(["-KILL", pid]).status().unwrap().success());
+    assert!(std::process::Command::new("sh").args(["-c", &format!("kill -KILL {pid}")]).status().unwrap().success());
     let begun = std::time::Instant::now();
     while !NODES.iter().all(|(_, _, number)| cut(world, *number)) {
         assert!(begun.elapsed() < Duration::from_secs(10), "the world's sources still answer");
@@ -221,12 +221,17 @@ fn what_was_changed_on_the_way_is_refused(world: &World, workspace: &Path, site:
 
 /// Turns one byte of a file in a tar into another.
 fn change(tar: &str, name: &str, at: u64) {
-    let listed = std::process::Command::new("tar").args(["--list", "--block-number", "--file", tar]).output().unwrap();
-    let listed = String::from_utf8(listed.stdout).unwrap();
-    let line = listed.lines().find(|line| line.ends_with(&format!(": {name}"))).unwrap_or_else(|| panic!("{name}: {listed}"));
-    let block: u64 = line.split([' ', ':']).nth(1).unwrap().parse().unwrap();
     let mut file = std::fs::File::options().read(true).write(true).open(tar).unwrap();
-    let (mut byte, place) = ([0], SeekFrom::Start((block + 1) * 512 + at));
+    let (mut head, mut begin) = ([0; 512], 0);
+    while !head.starts_with(format!("{name}\0").as_bytes()) {
+        file.seek(SeekFrom::Start(begin)).unwrap();
+        file.read_exact(&mut head).unwrap();
+        let size = std::str::from_utf8(&head[124..135]).unwrap();
+        let size = u64::from_str_radix(size, 8).unwrap_or_else(|_| panic!("{name} is not in {tar}, up to {begin}"));
+        begin += 512 + size.next_multiple_of(512);
+    }
+    let size = u64::from_str_radix(std::str::from_utf8(&head[124..135]).unwrap(), 8).unwrap();
+    let (mut byte, place) = ([0], SeekFrom::Start(begin - size.next_multiple_of(512) + at));
     file.seek(place).unwrap();
     file.read_exact(&mut byte).unwrap();
     file.seek(place).unwrap();
