@@ -1,4 +1,6 @@
 //! Whole clusters on real, current Kubernetes: from nothing to Ready, twice, and without a complaint about what kthw rendered.
+mod bundle;
+
 use crate::peers_support::World;
 use kthw_peers::{FAKEPVE, HOSTS, KUBERNETES, TEST_DATA, ask};
 

@@ -164,7 +164,7 @@ fn runtime(world: &World, number: u32) -> String {
 }
 
 /// A recipe in a file of its own that opens every node and declares this on it.
-fn recipe(world: &World, name: &str, body: &str) -> String {
+pub fn recipe(world: &World, name: &str, body: &str) -> String {
     let path = world.sandbox.path().join(format!("{name}.rhai"));
     let text = format!(
         "const VERSION = \"1.0.0\";\nfn declare(cluster) {{\n    for node in cluster.nodes {{\n        ssh::node(node);\n        {body}\n    }}\n}}\n"

@@ -1,5 +1,5 @@
 //! Brings together what a bundle will hold.
-use super::{Cache, FORMAT, FileRow, ImageName, ImageRow, Index, Registries, images};
+use super::{Cache, FORMAT, FileRow, ImageName, ImageRow, Index, Registries, images, packages};
 use crate::{
     artifact::{FetchArtifact, Kind, Needed, bring, download, image_place, needed},
     kubernetes::Document,
@@ -10,11 +10,12 @@ use kthw_engine::{Error, Result};
 use sha2::{Digest, Sha256};
 
 /// Fetches everything that a bundle for `workspace` holds into `cache`, and says what that is. Manifests come from `artifacts.mirror`, images of
-/// containers from `containerd.mirrors`, where the workspace names such. `tell` hears what is fetched.
+/// containers from `containerd.mirrors`, where the workspace names such; packages from the repositories of `packages`, those called `more` among them.
+/// `tell` hears what is fetched.
 ///
 /// # Errors
 /// A file without a digest, and whatever cannot be had or is not what its digest says.
-pub async fn gather(workspace: &Workspace, http: &dyn Http, cache: &Cache, tell: &dyn Fn(&str)) -> Result<Index> {
+pub async fn gather(workspace: &Workspace, more: &[String], http: &dyn Http, cache: &Cache, tell: &dyn Fn(&str)) -> Result<Index> {
     let (mut files, mut wanted) = (Vec::new(), images::of_kubeadm(workspace));
     wanted.extend(images::of_calico(workspace));
     for one in needed(workspace) {
@@ -28,6 +29,7 @@ pub async fn gather(workspace: &Workspace, http: &dyn Http, cache: &Cache, tell:
         files.push(row);
     }
     files.sort();
+    let gathered = packages::gather(workspace, more, http, cache, tell).await?;
     let registries =
         Registries::new(http, workspace.containerd.mirrors.iter().map(|(host, url)| (host.to_string(), url.clone())).collect());
     let mut names: Vec<ImageName> =
@@ -45,6 +47,8 @@ pub async fn gather(workspace: &Workspace, http: &dyn Http, cache: &Cache, tell:
         calico: workspace.versions.calico.to_string(),
         files,
         images,
+        repositories: gathered.repositories,
+        own_packages: gathered.own,
     })
 }
 

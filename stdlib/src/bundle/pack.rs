@@ -1,9 +1,5 @@
 //! Writes a bundle: the same inputs make the same bytes.
-use super::{
-    Cache, INDEX, Index,
-    cache::Hashed,
-    index::{blob_place, file_place},
-};
+use super::{Cache, INDEX, Index, cache::Hashed, index::blob_place};
 use kthw_engine::{Error, Result};
 use serde_json::json;
 use std::{
@@ -35,8 +31,8 @@ pub fn pack(index: &Index, cache: &Cache, to: &Path) -> Result<Packed> {
     for (name, text) in texts {
         append(&mut tar, name, text.len() as u64, text.as_bytes()).map_err(failed)?;
     }
-    for row in &index.files {
-        from_cache(&mut tar, cache, &file_place(&row.path), &row.sha256, row.size, to)?;
+    for (place, sha256, size) in index.places() {
+        from_cache(&mut tar, cache, &place, sha256, size, to)?;
     }
     for (digits, size) in index.blobs() {
         from_cache(&mut tar, cache, &blob_place(digits), digits, size, to)?;

@@ -1,7 +1,7 @@
 //! Reads a bundle: its index, and where in the file everything is.
 use super::{
-    Descriptor, FORMAT, INDEX, Index,
-    index::{blob_place, file_place},
+    Descriptor, FORMAT, INDEX, Index, PackageFile,
+    index::{blob_place, file_place, package_place},
 };
 use kthw_engine::{Error, Result};
 use sha2::{Digest, Sha256};
@@ -77,7 +77,7 @@ impl Bundle {
     }
 
     fn check_parts(&self) -> std::result::Result<(), String> {
-        let files = self.index.files.iter().map(|row| (file_place(&row.path), row.size));
+        let files = self.index.places().into_iter().map(|(place, _, size)| (place, size));
         let blobs = self.index.blobs().into_iter().map(|(digits, size)| (blob_place(digits), size)).collect::<Vec<_>>();
         for (name, size) in files.chain(blobs) {
             let end = self.parts.get(&name).filter(|part| part.size == size).map(|part| part.at + part.size);
@@ -93,7 +93,7 @@ impl Bundle {
     /// # Errors
     /// The first part that is not what the index says.
     pub fn verify(&self) -> Result<()> {
-        let files = self.index.files.iter().map(|row| (file_place(&row.path), row.sha256.clone()));
+        let files = self.index.places().into_iter().map(|(place, sha256, _)| (place, sha256.to_owned()));
         let blobs = self.index.blobs().into_keys().map(|digits| (blob_place(digits), digits.to_owned())).collect::<Vec<_>>();
         for (name, wanted) in files.chain(blobs) {
             let bad = |reason: String| Error::usage(NoBundle { path: self.path.clone(), reason });
@@ -117,6 +117,20 @@ impl Bundle {
     /// One of upstream's files.
     pub(super) fn file(&self, path: &str) -> Option<Part> {
         self.index.files.iter().find(|row| row.path == path).and_then(|row| self.parts.get(&file_place(&row.path))).copied()
+    }
+
+    /// A file of a package repository. Indexes are found by their digests too, as apt asks for them where their publisher allows it.
+    pub(super) fn package(&self, repository: &str, path: &str) -> Option<Part> {
+        let row = self.index.repositories.iter().find(|row| row.name == repository)?;
+        let by_hash = path.rsplit_once("by-hash/SHA256/");
+        let is_it = |file: &&PackageFile| match by_hash {
+            None => file.path == path,
+            Some((folder, sha256)) => {
+                file.sha256 == sha256 && file.path.rsplit_once('/').map_or("", |(own, _)| own) == folder.trim_end_matches('/')
+            }
+        };
+        let file = row.files.iter().find(is_it)?;
+        self.parts.get(&package_place(repository, &file.path)).copied()
     }
 
     /// A blob of an image.

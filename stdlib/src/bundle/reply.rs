@@ -1,7 +1,7 @@
 //! What a bundle answers: files of upstream's by their paths, and images as a registry that one can only read from
 //! (<https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pull>). Pure.
 use super::{Bundle, Descriptor, ImageRow, read::Part};
-use http::{Method, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri, header};
 use serde_json::json;
 
 /// An answer, before its body is read.
@@ -13,6 +13,8 @@ pub(super) struct Reply {
     /// The digest of a manifest or blob.
     pub(super) digest: Option<String>,
     pub(super) body: Body,
+    /// Which bytes of the whole it has, for the header `Content-Range`.
+    pub(super) range: Option<String>,
 }
 
 /// A body: a text, or a piece of the bundle.
@@ -26,7 +28,7 @@ const BYTES: &str = "application/octet-stream";
 
 impl Reply {
     fn text(status: StatusCode, content_type: &str, text: impl Into<String>) -> Self {
-        Self { status, content_type: content_type.into(), digest: None, body: Body::Text(text.into()) }
+        Self { status, content_type: content_type.into(), digest: None, body: Body::Text(text.into()), range: None }
     }
 
     fn json(status: StatusCode, value: &serde_json::Value) -> Self {
@@ -39,7 +41,31 @@ impl Reply {
     }
 
     fn part(part: Part, content_type: &str, digest: Option<&str>) -> Self {
-        Self { status: StatusCode::OK, content_type: content_type.into(), digest: digest.map(str::to_owned), body: Body::Part(part) }
+        Self {
+            status: StatusCode::OK,
+            content_type: content_type.into(),
+            digest: digest.map(str::to_owned),
+            body: Body::Part(part),
+            range: None,
+        }
+    }
+
+    /// The rest of a file, for who has its beginning: `Range: bytes=1000-` (RFC 9110 section 14). Any other range gets the whole, as does who asks for the
+    /// rest of a file by its date, because nothing here has one.
+    pub(super) fn ranged(mut self, headers: &HeaderMap) -> Self {
+        let asked = headers.get(header::RANGE).filter(|_| !headers.contains_key(header::IF_RANGE));
+        let from = asked.and_then(|range| range.to_str().ok()?.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<u64>().ok());
+        if let (StatusCode::OK, Body::Part(part), Some(from)) = (self.status, &mut self.body, from) {
+            if from < part.size {
+                self.range = Some(format!("bytes {from}-{}/{}", part.size - 1, part.size));
+                *part = Part { at: part.at + from, size: part.size - from };
+                self.status = StatusCode::PARTIAL_CONTENT;
+            } else {
+                self.range = Some(format!("bytes */{}", part.size));
+                self = Self { range: self.range, ..Self::text(StatusCode::RANGE_NOT_SATISFIABLE, "text/plain", "It is not that long.\n") };
+            }
+        }
+        self
     }
 
     /// How long its body is, in bytes.
@@ -62,12 +88,21 @@ impl Bundle {
             let namespace = uri.query().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("ns="));
             return self.of_registry(rest, namespace);
         }
+        // apt writes `+` and `~` of a path as escapes, and asks a flat repository for `./InRelease`.
+        let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy().replace("/./", "/");
         match path.trim_start_matches('/') {
             "" => Reply::text(StatusCode::OK, "text/plain", format!("A bundle of kthw for workspace {}.\n", self.index().workspace)),
-            path => match self.file(path) {
+            path => match self.of_path(path) {
                 Some(part) => Reply::part(part, BYTES, None),
                 None => Reply::text(StatusCode::NOT_FOUND, "text/plain", "The bundle has no such file.\n"),
             },
+        }
+    }
+
+    fn of_path(&self, path: &str) -> Option<Part> {
+        match path.strip_prefix("packages/").and_then(|rest| rest.split_once('/')) {
+            Some((repository, path)) => self.package(repository, path),
+            None => self.file(path),
         }
     }
 
@@ -114,7 +149,7 @@ impl Bundle {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Cache, FORMAT, FileRow, Index, pack};
+    use super::super::{Cache, FORMAT, FileRow, Index, PackageFile, RepositoryRow, pack};
     use super::*;
     use sha2::{Digest, Sha256};
 
@@ -131,6 +166,10 @@ mod tests {
         let [list, single, layer] =
             [("list", "the list"), ("single", "the manifest"), ("layer", "the layer")].map(|(kind, text)| descriptor(&cache, kind, text));
         let file = descriptor(&cache, "", "the file");
+        let packed = |path: &str, text| {
+            let one = descriptor(&cache, "", text);
+            PackageFile { package: path.ends_with(".deb").then(|| "a 1".into()), ..PackageFile::plain(path.into(), one.digits(), one.size) }
+        };
         let index = Index {
             format: FORMAT,
             workspace: "w".into(),
@@ -143,6 +182,15 @@ mod tests {
                 url: "https://a.test/a.yaml".into(),
             }],
             images: vec![ImageRow { name: "r.test/a/b:1".into(), manifests: vec![list, single], blobs: vec![layer] }],
+            repositories: vec![RepositoryRow {
+                name: "own".into(),
+                suite: Some("s".into()),
+                components: vec!["main".into()],
+                keys: vec![],
+                until: None,
+                files: vec![packed("dists/s/main/binary-amd64/Packages.gz", "the index"), packed("pool/a+b_1~2.deb", "the package")],
+            }],
+            own_packages: vec![],
         };
         pack(&index, &cache, &folder.join("b.tar")).expect("packed");
         (Bundle::open(&folder.join("b.tar")).expect("a bundle"), index, cache)
@@ -167,8 +215,17 @@ mod tests {
         let (bundle, index, _) = bundle(folder.path());
         let image = &index.images[0];
         let [list, single] = [0, 1].map(|at| image.manifests[at].digest.as_str());
+        let index_of = index.repositories[0].files[0].sha256.as_str();
         for (path, expected) in [
             ("/calico/v1/a.yaml", "200 application/octet-stream the file".to_owned()),
+            ("/packages/own/pool/a+b_1~2.deb", "200 application/octet-stream the package".into()),
+            ("/packages/own/./pool/a+b_1~2.deb", "200 application/octet-stream the package".into()),
+            ("/packages/own/pool/a%2bb_1%7e2.deb", "200 application/octet-stream the package".into()),
+            ("/packages/own/dists/s/main/binary-amd64/Packages.gz", "200 application/octet-stream the index".into()),
+            (
+                &format!("/packages/own/dists/s/main/binary-amd64/by-hash/SHA256/{index_of}"),
+                "200 application/octet-stream the index".into(),
+            ),
             ("/v2/", "200 application/json {}".into()),
             ("/v2/a/b/manifests/1", "200 list the list".into()),
             ("/v2/a/b/manifests/1?ns=r.test", "200 list the list".into()),
@@ -185,12 +242,43 @@ mod tests {
             "/v2/a/manifests/1",
             "/calico/v1/../a.yaml",
             "/kthw-bundle.json",
+            "/packages/own/pool/other.deb",
+            "/packages/other/pool/a+b_1~2.deb",
+            "/packages/own",
+            "/packages/own/pool/by-hash/SHA256/00",
+            "/packages/own/../own/pool/a+b_1~2.deb",
             "/v2/a/b/blobs/sha256:00",
         ] {
             assert!(told(&bundle, path).starts_with("404 "), "{path}");
         }
         let written = bundle.reply(&Method::PUT, &"/v2/a/b/manifests/1".parse().expect("a path"));
         assert_eq!(written.status, StatusCode::METHOD_NOT_ALLOWED);
+    }
+
+    #[test]
+    fn who_has_the_beginning_of_a_file_gets_the_rest() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (bundle, ..) = bundle(folder.path());
+        let told = |range: &str, more: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RANGE, range.parse().expect("a header"));
+            if let Some(more) = more {
+                headers.insert(header::IF_RANGE, more.parse().expect("a header"));
+            }
+            let reply = bundle.reply(&Method::GET, &"/packages/own/pool/a+b_1~2.deb".parse().expect("a path")).ranged(&headers);
+            format!("{} {} {}", reply.status.as_u16(), reply.size(), reply.range.unwrap_or_default())
+        };
+        for (range, expected) in [
+            ("bytes=4-", "206 7 bytes 4-10/11"),
+            ("bytes=10-", "206 1 bytes 10-10/11"),
+            ("bytes=11-", "416 21 bytes */11"),
+            ("bytes=1-3", "200 11 "),
+            ("bytes=-3", "200 11 "),
+            ("bytes=x-", "200 11 "),
+        ] {
+            assert_eq!(told(range, None), expected, "{range}");
+        }
+        assert_eq!(told("bytes=4-", Some("Sun, 29 Nov 2026 10:00:00 GMT")), "200 11 ");
     }
 
     #[test]
@@ -210,8 +298,8 @@ mod tests {
         let error = open(&changed).expect("its index is right").verify().expect_err("changed").to_string();
         assert!(error.contains("was changed") && error.contains(index.images[0].blobs[0].digits()), "{error}");
         assert!(open(&whole[..at + 3]).is_err() && open(b"no tar at all").is_err());
-        let newer = String::from_utf8_lossy(&whole).replacen("\"format\": 1", "\"format\": 2", 1);
-        assert!(open(newer.as_bytes()).expect_err("another format").to_string().contains("its format is 2"));
+        let newer = String::from_utf8_lossy(&whole).replacen("\"format\": 2", "\"format\": 1", 1);
+        assert!(open(newer.as_bytes()).expect_err("another format").to_string().contains("its format is 1"));
         std::fs::write(cache.path(index.images[0].blobs[0].digits()), "THE LAYER").expect("damaged");
         let error = pack(&index, &cache, &folder.path().join("never.tar")).expect_err("damaged").to_string();
         assert!(error.contains("is not what its name says") && !folder.path().join("never.tar").exists(), "{error}");

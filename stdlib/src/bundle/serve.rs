@@ -60,7 +60,7 @@ async fn one(bundle: Arc<Bundle>, stream: TcpStream, tell: Arc<impl Fn(&str) + S
     let answer = service_fn(|request: Request<Incoming>| {
         let (bundle, tell) = (bundle.clone(), tell.clone());
         async move {
-            let reply = bundle.reply(request.method(), request.uri());
+            let reply = bundle.reply(request.method(), request.uri()).ranged(request.headers());
             tell(&format!("{} {} {}", reply.status.as_u16(), request.method(), request.uri()));
             Ok::<_, Infallible>(response(&bundle, request.method(), reply))
         }
@@ -70,7 +70,7 @@ async fn one(bundle: Arc<Bundle>, stream: TcpStream, tell: Arc<impl Fn(&str) + S
 }
 
 fn response(bundle: &Bundle, method: &Method, reply: Reply) -> Response<Sent> {
-    let size = reply.size();
+    let (size, range) = (reply.size(), reply.range.clone());
     let mut response = Response::new(match reply.body {
         _ if *method == Method::HEAD => text(String::new()),
         Body::Text(said) => text(said),
@@ -80,6 +80,10 @@ fn response(bundle: &Bundle, method: &Method, reply: Reply) -> Response<Sent> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, size.into());
     headers.insert(header::CONTENT_TYPE, HeaderValue::try_from(reply.content_type).unwrap_or(HeaderValue::from_static("text/plain")));
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(range) = range.and_then(|range| HeaderValue::try_from(range).ok()) {
+        headers.insert(header::CONTENT_RANGE, range);
+    }
     headers.insert(HeaderName::from_static("docker-distribution-api-version"), HeaderValue::from_static("registry/2.0"));
     if let Some(digest) = reply.digest.and_then(|digest| HeaderValue::try_from(digest).ok()) {
         headers.insert(HeaderName::from_static("docker-content-digest"), digest);

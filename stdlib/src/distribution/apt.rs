@@ -85,7 +85,8 @@ impl Family for Apt {
     fn source_text(&self, source: &Source<'_>) -> String {
         let mut text = format!("Types: deb\nURIs: {}\nSuites: {}\n", source.url, source.suite.unwrap_or("./"));
         if !source.components.is_empty() {
-            text.push_str(&format!("Components: {}\n", source.components.join(" ")));
+            // Of packages alone: descriptions in other languages and what other programs ask for are not in every mirror, and apt takes that ill.
+            text.push_str(&format!("Components: {}\nTargets: Packages\n", source.components.join(" ")));
         }
         let keys: Vec<String> = source.keys.iter().map(|key| self.key_file(source.name, key)).collect();
         text.push_str(&format!("Signed-By: {}\n", keys.join(" ")));

@@ -34,7 +34,7 @@ why() {
 # apt waits for dpkg's locks itself, but not for that of the lists.
 lists() {
   W=0
-  until E=$(timeout -k 5 600 apt-get update -o DPkg::Lock::Timeout=300 $R "$@" 2>&1); do
+  until E=$(timeout -k 5 600 apt-get update -o DPkg::Lock::Timeout=300 $R "$@" 2>&1 || { S=$?; [ $S != 124 ] || echo 'it took more than 10 minutes'; exit $S; }); do
     case $E in *'Could not get lock'*) [ $W -lt 300 ] && W=$((W+5)) && sleep 5 && continue ;; esac
     printf '%s\n' "$E" >&2
     why "$E" >&2
@@ -292,6 +292,22 @@ mod tests {
         assert!(output.status.success(), "{output:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("The repository of a stranger"), "{output:?}");
         assert!(asked.ends_with("apt-get install --no-download socat"), "{asked}");
+    }
+
+    #[test]
+    fn a_source_that_never_answers_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let apt = r#"case $* in
+            *--download-only*) [ -e $F/second ] || { : >$F/second; exit 100; } ;;
+            *update*) echo '0% [Connecting to archive.example]'; sleep 60 ;;
+        esac"#;
+        let script = APT_INSTALL.replace("timeout -k 5 600", "timeout -k 5 1");
+        assert_ne!(script, APT_INSTALL);
+        let (output, asked) = run(folder.path(), &script, 20, &[("apt-get", apt), QUIET]);
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("not all lists could be renewed") && said.contains("Connecting to archive.example"), "{said}");
+        assert!(said.contains("it took more than 10 minutes") && asked.ends_with("apt-get install --no-download socat"), "{said}{asked}");
     }
 
     #[test]

@@ -24,8 +24,8 @@ pub use config::{ClusterSpec, ConfigApi, certificate_names};
 pub use containerd::WRITE_CONFIG as CONTAINERD_CONFIG;
 pub use containerd_config::{ContainerdConfig, LiveConfig};
 pub use control_plane::{ControlPlane, ControlPlanes, LatePhase, LiveCertificate, LiveControlPlane, LiveMachine};
-pub(crate) use packages::registry;
 pub use packages::{COMMUNITY_KEY, COMMUNITY_KEY_ENDS, COMMUNITY_KEY_SHA256, repository};
+pub(crate) use packages::{package_version, registry};
 pub(crate) use token::revoke_left as revoke_left_tokens;
 pub use worker::{LiveWorker, Worker};
 

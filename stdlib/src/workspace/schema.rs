@@ -379,6 +379,9 @@ pub struct Packages {
     pub containerd: Option<String>,
     /// The repository with containerd's package, such as Docker's with `containerd.io`; the distribution's own when absent.
     pub containerd_repository: Option<Repository>,
+    /// Repositories with the distribution's own packages, beside those that the nodes' image names: for sites from where those cannot be reached.
+    /// A bundle takes what it needs of the distribution from them.
+    pub distribution: Vec<Repository>,
 }
 
 /// Updates of the nodes' operating systems. What kthw holds (the packages of Kubernetes and containerd) stays, and no machine is restarted by them.

@@ -67,7 +67,8 @@ impl Workspace {
     fn key_warnings(&self, today: Date) -> Vec<String> {
         let kubernetes = ("the Kubernetes repository", kubeadm::repository(self));
         let containerd = self.packages.containerd_repository.clone().map(|repository| ("containerd's repository", repository));
-        let repositories = [Some(kubernetes), containerd].into_iter().flatten();
+        let distribution = self.packages.distribution.iter().map(|repository| ("the distribution's repository", repository.clone()));
+        let repositories = [Some(kubernetes), containerd].into_iter().flatten().chain(distribution);
         repositories.flat_map(|(name, repository)| of_repository(name, &repository, today)).collect()
     }
 }

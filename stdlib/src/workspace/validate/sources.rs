@@ -28,6 +28,9 @@ pub(super) fn packages(check: &mut Check<'_>) {
             repository(check, &format!("packages.{name}"), given);
         }
     }
+    for (at, given) in packages.distribution.iter().enumerate() {
+        repository(check, &format!("packages.distribution[{at}]"), given);
+    }
     if !packages.kubernetes_keys.is_empty() {
         if packages.kubernetes.is_some() {
             check.add_pair(
