@@ -1,5 +1,6 @@
 //! The law of every recipe against real peers: a dry run writes nothing; apply; again: nothing to change.
 mod packages;
+mod template;
 mod through;
 
 use crate::peers_support::World;
