@@ -53,7 +53,8 @@ impl Site {
     /// `kthw VERB RECIPE MORE…`, which ends within ten minutes.
     fn kthw(&self, verb: &str, more: &[&str], settings: &[&str]) -> Said {
         let settings = settings.iter().flat_map(|setting| ["--set", setting]);
-        let arguments: Vec<&str> = [verb, &self.recipe, "-w", &self.workspace].into_iter().chain(more.iter().copied()).chain(settings).collect();
+        let arguments: Vec<&str> =
+            [verb, &self.recipe, "-w", &self.workspace].into_iter().chain(more.iter().copied()).chain(settings).collect();
         let inner = self.world.kthw_command(&arguments);
         let mut command = Command::new("timeout");
         command.args(["--kill-after=10", "600"]).arg(inner.get_program()).args(inner.get_args()).env_clear();
@@ -84,7 +85,10 @@ impl Site {
         let listed = Command::new("find").arg(self.world.sandbox.path().join("store")).args(["-name", "known_hosts"]).output().unwrap();
         let files = said(listed).ended_with(0).stdout;
         let texts = files.lines().map(|file| std::fs::read_to_string(file).unwrap());
-        texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).filter(|line| line.starts_with(&format!("{address} "))).collect()
+        texts
+            .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+            .filter(|line| line.starts_with(&format!("{address} ")))
+            .collect()
     }
 
     /// What is wrong with the clones that a run has made: nothing, where their template has the agent and nothing that makes a machine itself.
@@ -93,9 +97,11 @@ impl Site {
         if run.code != 0 {
             wrong.push(format!("the run ended with {}: {}", run.code, run.stderr));
         }
-        for (what, file) in
-            [("machine-id", "/etc/machine-id"), ("SSH host key", "/etc/ssh/ssh_host_ed25519_key.pub"), ("MAC address", "/sys/class/net/eth0/address")]
-        {
+        for (what, file) in [
+            ("machine-id", "/etc/machine-id"),
+            ("SSH host key", "/etc/ssh/ssh_host_ed25519_key.pub"),
+            ("MAC address", "/sys/class/net/eth0/address"),
+        ] {
             let found = NODES.map(|(.., number)| self.inside(number, &format!("cut -d' ' -f1,2 {file}")));
             if found[0] == found[1] || found.iter().any(|text| text.len() < 17) {
                 wrong.push(format!("the clones have no {what} each of their own: {found:?}"));
@@ -106,8 +112,10 @@ impl Site {
             if self.world.pve(&format!("pve.machines[{vmid}].agent_runs()")) != true {
                 wrong.push(format!("the agent of {name} does not answer"));
             }
-            if self.requests("POST", vmid, "status/start") != 1 || self.inside(number, "journalctl --list-boots -q --no-pager | wc -l") != "1" {
-                wrong.push(format!("{name} was started more than once"));
+            if self.requests("POST", vmid, "status/start") != 1
+                || self.inside(number, "journalctl --list-boots -q --no-pager | wc -l") != "1"
+            {
+                wrong.push(format!("{name} was started more than once, or has the journal of another machine"));
             }
             let key = self.inside(number, "cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub");
             if !self.pins(&address).iter().any(|line| line.contains(&key)) {
@@ -149,6 +157,13 @@ fn a_template_is_built_on_two_nodes_and_cloned_and_the_old_one_pruned() {
     for (line, host) in first.iter().zip(["pve1", "pve2"]) {
         assert!(line.starts_with(&format!("warning: first connection to tpl-peers@{host} at 10.77.0.90:22: ")), "{line}");
         assert!(line.ends_with("is taken as it came, its guest agent has to know it before anything is made of it"), "{line}");
+        for (.., number) in NODES {
+            let keys = site.inside(number, "for F in /etc/ssh/ssh_host_*.pub; do ssh-keygen -lf $F | cut -d' ' -f2; done");
+            assert!(
+                keys.lines().count() >= 3 && keys.lines().all(|key| !line.contains(key)),
+                "the build's key is no clone's: {line}\n{keys}"
+            );
+        }
     }
     assert_eq!(site.pins("10.77.0.90"), Vec::<String>::new(), "the keys of the build are forgotten");
 
@@ -171,6 +186,23 @@ fn a_template_is_built_on_two_nodes_and_cloned_and_the_old_one_pruned() {
     }
     let images = world.pve("sorted(pve.storages['local']['volumes'][name]['nodes'] for name in pve.storages['local']['volumes'] if name.startswith('import/'))");
     assert_eq!(images.as_array().map(Vec::len), Some(1), "{images}");
+
+    // A clone is what it was after a start, the one that lies on its template too.
+    let itself =
+        || NODES.map(|(.., number)| site.inside(number, "cat /etc/machine-id /etc/ssh/ssh_host_*.pub /home/kthw/kept; id -u kthw"));
+    for (.., number) in NODES {
+        site.inside(number, "cat /proc/sys/kernel/random/uuid >/home/kthw/kept");
+    }
+    let before = itself();
+    for ((.., number), host) in NODES.into_iter().zip(["pve1", "pve2"]) {
+        let vmid = 400 + number;
+        world.behind_the_back("POST", &format!("/nodes/{host}/qemu/{vmid}/status/shutdown"));
+        site.until("a clone to go off", &format!("pve.vm({vmid}).status == 'stopped' and pve.vm({vmid}).lock is None"));
+        world.behind_the_back("POST", &format!("/nodes/{host}/qemu/{vmid}/status/start"));
+        site.until("its agent", &format!("pve.machines[{vmid}].agent_runs()"));
+        world.command(&["host", "wait", &number.to_string()]).ended_with(0);
+    }
+    assert_eq!(itself(), before);
 
     let writes = world.pve_writes();
     let again = site.kthw("run", &["--yes"], &settings).ended_with(0);
@@ -238,13 +270,16 @@ fn a_template_without_the_agent_or_the_cleaning_is_noticed() {
     for (agent, clean, noticed) in [
         (true, true, &[][..]),
         (false, true, &["the agent of cp1 does not answer", "the agent did not vouch for the host key of wp1", "waited for in vain"][..]),
-        (true, false, &["the clones have no machine-id each of their own"][..]),
+        (
+            true,
+            false,
+            &["the clones have no machine-id each of their own", "cp1 was started more than once, or has the journal of another"][..],
+        ),
     ] {
         built_by_hand(&site, agent, clean);
         site.world.pve("pve.requests.clear()");
         let run = site.kthw("run", &["--yes"], &["template.vmid=9100"]);
         let complaints = site.complaints(&run);
-        eprintln!("{agent} {clean} {complaints:#?}"); // DEBUG
         assert_eq!(complaints.is_empty(), noticed.is_empty(), "agent {agent}, clean {clean}: {complaints:?}");
         for one in noticed {
             assert!(complaints.iter().any(|complaint| complaint.contains(one)), "agent {agent}, clean {clean}: {complaints:?}");
