@@ -129,9 +129,10 @@ class WorldPve(FakePve):
             upid = await super()._qm_clone(values, user)
             new = self.vm(newid)
             if new:
-                disk = self.machine(source).disk
-                linked = source.template and not values.get("full")
-                self.machine(new, await asyncio.to_thread(disk.over if linked else disk.copy, newid))
+                disk, (volume, _) = self.machine(source).disk, split_drive(source.config.get("scsi0", ""))
+                # On LVM-thin a linked clone is of its own from the beginning.
+                lies_on = not values.get("full") and "/base-" in volume
+                self.machine(new, await asyncio.to_thread(disk.over if lies_on else disk.copy, newid))
         finally:
             self.cloning.discard(newid)
         for key in [k for k in new.config if DRIVE_KEY.match(k)] if new else []:
@@ -193,14 +194,15 @@ class WorldPve(FakePve):
             nodes.discard(values["node"])
         return await self.task(values["node"], "imgdel", storage, user, body, lock=False)
 
-    def _check_base_is_free(self, vm):
-        """PVE::QemuServer::destroy_vm, which finds linked clones on storages of files by the names of their volumes."""
-        for base in (volume_ref(split_drive(vm.config[key])[0]) for key in vm.config if DRIVE_KEY.match(key)):
-            if vm.template and base[0] and any(name.startswith(f"{base[1]}/") for name in self.storages.get(base[0], {}).get("volumes", {})):
-                raise PveError(500, f"base volume '{base[0]}:{base[1]}' is still in use by linked cloned")
-
     async def _qm_destroy(self, values, user):
-        self._check_base_is_free(self.find(values["node"], values["vmid"]))
+        vm = self.find(values["node"], values["vmid"])
+        storage, name = volume_ref(split_drive(vm.config.get("scsi0", ""))[0])
+
+        async def in_use():
+            # PVE::QemuServer::destroy_vm; storages of files name a linked clone's volume after its base.
+            raise TaskError(f"base volume '{storage}:{name}' is still in use by linked cloned")
+        if vm.template and any(other.startswith(f"{name}/") for other in self.storages.get(storage, {}).get("volumes", {})):
+            return await self.task(vm.node, "qmdestroy", vm.vmid, user, in_use, vm=vm)
         return await super()._qm_destroy(values, user)
 
     def destroy(self, vmid):
@@ -224,12 +226,16 @@ class WorldPve(FakePve):
             known = self.machines[vm.vmid] = Machine(self, vm, disk)
         return known
 
-    async def _powerdown(self, vm, p):
-        said = await super()._powerdown(vm, p)
-        machine = self.machine(vm)
-        machine.follow()
-        await machine.settled()
-        return said
+    async def task(self, node, kind, ident, user, body, **options):
+        async def until_off():
+            said, vm, machine = await body(), self.vm(ident), self.machines.get(ident)
+            if vm and machine and machine.host and vm.status == "stopped":
+                # Like QEMU's process, it runs until the machine is off.
+                vm.status = vm.qmpstatus = "running"
+                await machine.go_off()
+                vm.status = vm.qmpstatus = "stopped"
+            return said
+        return await super().task(node, kind, ident, user, until_off if kind in ("qmstop", "qmshutdown") else body, **options)
 
     async def _do_stop(self, vm, user, p):
         if vm.vmid in self.machines:

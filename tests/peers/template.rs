@@ -1,136 +1,21 @@
 //! A template from the cloud image to its clones, on booted hosts that keep their disks and are asked by the guest agent's own program: built by kthw;
 //! and by hand, without the agent and without the cleaning, to see that the same checks notice it.
-use crate::{
-    peers_support::World,
-    support::{Said, said},
-};
+mod site;
+
+use crate::{peers_support::World, support::said};
 use kthw_peers::{FAKEPVE, HOSTS, ask};
 use kthw_stdlib::distribution::{CLEAN, ENABLE_AGENT};
 use serde_json::{Value, json};
+use site::Site;
 use std::{
     process::Command,
     time::{Duration, Instant},
 };
 
-const NODES: [(&str, &str, u32); 2] = [("cp1", "control_plane", 1), ("wp1", "worker", 2)];
+const NODES: [(&str, &str, u32); 3] = [("cp1", "control_plane", 1), ("wp1", "worker", 2), ("wp2", "worker", 3)];
 /// The host at `template.build_address`.
 const BUILD: u32 = 80;
 const BUILD_ADDRESS: &str = "template.build_address=10.77.0.90";
-
-/// A world whose Proxmox has two nodes, each with storages of its own, and an image without an agent.
-struct Site {
-    world: World,
-    workspace: String,
-    recipe: String,
-}
-
-impl Site {
-    fn up(name: &str, needs: &str, options: &str) -> Self {
-        let mut world = World::up(name);
-        world.learn(&["pve", "--bare-image", "--nodes", "pve1,pve2"]);
-        // Linked clones lie on their template where storages are folders.
-        world.pve("pve.storages['local'].update(content='import,images')");
-        let workspace = world.workspace("1.36.3", "containerd", &NODES, true);
-        let recipe = world.sandbox.path().join("clones.rhai");
-        let text = format!(
-            r#"
-            const VERSION = "1.0.0";
-            const NEEDS = [{needs}];
-            fn declare(cluster) {{
-                for node in cluster.nodes {{
-                    let machine = proxmox::vm(cluster, node, #{{
-                        template: cluster.template.name, vmid: node.vmid, storage: cluster.proxmox.storage, bridge: cluster.proxmox.bridge,
-                        cores: node.cores, memory_mib: node.memory_mib, disk_gib: node.disk_gib, cpu_type: cluster.machine.cpu_type, {options}
-                    }});
-                    ssh::node(node, #{{ needs: [machine] }});
-                }}
-            }}"#
-        );
-        std::fs::write(&recipe, text.replace("\n            ", "\n")).unwrap();
-        Self { recipe: recipe.to_string_lossy().into_owned(), world, workspace }
-    }
-
-    /// `kthw VERB RECIPE MORE…`, which ends within ten minutes.
-    fn kthw(&self, verb: &str, more: &[&str], settings: &[&str]) -> Said {
-        let settings = settings.iter().flat_map(|setting| ["--set", setting]);
-        let arguments: Vec<&str> =
-            [verb, &self.recipe, "-w", &self.workspace].into_iter().chain(more.iter().copied()).chain(settings).collect();
-        let inner = self.world.kthw_command(&arguments);
-        let mut command = Command::new("timeout");
-        command.args(["--kill-after=10", "600"]).arg(inner.get_program()).args(inner.get_args()).env_clear();
-        command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(crate::support::root());
-        said(command.output().unwrap())
-    }
-
-    fn inside(&self, number: u32, script: &str) -> String {
-        self.world.inside(number, &["sh", "-c", script]).ended_with(0).stdout.trim().to_owned()
-    }
-
-    fn until(&self, what: &str, expression: &str) {
-        let begun = Instant::now();
-        while self.world.pve(expression) != true {
-            assert!(begun.elapsed() < Duration::from_secs(60), "waited a minute for {what}");
-            std::thread::sleep(Duration::from_millis(200));
-        }
-    }
-
-    /// How many requests of this method VM `vmid` has had below its own path.
-    fn requests(&self, method: &str, vmid: u32, path: &str) -> usize {
-        let end = format!("/qemu/{vmid}/{path}");
-        self.world.pve_requests().iter().filter(|(m, p)| m == method && p.split('?').next().is_some_and(|p| p.ends_with(&end))).count()
-    }
-
-    /// The pins that are kept of an address.
-    fn pins(&self, address: &str) -> Vec<String> {
-        let listed = Command::new("find").arg(self.world.sandbox.path().join("store")).args(["-name", "known_hosts"]).output().unwrap();
-        let files = said(listed).ended_with(0).stdout;
-        let texts = files.lines().map(|file| std::fs::read_to_string(file).unwrap());
-        texts
-            .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
-            .filter(|line| line.starts_with(&format!("{address} ")))
-            .collect()
-    }
-
-    /// What is wrong with the clones that a run has made: nothing, where their template has the agent and nothing that makes a machine itself.
-    fn complaints(&self, run: &Said) -> Vec<String> {
-        let mut wrong = Vec::new();
-        if run.code != 0 {
-            wrong.push(format!("the run ended with {}: {}", run.code, run.stderr));
-        }
-        for (what, file) in [
-            ("machine-id", "/etc/machine-id"),
-            ("SSH host key", "/etc/ssh/ssh_host_ed25519_key.pub"),
-            ("MAC address", "/sys/class/net/eth0/address"),
-        ] {
-            let found = NODES.map(|(.., number)| self.inside(number, &format!("cut -d' ' -f1,2 {file}")));
-            if found[0] == found[1] || found.iter().any(|text| text.len() < 17) {
-                wrong.push(format!("the clones have no {what} each of their own: {found:?}"));
-            }
-        }
-        for (name, _, number) in NODES {
-            let (vmid, address) = (400 + number, format!("10.77.0.{}", 10 + number));
-            if self.world.pve(&format!("pve.machines[{vmid}].agent_runs()")) != true {
-                wrong.push(format!("the agent of {name} does not answer"));
-            }
-            if self.requests("POST", vmid, "status/start") != 1
-                || self.inside(number, "journalctl --list-boots -q --no-pager | wc -l") != "1"
-            {
-                wrong.push(format!("{name} was started more than once, or has the journal of another machine"));
-            }
-            let key = self.inside(number, "cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub");
-            if !self.pins(&address).iter().any(|line| line.contains(&key)) {
-                wrong.push(format!("the host key of {name} is not pinned"));
-            }
-            if self.requests("GET", vmid, "agent/file-read") == 0 || run.stderr.contains(&format!("first connection to {name} ")) {
-                wrong.push(format!("the agent did not vouch for the host key of {name}"));
-            }
-        }
-        if run.stderr.contains("going on without the guest agent") {
-            wrong.push("an agent was waited for in vain".into());
-        }
-        wrong
-    }
-}
 
 #[test]
 fn a_template_is_built_on_two_nodes_and_cloned_and_the_old_one_pruned() {
@@ -194,11 +79,10 @@ fn a_template_is_built_on_two_nodes_and_cloned_and_the_old_one_pruned() {
         site.inside(number, "cat /proc/sys/kernel/random/uuid >/home/kthw/kept");
     }
     let before = itself();
-    for ((.., number), host) in NODES.into_iter().zip(["pve1", "pve2"]) {
+    for ((.., number), host) in NODES.into_iter().zip(["pve1", "pve2", "pve1"]) {
         let vmid = 400 + number;
-        world.behind_the_back("POST", &format!("/nodes/{host}/qemu/{vmid}/status/shutdown"));
-        site.until("a clone to go off", &format!("pve.vm({vmid}).status == 'stopped' and pve.vm({vmid}).lock is None"));
-        world.behind_the_back("POST", &format!("/nodes/{host}/qemu/{vmid}/status/start"));
+        site.does("POST", &format!("/nodes/{host}/qemu/{vmid}/status/shutdown"));
+        site.does("POST", &format!("/nodes/{host}/qemu/{vmid}/status/start"));
         site.until("its agent", &format!("pve.machines[{vmid}].agent_runs()"));
         world.command(&["host", "wait", &number.to_string()]).ended_with(0);
     }
@@ -219,10 +103,10 @@ fn a_template_is_built_on_two_nodes_and_cloned_and_the_old_one_pruned() {
     let pruned = site.kthw("run", &["--yes", "--prune"], &settings);
     let text = format!("{}\n{}", pruned.stdout, pruned.stderr);
     assert!(text.contains("VM 9001 is the base of linked clones: local:9001/base-9001-disk-0.raw/402/vm-402-disk-0.raw"), "{text}");
-    assert_eq!(world.pve("sorted(vm.vmid for vm in pve.vms)"), json!([401, 402, 9001, 9010]), "{text}");
+    assert_eq!(world.pve("sorted(vm.vmid for vm in pve.vms)"), json!([401, 402, 403, 9001, 9010]), "{text}");
     assert_ne!(world.pve("pve.vm(9010).name"), json!(name));
     let disks = world.pve("sorted(name.split('-')[0] for name in hosts.os.listdir(pve.world.path('disks')))");
-    assert_eq!(disks, json!(["401", "402", "9001", "9010"]), "a disk goes with its machine");
+    assert_eq!(disks, json!(["401", "402", "403", "9001", "9010"]), "a disk goes with its machine");
     for (.., number) in NODES {
         assert_eq!(site.inside(number, "systemctl is-active qemu-guest-agent"), "active");
     }
@@ -246,7 +130,7 @@ fn built_by_hand(site: &Site, agent: bool, clean: bool) {
         "net0": "virtio=BC:24:11:00:91:00,bridge=vmbr0", "ipconfig0": "ip=10.77.0.90/24,gw=10.77.0.1",
     });
     world.pve(&format!("pve.add_vm(9100, 'tpl-peers', config={config}) and None"));
-    world.behind_the_back("POST", "/nodes/pve1/qemu/9100/status/start");
+    site.does("POST", "/nodes/pve1/qemu/9100/status/start");
     site.until("the machine to start", "bool(pve.machine(pve.vm(9100)).host) and pve.machines[9100].host.booted()");
     world.command(&["host", "wait", &BUILD.to_string()]).ended_with(0);
     if agent {
@@ -257,10 +141,8 @@ fn built_by_hand(site: &Site, agent: bool, clean: bool) {
     if clean {
         world.inside(BUILD, &["sh", "-c", CLEAN, "kthw-clean", "kthw"]).ended_with(0);
     }
-    world.behind_the_back("POST", "/nodes/pve1/qemu/9100/status/shutdown");
-    site.until("the machine to go off", "pve.vm(9100).status == 'stopped' and pve.vm(9100).lock is None");
-    world.behind_the_back("POST", "/nodes/pve1/qemu/9100/template");
-    site.until("the template", "bool(pve.vm(9100).template)");
+    site.does("POST", "/nodes/pve1/qemu/9100/status/shutdown");
+    site.does("POST", "/nodes/pve1/qemu/9100/template");
 }
 
 #[test]
@@ -285,7 +167,7 @@ fn a_template_without_the_agent_or_the_cleaning_is_noticed() {
             assert!(complaints.iter().any(|complaint| complaint.contains(one)), "agent {agent}, clean {clean}: {complaints:?}");
         }
         site.kthw("destroy", &["--confirm", "peers"], &["template.vmid=9100"]).ended_with(0);
-        site.world.behind_the_back("DELETE", "/nodes/pve1/qemu/9100");
+        site.does("DELETE", "/nodes/pve1/qemu/9100");
         site.until("nothing to be there", "not pve.vms and not hosts.os.listdir(pve.world.path('disks'))");
     }
 }

@@ -114,6 +114,12 @@ class Machine:
         if self.host and self.has(self.host):
             await self.world("host", "stop", str(self.host.number), *(["--force"] if self.pull_the_plug else []))
 
+    async def go_off(self):
+        """Off, and nothing is left to do about it."""
+        self.then(self.off)
+        await self.settled()
+        self.booted_for = None
+
     async def wipe(self):
         if self.host and self.has(self.host):
             await self.world("host", "wipe", str(self.host.number))
