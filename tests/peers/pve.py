@@ -35,7 +35,7 @@ from machine import Machine  # noqa: E402
 IMAGE_BYTES = 3584 * 1024**2
 SECRET = re.compile(rb"(?<![^&])(cipassword=)[^&]*")
 # The Proxmox node that the request under way names.
-NODE = contextvars.ContextVar("node")
+NODE = contextvars.ContextVar("node", default=None)
 
 
 class WorldPve(FakePve):
@@ -99,7 +99,7 @@ class WorldPve(FakePve):
         source = props.get("import-from")
         if source:
             storage, name = volume_ref(source)
-            if storage is None or name not in self._volumes(storage) or not self._lies_here(self._volumes(storage)[name], NODE.get()):
+            if storage is None or not self._lies_here(storage, name, NODE.get()):
                 raise PveError(500, f"volume '{source}' does not exist")
             if not (NEW_DISK.match(volume) and float(NEW_DISK.match(volume).group(2)) == 0):
                 raise PveError(400, "Parameter verification failed.", {key: "'import-from' requires special syntax - use <storage ID>:0,import-from=<source>"})
@@ -145,6 +145,7 @@ class WorldPve(FakePve):
         return upid
 
     async def _apply_config(self, vm, user, values):
+        NODE.set(vm.node)
         values = dict(values)
         for key, value in values.items():
             if re.fullmatch(r"net\d+", key):
@@ -170,19 +171,17 @@ class WorldPve(FakePve):
     def store_file(self, storage, name, size, content="iso"):
         kept = self.storages[storage].get("volumes", {}).get(f"{content}/{name}", {}).get("nodes", set())
         super().store_file(storage, name, size, content)
-        self.storages[storage]["volumes"][f"{content}/{name}"]["nodes"] = kept | {NODE.get()}
+        if NODE.get():
+            self.storages[storage]["volumes"][f"{content}/{name}"]["nodes"] = kept | {NODE.get()}
 
-    def _lies_here(self, volume, node):
-        owner = self.vm(volume["vmid"]) if volume.get("vmid") else None
-        return node in volume.get("nodes", {owner.node if owner else node})
+    def _lies_here(self, storage, name, node):
+        volume = self._volumes(storage).get(name)
+        owner = self.vm(volume["vmid"]) if volume and volume.get("vmid") else None
+        return volume is not None and (self.storages[storage].get("shared") or node in volume.get("nodes", {owner.node if owner else node}))
 
     async def _content_list(self, values, user):
         listed = await super()._content_list(values, user)
-        storage = values["storage"]
-        if self.storages[storage].get("shared"):
-            return listed
-        volumes = self._volumes(storage)
-        return [item for item in listed if self._lies_here(volumes[item["volid"].split(":", 1)[1]], values["node"])]
+        return [item for item in listed if self._lies_here(*item["volid"].split(":", 1), values["node"])]
 
     async def _content_delete(self, values, user):
         storage, name = values["storage"], values["volume"].split(":", 1)[-1]
