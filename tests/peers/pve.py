@@ -186,7 +186,7 @@ class WorldPve(FakePve):
     async def _content_delete(self, values, user):
         storage, name = values["storage"], values["volume"].split(":", 1)[-1]
         nodes = self.storages[storage].get("volumes", {}).get(name, {}).get("nodes", set())
-        if nodes <= {values["node"]}:
+        if self.storages[storage].get("shared") or nodes <= {values["node"]}:
             return await super()._content_delete(values, user)
 
         async def body():
