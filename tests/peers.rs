@@ -1,6 +1,7 @@
 //! The law of every recipe against real peers: a dry run writes nothing; apply; again: nothing to change.
 mod packages;
 mod system;
+mod template;
 mod through;
 
 use crate::peers_support::World;

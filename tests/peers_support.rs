@@ -132,11 +132,11 @@ impl World {
         listed.as_array().unwrap().iter().map(|request| (text(request, "method"), text(request, "path"))).collect()
     }
 
-    /// One request to Proxmox that kthw knows nothing of.
-    pub fn behind_the_back(&self, method: &str, path: &str) {
+    /// One request to Proxmox that kthw knows nothing of. Returns its answer.
+    pub fn behind_the_back(&self, method: &str, path: &str) -> serde_json::Value {
         let authorization = format!("Authorization: PVEAPIToken={}", self.value("PVE_TOKEN"));
         let url = format!("{}/api2/json{path}", self.value("PVE_ENDPOINT"));
-        self.curl(&["--fail", "--cacert", self.value("PVE_CA_FILE"), "-H", &authorization, "-X", method, &url]);
+        self.curl(&["--fail", "--cacert", self.value("PVE_CA_FILE"), "-H", &authorization, "-X", method, &url])["data"].clone()
     }
 
     fn curl(&self, arguments: &[&str]) -> serde_json::Value {

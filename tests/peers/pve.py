@@ -4,16 +4,15 @@
 # that licence itself. It is a test process of its own: nothing of kthw is linked with it.
 """A fake Proxmox VE (fakepve over TLS, with an API token) whose virtual machines are the hosts of a test world.
 
-Adds to fakepve: what its model leaves out of disks (resize, cloud-init drives, imported images), machines that boot, guest agents that
-answer from inside them, and a control port. Started by `world pve`; the control port takes
+Adds to fakepve: what its model leaves out of disks (resize, cloud-init drives, imported images, storages that are a node's own), machines that
+boot from disks which are kept and cloned, guest agents that answer from inside them, and a control port. Started by `world pve`; the control port takes
   POST /  {"call": NAME, "args": [...], "kwargs": {...}} | {"set": {ATTRIBUTE: VALUE}} | {"eval": EXPRESSION}   (names: pve, hosts)
   GET /requests   every API request as [{"method", "path", "body"}], secrets redacted; DELETE /requests forgets them
   GET /requests/count   {"GET": n, "POST": n, ..., "writes": n}
 """
 import argparse
 import asyncio
-import collections
-import json
+import contextvars
 import os
 import re
 import sys
@@ -22,27 +21,30 @@ import uuid
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import certificates  # noqa: E402
 import common  # noqa: E402
-import host as hosts  # noqa: E402
+import control  # noqa: E402
+import guest_agent  # noqa: E402
 from aiohttp import web  # noqa: E402
 from fakepve import FakePve  # noqa: E402
 from fakepve.lxc import SIZE_UNITS, format_size  # noqa: E402
 from fakepve.model import PveError, TaskError  # noqa: E402
 from fakepve.qemu import DRIVE_KEY, NEW_DISK, is_cdrom, join_drive, split_drive, volume_ref, with_mac  # noqa: E402
 from fakepve.storage import _is_file  # noqa: E402
-from machine import AgentError, Machine  # noqa: E402
+from machine import Machine  # noqa: E402
 
 # What a downloaded cloud image unpacks to: not a whole number of GiB, as Ubuntu's.
 IMAGE_BYTES = 3584 * 1024**2
 SECRET = re.compile(rb"(?<![^&])(cipassword=)[^&]*")
+# The Proxmox node that the request under way names.
+NODE = contextvars.ContextVar("node", default=None)
 
 
 class WorldPve(FakePve):
     """fakepve with disks that keep their promises and agents that look into real hosts."""
 
-    def __init__(self, host, port, with_hosts, world):
+    def __init__(self, host, port, with_hosts, bare_image, world):
         super().__init__(user="root@pam", password=str(uuid.uuid4()), host=host, port=port)
-        self.world, self.with_hosts = world, with_hosts
-        self.machines = {}
+        self.world, self.with_hosts, self.bare_image = world, with_hosts, bare_image
+        self.machines, self.cloning = {}, set()
         self.max_requests = 1_000_000
         self.storages["local"]["content"] = "iso,vztmpl,backup,snippets,import"
 
@@ -97,7 +99,7 @@ class WorldPve(FakePve):
         source = props.get("import-from")
         if source:
             storage, name = volume_ref(source)
-            if storage is None or name not in self._volumes(storage):
+            if storage is None or not self._lies_here(storage, name, NODE.get()):
                 raise PveError(500, f"volume '{source}' does not exist")
             if not (NEW_DISK.match(volume) and float(NEW_DISK.match(volume).group(2)) == 0):
                 raise PveError(400, "Parameter verification failed.", {key: "'import-from' requires special syntax - use <storage ID>:0,import-from=<source>"})
@@ -114,9 +116,25 @@ class WorldPve(FakePve):
         made, _ = self._qm_alloc(NEW_DISK.match(volume).group(1) or default, vmid, props.pop("format", None), IMAGE_BYTES)
         return join_drive(made, {**props, "size": format_size(IMAGE_BYTES)}), [made]
 
+    async def _qm_create(self, values, user):
+        NODE.set(values["node"])
+        return await super()._qm_create(values, user)
+
     async def _qm_clone(self, values, user):
-        upid = await super()._qm_clone(values, user)
-        new = self.vm(int(values["newid"]))
+        source = self.find(values["node"], values["vmid"])
+        await self.machine(source).settled()
+        newid = int(values["newid"])
+        self.cloning.add(newid)
+        try:
+            upid = await super()._qm_clone(values, user)
+            new = self.vm(newid)
+            if new:
+                disk, (volume, _) = self.machine(source).disk, split_drive(source.config.get("scsi0", ""))
+                # On LVM-thin a linked clone is of its own from the beginning.
+                lies_on = not values.get("full") and "/base-" in volume
+                self.machine(new, await asyncio.to_thread(disk.over if lies_on else disk.copy, newid))
+        finally:
+            self.cloning.discard(newid)
         for key in [k for k in new.config if DRIVE_KEY.match(k)] if new else []:
             volume, props = split_drive(new.config[key])
             if is_cdrom(volume, props) and "-cloudinit" in volume:
@@ -127,6 +145,7 @@ class WorldPve(FakePve):
         return upid
 
     async def _apply_config(self, vm, user, values):
+        NODE.set(vm.node)
         values = dict(values)
         for key, value in values.items():
             if re.fullmatch(r"net\d+", key):
@@ -144,7 +163,46 @@ class WorldPve(FakePve):
         wanted = {"iso": r"\.(iso|img)$", "import": r"\.(ova|ovf|qcow2|raw|vmdk)$"}.get(asked.get("content"), "")
         if not re.search(wanted, str(asked.get("filename", ""))):
             raise PveError(400, "Parameter verification failed.", {"filename": "wrong file extension"})
+        NODE.set(request.match_info["node"])
         return await super()._download_url(request)
+
+    # Storages of one name that are not shared: each node has its own files and disks there.
+
+    def store_file(self, storage, name, size, content="iso"):
+        kept = self.storages[storage].get("volumes", {}).get(f"{content}/{name}", {}).get("nodes", set())
+        super().store_file(storage, name, size, content)
+        if NODE.get():
+            self.storages[storage]["volumes"][f"{content}/{name}"]["nodes"] = kept | {NODE.get()}
+
+    def _lies_here(self, storage, name, node):
+        volume = self._volumes(storage).get(name)
+        owner = self.vm(volume["vmid"]) if volume and volume.get("vmid") else None
+        return volume is not None and (self.storages[storage].get("shared") or node in volume.get("nodes", {owner.node if owner else node}))
+
+    async def _content_list(self, values, user):
+        listed = await super()._content_list(values, user)
+        return [item for item in listed if self._lies_here(*item["volid"].split(":", 1), values["node"])]
+
+    async def _content_delete(self, values, user):
+        storage, name = values["storage"], values["volume"].split(":", 1)[-1]
+        nodes = self.storages[storage].get("volumes", {}).get(name, {}).get("nodes", set())
+        if self.storages[storage].get("shared") or nodes <= {values["node"]}:
+            return await super()._content_delete(values, user)
+
+        async def body():
+            nodes.discard(values["node"])
+        return await self.task(values["node"], "imgdel", storage, user, body, lock=False)
+
+    async def _qm_destroy(self, values, user):
+        vm = self.find(values["node"], values["vmid"])
+        storage, name = volume_ref(split_drive(vm.config.get("scsi0", ""))[0])
+
+        async def in_use():
+            # PVE::QemuServer::destroy_vm; storages of files name a linked clone's volume after its base.
+            raise TaskError(f"base volume '{storage}:{name}' is still in use by linked cloned")
+        if vm.template and any(other.startswith(f"{name}/") for other in self.storages.get(storage, {}).get("volumes", {})):
+            return await self.task(vm.node, "qmdestroy", vm.vmid, user, in_use, vm=vm)
+        return await super()._qm_destroy(values, user)
 
     def destroy(self, vmid):
         """What someone else does behind kthw's back: the VM and its disks are gone at once."""
@@ -155,6 +213,28 @@ class WorldPve(FakePve):
         self._pool_leave(vmid)
 
     # ------------------------------------------------------------- machines
+
+    def machine(self, vm, disk=None):
+        """The machine of a VM; a new one has an empty disk above the image, or the one given."""
+        known = self.machines.get(vm.vmid)
+        if known and known.vm is not vm:
+            self.machines.pop(vm.vmid)
+            known.then(known.wipe)
+            known = None
+        if known is None:
+            known = self.machines[vm.vmid] = Machine(self, vm, disk)
+        return known
+
+    async def task(self, node, kind, ident, user, body, **options):
+        async def until_off():
+            said, vm, machine = await body(), self.vm(ident), self.machines.get(ident)
+            if vm and machine and machine.host and vm.status == "stopped":
+                # Like QEMU's process, it runs until the machine is off.
+                vm.status = vm.qmpstatus = "running"
+                await machine.go_off()
+                vm.status = vm.qmpstatus = "stopped"
+            return said
+        return await super().task(node, kind, ident, user, until_off if kind in ("qmstop", "qmshutdown") else body, **options)
 
     async def _do_stop(self, vm, user, p):
         if vm.vmid in self.machines:
@@ -169,9 +249,9 @@ class WorldPve(FakePve):
                     del self.machines[vmid]
                     machine.then(machine.wipe)
             for vm in self.vms:
-                if vm.vmid not in self.machines:
-                    self.machines[vm.vmid] = Machine(self, vm)
-                self.machines[vm.vmid].follow()
+                # A clone's disk is made of its template's by the request.
+                if vm.vmid not in self.cloning:
+                    self.machine(vm).follow()
             await asyncio.sleep(0.05)
 
     async def _agent_call(self, match, values):
@@ -180,56 +260,22 @@ class WorldPve(FakePve):
         if not str(vm.config.get("agent", "0")).replace("enabled=", "").startswith("1"):
             raise PveError(500, "No QEMU guest agent configured")
         machine = self.machines.get(vm.vmid)
-        vm.agent = {} if machine and machine.agent_runs() else None
+        vm.agent = {} if machine and await machine.agent_runs() else None
         if vm.status == "running" and vm.agent is not None and not vm.agent_hangs:
             try:
                 answer = await machine.agent(command, values)
-            except AgentError as error:
+            except guest_agent.AgentError as error:
                 raise PveError(500, f"Agent error: {error}") from error
+            except guest_agent.Silent as silence:
+                raise PveError(500, f"VM {vm.vmid} qmp command 'guest-{command}' failed - got timeout") from silence
             if answer is not None:
                 return answer
         return await super()._agent_call(match, values)
 
 
-def control(pve):
-    """The control port's application."""
-    async def command(request):
-        asked = await request.json()
-        try:
-            if "set" in asked:
-                result = [setattr(pve, name, value) for name, value in asked["set"].items()] and None
-            elif "eval" in asked:
-                result = eval(asked["eval"], {"pve": pve, "hosts": hosts})
-            else:
-                result = getattr(pve, asked["call"])(*asked.get("args", []), **asked.get("kwargs", {}))
-            if asyncio.iscoroutine(result):
-                result = await result
-            return web.json_response({"ok": True, "result": json.loads(json.dumps(result, default=repr))})
-        except Exception as error:  # noqa: BLE001 - the test that asked gets the error
-            return web.json_response({"ok": False, "error": repr(error)}, status=400)
-
-    async def listing(_):
-        return web.json_response([{"method": m, "path": p, "body": b.decode(errors="replace")} for m, p, b in pve.requests])
-
-    async def count(_):
-        methods = collections.Counter(method for method, _, _ in pve.requests)
-        return web.json_response({**methods, "writes": sum(n for m, n in methods.items() if m not in ("GET", "HEAD"))})
-
-    async def forget(_):
-        pve.requests.clear()
-        return web.json_response({"ok": True})
-
-    app = web.Application()
-    app.router.add_post("/", command)
-    app.router.add_get("/requests", listing)
-    app.router.add_get("/requests/count", count)
-    app.router.add_delete("/requests", forget)
-    return app
-
-
 async def serve(options):
     world = common.World()
-    pve = WorldPve(options.host, options.port, not options.no_hosts, world)
+    pve = WorldPve(options.host, options.port, not options.no_hosts, options.bare_image, world)
     pve.time_scale = options.time_scale
     names = options.nodes.split(",")
     pve.nodes = {name: {"online": True} for name in names}
@@ -237,7 +283,7 @@ async def serve(options):
     pve.apitokens[options.token_id] = secret
     root, chain, key, fingerprint = certificates.make(world.path("pve"), options.host, names)
     await pve.start(chain, key)
-    runner = web.AppRunner(control(pve))
+    runner = web.AppRunner(control.control(pve))
     await runner.setup()
     await web.TCPSite(runner, options.host, options.port + 1).start()
     values = {"PVE_ENDPOINT": pve.url, "PVE_CA_FILE": root, "PVE_FINGERPRINT": fingerprint, "PVE_TOKEN_ID": options.token_id, "PVE_TOKEN_SECRET": secret,
@@ -258,4 +304,5 @@ if __name__ == "__main__":
     parser.add_argument("--token-id", default="root@pam!kthw")
     parser.add_argument("--nodes", default="pve1", help="names of the Proxmox nodes, separated by commas")
     parser.add_argument("--no-hosts", action="store_true")
+    parser.add_argument("--bare-image", action="store_true", help="the imported image has no guest agent")
     asyncio.run(serve(parser.parse_args()))

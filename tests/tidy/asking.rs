@@ -4,7 +4,7 @@ use crate::support::root;
 use kthw_peers::ALL;
 
 /// What a machine has on which these tests compile; `ip` comes with the test hosts, without which nothing here calls it.
-const ORDINARY: &[&str] = &["sh", "/bin/sh", "chmod", "cp", "find", "flock", "ip", "mkfifo", "stat"];
+const ORDINARY: &[&str] = &["sh", "/bin/sh", "chmod", "cp", "find", "flock", "ip", "mkfifo", "stat", "timeout"];
 
 /// Words of a skip that a test makes up itself.
 const WORDS: &[&str] = &["SKIPPED", "KTHW_REQUIRE_PEERS", "KTHW_SKIPPED", "KTHW_PEER_", "command -v", "\"which\""];

@@ -109,7 +109,7 @@ impl LabNodes {
         match known.judge_line(address, 22, &key).map_err(Error::peer)? {
             Verdict::Known => Ok(()),
             Verdict::Unknown if known.takes_first(address, 22, self.made_elsewhere) => {
-                known.took_first(node, address, &short(&key));
+                known.took_first(node, address, 22, &short(&key));
                 known.learn_line(address, 22, &key).map_err(Error::peer)
             }
             Verdict::Unknown => {

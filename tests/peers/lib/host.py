@@ -10,6 +10,7 @@ import time
 import uuid
 
 import common
+import disk as disks
 from common import FIRST_HOST, GATEWAY, HERE, LAST_HOST, PREFIX, Failure, run
 
 # systemd-nspawn's exit status when the host asked to be rebooted.
@@ -20,6 +21,14 @@ FSTAB = """\
 tmpfs /run tmpfs nosuid,nodev,mode=755,size=128m 0 0
 tmpfs /dev/shm tmpfs nosuid,nodev,size=64m 0 0
 """
+
+# The stand-in for the virtio-serial port: file in `agent`, where it goes, mode.
+PORT = (
+    ("virtio-port", "usr/local/sbin/virtio-port", 0o755),
+    ("virtio-port.service", "etc/systemd/system/virtio-port.service", 0o644),
+    ("qemu-guest-agent.conf", "etc/systemd/system/qemu-guest-agent.service.d/peers.conf", 0o644),
+    ("apt.conf", "etc/apt/apt.conf.d/91peers-port", 0o644),
+)
 
 
 class Host:
@@ -38,6 +47,11 @@ class Host:
 
     def path(self, *parts):
         return os.path.join(self.folder, *parts)
+
+    def disk(self, *parts):
+        """A path on its disk: in the host's own folder, or where the virtual machine keeps it (lib/disk.py)."""
+        link = self.path("disk")
+        return os.path.join(os.readlink(link) if os.path.islink(link) else self.folder, *parts)
 
     @contextlib.contextmanager
     def lock(self):
@@ -80,27 +94,34 @@ class Host:
 
     # ---------------------------------------------------------------- power
 
-    def start(self, name, seed, mac=None, base="base", cards=()):
-        """Boots it, from the peer `base` where it never ran. Each of `cards` is the (MAC, ADDRESS/LENGTH) of one more network card."""
+    def start(self, name, seed, mac=None, base="base", disk=None, machine=None, port=False, cards=()):
+        """Boots it, from the peer `base` where it never ran. `disk` is the folder of a virtual machine's disk, `machine` its UUID; with a `port` a
+        guest agent that is installed in it can be asked. Each of `cards` is the (MAC, ADDRESS/LENGTH) of one more network card."""
         with self.lock():
             if self.running():
                 raise Failure(f"host {self.number} ({self.address}) already runs")
             self._clear()
-            fresh = not os.path.isdir(self.path("upper"))
             if not os.path.islink(self.path("base")):
                 os.makedirs(self.folder, exist_ok=True)
                 os.symlink(self.world.peer(base), self.path("base"))
-            for part in ("upper", "work", "root", "containerd"):
-                os.makedirs(self.path(part), exist_ok=True)
-            run("mount", "-t", "overlay", "overlay", "-o",
-                f"lowerdir={os.readlink(self.path('base'))},upperdir={self.path('upper')},workdir={self.path('work')}", self.root)
+            if disk and not os.path.islink(self.path("disk")):
+                os.symlink(disk, self.path("disk"))
+            layers = disks.below(self.disk())
+            fresh = not layers and not os.path.isdir(self.disk("upper"))
+            for part in (self.disk("upper"), self.disk("work"), self.disk("containerd"), self.root):
+                os.makedirs(part, exist_ok=True)
+            lower = ":".join([*layers, os.readlink(self.path("base"))])
+            run("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={lower},upperdir={self.disk('upper')},workdir={self.disk('work')}", self.root)
             if fresh:
                 self.write("etc/hostname", name.split(".")[0] + "\n")
                 self.write("etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {name} {name.split('.')[0]}\n")
                 self.write("etc/fstab", FSTAB)
                 self.write("etc/systemd/logind.conf.d/sizes.conf", "[Login]\nRuntimeDirectorySize=16M\n")
+            if not os.path.exists(self.path("machine.uuid")):
                 with open(self.path("machine.uuid"), "w", encoding="utf-8") as file:
-                    file.write(str(uuid.uuid4()))
+                    file.write(machine or str(uuid.uuid4()))
+            if port:
+                self._plug_in_port()
             with open(self.path("name"), "w", encoding="utf-8") as file:
                 file.write(name)
             for part, text in seed.items():
@@ -116,6 +137,18 @@ class Host:
         os.makedirs(os.path.dirname(full), exist_ok=True)
         with open(full, "w", encoding="utf-8") as file:
             file.write(text)
+
+    def _plug_in_port(self):
+        """Gives it the port by which a guest agent is asked; see agent/virtio-port."""
+        for name, path, mode in PORT:
+            full = os.path.join(self.root, path)
+            os.makedirs(os.path.dirname(full), exist_ok=True)
+            shutil.copyfile(os.path.join(HERE, "agent", name), full)
+            os.chmod(full, mode)
+        wanted = os.path.join(self.root, "etc/systemd/system/multi-user.target.wants/virtio-port.service")
+        os.makedirs(os.path.dirname(wanted), exist_ok=True)
+        if not os.path.islink(wanted):
+            os.symlink("/etc/systemd/system/virtio-port.service", wanted)
 
     def _network(self, mac, cards):
         ours = ("ip", "-n", self.netns)
@@ -152,7 +185,7 @@ class Host:
             machine = file.read()
         argv = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "-D", self.root, "-M", name, f"--uuid={machine}",
                 f"--network-namespace-path=/run/netns/{self.netns}", "--capability=all", "--system-call-filter=add_key keyctl bpf",
-                f"--bind={self.path('containerd')}:/var/lib/containerd", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--boot"]
+                f"--bind={self.disk('containerd')}:/var/lib/containerd", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--boot"]
         env = dict(os.environ, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY="1", SYSTEMD_NSPAWN_API_VFS_WRITABLE="network",
                    SYSTEMD_NSPAWN_TMPFS_TMP="0")
         status = REBOOT
@@ -213,7 +246,7 @@ class Host:
             time.sleep(0.02)
 
     def wipe(self):
-        """Destroys the host: the next start begins from the base image."""
+        """Destroys the host: the next start begins from the base image, or from the disk that it is given."""
         with self.lock():
             self._stop(force=True)
             shutil.rmtree(self.folder, ignore_errors=True)

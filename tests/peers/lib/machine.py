@@ -6,20 +6,21 @@ import re
 import urllib.parse
 
 import common
+import guest_agent
 import host as hosts
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
-
-
-class AgentError(Exception):
-    """What the guest agent answers instead of a result."""
+from disk import Disk
+from guest_agent import AgentError
 
 
 class Machine:
-    """One VM's machine: a host of the world, or (without hosts) a plausible agent only. `pve` gives `world`, `with_hosts`, `machines`."""
+    """One VM's machine: its disk, a host of the world while it runs, or (without hosts) a plausible agent only. `pve` gives `world`, `with_hosts`,
+    `bare_image`, `machines`."""
 
-    def __init__(self, pve, vm):
+    def __init__(self, pve, vm, disk=None):
         self.pve, self.vm = pve, vm
+        self.disk = disk or Disk(pve.world, vm.vmid)
         self.host = None
         self.booted_for = None
         self.pull_the_plug = False
@@ -41,6 +42,11 @@ class Machine:
                 print(f"VM {self.vm.vmid}: {failure}", flush=True)
 
         self.work = asyncio.ensure_future(go())
+
+    async def settled(self):
+        """Comes back when nothing is under way."""
+        while self.work and not self.work.done():
+            await asyncio.wait([self.work])
 
     def follow(self):
         wanted = self.vm.started_at if self.vm.status == "running" else None
@@ -84,12 +90,12 @@ class Machine:
             return
         number = int(network[0].rsplit(".", 1)[1]) - common.FIRST_HOST
         for other in list(self.pve.machines.values()):
-            if other is not self and other.host and other.host.number == number and other.booted_for is not None:
-                raise common.Failure(f"{network[0]} is in use by VM {other.vm.vmid}: no machine was booted")
+            if other is not self and other.host and other.host.number == number:
+                if other.booted_for is not None:
+                    raise common.Failure(f"{network[0]} is in use by VM {other.vm.vmid}: no machine was booted")
+                await other.settled()
         host = hosts.Host(self.pve.world, number)
-        owner = host.path("vm")
-        mine = f"{self.vm.vmid} {self.vm.config.get('smbios1', '')}"
-        if os.path.exists(host.folder) and (not os.path.exists(owner) or open(owner, encoding="utf-8").read() != mine):
+        if os.path.exists(host.folder) and not self.has(host):
             await self.world("host", "wipe", str(number))
         config = self.vm.config
         keys = [key for key in urllib.parse.unquote(str(config.get("sshkeys", ""))).splitlines() if key.strip()]
@@ -100,22 +106,39 @@ class Machine:
             with open(os.path.join(seed, name), "w", encoding="utf-8") as file:
                 file.write(text)
         self.host = host
-        await self.world("host", "start", str(number), self.vm.name, "--seed", seed, *(["--mac", self.mac()] if self.mac() else []), *self.more_cards())
-        with open(owner, "w", encoding="utf-8") as file:
-            file.write(mine)
+        options = ["--seed", seed, "--disk", self.disk.folder]
+        # A new machine's id is made of this one, as under KVM (systemd's src/libsystemd/sd-id128/id128-util.c).
+        uuid = re.search(r"uuid=([0-9a-f-]{36})", str(config.get("smbios1", "")))
+        for option, value in (("--mac", self.mac()), ("--uuid", uuid and uuid.group(1))):
+            options += [option, value] if value else []
+        options += self.more_cards()
+        await self.world("host", "start", str(number), self.vm.name, *options, *(["--port"] if self.pve.bare_image else []))
+
+    def has(self, host):
+        """Whether the host at that address is this machine, and not one that had it before or has it now."""
+        return host.disk() == self.disk.folder
 
     async def off(self):
-        if self.host:
+        if self.host and self.has(self.host):
             await self.world("host", "stop", str(self.host.number), *(["--force"] if self.pull_the_plug else []))
 
+    async def go_off(self):
+        """Off, and nothing is left to do about it."""
+        self.then(self.off)
+        await self.settled()
+        self.booted_for = None
+
     async def wipe(self):
-        if self.host:
+        if self.host and self.has(self.host):
             await self.world("host", "wipe", str(self.host.number))
+        self.disk.remove()
 
     # ---------------------------------------------------------------- agent
 
-    def agent_runs(self):
-        return not self.pve.with_hosts if self.host is None else self.host.booted()
+    async def agent_runs(self):
+        if self.host is None:
+            return not self.pve.with_hosts
+        return await guest_agent.runs(self.host) if self.pve.bare_image else self.host.booted()
 
     async def inside(self, *argv, data=None):
         """Runs a command in the host; returns (exit code, stdout, stderr)."""
@@ -125,7 +148,9 @@ class Machine:
         return process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
 
     async def agent(self, command, values):
-        """The answer to an agent command, or None to leave it to fakepve."""
+        """The answer to an agent command, or None to leave it to fakepve. Of an image that has an agent in it, we play that."""
+        if self.host and self.pve.bare_image:
+            return await guest_agent.call(self.host, command, values)
         if command == "network-get-interfaces":
             return {"result": await self.interfaces()}
         if command == "file-read":

@@ -127,7 +127,7 @@ impl client::Handler for Client {
                 if self.target.trust_on_first_use {
                     self.known.learn(&self.target.host, self.target.port, key.clone(), KeyTrust::AsItCame);
                     // This runs in a task of its own, in which nobody hears of news.
-                    let _ = self.seen.took_first.set(self.known.took_first(&node, &address, &fingerprint));
+                    let _ = self.seen.took_first.set(self.known.took_first(&node, &self.target.host, self.target.port, &fingerprint));
                     return Ok(self.shown(key));
                 }
                 let line = self.known.line_for(&self.target.host, self.target.port, &line);

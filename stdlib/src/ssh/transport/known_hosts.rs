@@ -269,15 +269,14 @@ impl KnownHosts {
     }
 
     /// A key was taken at first sight. Returns what there is to say.
-    pub fn took_first(&self, node: &str, address: &str, fingerprint: &str) -> String {
+    pub fn took_first(&self, node: &str, address: &str, port: u16, fingerprint: &str) -> String {
         let mut state = self.state();
-        let of_it = |host: &str| host == address || host.strip_prefix('[').is_some_and(|rest| rest.starts_with(&format!("{address}]")));
-        let is_asked_later = state.asked.iter().any(|(host, asked)| of_it(host) && matches!(asked, Asked::NobodyYet));
+        let is_asked_later = matches!(state.asked.get(&host(address, port)), Some(Asked::NobodyYet));
         let goes = match is_asked_later {
             true => "its guest agent has to know it before anything is made of it".to_owned(),
             false => format!("and kept in {} with the first change", state.file.path().display()),
         };
-        let text = format!("first connection to {node} at {address}: its host key {fingerprint} is taken as it came, {goes}");
+        let text = format!("first connection to {node} at {address}:{port}: its host key {fingerprint} is taken as it came, {goes}");
         state.warn(text.clone());
         text
     }

@@ -205,6 +205,20 @@ fn a_key_is_taken_at_first_sight_only_where_nobody_vouches_for_it() {
 }
 
 #[test]
+fn what_becomes_of_a_key_that_was_taken_at_first_sight_is_said() {
+    let (_folder, known) = with("");
+    let known = known.unwrap();
+    let address: IpAddr = "10.0.0.9".parse().unwrap();
+    for port in [22, 2222] {
+        let said = |known: &KnownHosts| known.took_first("cu9", "10.0.0.9", port, "SHA256:x");
+        let begin = format!("first connection to cu9 at 10.0.0.9:{port}: its host key SHA256:x is taken as it came, ");
+        assert!(said(&known).starts_with(&format!("{begin}and kept in ")), "{}", said(&known));
+        known.allow_until_confirmed(address, port);
+        assert_eq!(said(&known), format!("{begin}its guest agent has to know it before anything is made of it"));
+    }
+}
+
+#[test]
 fn patterns_of_authorities_are_those_of_ssh() {
     use super::line::is_like;
     let cases = [
