@@ -7,10 +7,7 @@ use kthw_peers::{FAKEPVE, HOSTS, ask};
 use kthw_stdlib::distribution::{CLEAN, ENABLE_AGENT};
 use serde_json::{Value, json};
 use site::Site;
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::process::Command;
 
 const NODES: [(&str, &str, u32); 3] = [("cp1", "control_plane", 1), ("wp1", "worker", 2), ("wp2", "worker", 3)];
 /// The host at `template.build_address`.
@@ -28,12 +25,9 @@ fn a_template_is_built_on_two_nodes_and_cloned_and_the_old_one_pruned() {
     let name = planned.lines().find_map(|line| line.trim().strip_prefix("name: ")).unwrap_or_else(|| panic!("{planned}")).to_owned();
     assert_eq!(world.pve_writes(), 0, "a dry run writes nothing");
 
-    let begun = Instant::now();
     let run = site.kthw("run", &["--yes"], &settings);
-    let took = begun.elapsed();
     assert_eq!(run.code, 0, "{}\n{}", run.stdout, run.stderr);
     assert_eq!(site.complaints(&run), Vec::<String>::new(), "{}", run.stderr);
-    assert!(took < Duration::from_secs(240), "{took:?}");
 
     // The only first sight is that of the machines that are built on, each of which its agent had to confirm.
     let mut first: Vec<&str> = run.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
