@@ -95,7 +95,8 @@ fn serve_packages(web: &Web, place: &str, folder: &str, component: &str, package
         list += &format!("SHA256: {}\n\n", digest(bytes.as_bytes()));
         web.serve(&format!("{place}/{path}"), Page::of(bytes));
     }
-    let signed = format!("Suite: x\nSHA256:\n {} {} {component}Packages\n", digest(list.as_bytes()), list.len());
+    let until = if folder.is_empty() { "" } else { "Valid-Until: Sun, 06 Dec 2026 00:00:00 UTC\n" };
+    let signed = format!("Suite: x\n{until}SHA256:\n {} {} {component}Packages\n", digest(list.as_bytes()), list.len());
     web.serve(&format!("{place}/{folder}{component}Packages"), Page::of(list));
     web.serve(&format!("{place}/{folder}InRelease"), Page::of(signed));
 }
@@ -167,6 +168,8 @@ fn what_a_bundle_serves_makes_the_same_bundle_again() {
     assert!(refused.contains("has no digest") && refused.contains("kthw artifacts pin"), "{refused}");
     sandbox.kthw(&["artifacts", "pin", "-w", mine, "--yes"]).ended_with(0);
     let made = make(&sandbox, mine, &file).ended_with(0);
+    let end = "Nodes take nothing from packages/distribution-1 after Sun, 06 Dec 2026 00:00:00 UTC.";
+    assert!(made.stderr.contains(end) && !made.stderr.contains("packages/kubernetes after"), "{}", made.stderr);
     assert!(
         made.stdout.contains("3 files, 16 images, 12 packages,") && made.stdout.contains(&digest(&fs::read(&file).unwrap())),
         "{}",

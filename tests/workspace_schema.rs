@@ -152,6 +152,7 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         94-network-cards-without-proxmox
         95-storage-beside-another
         96-no-updates-by-themselves
+        97-distribution-without-a-key
     "#]]
     .assert_eq(&unseen);
 }

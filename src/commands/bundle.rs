@@ -92,6 +92,9 @@ impl Make {
                 false => ui.note("Packages are put into bundles for distributions with apt alone so far."),
             }
         }
+        for (row, until) in index.repositories.iter().filter_map(|row| Some((row, row.until.as_ref()?))) {
+            ui.note(&kthw_engine::presentable(&format!("Nodes take nothing from packages/{} after {until}.", row.name)));
+        }
         ui.line(&format!("{file}: {files} files, {images} images, {packages} packages, {} bytes\nsha256 {}", packed.size, packed.sha256));
         Ok(0)
     }

@@ -14,6 +14,8 @@ mod packages;
 mod read;
 mod registry;
 mod reply;
+#[cfg(test)]
+mod reply_tests;
 mod serve;
 
 pub use apt::Wanted;

@@ -138,11 +138,11 @@ async fn fetch_index(http: &dyn Http, cache: &Cache, url: &str, path: &str, name
     if cache.size(&named.sha256) == Some(named.size) {
         return Ok(());
     }
-    if let Some((folder, _)) = path.rsplit_once('/').filter(|_| by_hash) {
-        if let Some(answer) = get(http, url, &format!("{folder}/by-hash/SHA256/{}", named.sha256)).await? {
-            cache.fill(&named.sha256, answer).await?;
-            return Ok(());
-        }
+    let folder = path.rsplit_once('/').filter(|_| by_hash).map(|(folder, _)| folder);
+    if let Some(folder) = folder
+        && let Some(answer) = get(http, url, &format!("{folder}/by-hash/SHA256/{}", named.sha256)).await?
+    {
+        return cache.fill(&named.sha256, answer).await.map(|_| ());
     }
     bring(http, cache, url, path, &named.sha256, named.size).await
 }

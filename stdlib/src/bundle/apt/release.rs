@@ -31,13 +31,8 @@ impl Release {
         let (mut release, mut last) = (Self::default(), String::new());
         for line in signed(text) {
             if line.starts_with([' ', '\t']) {
-                let mut words = line.split_whitespace();
-                if let (true, Some(sha256), Some(Ok(size)), Some(path)) =
-                    (last == "sha256", words.next(), words.next().map(str::parse), words.next())
-                {
-                    if is_sha256(sha256) {
-                        release.files.insert(path.trim_start_matches("./").to_owned(), (sha256.to_owned(), size));
-                    }
+                if let Some((path, named)) = file(line).filter(|_| last == "sha256") {
+                    release.files.insert(path, named);
                 }
                 continue;
             }
@@ -77,6 +72,13 @@ impl Release {
         let (sha256, size) = self.files.get(path)?;
         Some(Named { path: path.to_owned(), sha256: sha256.clone(), size: *size })
     }
+}
+
+/// A line `SHA256 SIZE PATH`: the path, and the two before it.
+fn file(line: &str) -> Option<(String, (String, u64))> {
+    let mut words = line.split_whitespace();
+    let (sha256, size, path) = (words.next()?, words.next()?.parse().ok()?, words.next()?);
+    is_sha256(sha256).then(|| (path.trim_start_matches("./").to_owned(), (sha256.to_owned(), size)))
 }
 
 /// The lines that a signature in the same file is about (RFC 9580 section 7); all lines where it has none.
