@@ -84,7 +84,10 @@ fn install(host: &mut Host, packages: &[&str]) -> Output {
 /// What the dry runs tell: in the lab no package is in another's way, so it is a lower version of the package itself or nothing.
 fn displaced(host: &Host, arguments: &[&str]) -> Output {
     let [name, version] = arguments else { return printed("") };
-    let is_lower = host.machine.packages.get(*name).is_some_and(|package| numbers(version) < numbers(&package.version));
+    // A version may leave out the package's own revision.
+    let is_it = |there: &str| there == *version || there.strip_prefix(version).is_some_and(|rest| rest.starts_with('-'));
+    let is_lower = |there: &str| !is_it(there) && numbers(version) < numbers(there);
+    let is_lower = host.machine.packages.get(*name).is_some_and(|package| is_lower(&package.version));
     printed(if is_lower { format!("{name}\n") } else { String::new() })
 }
 
