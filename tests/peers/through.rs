@@ -60,8 +60,9 @@ fn a_registry_has_credentials_and_an_authority_of_its_own() {
          username: puller, password_secret: registry.password, ca: CA }]\n";
     let mirrored = mirrored.replace("CA", &format!("{:?}", inside("cat ca.pem").stdout));
     std::fs::write(&file, text.replace("\nkubeadm:", &format!("\n{registries}{mirrored}\nkubeadm:"))).unwrap();
-    let body = "for host in kubeadm::registries(cluster) { let folder = `/etc/containerd/certs.d/${host}`; ssh::directory(node, folder); \
-         let files = kubeadm::registry_files(cluster, host); for name in files.keys() { ssh::file(node, `${folder}/${name}`, files[name]); } }";
+    let body = "for host in kubeadm::registries(cluster) { let folder = `/etc/containerd/certs.d/${host}`; \
+         let there = [ssh::directory(node, folder)]; let files = kubeadm::registry_files(cluster, host); \
+         for name in files.keys() { let options = files[name]; options.needs = there; ssh::file(node, `${folder}/${name}`, options); } }";
     let run = |password: &str| {
         std::fs::write(&secrets, format!("registry:\n  password: {password}\n")).unwrap();
         world.kthw(&["secrets", "encrypt", "--age", &identity.public, "-i", &secrets]).ended_with(0);
