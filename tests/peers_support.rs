@@ -3,9 +3,19 @@ use crate::support::{Said, Sandbox, root, said};
 use kthw_peers::{TEST_DATA, Turn, cache};
 use std::{
     collections::BTreeMap,
-    process::Command,
+    process::{Child, Command},
     time::{Duration, Instant},
 };
+
+/// A process that ends with its owner.
+pub struct Ends(pub Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 /// A running world; taken down when dropped.
 pub struct World {

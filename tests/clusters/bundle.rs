@@ -1,10 +1,10 @@
 //! A cluster that is made of a bundle alone: on booted hosts, with every source cut off.
-use crate::peers_support::World;
+use crate::peers_support::{Ends, World};
 use kthw_peers::{HOSTS, KUBERNETES, TEST_DATA, ask};
 use std::{
     io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
     path::Path,
-    process::{Child, Stdio},
+    process::Stdio,
     time::Duration,
 };
 
@@ -27,16 +27,6 @@ class Hub(http.server.BaseHTTPRequestHandler):
         pass
 http.server.ThreadingHTTPServer(("10.77.0.1", 8097), Hub).serve_forever()
 "#;
-
-/// A process that ends with its owner.
-struct Ends(Child);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 #[test]
 fn a_cluster_comes_from_a_bundle_with_every_source_cut_off() {

@@ -1,8 +1,8 @@
 //! A booted host's clock and its updates: the time servers it asks, and what its own timers install under a policy.
 use super::{NODES, recipe};
-use crate::peers_support::World;
+use crate::peers_support::{Ends, World};
 use kthw_peers::{HOSTS, ask};
-use std::process::{Child, Command};
+use std::process::Command;
 
 /// A time server with this machine's own time, for five minutes: RFC 5905, section 7.3. It says whom it answered.
 const TIME_SERVER: &str = r#"
@@ -22,16 +22,6 @@ while time.monotonic() < until:
     server.sendto(head + came + asked[40:48] + came + now(), client)
     print(client[0], flush=True)
 "#;
-
-/// Ends with the test.
-struct Ends(Child);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 #[test]
 fn a_node_asks_its_own_time_servers() {
