@@ -19,6 +19,9 @@ const EDITING: &str = "kthw-edit-";
 /// A folder with an edit that could not be saved; it stays until it is taken up again or removed by hand.
 const KEPT: &str = "kthw-kept-";
 
+/// How often a folder is made anew that other edits, which begin at the same moment, took away.
+const ATTEMPTS: usize = 100;
+
 /// Beside the text: a digest of the encrypted file that it was made from.
 const BASE: &str = ".kthw-base";
 
@@ -41,11 +44,14 @@ impl Shelter {
         let place = place.ok_or_else(|| Error::usage(NoMemory))?;
         let failed = |error: io::Error| Error::usage(NoShelter { place: place.display().to_string(), reason: error.to_string() });
         remove_dead(&place);
-        for _ in 0..3 {
+        for _ in 0..ATTEMPTS {
             let folder =
                 tempfile::Builder::new().prefix(EDITING).permissions(Permissions::from_mode(0o700)).tempdir_in(&place).map_err(failed)?;
-            let lock = File::open(folder.path()).map_err(failed)?;
-            // Another process may have taken the folder for a dead one before it was locked.
+            // Until it is locked, another edit that begins may take the folder for a dead one's and remove it.
+            let lock = match File::open(folder.path()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened.map_err(failed)?,
+            };
             if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() && folder.path().is_dir() {
                 let file = folder.path().join(name.file_name().unwrap_or("secrets".as_ref()));
                 return Ok(Self { folder, file, lock });
@@ -195,6 +201,12 @@ mod tests {
         assert_eq!(shelter.read().unwrap().as_slice(), b"plain");
         drop(shelter);
         assert!(!folder.exists());
+    }
+
+    #[test]
+    fn edits_that_begin_at_the_same_moment_do_not_hinder_each_other() {
+        let make = || (0..200).for_each(|_| drop(Shelter::make(Path::new("x"), false).unwrap()));
+        std::thread::scope(|threads| (0..4).for_each(|_| drop(threads.spawn(make))));
     }
 
     #[test]
