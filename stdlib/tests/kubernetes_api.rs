@@ -109,8 +109,45 @@ async fn calico_is_kept() {
     let Some(world) = world_with_artifacts() else { return };
     let script = r#"let operator = calico::operator(cluster, #{ version: "3.28.0" });
         calico::installation(cluster, #{ pod_subnet: cluster.network.pods, needs: [operator] });"#;
-    world.run(script).await;
+    // Nobody runs pods here, so the test says what a controller would.
+    let client = world.by_hand().await;
+    let deployments: kube::Api<k8s_openapi::api::apps::v1::Deployment> = kube::Api::namespaced(client.clone(), "tigera-operator");
+    let available = async |pods: u32| {
+        let status = serde_json::json!({ "status": { "observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": pods,
+            "availableReplicas": pods, "unavailableReplicas": 1 - pods } });
+        let patch = kube::api::Patch::Merge(status);
+        deployments.patch_status("tigera-operator", &kube::api::PatchParams::default(), &patch).await.is_ok()
+    };
+    let controller = async {
+        for _ in 0..600 {
+            if available(1).await {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        panic!("no operator came");
+    };
+    tokio::join!(world.run(script), controller);
     assert_eq!(shown(&world.plan(script).await), "= calico.operator/ubuntu\n= calico.installation/ubuntu");
+
+    // An add-on that does not run is not as declared; what keeps it is in the plan.
+    assert!(available(0).await);
+    let pod = serde_json::json!({ "metadata": { "name": "tigera-operator-1", "labels": { "name": "tigera-operator" } },
+        "spec": { "containers": [{ "name": "tigera-operator", "image": "x" }] } });
+    let pods: kube::Api<k8s_openapi::api::core::v1::Pod> = kube::Api::namespaced(client, "tigera-operator");
+    pods.create(&kube::api::PostParams::default(), &serde_json::from_value(pod).expect("a pod")).await.expect("created");
+    let waits = serde_json::json!({ "status": { "phase": "Pending", "containerStatuses": [{ "name": "tigera-operator", "ready": false, "restartCount": 0,
+        "image": "x", "imageID": "", "state": { "waiting": { "reason": "ImagePullBackOff", "message": "no such image" } } }] } });
+    pods.patch_status("tigera-operator-1", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(waits)).await.expect("patched");
+    let plan = shown(&world.plan(script).await);
+    assert!(
+        plan.contains(
+            "~ calico.operator/ubuntu\n    Deployment tigera-operator/tigera-operator: 0 of 1 pods are available: pod tigera-operator-1: \
+             container tigera-operator waits: ImagePullBackOff: no such image -> runs"
+        ),
+        "{plan}"
+    );
+    assert!(available(1).await);
     let other = script.replace("cluster.network.pods", "\"10.244.0.0/16\"");
     assert_eq!(
         shown(&world.plan(&other).await),

@@ -4,7 +4,7 @@ mod installation;
 mod operator;
 
 pub use installation::{Encapsulation, InstallationSpec};
-pub use operator::{Operator, UnknownVersion};
+pub use operator::{UnknownVersion, operator};
 
 use rhai::{Module, plugin::*};
 
@@ -15,7 +15,7 @@ pub fn module() -> Module {
 
 #[export_module]
 mod api {
-    use super::{InstallationSpec, Operator};
+    use super::InstallationSpec;
     use crate::{
         kubernetes::{Fixed, Manifest, Place},
         workspace::Cluster,
@@ -53,7 +53,7 @@ mod api {
             Ok(place) => place,
             Err(error) => return throw(&cx, error),
         };
-        match Operator::new(place, &options.spec.version, &cluster.workspace().artifacts.pins) {
+        match super::operator(place, &options.spec.version, &cluster.workspace().artifacts.pins) {
             Ok(operator) => declare(&cx, operator, options.common),
             Err(error) => throw(&cx, error),
         }

@@ -1,6 +1,7 @@
 //! The `kubernetes` module: objects in a cluster, and waits for it.
 
 mod access;
+mod add_on;
 mod admin_conf;
 mod boot;
 mod client;
@@ -15,10 +16,12 @@ mod node_ready;
 mod node_restarted;
 pub(crate) mod objects;
 mod place;
+mod rollout;
 mod starting;
 mod takes_pods;
 
 pub use access::{Duplex, FileAccess, NodeAccess, Tunnel, admin_conf};
+pub use add_on::{AddOn, LiveAddOn};
 pub use admin_conf::{AdminConf, NotAdminConf};
 pub use client::{At, Client, FIELD_MANAGER};
 pub use compare::APPLIED;

@@ -51,6 +51,11 @@ impl LiveObjects {
         self.found.iter().filter(move |(_, live)| live.as_ref().is_some_and(applied)).map(|(document, _)| document)
     }
 
+    /// Those that are there, as they are.
+    pub fn there(&self) -> impl Iterator<Item = (&Arc<Document>, &Value)> {
+        self.found.iter().filter_map(|(document, live)| Some((document, live.as_ref()?)))
+    }
+
     /// Whether at least one of them was applied by kthw.
     pub fn any_is_ours(&self) -> bool {
         self.ours().next().is_some()
