@@ -4,8 +4,8 @@
 use super::{
     Workspace,
     names::{
-        ApiEndpointRule, CertSanRule, DnsNameRule, ImageRepositoryRule, NetworkNameRule, NodeNameRule, RESERVED, RegistryHostRule,
-        TimeServerRule,
+        AddressRangeRule, ApiEndpointRule, CertSanRule, DnsNameRule, ImageRepositoryRule, NetworkNameRule, NodeNameRule, ObjectNameRule,
+        RESERVED, RegistryHostRule, TimeServerRule,
     },
 };
 use crate::{
@@ -134,6 +134,18 @@ impl InSchema for NetworkNameRule {
     }
 }
 
+impl InSchema for ObjectNameRule {
+    fn schema() -> Schema {
+        pattern(&label())
+    }
+}
+
+impl InSchema for AddressRangeRule {
+    fn schema() -> Schema {
+        pattern(&format!("({}|{}-{})", ipv4_cidr(), ipv4(), ipv4()))
+    }
+}
+
 impl InSchema for ApiEndpointRule {
     fn schema() -> Schema {
         pattern(&format!("{}:{PORT}", dotted(&label())))
@@ -173,8 +185,16 @@ pub(super) fn version(_: &mut SchemaGenerator) -> Schema {
 
 /// An IPv4 range in CIDR notation.
 pub(super) fn ipv4_range(_: &mut SchemaGenerator) -> Schema {
+    titled("IPv4 range", pattern(&ipv4_cidr()))
+}
+
+fn ipv4() -> String {
     let byte = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
-    titled("IPv4 range", pattern(&format!(r"{byte}(\.{byte}){{3}}/(3[0-2]|[12]?[0-9])")))
+    format!(r"{byte}(\.{byte}){{3}}")
+}
+
+fn ipv4_cidr() -> String {
+    format!("{}/(3[0-2]|[12]?[0-9])", ipv4())
 }
 
 /// A text that people write without quotes although YAML reads it as a number, such as `1.1`.
@@ -270,6 +290,8 @@ mod tests {
         check::<DnsNameRule>(&["a", "a.b", "", "A", &long(63)]);
         check::<TimeServerRule>(&["10.10.10.1", "fd00::1", "::", "0.pool.ntp.org", "256.1.1.1", ""]);
         check::<NetworkNameRule>(&["a", "storage", "", "A", &long(63)]);
+        check::<ObjectNameRule>(&["lan", "", "A", &long(63)]);
+        check::<AddressRangeRule>(&["10.10.10.0/28", "0.0.0.0-255.255.255.255", "10.0.0.1", "10.0.0.1-2", "256.0.0.0/8"]);
         check::<ApiEndpointRule>(&["10.0.0.1:6443", "a", "a:0", "a:65535", "https://a:6443"]);
     }
 

@@ -16,7 +16,9 @@ mod warnings;
 
 pub use file::WorkspaceFile;
 pub use json_schema::json_schema;
-pub use names::{ApiEndpoint, CertSan, DnsName, ImageRepository, NetworkName, NodeName, RegistryHost, TimeServer};
+pub use names::{
+    AddressRange, ApiEndpoint, CertSan, DnsName, ImageRepository, NetworkName, NodeName, ObjectName, RegistryHost, TimeServer,
+};
 pub use problem::{Problem, WorkspaceError};
 pub use reference::reference;
 pub use schema::*;

@@ -1,6 +1,7 @@
 //! What nodes, certificates and registries are called, by the rules of those who read it.
 use crate::checked::{Checked, Rule, is_bounded_word};
-use std::net::IpAddr;
+use ipnet::Ipv4Net;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// A node's short host name.
 pub type NodeName = Checked<NodeNameRule>;
@@ -17,6 +18,11 @@ pub type DnsName = Checked<DnsNameRule>;
 pub type TimeServer = Checked<TimeServerRule>;
 /// A network beside the nodes' own.
 pub type NetworkName = Checked<NetworkNameRule>;
+
+/// What a Kubernetes object is called.
+pub type ObjectName = Checked<ObjectNameRule>;
+/// IPv4 addresses in a row.
+pub type AddressRange = Checked<AddressRangeRule>;
 
 /// Where an API server is reached.
 pub type ApiEndpoint = Checked<ApiEndpointRule>;
@@ -142,6 +148,54 @@ impl Rule for NetworkNameRule {
     }
 }
 
+/// The rule of [`ObjectName`]: one label of a DNS name, RFC 1123 section 2.1, which every kind takes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectNameRule;
+
+impl Rule for ObjectNameRule {
+    const WHAT: &'static str = "a name of a Kubernetes object";
+    const FORM: &'static str = "lower-case letters, digits and dashes, at most 63";
+    const EXAMPLE: &'static str = "lan";
+
+    fn allows(text: &str) -> bool {
+        is_label(text)
+    }
+}
+
+/// The rule of [`AddressRange`]. That its first address is not behind its last is checked with the workspace.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AddressRangeRule;
+
+impl Rule for AddressRangeRule {
+    const WHAT: &'static str = "a range of IPv4 addresses";
+    const FORM: &'static str = "the first and the last address with `-` between them, or a range in CIDR notation";
+    const EXAMPLE: &'static str = "10.10.10.200-10.10.10.220";
+
+    fn allows(text: &str) -> bool {
+        ends(text).is_some()
+    }
+}
+
+impl AddressRange {
+    /// Its first and its last address.
+    pub fn ends(&self) -> (Ipv4Addr, Ipv4Addr) {
+        ends(self).unwrap_or((Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED))
+    }
+
+    /// Whether it holds an address of another one.
+    pub fn meets(&self, (first, last): (Ipv4Addr, Ipv4Addr)) -> bool {
+        let own = self.ends();
+        own.0 <= last && first <= own.1
+    }
+}
+
+fn ends(text: &str) -> Option<(Ipv4Addr, Ipv4Addr)> {
+    match text.split_once('-') {
+        Some((first, last)) => Some((first.parse().ok()?, last.parse().ok()?)),
+        None => text.parse::<Ipv4Net>().ok().map(|range| (range.network(), range.broadcast())),
+    }
+}
+
 fn is_host_and_port(text: &str) -> bool {
     let (host, port) = text.split_once(':').map_or((text, "443"), |(host, port)| (host, port));
     host.len() <= MAX_NAME && host.split('.').all(|label| is_bounded_word(label, 63, "-_")) && is_port(port)
@@ -187,8 +241,27 @@ mod tests {
             &["", "a b", "ntp.a iburst", "a\nb", "NTP.a", "10.10.10.1:123"],
         );
         check_rule::<NetworkNameRule>(&["a", "storage-2"], &["", "a.b", "A", "-a", "a b"]);
+        check_rule::<ObjectNameRule>(&["lan", "a-1"], &["", "a.b", "A", "-a"]);
+        check_rule::<AddressRangeRule>(
+            &["10.0.0.0/28", "10.0.0.1-10.0.0.1"],
+            &["", "10.0.0.1", "10.0.0.1-", "10.0.0.1-20", "10.0.0.1 - 10.0.0.2", "10.0.0.0/33", "fd00::/64"],
+        );
         check_rule::<ApiEndpointRule>(&["10.0.0.1:6443"], &["a", "a:0", "-s:6443", "https://a:6443", "a:6443/x", "a:6443\nb"]);
         check_rule::<RegistryHostRule>(&["docker.io", "10.77.0.1:5000", "_default"], &["a/b", "https://a", ".", "a:", "_other\""]);
+    }
+
+    #[test]
+    fn ranges_meet_where_they_share_an_address() {
+        let range = |text: &str| text.parse::<AddressRange>().unwrap();
+        assert_eq!(range("10.0.0.16/28").ends(), ([10, 0, 0, 16].into(), [10, 0, 0, 31].into()));
+        for (one, other, meet) in [
+            ("10.0.0.1-10.0.0.9", "10.0.0.9-10.0.0.20", true),
+            ("10.0.0.1-10.0.0.9", "10.0.0.10-10.0.0.20", false),
+            ("10.0.0.0/24", "10.0.0.7-10.0.0.7", true),
+            ("10.0.0.0/25", "10.0.0.128/25", false),
+        ] {
+            assert_eq!((range(one).meets(range(other).ends()), range(other).meets(range(one).ends())), (meet, meet), "{one} {other}");
+        }
     }
 
     #[test]

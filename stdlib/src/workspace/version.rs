@@ -25,6 +25,7 @@ impl Workspace {
     /// The versions that the workspace says, as a set that the rules are about.
     pub fn version_set(&self) -> Set {
         let set = Set::new(self.versions.kubernetes.clone()).with(Component::Calico, self.versions.calico.clone());
+        let set = self.metallb.iter().fold(set, |set, metallb| set.with(Component::MetalLb, metallb.version.clone()));
         set.on(systems::by_id(&release(self).id()))
     }
 }

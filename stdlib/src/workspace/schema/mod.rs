@@ -1,10 +1,12 @@
 //! The shape of `workspace.yaml`. Every field is listed here and in the files beside this one; an unknown one is an error with its line.
+mod add_ons;
 mod kubernetes;
 mod machines;
 mod network;
 mod nodes;
 mod packages;
 
+pub use add_ons::*;
 pub use kubernetes::*;
 pub use machines::*;
 pub use network::*;
@@ -79,6 +81,9 @@ pub struct Workspace {
     /// Settings handed to kubeadm and the kubelet.
     #[serde(default)]
     pub kubeadm: Kubeadm,
+    /// Addresses for services of type `LoadBalancer`, by MetalLB. Without it there are none.
+    #[serde(default)]
+    pub metallb: Option<MetalLb>,
     /// Where pinned upstream files come from.
     #[serde(default)]
     pub artifacts: Artifacts,

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod machines;
+mod metallb;
 mod more;
 mod names;
 mod networks;
@@ -38,6 +39,8 @@ const RULES: &[fn(&mut Check<'_>)] = &[
     more::networks,
     more::addresses,
     addresses::build,
+    metallb::pools,
+    metallb::apart,
     machines::control_planes,
     machines::sizes,
     system::known,

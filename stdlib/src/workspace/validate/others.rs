@@ -85,7 +85,7 @@ fn more_addresses(check: &mut Check<'_>, other: &WorkspaceFile) {
 const BUILD: &str = "template.build_address";
 
 /// Every address that a workspace gives to somebody: its path, whose it is, and the address.
-fn named_addresses(workspace: &Workspace) -> Vec<(String, &str, Ipv4Addr)> {
+pub(super) fn named_addresses(workspace: &Workspace) -> Vec<(String, &str, Ipv4Addr)> {
     let nodes = workspace.nodes.iter().enumerate().map(|(index, spec)| (node(index, "address"), spec.name.as_str(), spec.address));
     let build = workspace.template.iter().filter_map(|template| Some((BUILD.to_owned(), template.name.as_str(), template.build_address?)));
     nodes.chain(build).collect()

@@ -3,10 +3,11 @@ use super::Check;
 use crate::versions::{Component, Gone, Minor, check as problems_of, flag_gone_since, gate_gone_since, known_lines};
 
 pub(super) fn known(check: &mut Check<'_>) {
-    let versions = check.workspace.versions.clone();
-    for (component, version, path) in
-        [(Component::Kubernetes, &versions.kubernetes, "versions.kubernetes"), (Component::Calico, &versions.calico, "versions.calico")]
-    {
+    let (versions, metallb) = (&check.workspace.versions, &check.workspace.metallb);
+    let always =
+        [(Component::Kubernetes, &versions.kubernetes, "versions.kubernetes"), (Component::Calico, &versions.calico, "versions.calico")];
+    let metallb = metallb.iter().map(|metallb| (Component::MetalLb, &metallb.version, "metallb.version"));
+    for (component, version, path) in always.into_iter().chain(metallb) {
         let (line, known) = (component.line(version), known_lines(component));
         if !known.contains(&line) {
             check.add(
