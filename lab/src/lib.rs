@@ -19,6 +19,7 @@ mod records;
 mod same;
 mod schedule;
 mod show;
+mod stand_ins;
 mod state;
 mod told;
 mod world;

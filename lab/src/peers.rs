@@ -3,11 +3,11 @@ use crate::{
     ENDPOINT, World,
     fault::{Harm, Trigger},
     proxmox::FIRST_TOKEN,
+    stand_ins::{StandIns, stand_in},
 };
-use bytes::Bytes;
-use kthw_engine::{BoxFuture, Clock, Error, Peers, Result, Secret};
+use kthw_engine::{Clock, Error, Peers, Result, Secret};
 use kthw_stdlib::{
-    artifact::{self, Artifact, ArtifactSource, Artifacts, DigestFrom, Needed, Pin, Upstream},
+    artifact::{self, Artifacts, DigestFrom, Needed, Pin},
     http::Trust,
     proxmox::{Access, Client, Credentials, Endpoint},
     seams::KubernetesAccess,
@@ -130,38 +130,4 @@ pub(crate) fn stand_in_key(name: &str) -> Result<Secret> {
 #[diagnostic(code(kthw::lab::secrets), help("this is one of the lab's faults"))]
 struct NotKept {
     text: String,
-}
-
-/// What stands in for the manifest of Calico's operator.
-const OPERATOR: &str = include_str!("stand-ins/tigera-operator.yaml");
-/// What stands in for its custom resource definitions, which older versions have in the manifest.
-const DEFINITIONS: &str = include_str!("stand-ins/operator-crds.yaml");
-
-/// A stand-in for a file of upstream's, in our own words: nothing is downloaded in the lab.
-fn stand_in(upstream: &Upstream) -> Option<String> {
-    let has_all = artifact::calico_files(&upstream.version).is_some_and(|files| files.len() == 1);
-    match (upstream.project.as_str(), upstream.file.as_str()) {
-        ("calico", "tigera-operator.yaml") if has_all => Some(format!("{DEFINITIONS}---\n{OPERATOR}")),
-        ("calico", "tigera-operator.yaml") => Some(OPERATOR.into()),
-        ("calico", "operator-crds.yaml") => Some(DEFINITIONS.into()),
-        _ => None,
-    }
-}
-
-/// Serves the stand-ins.
-struct StandIns;
-
-impl ArtifactSource for StandIns {
-    fn fetch<'a>(&'a self, artifact: &'a Artifact) -> BoxFuture<'a, Result<Bytes>> {
-        Box::pin(
-            async move { stand_in(&artifact.upstream).map(Bytes::from).ok_or_else(|| Error::peer(NoStandIn { what: artifact.path() })) },
-        )
-    }
-}
-
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("the lab has no stand-in for {what}")]
-#[diagnostic(code(kthw::lab::no_stand_in), help("add one in `lab/src/peers.rs`, or run without `--lab`"))]
-struct NoStandIn {
-    what: String,
 }

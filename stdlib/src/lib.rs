@@ -16,9 +16,12 @@ modules! {
     kubeadm,
     kubernetes,
     calico,
+    metallb,
+    traefik,
     sops,
 }
 
+pub mod add_ons;
 pub mod artifact;
 pub mod bundle;
 pub mod checked;

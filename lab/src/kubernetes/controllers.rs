@@ -184,7 +184,7 @@ pub(super) fn on_host_network(workload: &Value) -> bool {
 }
 
 /// Whether a workload runs somewhere by now, whatever its status said when somebody last looked.
-fn is_running(cluster: &Cluster, workload: &Object, now_ms: u64) -> bool {
+pub(super) fn is_running(cluster: &Cluster, workload: &Object, now_ms: u64) -> bool {
     let may_run_on = |node: &Object| on_host_network(&workload.value) || has_condition(&node.value, "Ready");
     now_ms >= workload.made_ms + START_MS && cluster.beginning(NODES).any(|(_, node)| may_run_on(node))
 }

@@ -12,6 +12,7 @@ mod pods;
 mod service;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 pub use access::LabKubernetes;
 pub use cluster::{BootstrapToken, Cluster, Object};

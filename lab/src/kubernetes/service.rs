@@ -3,6 +3,7 @@ use super::{
     controllers, discovery,
     eviction::evict,
     objects::{Answer, Moment, Target, apply, create, delete, matching, patch, read, replace, status},
+    webhooks,
 };
 use crate::{
     fault::{Harm, Trigger},
@@ -121,6 +122,11 @@ fn handle(state: &mut State, number: usize, request: &Request) -> Answer {
         serde_json::from_slice::<Value>(&request.body)
             .or_else(|_| serde_saphyr::from_str(&String::from_utf8_lossy(&request.body)).map_err(|error| error.to_string()))
     };
+    if matches!(request.method.as_str(), "POST" | "PUT" | "PATCH")
+        && let Some(refusal) = webhooks::unreachable(cluster, &target, now_ms)
+    {
+        return refusal;
+    }
     match request.method.as_str() {
         "GET" => read(cluster, &target, request.query("labelSelector"), request.query("fieldSelector")),
         "DELETE" => delete(cluster, &target),

@@ -1,7 +1,6 @@
 //! Pinned upstream files: which ones a workspace needs, where their digests come from, and where their bytes.
 
 mod download;
-mod known;
 mod look;
 mod needed;
 mod pinned;
@@ -12,7 +11,6 @@ mod testing;
 
 pub use download::{Answer, FetchArtifact};
 pub(crate) use download::{ask, bring, download};
-pub use known::calico_files;
 pub use look::{Holds, Seen, Vouched, look};
 pub(crate) use needed::digest_of;
 pub use needed::{DigestFrom, Kind, Needed, TwoDigests, image_place, needed, pin_image, pins_agree};

@@ -1,6 +1,10 @@
 //! What a workspace needs of upstream's files, and where each digest comes from.
-use super::{PINS_FILE, Pins, Upstream, calico_files, download::web_place, known::known};
-use crate::{distribution::release, workspace::Workspace};
+use super::{PINS_FILE, Pins, Upstream, download::web_place};
+use crate::{
+    add_ons::{files_of, known},
+    distribution::release,
+    workspace::Workspace,
+};
 use miette::Diagnostic;
 
 /// An upstream file that clusters of a workspace are made of.
@@ -51,13 +55,13 @@ pub fn needed(workspace: &Workspace) -> Vec<Needed> {
         };
         Needed { upstream, kind: Kind::Image, sha256: image.sha256.clone(), from }
     });
-    let calico = calico_files(&workspace.versions.calico.to_string()).unwrap_or_default();
-    image.into_iter().chain(calico.into_iter().map(|upstream| manifest(upstream, &workspace.artifacts.pins))).collect()
+    let manifests = files_of(workspace);
+    image.into_iter().chain(manifests.into_iter().map(|upstream| manifest(upstream, &workspace.artifacts.pins))).collect()
 }
 
 fn manifest(upstream: Upstream, pins: &Pins) -> Needed {
     let (sha256, from) = match (known(&upstream), pins.get(&upstream)) {
-        (Some((artifact, from)), _) => (Some(artifact.sha256), DigestFrom::Known(from)),
+        (Some((sha256, from)), _) => (Some(sha256.to_owned()), DigestFrom::Known(from)),
         (None, Some(pin)) => (Some(pin.sha256.clone()), DigestFrom::Pinned(pin.date.clone())),
         (None, None) => (None, DigestFrom::Missing),
     };

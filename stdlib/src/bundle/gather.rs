@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 pub async fn gather(workspace: &Workspace, more: &[String], http: &dyn Http, cache: &Cache, tell: &dyn Fn(&str)) -> Result<Index> {
     let (mut files, mut wanted) = (Vec::new(), images::of_kubeadm(workspace));
     wanted.extend(images::of_calico(workspace));
+    wanted.extend(workspace.traefik.iter().map(|traefik| crate::traefik::image(&traefik.version.to_string())));
     for one in needed(workspace) {
         let row = file(workspace, http, cache, &one, tell).await?;
         if one.kind == Kind::Manifest {

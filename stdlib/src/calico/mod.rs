@@ -1,10 +1,8 @@
 //! The `calico` module: the pod network, through its operator.
 
 mod installation;
-mod operator;
 
 pub use installation::{Encapsulation, InstallationSpec};
-pub use operator::{UnknownVersion, operator};
 
 use rhai::{Module, plugin::*};
 
@@ -17,6 +15,7 @@ pub fn module() -> Module {
 mod api {
     use super::InstallationSpec;
     use crate::{
+        add_ons::CALICO,
         kubernetes::{Fixed, Manifest, Place},
         workspace::Cluster,
     };
@@ -53,7 +52,7 @@ mod api {
             Ok(place) => place,
             Err(error) => return throw(&cx, error),
         };
-        match super::operator(place, &options.spec.version, &cluster.workspace().artifacts.pins) {
+        match CALICO.install("calico.operator", place, &options.spec.version, &cluster.workspace().artifacts.pins) {
             Ok(operator) => declare(&cx, operator, options.common),
             Err(error) => throw(&cx, error),
         }

@@ -99,6 +99,15 @@ impl Client {
         self.api(at).patch(name, &parameters, &Patch::Apply(body)).await.map(drop)
     }
 
+    /// Asks whether [`apply`](Self::apply) would be taken; the server and its webhooks judge it, and nothing is changed.
+    ///
+    /// # Errors
+    /// A server that cannot be reached or refuses.
+    pub async fn rehearse(&self, at: &At, name: &str, body: &Value) -> Result<()> {
+        let parameters = PatchParams { dry_run: true, ..PatchParams::apply(FIELD_MANAGER).force() };
+        self.api(at).patch(name, &parameters, &Patch::Apply(body)).await.map(drop)
+    }
+
     /// Changes what `body` names in an object, by a merge patch; a `null` in it takes something out. With `metadata.resourceVersion` in it
     /// the server refuses when somebody else was faster.
     ///

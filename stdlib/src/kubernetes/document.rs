@@ -93,6 +93,21 @@ impl Document {
         })
     }
 
+    /// The same without the certificates of webhooks: upstream's manifests hold stand-ins, in whose place the add-on writes its own.
+    #[must_use]
+    pub fn without_injected_authorities(mut self) -> Self {
+        let conversion = self.body.pointer_mut("/spec/conversion/webhook/clientConfig").into_iter();
+        let mut configurations: Vec<&mut Value> = conversion.collect();
+        if configurations.is_empty() {
+            let webhooks = self.body.get_mut("webhooks").and_then(Value::as_array_mut);
+            configurations = webhooks.into_iter().flatten().filter_map(|webhook| webhook.get_mut("clientConfig")).collect();
+        }
+        for configuration in configurations.into_iter().filter_map(Value::as_object_mut) {
+            configuration.remove("caBundle");
+        }
+        self
+    }
+
     /// When it is applied.
     pub fn tier(&self) -> Tier {
         match self.kind.as_str() {
@@ -198,6 +213,18 @@ mod tests {
         assert_eq!(error.to_string(), "document 1: it has no `metadata.name`");
         let error = Document::parse("apiVersion: v1\nkind: [").expect_err("refused");
         assert!(error.to_string().starts_with("the manifest is not valid YAML: "), "{error}");
+    }
+
+    #[test]
+    fn an_authority_that_the_add_on_writes_itself_is_not_declared() {
+        for yaml in [
+            "{apiVersion: v1, kind: A, metadata: {name: x}, spec: {conversion: {strategy: Webhook, webhook: {clientConfig: {caBundle: eA==, service: {name: s}}}}}}",
+            "{apiVersion: v1, kind: A, metadata: {name: x}, webhooks: [{name: w, clientConfig: {service: {name: s}}}, {name: v, clientConfig: {caBundle: eA==, service: {name: s}}}]}",
+        ] {
+            let document = Document::parse(yaml).expect("parsed").remove(0).without_injected_authorities();
+            let text = document.body.to_string();
+            assert!(!text.contains("caBundle") && text.contains(r#"{"service":{"name":"s"}}"#), "{text}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod compare;
 mod document;
 pub(crate) mod drain;
 mod error;
+mod inventory;
 pub mod kubeconfig;
 mod manifest;
 pub(crate) mod membership;
@@ -18,6 +19,8 @@ pub(crate) mod objects;
 mod place;
 mod rollout;
 mod starting;
+mod stragglers;
+mod strangers;
 mod takes_pods;
 
 pub use access::{Duplex, FileAccess, NodeAccess, Tunnel, admin_conf};

@@ -22,6 +22,9 @@ const SIDE_BY_SIDE: usize = 8;
 /// The longest time for finding the way to an API: a node is asked for it.
 const OPEN_LIMIT: Duration = Duration::from_secs(300);
 
+/// How long webhooks may take to answer: their pods may be pulling images.
+const WEBHOOKS: Limit = Limit::minutes(2);
+
 /// What reading found of a set of declared objects.
 #[derive(Debug)]
 pub struct LiveObjects {
@@ -47,13 +50,22 @@ impl LiveObjects {
 
     /// The objects that are there and that kthw applied.
     fn ours(&self) -> impl Iterator<Item = &Arc<Document>> {
-        let applied = |live: &Value| live["metadata"]["annotations"][APPLIED].is_string();
-        self.found.iter().filter(move |(_, live)| live.as_ref().is_some_and(applied)).map(|(document, _)| document)
+        self.found.iter().filter(|(_, live)| live.as_ref().is_some_and(is_applied)).map(|(document, _)| document)
     }
 
     /// Those that are there, as they are.
     pub fn there(&self) -> impl Iterator<Item = (&Arc<Document>, &Value)> {
         self.found.iter().filter_map(|(document, live)| Some((document, live.as_ref()?)))
+    }
+
+    /// All that were looked for.
+    pub fn documents(&self) -> impl Iterator<Item = &Arc<Document>> {
+        self.found.iter().map(|(document, _)| document)
+    }
+
+    /// Those that are there and that kthw applied.
+    pub fn only_ours(self) -> Self {
+        Self { found: self.found.into_iter().filter(|(_, live)| live.as_ref().is_some_and(is_applied)).collect() }
     }
 
     /// Whether at least one of them was applied by kthw.
@@ -66,6 +78,10 @@ impl LiveObjects {
         let differs = |document: &Document, live: &Option<Value>| live.as_ref().is_none_or(|live| !compare(document, live).is_empty());
         self.found.iter().filter(|(document, live)| differs(document, live)).map(|(document, _)| document.clone()).collect()
     }
+}
+
+fn is_applied(live: &Value) -> bool {
+    live["metadata"]["annotations"][APPLIED].is_string()
 }
 
 /// The change that makes all of these objects.
@@ -136,6 +152,26 @@ pub async fn apply(peers: &Peers, client: &Client, live: &LiveObjects, permit: &
     Ok(())
 }
 
+/// Asks the server, and the webhooks that look at these objects, whether it would take those that differ; nothing is changed. A webhook whose
+/// pods are just starting is waited for, so that nothing is half done.
+///
+/// # Errors
+/// What the server or a webhook refuses, and webhooks that do not answer.
+pub async fn rehearse(peers: &Peers, client: &Client, live: &LiveObjects) -> Result<()> {
+    let documents = live.differing();
+    let kinds = kinds_of_all(peers, client, &documents).await?;
+    for document in &documents {
+        let at = &kinds.at(document).ok_or_else(|| Error::peer(NoSuchKind::of(document)))?;
+        let body = &applied_body(document);
+        let help = "the pods behind a webhook have to run: `kubectl get pods -A`, and `kubectl get endpointslices -A` shows whether its service has one";
+        wait(peers, WEBHOOKS, &format!("the API server and its webhooks to accept {document}"), help, || async move {
+            taken(client.rehearse(at, &document.name, body).await, document)
+        })
+        .await?;
+    }
+    Ok(())
+}
+
 /// Removes the objects that kthw applied, the last of the manifest first, and sees that they are gone.
 ///
 /// # Errors
@@ -177,23 +213,31 @@ async fn get(client: &Client, at: &At, document: &Document) -> Result<Option<Val
 
 /// Applies one object. Server-side apply can be repeated, so a server that is busy or restarting is asked again for a while.
 async fn apply_one(peers: &Peers, client: &Client, at: &At, document: &Document, effect: &Effect) -> Result<()> {
-    let mut body = document.body.clone();
-    body["metadata"]["annotations"][APPLIED] = json!(document.digest());
-    let body = &body;
+    let body = &applied_body(document);
     wait(
         peers,
         Limit::seconds(60),
         &format!("the API server to take {document}"),
         "see that the API server stays up: `crictl ps` and `journalctl -u kubelet` on the control plane",
-        || async move {
-            match client.apply(at, &document.name, body, effect).await {
-                Ok(()) => Ok(Poll::Ready(())),
-                Err(error) if is_passing(&error) => Ok(Poll::Pending(in_words(&error))),
-                Err(error) => Err(Error::peer(ApplyObject { what: document.to_string(), reason: in_words(&error) })),
-            }
-        },
+        || async move { taken(client.apply(at, &document.name, body, effect).await, document) },
     )
     .await
+}
+
+/// The object as it is sent: with a note of what was applied.
+fn applied_body(document: &Document) -> Value {
+    let mut body = document.body.clone();
+    body["metadata"]["annotations"][APPLIED] = json!(document.digest());
+    body
+}
+
+/// What the server's answer to an apply means for a wait.
+fn taken(answer: kube::Result<()>, document: &Document) -> Result<Poll<()>> {
+    match answer {
+        Ok(()) => Ok(Poll::Ready(())),
+        Err(error) if is_passing(&error) => Ok(Poll::Pending(in_words(&error))),
+        Err(error) => Err(Error::peer(ApplyObject { what: document.to_string(), reason: in_words(&error) })),
+    }
 }
 
 /// Waits until the server serves what a definition defines.

@@ -188,6 +188,11 @@ pub(super) fn ipv4_range(_: &mut SchemaGenerator) -> Schema {
     titled("IPv4 range", pattern(&ipv4_cidr()))
 }
 
+/// IPv4 ranges in CIDR notation.
+pub(super) fn ipv4_ranges(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": ipv4_range(generator) })
+}
+
 fn ipv4() -> String {
     let byte = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
     format!(r"{byte}(\.{byte}){{3}}")

@@ -192,7 +192,11 @@ impl AddressRange {
 fn ends(text: &str) -> Option<(Ipv4Addr, Ipv4Addr)> {
     match text.split_once('-') {
         Some((first, last)) => Some((first.parse().ok()?, last.parse().ok()?)),
-        None => text.parse::<Ipv4Net>().ok().map(|range| (range.network(), range.broadcast())),
+        None => {
+            let range: Ipv4Net = text.parse().ok()?;
+            // Numbers with leading zeros are octal to others.
+            (range.to_string() == text).then(|| (range.network(), range.broadcast()))
+        }
     }
 }
 

@@ -84,6 +84,9 @@ pub struct Workspace {
     /// Addresses for services of type `LoadBalancer`, by MetalLB. Without it there are none.
     #[serde(default)]
     pub metallb: Option<MetalLb>,
+    /// HTTP and HTTPS from outside, by Traefik.
+    #[serde(default)]
+    pub traefik: Option<Traefik>,
     /// Where pinned upstream files come from.
     #[serde(default)]
     pub artifacts: Artifacts,

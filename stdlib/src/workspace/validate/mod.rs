@@ -12,6 +12,7 @@ mod proxy;
 mod registries;
 mod sources;
 mod system;
+mod traefik;
 mod versions;
 
 use super::{Workspace, WorkspaceFile, problem::Problem};
@@ -41,6 +42,8 @@ const RULES: &[fn(&mut Check<'_>)] = &[
     addresses::build,
     metallb::pools,
     metallb::apart,
+    traefik::address,
+    traefik::replicas,
     machines::control_planes,
     machines::sizes,
     system::known,

@@ -1,20 +1,21 @@
 //! Rules about versions: known to kthw, and tested with each other upstream.
 use super::Check;
+use crate::add_ons::ALL;
 use crate::versions::{Component, Gone, Minor, check as problems_of, flag_gone_since, gate_gone_since, known_lines};
 
 pub(super) fn known(check: &mut Check<'_>) {
-    let (versions, metallb) = (&check.workspace.versions, &check.workspace.metallb);
-    let always =
-        [(Component::Kubernetes, &versions.kubernetes, "versions.kubernetes"), (Component::Calico, &versions.calico, "versions.calico")];
-    let metallb = metallb.iter().map(|metallb| (Component::MetalLb, &metallb.version, "metallb.version"));
-    for (component, version, path) in always.into_iter().chain(metallb) {
-        let (line, known) = (component.line(version), known_lines(component));
+    let kubernetes = &check.workspace.versions.kubernetes;
+    let kubernetes = ("Kubernetes", "versions.kubernetes", kubernetes.clone(), known_lines(Component::Kubernetes));
+    let add_ons =
+        ALL.iter().filter_map(|facts| Some((facts.title, facts.field, (facts.wanted)(check.workspace)?.clone(), (facts.lines)())));
+    for (title, path, version, known) in [kubernetes].into_iter().chain(add_ons) {
+        let line = Minor::of(&version);
         if !known.contains(&line) {
             check.add(
                 "kthw::workspace::unknown_version",
                 path,
                 "not known",
-                format!("kthw does not know {component} {line}"),
+                format!("kthw does not know {title} {line}"),
                 format!("it knows {}", Minor::list(&known)),
             );
         }

@@ -1,0 +1,135 @@
+//! What kthw knows of upstream's manifests: which files a release of an add-on has, where they are, and the digests of those that were in hand.
+//!
+//! An add-on is one file here and one line in [`ALL`]. A release is one row.
+
+mod calico;
+mod metallb;
+mod traefik;
+
+pub use calico::CALICO;
+pub use metallb::METALLB;
+pub use traefik::TRAEFIK;
+
+use crate::{
+    artifact::{Pins, Upstream},
+    kubernetes::{AddOn, Place},
+    versions::Minor,
+    workspace::Workspace,
+};
+use kthw_engine::Id;
+use miette::Diagnostic;
+use semver::Version;
+use std::fmt;
+
+/// All of them, in the order in which clusters get them.
+pub const ALL: &[&Facts] = &[&CALICO, &METALLB, &TRAEFIK];
+
+/// What is known of one add-on.
+pub struct Facts {
+    /// The project's name, as in the paths of a mirror.
+    pub project: &'static str,
+    /// What people call it.
+    pub title: &'static str,
+    /// The lines of releases that kthw knows, oldest first.
+    pub lines: fn() -> Vec<Minor>,
+    /// A release of the newest line.
+    pub newest: &'static str,
+    /// The field of the workspace that says which version is wanted.
+    pub field: &'static str,
+    /// That version; `None` where the add-on is not named.
+    pub wanted: fn(&Workspace) -> Option<&Version>,
+    /// The files of a release, in the order of their use.
+    pub files: fn(Minor) -> &'static [&'static str],
+    /// Where upstream serves these files: what comes before `v<version>`, and what comes after it.
+    pub served: (&'static str, &'static str),
+    /// The files whose bytes somebody of this project has held.
+    pub rows: &'static [Row],
+}
+
+/// A file with its digest. It stands in a table only if that was made of bytes in hand; whatever has no row is refused until it is pinned.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The release, without a leading `v`.
+    pub version: &'static str,
+    /// The file's name.
+    pub file: &'static str,
+    /// Lower-case hex SHA-256 of the file.
+    pub sha256: &'static str,
+    /// Where the bytes came from.
+    pub from: &'static str,
+}
+
+/// Where many rows come from. A test compares them with the files (`KTHW_TEST_DATA`).
+const TEST_DATA: &str = "from a copy of upstream's file in the project's test data";
+
+impl Facts {
+    /// The files that install `version`. `None` for a version of which kthw does not know what files it has.
+    pub fn files(&self, version: &Version) -> Option<Vec<Upstream>> {
+        let line = Minor::of(version);
+        let (before, after) = self.served;
+        let upstream = |file: &&str| Upstream {
+            project: self.project.into(),
+            version: format!("v{version}"),
+            file: (*file).into(),
+            url: format!("{before}/v{version}/{after}/{file}"),
+        };
+        (self.lines)().contains(&line).then(|| (self.files)(line).iter().map(upstream).collect())
+    }
+
+    /// The add-on in the cluster at `place`, of this `version` (with or without a leading `v`). Digests that kthw does not know are taken from `pins`.
+    ///
+    /// # Errors
+    /// A version of which kthw does not know what files it has.
+    pub fn install(&self, id: &'static str, place: Place, version: &str, pins: &Pins) -> Result<AddOn, UnknownVersion> {
+        let number = Version::parse(version.trim_start_matches('v')).ok();
+        let known = number.and_then(|number| Some((self.files(&number)?, number)));
+        let (files, number) = known.ok_or_else(|| UnknownVersion::new(self, version))?;
+        Ok(AddOn::of_files(Id::new(id, &place.cluster), place, &format!("v{number}"), files, pins))
+    }
+
+    /// The row of a file.
+    fn row(&self, upstream: &Upstream) -> Option<&'static Row> {
+        let version = upstream.version.trim_start_matches('v');
+        self.rows.iter().find(|row| row.version == version && row.file == upstream.file)
+    }
+}
+
+impl fmt::Debug for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.project)
+    }
+}
+
+/// The files that `workspace` wants of every add-on that it names.
+pub fn files_of(workspace: &Workspace) -> Vec<Upstream> {
+    let wanted = ALL.iter().filter_map(|facts| facts.files((facts.wanted)(workspace)?));
+    wanted.flatten().collect()
+}
+
+/// The digest of a file, and where it comes from, if kthw knows it.
+pub fn known(upstream: &Upstream) -> Option<(&'static str, &'static str)> {
+    let facts = ALL.iter().find(|facts| facts.project == upstream.project)?;
+    facts.row(upstream).map(|row| (row.sha256, row.from))
+}
+
+/// A version of a minor that kthw does not know.
+#[derive(Clone, Debug, thiserror::Error, Diagnostic)]
+#[error("kthw does not know {title} {version}; it knows the releases of {known}")]
+#[diagnostic(code(kthw::kubernetes::unknown_version), help("write a full version, such as `{newest}`, or set `{field}` in the workspace"))]
+pub struct UnknownVersion {
+    title: &'static str,
+    version: String,
+    known: String,
+    newest: &'static str,
+    field: &'static str,
+}
+
+impl UnknownVersion {
+    fn new(facts: &Facts, version: &str) -> Self {
+        let known = Minor::list(&(facts.lines)());
+        Self { title: facts.title, version: version.into(), known, newest: facts.newest, field: facts.field }
+    }
+}
+
+#[cfg(test)]
+mod tests;

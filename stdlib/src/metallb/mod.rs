@@ -1,0 +1,96 @@
+//! The `metallb` module: addresses for services of type `LoadBalancer`.
+
+mod addresses;
+
+pub use addresses::AddressesSpec;
+
+use rhai::{Module, plugin::*};
+
+/// The module as scripts see it.
+pub fn module() -> Module {
+    exported_module!(api)
+}
+
+#[export_module]
+mod api {
+    use super::AddressesSpec;
+    use crate::{
+        add_ons::METALLB,
+        kubernetes::{AddOn, Place},
+        workspace::Cluster,
+    };
+    use kthw_engine::{Id, Options, Rhai, declare, throw};
+    use rhai::Map;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct ControllerSpec {
+        version: Option<String>,
+    }
+
+    /// Keeps MetalLB in the cluster: upstream's manifest, checked by its digest, and its pods running.
+    ///
+    /// Options: `version`, such as `0.14.8`. A version of which kthw has no digest is refused until `kthw artifacts pin` has recorded one.
+    /// With `present: false` it goes, with its definitions; pools that somebody else made keep it.
+    ///
+    /// ```rhai
+    /// metallb::controller(cluster, #{ version: "0.14.8" });
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn controller(cx: NativeCallContext, cluster: Cluster, options: Map) -> Rhai<Id> {
+        let options = Options::<ControllerSpec>::parse(&cx, "metallb::controller", options)?;
+        let place = match Place::of(cluster.workspace()) {
+            Ok(place) => place,
+            Err(error) => return throw(&cx, error),
+        };
+        let version = match options.spec.version {
+            Some(version) => version,
+            None if options.common.present => return throw(&cx, super::NoVersion),
+            None => String::new(),
+        };
+        let controller = match options.common.present {
+            true => METALLB.install("metallb.controller", place, &version, &cluster.workspace().artifacts.pins),
+            false => Ok(AddOn::of_documents(Id::new("metallb.controller", &place.cluster), place, Vec::new())),
+        };
+        match controller {
+            Ok(controller) => declare(&cx, controller, options.common),
+            Err(error) => throw(&cx, error),
+        }
+    }
+
+    /// Keeps the addresses that services get, told by ARP in the nodes' network: one pool of MetalLB for each, and no others of kthw's.
+    ///
+    /// Before anything changes, MetalLB's own webhook looks at all of them. A service asks for a pool by the annotation
+    /// `metallb.universe.tf/address-pool` (from 0.15 on also `metallb.io/address-pool`). Options: `pools`, a list of maps with `name`, `addresses` (ranges such as `10.10.10.200-10.10.10.220` or
+    /// `10.10.10.200/29`) and `auto_assign` (`true` by default).
+    ///
+    /// ```rhai
+    /// let controller = metallb::controller(cluster, #{ version: "0.14.8" });
+    /// metallb::addresses(cluster, #{ pools: [#{ name: "lan", addresses: ["10.10.10.200-10.10.10.220"] }], needs: [controller] });
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn addresses(cx: NativeCallContext, cluster: Cluster, options: Map) -> Rhai<Id> {
+        let options = Options::<AddressesSpec>::parse(&cx, "metallb::addresses", options)?;
+        let place = match Place::of(cluster.workspace()) {
+            Ok(place) => place,
+            Err(error) => return throw(&cx, error),
+        };
+        match options.spec.documents() {
+            Ok(documents) => {
+                let addresses = AddOn::of_documents(Id::new("metallb.addresses", &place.cluster), place, documents);
+                declare(&cx, addresses, options.common)
+            }
+            Err(error) => throw(&cx, error),
+        }
+    }
+}
+
+/// A version has to be named, unless MetalLB is to go.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("`metallb::controller` needs `version`")]
+#[diagnostic(
+    code(kthw::metallb::no_version),
+    help("say which: `version: cluster.metallb.version`; only with `present: false` there is none")
+)]
+struct NoVersion;

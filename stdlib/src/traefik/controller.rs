@@ -1,0 +1,246 @@
+//! What runs of Traefik in a cluster: pods that say when they end, a service, and the class of Ingresses.
+use super::permissions::rules;
+use crate::{
+    kubernetes::{BadManifest, Document},
+    workspace::RouteProvider,
+};
+use ipnet::Ipv4Net;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::net::Ipv4Addr;
+
+/// The name of everything, and of the namespace.
+const NAME: &str = "traefik";
+
+/// How long a pod that is told to end goes on taking connections, in seconds, while `/ping` answers 503: a load balancer in front has to see that.
+const STILL_TAKEN_S: u32 = 10;
+/// How long requests that are under way may take after that, in seconds.
+const UNDER_WAY_S: u32 = 30;
+
+/// Traefik's settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControllerSpec {
+    /// Its version; none only when it is to go.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// How many pods.
+    #[serde(default = "two")]
+    pub replicas: u32,
+    /// The address of its service; any free one when absent.
+    #[serde(default)]
+    pub address: Option<Ipv4Addr>,
+    /// What says where requests go.
+    #[serde(default = "both")]
+    pub providers: Vec<RouteProvider>,
+    /// Whose PROXY protocol is taken.
+    #[serde(default)]
+    pub proxy_protocol_from: Vec<Ipv4Net>,
+}
+
+fn two() -> u32 {
+    2
+}
+
+fn both() -> Vec<RouteProvider> {
+    vec![RouteProvider::Ingress, RouteProvider::Crd]
+}
+
+/// Its image, which needs no registry of ours.
+pub fn image(version: &str) -> String {
+    format!("docker.io/library/traefik:v{version}")
+}
+
+impl ControllerSpec {
+    /// The objects to keep, of this `version` without a leading `v`.
+    pub fn documents(&self, version: &str) -> Result<Vec<Document>, BadManifest> {
+        let labels = json!({ "app.kubernetes.io/name": NAME });
+        let named = |more: Value| {
+            let mut metadata = json!({ "name": NAME, "labels": labels });
+            if let (Some(metadata), Some(more)) = (metadata.as_object_mut(), more.as_object()) {
+                metadata.extend(more.clone());
+            }
+            metadata
+        };
+        let namespaced = || named(json!({ "namespace": NAME }));
+        let default_class = json!({ "annotations": { "ingressclass.kubernetes.io/is-default-class": "true" } });
+        let class = json!({ "apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": named(default_class),
+            "spec": { "controller": "traefik.io/ingress-controller" } });
+        let mut objects = vec![
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": named(json!({})) }),
+            json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": namespaced() }),
+            json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": named(json!({})), "rules": rules(&self.providers) }),
+            json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": named(json!({})),
+                "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": NAME },
+                "subjects": [{ "kind": "ServiceAccount", "name": NAME, "namespace": NAME }] }),
+            json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": namespaced(), "spec": self.deployment(version, &labels) }),
+            json!({ "apiVersion": "v1", "kind": "Service", "metadata": namespaced(), "spec": self.service(&labels) }),
+        ];
+        if self.providers.contains(&RouteProvider::Ingress) {
+            objects.push(class);
+        }
+        if self.replicas > 1 {
+            objects.push(json!({ "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": namespaced(),
+                "spec": { "maxUnavailable": 1, "selector": { "matchLabels": labels } } }));
+        }
+        Document::from_values(objects)
+    }
+
+    fn service(&self, labels: &Value) -> Value {
+        // Only nodes with a pod take its connections, so that the pod sees who connects.
+        let mut spec = json!({
+            "type": "LoadBalancer",
+            "externalTrafficPolicy": "Local",
+            "selector": labels,
+            "ports": [
+                { "name": "web", "port": 80, "targetPort": "web", "protocol": "TCP" },
+                { "name": "websecure", "port": 443, "targetPort": "websecure", "protocol": "TCP" },
+            ],
+        });
+        if let Some(address) = self.address {
+            // Kubernetes calls the field deprecated and keeps it; the annotation that MetalLB has for it changed its name in 0.15.
+            spec["loadBalancerIP"] = json!(address);
+        }
+        spec
+    }
+
+    fn deployment(&self, version: &str, labels: &Value) -> Value {
+        let probe = |period_s: u32, failures: u32| json!({ "httpGet": { "path": "/ping", "port": "web" }, "periodSeconds": period_s, "failureThreshold": failures, "timeoutSeconds": 2 });
+        let container = json!({
+            "name": NAME,
+            "image": image(version),
+            "args": self.arguments(),
+            "ports": [
+                { "name": "web", "containerPort": 8000, "protocol": "TCP" },
+                { "name": "websecure", "containerPort": 8443, "protocol": "TCP" },
+            ],
+            "readinessProbe": probe(2, 1),
+            // A pod that ends answers 503 for as long as it still takes connections.
+            "livenessProbe": probe(10, 6),
+            "resources": { "requests": { "cpu": "100m", "memory": "64Mi" } },
+            "securityContext": {
+                "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] }, "readOnlyRootFilesystem": true,
+                "runAsGroup": 65532, "runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": { "type": "RuntimeDefault" },
+            },
+            "volumeMounts": [{ "name": "tmp", "mountPath": "/tmp" }],
+        });
+        let apart = json!({ "weight": 100, "podAffinityTerm": {
+            "labelSelector": { "matchLabels": labels }, "topologyKey": "kubernetes.io/hostname" } });
+        json!({
+            "replicas": self.replicas,
+            "selector": { "matchLabels": labels },
+            // A new pod first: there is always one that answers.
+            "strategy": { "type": "RollingUpdate", "rollingUpdate": { "maxSurge": 1, "maxUnavailable": 0 } },
+            "template": {
+                "metadata": { "labels": labels },
+                "spec": {
+                    "serviceAccountName": NAME,
+                    "terminationGracePeriodSeconds": STILL_TAKEN_S + UNDER_WAY_S + 5,
+                    "affinity": { "podAntiAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": [apart] } },
+                    "containers": [container],
+                    "volumes": [{ "name": "tmp", "emptyDir": {} }],
+                },
+            },
+        })
+    }
+
+    /// Traefik's settings at start
+    /// (<https://doc.traefik.io/traefik/v3.6/reference/install-configuration/configuration-options/>).
+    fn arguments(&self) -> Vec<String> {
+        let mut arguments: Vec<String> = [
+            "global.checknewversion=false",
+            "global.sendanonymoususage=false",
+            "entrypoints.web.address=:8000",
+            "entrypoints.websecure.address=:8443",
+            "entrypoints.websecure.http.tls=true",
+            "ping=true",
+            "ping.entrypoint=web",
+        ]
+        .map(str::to_owned)
+        .into();
+        for entry in ["web", "websecure"] {
+            let of_entry = format!("entrypoints.{entry}.transport.lifecycle");
+            arguments.push(format!("{of_entry}.requestacceptgracetimeout={STILL_TAKEN_S}"));
+            arguments.push(format!("{of_entry}.gracetimeout={UNDER_WAY_S}"));
+            if !self.proxy_protocol_from.is_empty() {
+                let ranges: Vec<String> = self.proxy_protocol_from.iter().map(ToString::to_string).collect();
+                arguments.push(format!("entrypoints.{entry}.proxyprotocol.trustedips={}", ranges.join(",")));
+            }
+        }
+        if self.providers.contains(&RouteProvider::Ingress) {
+            arguments.push("providers.kubernetesingress=true".into());
+            arguments.push(format!("providers.kubernetesingress.ingressendpoint.publishedservice={NAME}/{NAME}"));
+        }
+        if self.providers.contains(&RouteProvider::Crd) {
+            arguments.push("providers.kubernetescrd=true".into());
+        }
+        arguments.into_iter().map(|argument| format!("--{argument}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn documents(spec: Value) -> Vec<Document> {
+        let spec: ControllerSpec = serde_json::from_value(spec).expect("a specification");
+        spec.documents("3.6.12").expect("objects")
+    }
+
+    fn find<'d>(documents: &'d [Document], kind: &str) -> Option<&'d Value> {
+        documents.iter().find(|document| document.kind == kind).map(|document| &document.body)
+    }
+
+    fn arguments(documents: &[Document]) -> String {
+        find(documents, "Deployment").expect("there")["spec"]["template"]["spec"]["containers"][0]["args"].to_string()
+    }
+
+    #[test]
+    fn what_runs_has_a_service_with_the_address_and_a_budget() {
+        let found = documents(json!({ "address": "10.10.10.200" }));
+        let titles: Vec<String> = found.iter().map(ToString::to_string).collect();
+        let expected = ["Namespace traefik", "ServiceAccount traefik/traefik", "ClusterRole traefik", "ClusterRoleBinding traefik"];
+        assert_eq!(titles[..4], expected);
+        let expected =
+            ["Deployment traefik/traefik", "Service traefik/traefik", "IngressClass traefik", "PodDisruptionBudget traefik/traefik"];
+        assert_eq!(titles[4..], expected);
+        assert_eq!(find(&found, "Service").expect("there")["spec"]["loadBalancerIP"], "10.10.10.200");
+        let pod = &find(&found, "Deployment").expect("there")["spec"]["template"]["spec"];
+        assert_eq!(pod["containers"][0]["image"], "docker.io/library/traefik:v3.6.12");
+    }
+
+    #[test]
+    fn a_pod_lives_longer_than_it_takes_connections_and_ends_them() {
+        let found = documents(json!({}));
+        let said = arguments(&found);
+        assert!(
+            said.contains("websecure.transport.lifecycle.requestacceptgracetimeout=10")
+                && said.contains("web.transport.lifecycle.gracetimeout=30")
+        );
+        let pod = &find(&found, "Deployment").expect("there")["spec"]["template"]["spec"];
+        assert!(pod["terminationGracePeriodSeconds"].as_u64() > Some(40));
+        let liveness = &pod["containers"][0]["livenessProbe"];
+        let killed_after_s =
+            liveness["periodSeconds"].as_u64().expect("a number") * (liveness["failureThreshold"].as_u64().expect("a number") - 1);
+        assert!(killed_after_s > 40, "no probe kills a pod that ends in its own time");
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_read() {
+        let ingress = documents(json!({ "providers": ["ingress"], "replicas": 1 }));
+        assert!(!arguments(&ingress).contains("kubernetescrd") && find(&ingress, "PodDisruptionBudget").is_none());
+        assert!(!find(&ingress, "ClusterRole").expect("there").to_string().contains("traefik.io"));
+        let crd = documents(json!({ "providers": ["crd"] }));
+        assert!(!arguments(&crd).contains("kubernetesingress") && find(&crd, "IngressClass").is_none());
+        assert!(find(&crd, "ClusterRole").expect("there").to_string().contains("ingressroutes"));
+    }
+
+    #[test]
+    fn the_proxy_protocol_is_taken_from_those_who_are_named() {
+        assert!(!arguments(&documents(json!({}))).contains("proxyprotocol"));
+        let said = arguments(&documents(json!({ "proxy_protocol_from": ["10.10.10.100/32", "10.10.10.101/32"] })));
+        for entry in ["web", "websecure"] {
+            assert!(said.contains(&format!("--entrypoints.{entry}.proxyprotocol.trustedips=10.10.10.100/32,10.10.10.101/32")), "{said}");
+        }
+    }
+}
