@@ -1,31 +1,35 @@
 //! Whole clusters on real, current Kubernetes: from nothing to Ready, twice, and without a complaint about what kthw rendered.
 mod bundle;
+mod traffic;
 
 use crate::peers_support::World;
-use kthw_peers::{FAKEPVE, HOSTS, KUBERNETES, TEST_DATA, ask};
+use kthw_peers::{FAKEPVE, HOSTS, KUBERNETES, MANIFESTS, TEST_DATA, ask};
 
 const NODES: [(&str, &str, u32); 3] = [("cp1", "control_plane", 1), ("wp1", "worker", 2), ("wp2", "worker", 3)];
 
 #[test]
 fn kubernetes_1_36_from_nothing_to_ready() {
-    from_nothing_to_ready("1.36.3");
+    from_nothing_to_ready("1.36.3", "0.14.8");
 }
 
 #[test]
 fn kubernetes_1_37_from_nothing_to_ready() {
-    from_nothing_to_ready("1.37.2");
+    from_nothing_to_ready("1.37.2", "0.15.2");
 }
 
 /// The stand-in Proxmox boots machines; the recipe that ships turns them into a cluster of this version.
-fn from_nothing_to_ready(version: &str) {
-    let Some(_) = ask([&HOSTS, &KUBERNETES, &FAKEPVE, &TEST_DATA]) else { return };
+fn from_nothing_to_ready(version: &str, metallb: &str) {
+    let Some(_) = ask([&HOSTS, &KUBERNETES, &FAKEPVE, &TEST_DATA, &MANIFESTS]) else { return };
     let mut world = World::up("cluster");
     world.learn(&["pve"]);
     let workspace = world.workspace(version, "containerd.io", &NODES, true);
     // Two of the machines are in a second network too, with a card that comes before the nodes' own.
     let storage = ["network.more=[{name: storage, range: 10.78.0.0/24, bridge: vmbr1}]", "nodes.cp1.networks={storage: 10.78.0.11}"];
     let storage = ["--set", storage[0], "--set", storage[1], "--set", "nodes.wp1.networks={storage: 10.78.0.12}"];
-    let run = |more: &[&str]| world.kthw(&[&["run", "recipes/ubuntu/full.rhai", "-w", workspace.as_str()], &storage[..], more].concat());
+    let plainly =
+        |more: &[&str]| world.kthw(&[&["run", "recipes/ubuntu/full.rhai", "-w", workspace.as_str()], &storage[..], more].concat());
+    let traffic = traffic::named(metallb);
+    let run = |more: &[&str]| plainly(&[&traffic.each_ref().map(String::as_str)[..], more].concat());
     let kubectl = |arguments: &[&str]| {
         world.inside(1, &[&["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"], arguments].concat()).ended_with(0).stdout
     };
@@ -42,6 +46,7 @@ fn from_nothing_to_ready(version: &str) {
     pods_run_and_names_resolve(&kubectl);
     nothing_complains(&world);
     the_cluster_is_in_the_network_of_nodes(&world, &kubectl);
+    traffic::answers(&world);
 
     let writes = world.pve_writes();
     let files = || (1..=3).map(|number| written_files(&world, number)).collect::<Vec<_>>();
@@ -62,8 +67,19 @@ fn from_nothing_to_ready(version: &str) {
     let tokens =
         || kubectl(&["get", "secrets", "-n", "kube-system", "--field-selector", "type=bootstrap.kubernetes.io/token", "-o", "name"]);
     world.until("the bootstrap tokens to be gone", 90, || tokens().trim().is_empty());
+    // The pods of the machine that is gone come to others, and a node is Ready before its share of MetalLB runs.
+    for (namespace, workload) in
+        [("metallb-system", "daemonset/speaker"), ("metallb-system", "deployment/controller"), ("traefik", "deployment/traefik")]
+    {
+        kubectl(&["rollout", "status", "-n", namespace, workload, "--timeout=180s"]);
+    }
     let settled = run(&["--yes"]).ended_with(0);
     assert!(settled.stdout.contains("Nothing to change"), "{}", settled.stdout);
+    traffic::answers(&world);
+    if metallb == "0.14.8" {
+        traffic::is_upgraded(&world, &plainly, &kubectl);
+        traffic::goes_with_its_name(&world, &plainly, &kubectl);
+    }
 }
 
 /// Calico's operator says that its network is there, CoreDNS answers a pod, and the pod's network reaches it.

@@ -1,4 +1,4 @@
-//! Follows docs/guides/add-a-module.md and docs/guides/add-a-distribution.md word by word, in a copy of the project.
+//! Follows docs/guides/add-a-module.md, add-a-distribution.md and add-an-add-on.md word by word, in a copy of the project.
 use crate::support::{root, said};
 use std::{
     path::{Path, PathBuf},
@@ -6,10 +6,11 @@ use std::{
 };
 
 #[test]
-fn adding_a_module_or_a_distribution_costs_one_file_and_one_line() {
+fn adding_a_module_a_distribution_or_an_add_on_costs_one_file_and_one_line() {
     let copy = Copy::of_the_project();
     copy.follow("docs/guides/add-a-module.md", 2, "stdlib/src/lib.rs", "    sops,\n");
     copy.follow("docs/guides/add-a-distribution.md", 1, "stdlib/src/distribution/mod.rs", "    suse = Suse,\n");
+    copy.follow("docs/guides/add-an-add-on.md", 1, "stdlib/src/add_ons/mod.rs", "    local_path: LOCAL_PATH,\n");
 
     let distribution = std::fs::read_to_string(root().join("docs/guides/add-a-distribution.md")).unwrap();
     let command = distribution.lines().find_map(|line| line.trim_start().strip_prefix("kthw run ")).unwrap();
@@ -20,6 +21,12 @@ fn adding_a_module_or_a_distribution_costs_one_file_and_one_line() {
     assert!(run(&["--dry-run"]).contains("Nothing to change"));
     let shown = copy.cargo(&["run", "--quiet", "--", "lab", "show", "-w", "rocky"]);
     assert!(shown.contains("containerd.io 2.4.2-1.el9"), "{shown}");
+
+    let named = ["run", "recipes/ubuntu/full.rhai", "--lab", "--set", "add_ons={gateway-api: 1.4.0}"];
+    let run = |more: &[&str]| copy.cargo(&[&["run", "--quiet", "--"], &named[..], more].concat());
+    assert!(run(&["--dry-run"]).contains("+ kubernetes.upstream/gateway-api"));
+    assert!(run(&["--yes"]).contains("0 failed, 0 skipped"));
+    assert!(run(&["--dry-run"]).contains("Nothing to change"));
 
     let tested = copy.cargo(&["test", "--quiet", "-p", "kthw-stdlib", "--lib", "clock::"]);
     assert!(tested.contains("1 passed"), "{tested}");

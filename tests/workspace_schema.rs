@@ -100,6 +100,9 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         90-dual-stack
         90-time-server-with-an-option
         92-network-that-overlaps
+        98-traefik-outside-of-the-pools
+        99-no-pool
+        99-unknown-add-on
     "#]]
     .assert_eq(&seen);
     expect![[r#"
@@ -153,6 +156,9 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         95-storage-beside-another
         96-no-updates-by-themselves
         97-distribution-without-a-key
+        98-address-pools
+        98-traefik-without-metallb
+        99-a-pool-that-another-cluster-has
     "#]]
     .assert_eq(&unseen);
 }

@@ -1,7 +1,10 @@
-//! What stands in for upstream's manifests, in our own words: nothing is downloaded in the lab. An add-on is one file and one line.
+//! What stands in for upstream's manifests, in our own words: nothing is downloaded in the lab.
 use bytes::Bytes;
 use kthw_engine::{BoxFuture, Error, Result};
-use kthw_stdlib::artifact::{Artifact, ArtifactSource, Upstream};
+use kthw_stdlib::{
+    add_ons::ALL,
+    artifact::{Artifact, ArtifactSource, Upstream},
+};
 
 /// What stands in for a file, by its project and its name.
 const FILES: &[(&str, &str, &str)] = &[
@@ -14,13 +17,26 @@ const FILES: &[(&str, &str, &str)] = &[
 /// The custom resource definitions of Calico's operator.
 const DEFINITIONS: &str = include_str!("stand-ins/operator-crds.yaml");
 
-/// What stands in for a file of upstream's.
+/// What stands in for a file of upstream's: one of [`FILES`], else something that runs, by the project's name.
 pub(crate) fn stand_in(upstream: &Upstream) -> Option<String> {
-    let (.., text) = FILES.iter().find(|(project, file, _)| (*project, *file) == (&upstream.project, &upstream.file))?;
-    // Older versions have the definitions in the manifest.
-    let of_release = kthw_stdlib::add_ons::CALICO.files(&upstream.version.trim_start_matches('v').parse().ok()?);
-    let has_all = upstream.project == "calico" && of_release.is_some_and(|files| files.len() == 1);
-    Some(if has_all { format!("{DEFINITIONS}---\n{text}") } else { (*text).to_owned() })
+    let Upstream { project, version, file, .. } = upstream;
+    let facts = ALL.iter().find(|facts| facts.project == project)?;
+    let files = facts.files(&version.trim_start_matches('v').parse().ok()?)?;
+    let text = FILES.iter().find(|(of, name, _)| of == project && name == file).map(|(.., text)| (*text).to_owned());
+    Some(match text {
+        // Older versions have the definitions in the manifest.
+        Some(text) if project == "calico" && files.len() == 1 => format!("{DEFINITIONS}---\n{text}"),
+        Some(text) => text,
+        None => something_that_runs(project),
+    })
+}
+
+fn something_that_runs(name: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {{ name: {name} }}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{ name: {name}, \
+         namespace: {name} }}\nspec:\n  selector: {{ matchLabels: {{ app: {name} }} }}\n  template:\n    metadata: {{ labels: {{ app: {name} }} }}\n    \
+         spec: {{ containers: [{{ name: {name}, image: docker.io/library/{name} }}] }}\n"
+    )
 }
 
 /// Serves the stand-ins.
@@ -48,9 +64,9 @@ mod tests {
 
     #[test]
     fn every_file_of_every_add_on_has_one_that_is_a_manifest() {
-        for facts in kthw_stdlib::add_ons::ALL {
-            for row in facts.rows {
-                for file in facts.files(&row.version.parse().expect("a version")).expect(row.version) {
+        for facts in ALL {
+            for version in facts.rows.iter().map(|row| row.version).chain([facts.newest]) {
+                for file in facts.files(&version.parse().expect("a version")).expect(version) {
                     let text = stand_in(&file).unwrap_or_else(|| panic!("{}", file.path()));
                     assert!(!Document::parse(&text).expect("a manifest").is_empty(), "{}", file.path());
                 }

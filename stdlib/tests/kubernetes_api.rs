@@ -1,7 +1,9 @@
 //! Objects kept in a real API server: the law (plan writes nothing; apply; plan again is all `=`), drift, and what it looks like.
+#[path = "kubernetes_api/add_ons.rs"]
+mod add_ons;
 mod support;
 
-use kthw_engine::{BoxFuture, Peers, Plan, Result, SystemClock};
+use kthw_engine::{BoxFuture, Clock, Peers, Plan, Result, SystemClock};
 use kthw_peers::{ApiServer, TEST_DATA, ask};
 use kthw_stdlib::{
     artifact::{Artifacts, PinnedSource},
@@ -38,23 +40,28 @@ struct World {
 /// The world around the peer; `None`, said aloud, when it is not there.
 #[track_caller]
 fn world() -> Option<World> {
-    Some(world_with(ApiServer::ask()?, None))
+    Some(world_with(ApiServer::ask()?, None, Arc::new(SystemClock::default())))
 }
 
 /// The same, with upstream's manifests.
 #[track_caller]
 fn world_with_artifacts() -> Option<World> {
-    let [data] = ask([&TEST_DATA])?;
-    Some(world_with(ApiServer::ask()?, Some(&data.join("manifests"))))
+    world_with_clock(Arc::new(SystemClock::default()))
 }
 
-fn world_with(server: ApiServer, artifacts: Option<&Path>) -> World {
+#[track_caller]
+fn world_with_clock(clock: Arc<dyn Clock>) -> Option<World> {
+    let [data] = ask([&TEST_DATA])?;
+    Some(world_with(ApiServer::ask()?, Some(&data.join("manifests")), clock))
+}
+
+fn world_with(server: ApiServer, artifacts: Option<&Path>, clock: Arc<dyn Clock>) -> World {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let nodes = Arc::new(settled_control_plane(std::fs::read_to_string(&server.kubeconfig).expect("a kubeconfig")));
     let access: Arc<dyn KubernetesAccess> = Arc::new(NodeAccess::new(nodes.clone(), Arc::new(ToPeer(server.address.clone()))));
     let cache = tempfile::tempdir().expect("a folder");
     let source = PinnedSource::new(cache.path(), artifacts.map(|folder| folder.display().to_string()), Arc::new(NoWeb));
-    let peers = Peers::new(nodes, Arc::new(SystemClock::default())).with(access).with(Artifacts::new(source));
+    let peers = Peers::new(nodes, clock).with(access).with(Artifacts::new(source));
     World { peers, _cache: cache, server }
 }
 

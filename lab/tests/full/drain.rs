@@ -65,7 +65,7 @@ async fn a_budget_holds_all_the_way_through() {
     lab.plan(RESTART).await;
     lab.peers.clock().sleep(Duration::from_secs(60)).await;
     lab.plan(RESTART).await;
-    assert_eq!((well(&lab), pods(&lab, "wu1").len() + pods(&lab, "wu2").len()), (4, 7));
+    assert_eq!((well(&lab), pods(&lab, "wu1").len() + pods(&lab, "wu2").len()), (4, 10));
     let watch = async {
         let mut fewest = u64::MAX;
         loop {

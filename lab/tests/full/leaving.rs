@@ -22,7 +22,7 @@ impl Lab {
         plan(&[evaluated], &self.peers, &silent()).await.unwrap()
     }
 
-    async fn apply_text(&self, declare: &str) -> Report {
+    pub(crate) async fn apply_text(&self, declare: &str) -> Report {
         run(self.plan_text(declare).await, &self.peers, &silent(), &RunOptions::default()).await
     }
 }

@@ -19,8 +19,8 @@ async fn only_the_nodes_that_need_it_are_restarted_one_by_one() {
     let writes = more.world.writes();
     let plan = more.plan(RESTART).await;
     expect_test::expect![[r#"
-        update kubernetes.node_restarted/wu1 restart: needed (waiting in Proxmox: cores) -> done, with 2 pods evicted before
-        update kubernetes.node_restarted/wu2 restart: needed (/run/reboot-required is there) -> done, with 1 pod evicted before
+        update kubernetes.node_restarted/wu1 restart: needed (waiting in Proxmox: cores) -> done, with 3 pods evicted before
+        update kubernetes.node_restarted/wu2 restart: needed (/run/reboot-required is there) -> done, with 3 pods evicted before
         update kubernetes.node_restarted/cu1 restart: needed (/run/reboot-required is there) -> done"#]]
     .assert_eq(&changes(&plan).join("\n"));
     assert_eq!(more.world.writes(), writes, "a plan wrote");

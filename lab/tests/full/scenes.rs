@@ -39,7 +39,7 @@ impl Scene {
                 assert_eq!(failures(&lab.apply(recipe).await), "");
                 lab
             }
-            Self::Pruning => only_the_control_plane_is_named(built(&name).await),
+            Self::Pruning => only_the_control_plane_is_named(built(&name).await).await,
             Self::Leaving => built(&name).await,
         }
     }
@@ -119,9 +119,11 @@ async fn all_is_to_be_rotated(name: &str) -> Lab {
     Lab::changed(name, lab.world.clone(), &[KEY, "rotation.generation=2"])
 }
 
-/// The same world, seen by a workspace that names no worker any more.
-fn only_the_control_plane_is_named(lab: Lab) -> Lab {
+/// The same world, seen by a workspace that names no worker any more. The control plane takes their pods since the run before.
+async fn only_the_control_plane_is_named(lab: Lab) -> Lab {
     let mut workspace = (*shelf::workspace(&[])).clone();
     workspace.nodes.retain(|node| node.name.as_str() == "cu1");
-    Lab::on("prune-fewer", lab.world.clone(), Arc::new(workspace), &lab.pins())
+    let fewer = Lab::on("prune-fewer", lab.world.clone(), Arc::new(workspace), &lab.pins());
+    assert_eq!(failures(&fewer.apply(FULL).await), "");
+    fewer
 }

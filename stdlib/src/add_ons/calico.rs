@@ -1,5 +1,5 @@
 //! Calico's operator: `projectcalico/calico/<version>/manifests`. No Go module of Calico's carries these files, so newer releases have no row.
-use super::{Facts, Row, TEST_DATA};
+use super::{Facts, Named, Row, TEST_DATA};
 use crate::versions::{Component, Minor, known_lines};
 
 /// The manifest of the operator.
@@ -21,8 +21,7 @@ pub const CALICO: Facts = Facts {
     title: "Calico",
     lines: || known_lines(Component::Calico),
     newest: "3.32.1",
-    field: "versions.calico",
-    wanted: |workspace| Some(&workspace.versions.calico),
+    named: Named::Own("versions.calico", |workspace| Some(&workspace.versions.calico)),
     files: |line| if line >= DEFINITIONS_APART { &[DEFINITIONS, OPERATOR] } else { &[OPERATOR] },
     served: ("https://raw.githubusercontent.com/projectcalico/calico", "manifests"),
     rows: &[

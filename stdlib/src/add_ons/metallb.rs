@@ -1,5 +1,5 @@
 //! MetalLB: `metallb/metallb/<version>/config/manifests`, in the mode that needs no FRR.
-use super::{Facts, Row, TEST_DATA};
+use super::{Facts, Named, Row, TEST_DATA};
 use crate::versions::{Component, known_lines};
 
 /// The manifest: addresses are told by ARP, and by MetalLB's own BGP. From 0.16 on upstream's chart has FRR-K8s by default; the manifests of all
@@ -16,8 +16,7 @@ pub const METALLB: Facts = Facts {
     title: "MetalLB",
     lines: || known_lines(Component::MetalLb),
     newest: "0.15.2",
-    field: "metallb.version",
-    wanted: |workspace| workspace.metallb.as_ref().map(|metallb| &metallb.version),
+    named: Named::Own("metallb.version", |workspace| workspace.metallb.as_ref().map(|metallb| &metallb.version)),
     files: |_| &[NATIVE],
     served: ("https://raw.githubusercontent.com/metallb/metallb", "config/manifests"),
     rows: &[

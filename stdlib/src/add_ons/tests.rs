@@ -9,7 +9,7 @@ fn paths(facts: &Facts, version: &str) -> Option<Vec<String>> {
 }
 
 fn install(version: &str, pins: &Pins) -> Result<AddOn, UnknownVersion> {
-    CALICO.install("calico.operator", Place { cluster: "u".into(), node: "cu1".into() }, version, pins)
+    CALICO.install(Id::new("calico.operator", "u"), Place { cluster: "u".into(), node: "cu1".into() }, version, pins)
 }
 
 #[test]
@@ -37,13 +37,28 @@ fn a_row_is_of_a_file_that_is_asked_for_and_says_where_it_comes_from() {
 /// The bytes themselves, where they are at hand.
 #[test]
 fn the_digests_are_those_of_the_files() {
-    let Some([data]) = kthw_peers::ask([&kthw_peers::TEST_DATA]) else { return };
+    let Some([data, one_of_modules]) = kthw_peers::ask([&kthw_peers::TEST_DATA, &kthw_peers::MANIFESTS]) else { return };
+    let (data, modules) = (data.join("manifests"), one_of_modules.ancestors().nth(3).expect("a folder"));
     for facts in ALL {
-        for row in facts.rows.iter().filter(|row| row.from == TEST_DATA) {
-            let file = data.join("manifests").join(facts.project).join(format!("v{}", row.version)).join(row.file);
-            assert_eq!(hex::encode(Sha256::digest(std::fs::read(file).expect(row.file))), row.sha256, "{facts:?} {}", row.version);
+        for row in facts.rows {
+            let root = if row.from == TEST_DATA { &data } else { modules };
+            let file = root.join(facts.project).join(format!("v{}", row.version)).join(row.file);
+            assert_eq!(hex::encode(Sha256::digest(std::fs::read(&file).expect(row.file))), row.sha256, "{}", file.display());
         }
     }
+}
+
+/// What a newer release no longer has is what the list in the cluster is for: MetalLB has renamed objects.
+#[test]
+fn releases_of_metallb_differ_in_what_they_consist_of() {
+    let Some([data]) = kthw_peers::ask([&kthw_peers::TEST_DATA]) else { return };
+    let titles = |version: &str| {
+        let text = std::fs::read_to_string(data.join("manifests/metallb").join(version).join("metallb-native.yaml")).expect(version);
+        crate::kubernetes::Document::parse(&text).expect("a manifest").iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let (old, new) = (titles("v0.14.3"), titles("v0.14.5"));
+    let gone: Vec<_> = old.iter().filter(|title| !new.contains(title)).collect();
+    assert_eq!(gone, ["Secret metallb-system/webhook-server-cert", "Service metallb-system/webhook-service"]);
 }
 
 #[test]

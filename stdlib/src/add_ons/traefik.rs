@@ -1,5 +1,5 @@
 //! Traefik: the definitions of its own kinds, which upstream keeps beside its documentation. What runs is in `stdlib/src/traefik/`.
-use super::{Facts, Row, TEST_DATA};
+use super::{Facts, Named, Row, TEST_DATA};
 use crate::versions::Minor;
 
 /// The custom resource definitions.
@@ -17,8 +17,7 @@ pub const TRAEFIK: Facts = Facts {
     // Kubernetes 1.25 at most.
     lines: || (0..=7).map(|minor| Minor(3, minor)).collect(),
     newest: "3.7.11",
-    field: "traefik.version",
-    wanted: |workspace| workspace.traefik.as_ref().map(|traefik| &traefik.version),
+    named: Named::Own("traefik.version", |workspace| workspace.traefik.as_ref().map(|traefik| &traefik.version)),
     files: |_| &[DEFINITIONS],
     served: ("https://raw.githubusercontent.com/traefik/traefik", "docs/content/reference/dynamic-configuration"),
     rows: &[

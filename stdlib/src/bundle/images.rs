@@ -76,10 +76,20 @@ pub fn of_manifest(documents: &[Document]) -> Vec<String> {
     let pods = documents.iter().filter_map(|document| document.body.pointer("/spec/template/spec"));
     let containers =
         pods.flat_map(|pod| ["containers", "initContainers"].into_iter().filter_map(|list| pod.get(list)?.as_array()).flatten());
-    let mut images: Vec<String> = containers.filter_map(|one| one.get("image").and_then(Value::as_str)).map(str::to_owned).collect();
+    let mut images: Vec<String> = containers.filter_map(|one| one.get("image").and_then(Value::as_str)).map(in_full).collect();
     images.sort();
     images.dedup();
     images
+}
+
+/// The name as containerd understands it: without a registry it is one of Docker Hub's
+/// (`ParseDockerRef` in <https://github.com/distribution/reference>).
+fn in_full(image: &str) -> String {
+    match image.split_once('/') {
+        None => format!("docker.io/library/{image}"),
+        Some((first, _)) if first == "localhost" || first.contains(['.', ':']) => image.to_owned(),
+        Some(_) => format!("docker.io/{image}"),
+    }
 }
 
 #[cfg(test)]
@@ -143,6 +153,18 @@ mod tests {
         assert_eq!(name.to_string(), "r.lab:5000/k8s/coredns:v1.14.2");
         for wrong in ["nginx", "nginx:1", "library/nginx:1", "quay.io/a", "quay.io/../a:1", "quay.io/a:b c", "quay.io/:1"] {
             assert!(wrong.parse::<ImageName>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_name_without_a_registry_is_one_of_docker_hubs() {
+        for (short, full) in [
+            ("busybox:1.35", "docker.io/library/busybox:1.35"),
+            ("rancher/a:v1", "docker.io/rancher/a:v1"),
+            ("quay.io/a/b:v1", "quay.io/a/b:v1"),
+            ("localhost:5000/b:v1", "localhost:5000/b:v1"),
+        ] {
+            assert_eq!(in_full(short), full);
         }
     }
 }

@@ -52,7 +52,8 @@ mod api {
             Ok(place) => place,
             Err(error) => return throw(&cx, error),
         };
-        match CALICO.install("calico.operator", place, &options.spec.version, &cluster.workspace().artifacts.pins) {
+        match CALICO.install(Id::new("calico.operator", &place.cluster), place, &options.spec.version, &cluster.workspace().artifacts.pins)
+        {
             Ok(operator) => declare(&cx, operator, options.common),
             Err(error) => throw(&cx, error),
         }

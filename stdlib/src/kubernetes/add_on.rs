@@ -57,7 +57,7 @@ impl AddOn {
 
     /// These `documents`, under the identity `id`; with none of them, what an earlier run applied under it is looked for all the same.
     pub fn of_documents(id: Id, place: Place, documents: Vec<Document>) -> Self {
-        let (inventory, own) = (Inventory::new(id.kind()), documents.into_iter().map(Arc::new).collect());
+        let (inventory, own) = (Inventory::new(&id, &place.cluster), documents.into_iter().map(Arc::new).collect());
         Self { id, place, inventory, version: String::new(), files: Vec::new(), own, documents: OnceCell::new() }
     }
 

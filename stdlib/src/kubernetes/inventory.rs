@@ -3,6 +3,7 @@
 //! So what a later version of it no longer has is found and goes, and an add-on that is named no longer goes without any manifest at hand. It is
 //! written before the objects and never lists fewer than there are, so a run that dies leaves nothing that nobody knows of.
 use super::document::{BadManifest, Document};
+use kthw_engine::Id;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -25,9 +26,10 @@ pub struct Recorded {
 }
 
 impl Inventory {
-    /// That of the add-on `of`, such as `metallb.controller`.
-    pub fn new(of: &str) -> Self {
-        Self { name: format!("kthw.{}", of.replace('_', "-")) }
+    /// That of an add-on of this cluster: `kthw.metallb.controller`, or with a name of its own, `kthw.kubernetes.upstream.cert-manager`.
+    pub fn new(of: &Id, cluster: &str) -> Self {
+        let own = if of.name() == cluster { String::new() } else { format!(".{}", of.name()) };
+        Self { name: format!("kthw.{}{own}", of.kind().replace('_', "-")) }
     }
 
     /// The object that lists these `objects`.
@@ -83,8 +85,10 @@ mod tests {
         let objects = parse(
             "{apiVersion: v1, kind: Namespace, metadata: {name: a}}\n---\n{apiVersion: apps/v1, kind: Deployment, metadata: {name: b, namespace: a}, spec: {}}",
         );
-        let written = Inventory::new("x.y_z").document("v1.0.0", &objects).expect("an object");
+        let written = Inventory::new(&Id::new("x.y_z", "u"), "u").document("v1.0.0", &objects).expect("an object");
         assert_eq!(written.to_string(), "ConfigMap kube-system/kthw.x.y-z");
+        let other = Inventory::new(&Id::new("x.y", "other"), "u").document("", []).expect("an object");
+        assert_eq!(other.to_string(), "ConfigMap kube-system/kthw.x.y.other");
         assert_eq!(written.body["data"]["objects"], "v1 Namespace a\napps/v1 Deployment a/b");
         let read = Inventory::read(&written.body);
         assert!(read.objects.len() == 2 && read.objects.iter().zip(&objects).all(|(read, object)| is_same(read, object)), "{read:?}");

@@ -48,7 +48,8 @@ pub fn module() -> Module {
 
 #[export_module]
 mod api {
-    use super::{BadManifest, Document, DrainOptions, Manifest, NodeReady, NodeRestarted, NodeUpdated, Place, TakesPods};
+    use super::{AddOn, BadManifest, Document, DrainOptions, Manifest, NodeReady, NodeRestarted, NodeUpdated, Place, TakesPods};
+    use crate::add_ons::Facts;
     use crate::proxmox::HostKeys;
     use crate::workspace::{Cluster, Node};
     use kthw_engine::{Id, Options, Rhai, declare, throw};
@@ -60,6 +61,12 @@ mod api {
     struct ManifestSpec {
         yaml: Option<String>,
         documents: Option<Vec<serde_json::Value>>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct UpstreamSpec {
+        version: Option<String>,
     }
 
     #[derive(Debug, Deserialize)]
@@ -95,6 +102,36 @@ mod api {
         };
         match Place::of(cluster.workspace()) {
             Ok(place) => declare(&cx, Manifest::new(Id::new("kubernetes.manifest", name), place, documents), options.common),
+            Err(error) => throw(&cx, error),
+        }
+    }
+
+    /// Keeps an add-on of upstream's in the cluster: its manifest, checked by its digest, and its pods running.
+    ///
+    /// `project` is one of those that `add_ons` of a workspace may name. Custom resource definitions come first; what an earlier version had and this one
+    /// has not goes. Options: `version`. A version of which kthw has no digest is refused until `kthw artifacts pin` has recorded one. With
+    /// `present: false` it goes, whatever its version; what others made of its kinds keeps it.
+    ///
+    /// ```rhai
+    /// kubernetes::upstream(cluster, "local-path-provisioner", #{ version: "0.0.30" });
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn upstream(cx: NativeCallContext, cluster: Cluster, project: &str, options: Map) -> Rhai<Id> {
+        let options = Options::<UpstreamSpec>::parse(&cx, "kubernetes::upstream", options)?;
+        let facts = match Facts::named(project) {
+            Ok(facts) => facts,
+            Err(error) => return throw(&cx, error),
+        };
+        let place = match Place::of(cluster.workspace()) {
+            Ok(place) => place,
+            Err(error) => return throw(&cx, error),
+        };
+        let id = Id::new("kubernetes.upstream", project);
+        if !options.common.present {
+            return declare(&cx, AddOn::of_documents(id, place, Vec::new()), options.common);
+        }
+        match facts.install(id, place, &options.spec.version.unwrap_or_default(), &cluster.workspace().artifacts.pins) {
+            Ok(add_on) => declare(&cx, add_on, options.common),
             Err(error) => throw(&cx, error),
         }
     }

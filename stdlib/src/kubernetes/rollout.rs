@@ -4,6 +4,7 @@
 //! (<https://github.com/kubernetes/kubectl/blob/v0.36.0/pkg/polymorphichelpers/rollout_status.go>).
 use super::objects::condition;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// The kinds that make pods and say how far they are.
 pub const WORKLOADS: [&str; 3] = ["Deployment", "DaemonSet", "StatefulSet"];
@@ -51,6 +52,16 @@ pub fn trouble(workload: &Value, pods: &[Value]) -> Option<String> {
     let labels = workload["spec"]["selector"]["matchLabels"].as_object()?;
     let is_of_it = |pod: &&Value| labels.iter().all(|(name, value)| pod["metadata"]["labels"][name] == *value);
     pods.iter().filter(is_of_it).find_map(of_pod)
+}
+
+/// Whether a DaemonSet lacks pods only on nodes that are `away`: what keeps those nodes is said where nodes are looked at.
+pub fn is_excused(workload: &Value, pods: &[Value], away: &BTreeSet<String>) -> bool {
+    let Some(labels) = workload["spec"]["selector"]["matchLabels"].as_object() else { return false };
+    let is_of_it = |pod: &&Value| labels.iter().all(|(name, value)| pod["metadata"]["labels"][name] == *value);
+    let is_ready = |pod: &&Value| condition(pod, "Ready").is_some_and(|(status, _)| status == "True");
+    let mut late = pods.iter().filter(is_of_it).filter(|pod| !is_ready(pod)).peekable();
+    let seen = late.peek().is_some();
+    workload["kind"] == "DaemonSet" && seen && late.all(|pod| pod["spec"]["nodeName"].as_str().is_some_and(|node| away.contains(node)))
 }
 
 fn of_pod(pod: &Value) -> Option<String> {
@@ -192,6 +203,26 @@ mod tests {
             (json!({}), Some("pod a-1 is not ready")),
         ] {
             assert_eq!(trouble(&workload, &[pod("b", json!({})), pod("a", status)]).as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn a_pod_on_a_node_that_is_away_is_not_waited_for() {
+        let workload = |kind: &str| json!({ "kind": kind, "spec": { "selector": { "matchLabels": { "app": "a" } } } });
+        let pod = |app: &str, node: &str, ready: &str| {
+            json!({ "metadata": { "labels": { "app": app } }, "spec": { "nodeName": node },
+            "status": { "conditions": [{ "type": "Ready", "status": ready }] } })
+        };
+        let away = BTreeSet::from(["wu2".to_owned()]);
+        let there = pod("a", "wu1", "True");
+        for (kind, pods, expected) in [
+            ("DaemonSet", vec![there.clone(), pod("a", "wu2", "False")], true),
+            ("DaemonSet", vec![there.clone(), pod("a", "wu2", "Unknown"), pod("b", "wu1", "False")], true),
+            ("DaemonSet", vec![pod("a", "wu1", "False"), pod("a", "wu2", "False")], false),
+            ("Deployment", vec![there.clone(), pod("a", "wu2", "False")], false),
+            ("DaemonSet", vec![there], false),
+        ] {
+            assert_eq!(is_excused(&workload(kind), &pods, &away), expected, "{kind} {pods:?}");
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What every request to an API server gets: a limit, and patience with a server that is still starting. It opens its port before it knows
 //! anybody's rights, so 401 and 403 mean nothing until `/readyz` says yes. They are waited for, in words; from a server that is ready they
-//! are final.
+//! are final. What is only read is read again for a while when the server has too much to do (429), as client-go does; so it says of a kind
+//! whose definition was just changed.
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{Method, Request, Response, StatusCode, request::Parts};
 use kthw_engine::{Clock, progress};
 use kube::client::Body;
 use std::{sync::Arc, time::Duration};
@@ -29,9 +30,12 @@ enum Next {
     GiveUp(String),
 }
 
-/// Decides about an answer with `status`. `was_ready` is set when the server was known to be ready before the request, `readyz` is what
+/// Decides about an answer with `status`. `reads` is set for a request that changes nothing, `was_ready` is set when the server was known to be ready before the request, `readyz` is what
 /// `/readyz` says after a refusal, and `waited` is the time since the first one.
-fn next(status: StatusCode, was_ready: bool, readyz: &Readiness, waited: Duration) -> Next {
+fn next(status: StatusCode, reads: bool, was_ready: bool, readyz: &Readiness, waited: Duration) -> Next {
+    if reads && status == StatusCode::TOO_MANY_REQUESTS && waited < LIMIT {
+        return Next::Wait("the API server answers 429: it has too much to do, or takes up a new definition".into());
+    }
     if !is_refusal(status) || was_ready {
         return Next::Final;
     }
@@ -77,7 +81,7 @@ where
             true => ask_readiness(&send).await,
             false => Readiness::Ready,
         };
-        match next(response.status(), was_ready, &readyz, clock.now().saturating_sub(begun)) {
+        match next(response.status(), parts.method == Method::GET, was_ready, &readyz, clock.now().saturating_sub(begun)) {
             Next::Final => return Ok(response),
             Next::AskAgain => was_ready = true,
             Next::Wait(seen) => progress(format!("waiting for the API server to be ready: {seen}")),

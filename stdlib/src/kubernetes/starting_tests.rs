@@ -45,8 +45,11 @@ fn a_refusal_is_final_only_from_a_server_that_is_ready() {
         ),
     ] {
         let status = StatusCode::from_u16(status).expect("a status");
-        assert_eq!(next(status, was_ready, readyz, waited), want, "{status} {was_ready} {readyz:?} {waited:?}");
+        assert_eq!(next(status, true, was_ready, readyz, waited), want, "{status} {was_ready} {readyz:?} {waited:?}");
     }
+    let busy = |reads, waited| next(StatusCode::TOO_MANY_REQUESTS, reads, false, &Readiness::Ready, waited);
+    assert!(matches!(busy(true, soon), Next::Wait(why) if why.contains("429")));
+    assert_eq!((busy(true, late), busy(false, soon)), (Next::Final, Next::Final), "a change is for its own wait to repeat");
 }
 
 /// A clock on which a sleep is over at once.

@@ -2,12 +2,13 @@
 use super::{
     client::{At, Client},
     error::{ReadObject, in_words},
-    objects::LiveObjects,
-    rollout::{behind, trouble},
+    objects::{LiveObjects, condition},
+    rollout::{behind, is_excused, trouble},
 };
 use kthw_engine::{Error, Field, Result};
 use kube::{api::ApiResource, core::GroupVersionKind};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// The workloads among what is there that do not run yet.
 ///
@@ -17,16 +18,28 @@ pub async fn stragglers(client: &Client, live: &LiveObjects) -> Result<Vec<Field
     let mut found = Vec::new();
     for (document, object) in live.there() {
         let Some(why) = behind(object) else { continue };
-        let pods = pods(client, document.namespace.as_deref().unwrap_or("default")).await?;
+        let namespace = document.namespace.as_deref().unwrap_or("default");
+        let pods = list(client, "Pod", Some(namespace)).await?;
+        if document.kind == "DaemonSet" && is_excused(object, &pods, &away(client).await?) {
+            continue;
+        }
         let why = trouble(object, &pods).map_or(why.clone(), |trouble| format!("{why}: {trouble}"));
         found.push(Field { live: Some(why), ..Field::new(document.to_string(), "runs") });
     }
     Ok(found)
 }
 
-async fn pods(client: &Client, namespace: &str) -> Result<Vec<Value>> {
-    let at = At { resource: ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod")), namespace: Some(namespace.to_owned()) };
-    let refused = |error: kube::Error| Error::peer(ReadObject { what: format!("the pods of {namespace}"), reason: in_words(&error) });
-    let pods = client.list(&at, "").await.map_err(refused)?;
-    Ok(pods.into_iter().filter_map(|pod| serde_json::to_value(pod).ok()).collect())
+/// The names of nodes that are not Ready.
+async fn away(client: &Client) -> Result<BTreeSet<String>> {
+    let nodes = list(client, "Node", None).await?;
+    let is_away = |node: &&Value| condition(node, "Ready").is_none_or(|(status, _)| status != "True");
+    Ok(nodes.iter().filter(is_away).filter_map(|node| node["metadata"]["name"].as_str()).map(str::to_owned).collect())
+}
+
+async fn list(client: &Client, kind: &str, namespace: Option<&str>) -> Result<Vec<Value>> {
+    let at = At { resource: ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", kind)), namespace: namespace.map(str::to_owned) };
+    let what = || format!("{}s{}", kind.to_lowercase(), namespace.map(|namespace| format!(" of {namespace}")).unwrap_or_default());
+    let refused = |error: kube::Error| Error::peer(ReadObject { what: what(), reason: in_words(&error) });
+    let objects = client.list(&at, "").await.map_err(refused)?;
+    Ok(objects.into_iter().filter_map(|object| serde_json::to_value(object).ok()).collect())
 }

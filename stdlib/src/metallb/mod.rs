@@ -49,9 +49,10 @@ mod api {
             None if options.common.present => return throw(&cx, super::NoVersion),
             None => String::new(),
         };
+        let id = Id::new("metallb.controller", &place.cluster);
         let controller = match options.common.present {
-            true => METALLB.install("metallb.controller", place, &version, &cluster.workspace().artifacts.pins),
-            false => Ok(AddOn::of_documents(Id::new("metallb.controller", &place.cluster), place, Vec::new())),
+            true => METALLB.install(id, place, &version, &cluster.workspace().artifacts.pins),
+            false => Ok(AddOn::of_documents(id, place, Vec::new())),
         };
         match controller {
             Ok(controller) => declare(&cx, controller, options.common),

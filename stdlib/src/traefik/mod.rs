@@ -40,13 +40,13 @@ mod api {
             Ok(place) => place,
             Err(error) => return throw(&cx, error),
         };
+        let id = Id::new("traefik.controller", &place.cluster);
         if !options.common.present {
-            let nothing = AddOn::of_documents(Id::new("traefik.controller", &place.cluster), place, Vec::new());
-            return declare(&cx, nothing, options.common);
+            return declare(&cx, AddOn::of_documents(id, place, Vec::new()), options.common);
         }
         let Some(version) = options.spec.version.clone() else { return throw(&cx, super::NoVersion) };
         let pins = &cluster.workspace().artifacts.pins;
-        let controller = match TRAEFIK.install("traefik.controller", place, &version, pins) {
+        let controller = match TRAEFIK.install(id, place, &version, pins) {
             Ok(controller) => controller,
             Err(error) => return throw(&cx, error),
         };

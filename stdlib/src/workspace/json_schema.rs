@@ -9,6 +9,7 @@ use super::{
     },
 };
 use crate::{
+    add_ons::Facts,
     checked::{Checked, Rule},
     proxmox::names::{BridgeRule, CpuRule, ImageFileRule, PoolRule, PveNodeRule, StorageRule, TemplateNameRule},
 };
@@ -181,6 +182,13 @@ pub(super) fn version(_: &mut SchemaGenerator) -> Schema {
     let number = "(0|[1-9][0-9]*)";
     let rest = r"(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?";
     titled("version", pattern(&format!(r"v?{number}\.{number}\.{number}{rest}")))
+}
+
+/// Full versions of add-ons, by the names of those that have no block of their own.
+pub(super) fn versions_of_add_ons(generator: &mut SchemaGenerator) -> Schema {
+    let properties: serde_json::Map<String, serde_json::Value> =
+        Facts::without_settings().map(|facts| (facts.project.to_owned(), version(generator).into())).collect();
+    json_schema!({ "type": "object", "properties": properties, "additionalProperties": false })
 }
 
 /// An IPv4 range in CIDR notation.

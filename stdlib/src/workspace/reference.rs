@@ -12,6 +12,8 @@ Recipes see each field under its name, as `cluster.network.dns`, and beside them
 
 cluster.control_planes, cluster.workers, cluster.members: lists of nodes
     Nodes with that role; `members` are both together, and `cluster.nodes` has all.
+cluster.add_ons: map
+    Every add-on that `add_ons` may name, with its version, or `()` where it is not named.
 node.fqdn: text
     The full name of a node, such as `cu1.bevz.net`.
 cluster.os: block

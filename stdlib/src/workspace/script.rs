@@ -1,5 +1,6 @@
 //! What recipes see of a workspace: `cluster`, its nodes, and every field of `workspace.yaml` under its own name.
 use super::schema::{NodeSpec, Role, Workspace};
+use crate::add_ons::Facts;
 use kthw_engine::{Rhai, nearest};
 use rhai::{Array, Dynamic, Engine, EvalAltResult, Map, Position};
 use std::{collections::BTreeSet, net::Ipv4Addr, sync::Arc};
@@ -47,6 +48,10 @@ impl Cluster {
         fields.insert("workers".into(), with_role(Some(Role::Worker)).into());
         let members: Array = nodes.iter().filter(|node| node.spec().role != Role::Other).cloned().map(Dynamic::from).collect();
         fields.insert("members".into(), members.into());
+        // All that kthw knows, so that a recipe can say of each that it is not wanted.
+        let version = |facts: &Facts| facts.wanted(&workspace).map_or(Dynamic::UNIT, |version| version.to_string().into());
+        let add_ons: Map = Facts::without_settings().map(|facts| (facts.project.into(), version(facts))).collect();
+        fields.insert("add_ons".into(), add_ons.into());
         fields.insert("endpoint".into(), workspace.endpoint().into());
         fields.insert("os".into(), crate::distribution::facts(crate::distribution::release(&workspace), &workspace).into());
         Ok(Self { workspace, fields: Arc::new(fields) })

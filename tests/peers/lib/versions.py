@@ -91,8 +91,8 @@ def rows(keyword):
     with open(TABLE, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             words = line.split("#", 1)[0].split()
-            if words and words[0] not in ("program", "image"):
-                raise Failure(f"{TABLE}:{number}: a line begins with `program` or `image`, not `{words[0]}`")
+            if words and words[0] not in ("program", "image", "manifest"):
+                raise Failure(f"{TABLE}:{number}: a line begins with `program`, `image` or `manifest`, not `{words[0]}`")
             if words and words[0] == keyword:
                 yield number, words[1:]
 
@@ -130,3 +130,14 @@ def version_of(name):
         if module.name == name:
             return module.version
     raise Failure(f"{TABLE} has no module {name}")
+
+
+def manifests():
+    """Every manifest: its place in a mirror, the module that it comes with, and its path there."""
+    by_name = {module.name: module for module in modules()}
+    found = []
+    for number, words in rows("manifest"):
+        if len(words) != 3 or words[1] not in by_name or words[0].count("/") != 2:
+            raise Failure(f"{TABLE}:{number}: use `manifest PROJECT/VERSION/FILE MODULE PATH`")
+        found.append((words[0], by_name[words[1]], words[2]))
+    return found

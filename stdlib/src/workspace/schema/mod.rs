@@ -17,6 +17,7 @@ use super::{json_schema, names::ApiEndpoint};
 use crate::{artifact::Pins, distribution::Distribution};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One cluster's data.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -87,6 +88,11 @@ pub struct Workspace {
     /// HTTP and HTTPS from outside, by Traefik.
     #[serde(default)]
     pub traefik: Option<Traefik>,
+    /// Further add-ons, by their names and versions, such as `{ local-path-provisioner: 0.0.30 }`: `cert-manager`, `metrics-server`,
+    /// `local-path-provisioner`. What is not named here is not installed, and goes.
+    #[serde(default, deserialize_with = "super::version::full_by_name")]
+    #[schemars(schema_with = "json_schema::versions_of_add_ons")]
+    pub add_ons: BTreeMap<String, semver::Version>,
     /// Where pinned upstream files come from.
     #[serde(default)]
     pub artifacts: Artifacts,

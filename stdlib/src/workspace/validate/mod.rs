@@ -27,6 +27,7 @@ const RULES: &[fn(&mut Check<'_>)] = &[
     names::endpoint,
     names::ssh,
     versions::known,
+    versions::add_ons,
     versions::fit,
     versions::kubelet_flags,
     networks::ranges,

@@ -1,23 +1,34 @@
 //! Rules about versions: known to kthw, and tested with each other upstream.
 use super::Check;
-use crate::add_ons::ALL;
+use crate::add_ons::{ALL, Facts, UnknownAddOn};
 use crate::versions::{Component, Gone, Minor, check as problems_of, flag_gone_since, gate_gone_since, known_lines};
 
 pub(super) fn known(check: &mut Check<'_>) {
     let kubernetes = &check.workspace.versions.kubernetes;
-    let kubernetes = ("Kubernetes", "versions.kubernetes", kubernetes.clone(), known_lines(Component::Kubernetes));
+    let kubernetes = ("Kubernetes", "versions.kubernetes".to_owned(), kubernetes.clone(), known_lines(Component::Kubernetes));
     let add_ons =
-        ALL.iter().filter_map(|facts| Some((facts.title, facts.field, (facts.wanted)(check.workspace)?.clone(), (facts.lines)())));
+        ALL.iter().filter_map(|facts| Some((facts.title, facts.field(), facts.wanted(check.workspace)?.clone(), (facts.lines)())));
     for (title, path, version, known) in [kubernetes].into_iter().chain(add_ons) {
         let line = Minor::of(&version);
         if !known.contains(&line) {
             check.add(
                 "kthw::workspace::unknown_version",
-                path,
+                &path,
                 "not known",
                 format!("kthw does not know {title} {line}"),
                 format!("it knows {}", Minor::list(&known)),
             );
+        }
+    }
+}
+
+/// Add-ons that nobody knows would not be installed.
+pub(super) fn add_ons(check: &mut Check<'_>) {
+    let workspace = check.workspace;
+    for name in workspace.add_ons.keys() {
+        if let Err(unknown) = Facts::named(name) {
+            let (path, help) = (format!("add_ons.{name}"), UnknownAddOn::next(name));
+            check.add("kthw::workspace::unknown_add_on", &path, "not known", unknown.to_string(), help);
         }
     }
 }

@@ -124,6 +124,17 @@ pub const TEST_DATA: Peer = Peer {
     get: Get::Words("set KTHW_TEST_DATA to a folder with them (docs/TESTING.md)"),
     ..NOTHING
 };
+/// Upstream's files that Go modules carry, in folders as those of the test data.
+pub const MANIFESTS: Peer = Peer {
+    name: "manifests out of Go modules",
+    cached: &[
+        "manifests/traefik/v3.6.12/kubernetes-crd-definition-v1.yml",
+        "manifests/metallb/v0.15.2/metallb-native.yaml",
+        "manifests/local-path-provisioner/v0.0.30/local-path-storage.yaml",
+    ],
+    get: Get::Section("kubernetes"),
+    ..NOTHING
+};
 /// What kthw's speed is compared with; benches/run looks for it as well.
 pub const PYINFRA: Peer = Peer { name: "pyinfra", cached: &["venv/bin/pyinfra"], get: Get::Section("bench"), ..NOTHING };
 
@@ -160,6 +171,7 @@ pub const ALL: &[&Peer] = &[
     &KUBERNETES,
     &API_SERVER,
     &TEST_DATA,
+    &MANIFESTS,
     &PYINFRA,
 ];
 

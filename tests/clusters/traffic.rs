@@ -1,0 +1,62 @@
+//! What a cluster has for traffic from outside: an address of MetalLB that is answered by ARP, and Traefik behind it.
+use crate::{peers_support::World, support::Said};
+use std::time::{Duration, Instant};
+
+const ADDRESS: &str = "10.77.0.220";
+
+/// The settings that name them in the workspace.
+pub fn named(metallb: &str) -> [String; 6] {
+    let pool = "{name: lan, addresses: [10.77.0.220-10.77.0.229]}";
+    [
+        "--set".into(),
+        format!("metallb={{version: {metallb}, pools: [{pool}]}}"),
+        "--set".into(),
+        format!("traefik={{version: 3.6.12, address: {ADDRESS}}}"),
+        "--set".into(),
+        "add_ons={local-path-provisioner: 0.0.30}".into(),
+    ]
+}
+
+/// Traefik says that it is well, at the address that the workspace gives it, as the network outside of the nodes sees it.
+pub fn answers(world: &World) {
+    world.until("Traefik's /ping at its address", 60, || ping(world).code == 0);
+    assert_eq!(ping(world).stdout, "OK");
+}
+
+fn ping(world: &World) -> Said {
+    world.outside(&["curl", "-sS", "--fail", "--max-time", "2", &format!("http://{ADDRESS}/ping")])
+}
+
+/// A newer version takes the place of the one before, and nothing is left of what only that had.
+pub fn is_upgraded(world: &World, run: &dyn Fn(&[&str]) -> Said, kubectl: &dyn Fn(&[&str]) -> String) {
+    let newer = named("0.15.2");
+    let newer: Vec<&str> = newer.iter().map(String::as_str).collect();
+    let plan = run(&[&newer[..], &["--dry-run"]].concat()).ended_with(0).stdout;
+    assert!(plan.contains("version: v0.14.8 -> v0.15.2"), "{plan}");
+    run(&[&newer[..], &["--yes"]].concat()).ended_with(0);
+    let image = "jsonpath={.items[*].spec.template.spec.containers[0].image}";
+    let images = kubectl(&["get", "deployments,daemonsets", "-n", "metallb-system", "-o", image]);
+    assert_eq!(images, "quay.io/metallb/controller:v0.15.2 quay.io/metallb/speaker:v0.15.2");
+    let again = run(&[&newer[..], &["--yes"]].concat()).ended_with(0).stdout;
+    assert!(again.contains("Nothing to change"), "{again}");
+    answers(world);
+}
+
+/// What the workspace names no longer goes, but for what would take objects of others with it.
+pub fn goes_with_its_name(world: &World, run: &dyn Fn(&[&str]) -> Said, kubectl: &dyn Fn(&[&str]) -> String) {
+    let own = "printf '%s' '{\"apiVersion\": \"metallb.io/v1beta1\", \"kind\": \"IPAddressPool\", \"metadata\": {\"name\": \"own\", \
+               \"namespace\": \"metallb-system\"}, \"spec\": {\"addresses\": [\"10.77.0.240/32\"]}}' | kubectl --kubeconfig \
+               /etc/kubernetes/admin.conf create -f -";
+    world.inside(1, &["sh", "-c", own]).ended_with(0);
+    let kept = run(&["--dry-run"]).ended_with(0).stdout;
+    assert!(kept.contains("IPAddressPool metallb-system/own would go with its definitions"), "{kept}");
+    kubectl(&["delete", "ipaddresspools.metallb.io", "own", "-n", "metallb-system"]);
+    run(&["--yes"]).ended_with(0);
+    let left = kubectl(&["get", "namespaces,customresourcedefinitions,clusterroles,configmaps", "-A", "-o", "name"]);
+    assert!(["metallb", "traefik", "local-path"].iter().all(|name| !left.contains(name)), "{left}");
+    let again = run(&["--yes"]).ended_with(0).stdout;
+    assert!(again.contains("Nothing to change"), "{again}");
+    let began = Instant::now();
+    assert_ne!(ping(world).code, 0, "nobody answers there any more");
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
