@@ -44,6 +44,10 @@ const fn add_on(why: &'static str) -> Fate {
     unread(why, "kthw has no module for it yet: install it as before")
 }
 
+const fn named_add_on(why: &'static str) -> Fate {
+    unread(why, "name it under `add_ons`, with its version")
+}
+
 const OLD_SPELLING: Fate = left_out("it is an old spelling, which counted no more: look at the one without the name of a distribution");
 
 /// All of them, by the place where they are written.
@@ -124,15 +128,21 @@ const KNOWN: &[(&str, Fate)] = &[
     ("VM_STARTED", unread("machines were started in any case", "kthw starts what it makes")),
     ("VM_DOMAIN", of_tofu("vm_domain", "domain")),
     ("CALICO_VERSION", unread("v3.28.0 was installed, which was written into the playbook", "see `versions.calico`")),
-    ("METALLB_VERSION", add_on("v0.14.8 was installed, by its add-on's default")),
+    (
+        "METALLB_VERSION",
+        unread(
+            "v0.14.8 was installed, by its add-on's default, with the same addresses in every cluster",
+            "name it in a block `metallb`, with a pool of this cluster's own",
+        ),
+    ),
     ("COREDNS_VERSION", unread("kubeadm's own, or 1.11.1 by its add-on's default", "kubeadm's own goes with `versions.kubernetes`")),
-    ("METRICS_SERVER_VERSION", add_on("v0.7.2 was installed, by its add-on's default")),
-    ("CERT_MANAGER_VERSION", add_on("v1.16.2 was installed, by its add-on's default")),
+    ("METRICS_SERVER_VERSION", named_add_on("v0.7.2 was installed, by its add-on's default")),
+    ("CERT_MANAGER_VERSION", named_add_on("v1.16.2 was installed, by its add-on's default")),
     ("ARGOCD_VERSION", add_on("v2.13.2 was installed, by its add-on's default")),
     ("INGRESS_NGINX_VERSION", add_on("v1.12.0 was installed, by its add-on's default")),
     ("CNI_PLUGINS_VERSION", unread("nothing installed these plugins", "packages bring them")),
     ("ETCD_VERSION", unread("kubeadm's own was installed", "it goes with `versions.kubernetes`")),
-    ("LOCAL_PATH_PROVISIONER_VERSION", unread("there was no such add-on", "install it by yourself if you want it")),
+    ("LOCAL_PATH_PROVISIONER_VERSION", unread("there was no such add-on", "name it under `add_ons` if you want it")),
     (
         "KUBELET_SERVING_CERT_APPROVER_VERSION",
         unread("there was no such add-on", "kthw leaves kubelets' certificates as kubeadm makes them, so none waits to be approved"),
