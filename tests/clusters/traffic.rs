@@ -48,7 +48,7 @@ pub fn goes_with_its_name(world: &World, run: &dyn Fn(&[&str]) -> Said, kubectl:
                \"namespace\": \"metallb-system\"}, \"spec\": {\"addresses\": [\"10.77.0.240/32\"]}}' | kubectl --kubeconfig \
                /etc/kubernetes/admin.conf create -f -";
     world.inside(1, &["sh", "-c", own]).ended_with(0);
-    let kept = run(&["--dry-run"]).ended_with(0).stdout;
+    let kept = run(&["--dry-run"]).ended_with(1).stdout;
     assert!(kept.contains("IPAddressPool metallb-system/own would go with its definitions"), "{kept}");
     kubectl(&["delete", "ipaddresspools.metallb.io", "own", "-n", "metallb-system"]);
     run(&["--yes"]).ended_with(0);
