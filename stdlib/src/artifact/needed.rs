@@ -51,8 +51,8 @@ pub fn needed(workspace: &Workspace) -> Vec<Needed> {
         };
         Needed { upstream, kind: Kind::Image, sha256: image.sha256.clone(), from }
     });
-    let calico = calico_files(&workspace.versions.calico.to_string()).unwrap_or_default();
-    image.into_iter().chain(calico.into_iter().map(|upstream| manifest(upstream, &workspace.artifacts.pins))).collect()
+    let calico = workspace.versions.iter().filter_map(|versions| calico_files(&versions.calico.to_string())).flatten();
+    image.into_iter().chain(calico.map(|upstream| manifest(upstream, &workspace.artifacts.pins))).collect()
 }
 
 fn manifest(upstream: Upstream, pins: &Pins) -> Needed {
@@ -154,7 +154,7 @@ mod tests {
         let mut workspace = crate::ssh::testing::workspace();
         assert!(told(&workspace)[0].ends_with(".img Workspace") && told(&workspace)[1].contains("Known"), "{:?}", told(&workspace));
         workspace.template.as_mut().unwrap().image.sha256 = None;
-        workspace.versions.calico = "3.32.1".parse().unwrap();
+        workspace.versions.as_mut().unwrap().calico = "3.32.1".parse().unwrap();
         assert!(told(&workspace).iter().all(|one| one.ends_with("Missing")) && told(&workspace).len() == 3, "{:?}", told(&workspace));
         for one in needed(&workspace) {
             let pin = Pin::of(one.upstream, "0".repeat(64), 1, "2026-11-29".into());

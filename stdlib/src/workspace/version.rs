@@ -1,5 +1,5 @@
 //! Versions in YAML: full, with or without upstream's leading `v`; and all of a workspace as one set.
-use super::Workspace;
+use super::{NoCluster, Workspace};
 use crate::{
     distribution::release,
     versions::{Component, Set, systems},
@@ -23,9 +23,13 @@ pub(super) fn full<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Version
 
 impl Workspace {
     /// The versions that the workspace says, as a set that the rules are about.
-    pub fn version_set(&self) -> Set {
-        let set = Set::new(self.versions.kubernetes.clone()).with(Component::Calico, self.versions.calico.clone());
+    ///
+    /// # Errors
+    /// [`NoCluster`] for an edge.
+    pub fn version_set(&self) -> Result<Set, NoCluster> {
+        let versions = self.versions()?;
+        let set = Set::new(versions.kubernetes.clone()).with(Component::Calico, versions.calico.clone());
         let set = self.metallb.iter().fold(set, |set, metallb| set.with(Component::MetalLb, metallb.version.clone()));
-        set.on(systems::by_id(&release(self).id()))
+        Ok(set.on(systems::by_id(&release(self).id())))
     }
 }

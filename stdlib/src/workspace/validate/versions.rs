@@ -3,7 +3,7 @@ use super::Check;
 use crate::versions::{Component, Gone, Minor, check as problems_of, flag_gone_since, gate_gone_since, known_lines};
 
 pub(super) fn known(check: &mut Check<'_>) {
-    let (versions, metallb) = (&check.workspace.versions, &check.workspace.metallb);
+    let (Some(versions), metallb) = (check.versions(), &check.workspace.metallb) else { return };
     let always =
         [(Component::Kubernetes, &versions.kubernetes, "versions.kubernetes"), (Component::Calico, &versions.calico, "versions.calico")];
     let metallb = metallb.iter().map(|metallb| (Component::MetalLb, &metallb.version, "metallb.version"));
@@ -22,8 +22,7 @@ pub(super) fn known(check: &mut Check<'_>) {
 }
 
 pub(super) fn fit(check: &mut Check<'_>) {
-    let versions = &check.workspace.versions;
-    let set = check.workspace.version_set();
+    let (Some(versions), Ok(set)) = (check.versions(), check.workspace.version_set()) else { return };
     if versions.unsupported || set.iter().any(|(component, version)| !known_lines(component).contains(&component.line(version))) {
         return;
     }
@@ -41,7 +40,8 @@ pub(super) fn fit(check: &mut Check<'_>) {
 
 /// A kubelet does not start with a flag or a feature gate that it does not know.
 pub(super) fn kubelet_flags(check: &mut Check<'_>) {
-    let minor = Minor::of(&check.workspace.versions.kubernetes);
+    let Some(versions) = check.versions() else { return };
+    let minor = Minor::of(&versions.kubernetes);
     let arguments = check.workspace.kubeadm.kubelet_extra_args.clone();
     for (flag, value) in &arguments {
         let path = format!("kubeadm.kubelet_extra_args.{flag}");
