@@ -280,7 +280,7 @@ fn stage(sandbox: &Sandbox, example: &str) -> String {
     let joined = "fn declare(cluster) { for node in cluster.workers { kubeadm::worker(cluster, node); } }";
     std::fs::write(path("joined.rhai"), format!("const VERSION = \"1.0.0\";\nconst NEEDS = [\"phases/network\"];\n{joined}\n")).unwrap();
     let recipe = path("example.rhai").to_string_lossy().into_owned();
-    let stages = ["workers", "network", "control-plane", "kubernetes-packages", "containerd", "system", "machines", "template"];
+    let stages = ["workers", "network", "control-plane", "kubernetes-packages", "containerd", "kubernetes-host", "system", "machines", "template"];
     let stages: Vec<String> = stages.iter().map(|stage| format!("\"phases/{stage}\"")).collect();
     let tried = std::iter::once(&stages[0])
         .chain([&"\"joined\"".to_owned()])
