@@ -25,7 +25,7 @@ pub struct LoadBalancer {
     pub listeners: Vec<Listener>,
     /// When a cluster counts as well.
     #[serde(default)]
-    pub check: Check,
+    pub check: HealthCheck,
     /// Whether it tells clusters by the PROXY protocol who is connecting. Their ingress has to expect it, or it takes no connection.
     #[serde(default)]
     pub proxy_protocol: bool,
@@ -75,7 +75,7 @@ pub struct Listener {
 /// (<https://docs.haproxy.org/3.0/configuration.html#5.2-inter>).
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Check {
+pub struct HealthCheck {
     /// The port that is asked.
     #[schemars(range(min = 1))]
     pub port: u16,
@@ -98,7 +98,7 @@ pub struct Check {
     pub fall: u32,
 }
 
-impl Default for Check {
+impl Default for HealthCheck {
     fn default() -> Self {
         let path = "/ping".parse().expect("a default is as its rule wants it");
         Self { port: 80, path, status: 200, interval_ms: 2000, timeout_ms: 1000, rise: 2, fall: 3 }
