@@ -125,14 +125,17 @@ pub fn workspace(asked: &str, home: Option<&Path>) -> Result<Option<WorkspaceTex
     Ok(embedded.map(|text| WorkspaceText { label: named, text: text.into(), folder: None }))
 }
 
-/// The other workspaces that stand beside one on disk: their labels and texts.
+/// The other workspaces that stand beside one, on disk or inside of kthw as it does: their labels and texts.
 pub fn neighbours(workspace: &WorkspaceText) -> Vec<(String, String)> {
-    let Some(above) = workspace.folder.as_deref().and_then(Path::parent) else { return Vec::new() };
+    let Some(folder) = &workspace.folder else {
+        return embedded_workspaces().filter(|(label, _)| *label != workspace.label).map(|(label, text)| (label, text.into())).collect();
+    };
+    let Some(above) = folder.parent() else { return Vec::new() };
     let Ok(entries) = std::fs::read_dir(above) else { return Vec::new() };
     let mut found: Vec<(String, String)> = entries
         .flatten()
         .map(|entry| entry.path())
-        .filter(|folder| Some(folder.as_path()) != workspace.folder.as_deref())
+        .filter(|beside| beside != folder)
         .map(|folder| folder.join("workspace.yaml"))
         .filter_map(|path| Some((path.to_string_lossy().into_owned(), text_file::read(&path).ok()?)))
         .collect();

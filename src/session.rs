@@ -123,9 +123,8 @@ fn load(asked: &str, home: Option<&Path>, options: &WorkspaceOptions) -> Result<
     // A neighbour that is wrong itself is its own owner's business.
     let neighbours: Vec<WorkspaceFile> =
         library::neighbours(&found).iter().filter_map(|(label, text)| WorkspaceFile::parse(label, text).ok()).collect();
-    file.validate(&neighbours.iter().collect::<Vec<_>>()).map_err(Error::recipe)?;
     let ssh_said = SshSaid { user: file.says("ssh.user"), port: file.says("ssh.port") };
-    let mut workspace = file.into_workspace();
+    let mut workspace = file.into_checked(&neighbours.iter().collect::<Vec<_>>()).map_err(Error::recipe)?;
     if let Some(folder) = &found.folder {
         workspace.artifacts.pins = Pins::beside(folder).map_err(Error::usage)?;
         artifact::pins_agree(&workspace).map_err(Error::usage)?;

@@ -6,7 +6,9 @@ fn recipes() -> Vec<(String, &'static str)> {
     let mut found = Vec::new();
     for folder in std::fs::read_dir(root().join("recipes")).unwrap().map(|entry| entry.unwrap().path()) {
         for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            found.push((path.strip_prefix(root()).unwrap().to_string_lossy().into_owned(), "ubuntu"));
+            let recipe = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+            let workspace = if recipe.contains("load-balancer") { "edge" } else { "ubuntu" };
+            found.push((recipe, workspace));
         }
     }
     found.sort();
@@ -169,6 +171,54 @@ fn the_plan_of_a_cluster_that_does_not_exist_names_every_resource_of_every_phase
 }
 
 #[test]
+fn an_edge_is_built_in_the_lab_and_then_there_is_nothing_to_change() {
+    let sandbox = Sandbox::new();
+    let kthw = |more: &str| sandbox.kthw(&["run", "recipes/load-balancer/full.rhai", "--lab", more]).ended_with(0).stdout;
+    let plan = |when: &str| root().join(format!("tests/plans/edge-full-{when}.txt"));
+    crate::support::golden(plan("empty"), &kthw("--dry-run"));
+    kthw("--yes");
+    assert!(kthw("--yes").contains("Nothing to change"));
+    crate::support::golden(plan("settled"), &kthw("--dry-run"));
+}
+
+#[test]
+fn an_edge_says_that_it_has_no_cluster() {
+    let sandbox = Sandbox::new();
+    let said = |call: &[&str]| {
+        let said = sandbox.kthw(&[call, &["-w", "edge"]].concat());
+        assert_ne!(said.code, 0, "{call:?}: {}", said.stdout);
+        said.stderr
+    };
+    for call in [&["kubeconfig", "--lab"][..], &["versions"], &["versions", "--to", "1.37.2"], &["bundle", "make", "-o", "edge.bundle"]] {
+        let error = said(call);
+        assert!(error.contains("`edge` is an edge") && error.contains("serves ubuntu, debian"), "{call:?}: {error}");
+    }
+    for recipe in ["phases/containerd", "phases/kubernetes-packages", "phases/control-plane", "phases/workers"] {
+        let error = said(&["check", recipe]);
+        assert!(error.contains("is an edge"), "{recipe}: {error}");
+    }
+    let exec = sandbox.kthw(&["exec", "workers", "-w", "edge", "--lab", "--", "true"]);
+    assert!(exec.code != 0 && exec.stderr.contains("no node of workspace edge"), "{}", exec.stderr);
+}
+
+#[test]
+fn what_needs_no_cluster_works_on_an_edge() {
+    let sandbox = Sandbox::new();
+    let kthw = |call: &[&str]| sandbox.kthw(call).ended_with(0);
+    let checked = kthw(&["check", "load-balancer/full"]);
+    assert!(checked.stdout.contains("is in order") && !checked.stderr.contains("Kubernetes"), "{}{}", checked.stdout, checked.stderr);
+    let needed = kthw(&["artifacts", "list", "-w", "edge"]).stdout;
+    assert!(needed.contains("debian-12-genericcloud-amd64.qcow2") && !needed.contains("calico"), "{needed}");
+    kthw(&["run", "load-balancer/full", "--lab", "--yes"]);
+    assert!(kthw(&["exec", "load-balancers", "-w", "edge", "--lab", "--", "hostname"]).stdout.contains("le1"));
+    kthw(&["run", "operations/rotate-secrets", "-w", "edge", "--lab", "--yes"]);
+    kthw(&["run", "load-balancer/full", "--lab", "--yes", "--set", "machine.cores=4"]);
+    let restarted = kthw(&["run", "operations/restart", "-w", "edge", "--lab", "--yes", "--set", "machine.cores=4"]).stdout;
+    assert!(restarted.contains("~ kubernetes.node_restarted/le1") && restarted.contains("0 failed"), "{restarted}");
+    kthw(&["destroy", "load-balancer/full", "--lab"]);
+}
+
+#[test]
 fn a_changed_field_is_exactly_that_difference() {
     let sandbox = Sandbox::new();
     let kthw = |more: &[&str]| sandbox.kthw(&[&["run", "recipes/ubuntu/full.rhai", "--lab"], more].concat());
@@ -280,7 +330,8 @@ fn stage(sandbox: &Sandbox, example: &str) -> String {
     let joined = "fn declare(cluster) { for node in cluster.workers { kubeadm::worker(cluster, node); } }";
     std::fs::write(path("joined.rhai"), format!("const VERSION = \"1.0.0\";\nconst NEEDS = [\"phases/network\"];\n{joined}\n")).unwrap();
     let recipe = path("example.rhai").to_string_lossy().into_owned();
-    let stages = ["workers", "network", "control-plane", "kubernetes-packages", "containerd", "system", "machines", "template"];
+    let stages =
+        ["workers", "network", "control-plane", "kubernetes-packages", "containerd", "kubernetes-host", "system", "machines", "template"];
     let stages: Vec<String> = stages.iter().map(|stage| format!("\"phases/{stage}\"")).collect();
     let tried = std::iter::once(&stages[0])
         .chain([&"\"joined\"".to_owned()])

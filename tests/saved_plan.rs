@@ -104,7 +104,7 @@ fn recipes_and_workspace_are_those_of_the_plan_or_nobody_is_asked() {
     let refused = desk.carry_out().ended_with(1);
     for fact in [
         "recipe phases/template: 1.1.0 -> 1.1.1",
-        "recipe phases/machines 1.0.0: its text is another one",
+        "recipe phases/machines 1.1.0: its text is another one",
         "workspace: machine.cores 2 -> 8",
     ] {
         assert!(refused.stderr.contains(fact), "{}", refused.stderr);

@@ -97,6 +97,14 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         69-node-called-localhost
         70-registry-that-is-a-path
         71-template-with-an-option
+        80-cluster-without-ranges
+        80-edge-with-kubernetes
+        82-edge-of-clusters-that-are-not-there
+        83-load-balancer-with-an-unknown-field
+        83-load-balancer-with-wrong-numbers
+        84-check-of-a-path-with-a-blank
+        84-cluster-that-is-a-list
+        84-unknown-field-of-a-check
         90-dual-stack
         90-time-server-with-an-option
         92-network-that-overlaps
@@ -146,6 +154,11 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         76-kubelet-flags-that-are-gone
         77-address-of-the-build
         78-replica-that-nobody-needs
+        81-cluster-with-a-load-balancer
+        81-edge-with-a-worker
+        82-edge-in-front-of-itself
+        82-edge-without-clusters
+        85-edge-among-addresses-for-services
         90-signing-keys-in-two-forms
         91-search-domain-twice
         91-signing-keys-that-say-nothing

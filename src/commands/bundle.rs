@@ -75,6 +75,8 @@ impl Bundle {
 impl Make {
     async fn run(self, ui: &Ui) -> Result<u8> {
         let workspace = session::workspace_of(&self.workspace)?;
+        // An edge has no cluster.
+        workspace.versions().map_err(Error::usage)?;
         if self.workspace.lab {
             return Err(Error::usage(NothingInTheLab));
         }

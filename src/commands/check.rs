@@ -37,7 +37,7 @@ impl Check {
             ));
         }
         // Only a workspace that says `unsupported` gets here with versions that upstream does not name together.
-        for problem in kthw_stdlib::versions::check(&prepared.workspace.version_set()) {
+        for problem in prepared.workspace.version_set().iter().flat_map(kthw_stdlib::versions::check) {
             ui.note(&format!("warning: {}", super::versions::in_words(&prepared.workspace.name, &problem)));
         }
         ui.line(&format!(

@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 /// Run a command on nodes
 #[derive(Debug, Args)]
 pub struct Exec {
-    /// Nodes: names, `control-planes`, `workers` or `all`; several with commas
+    /// Nodes: names, `control-planes`, `workers`, `load-balancers` or `all`; several with commas
     selector: String,
     #[command(flatten)]
     workspace: WorkspaceOptions,
@@ -124,13 +124,18 @@ fn select(workspace: &Workspace, selector: &str) -> Result<Vec<String>> {
                 "all" => true,
                 "control-planes" => node.role == Role::ControlPlane,
                 "workers" => node.role == Role::Worker,
+                "load-balancers" => node.role == Role::LoadBalancer,
                 name => node.name == name,
             })
             .map(|node| node.name.to_string())
             .collect();
         if found.is_empty() {
-            let known: Vec<&str> =
-                workspace.nodes.iter().map(|node| node.name.as_str()).chain(["all", "control-planes", "workers"]).collect();
+            let known: Vec<&str> = workspace
+                .nodes
+                .iter()
+                .map(|node| node.name.as_str())
+                .chain(["all", "control-planes", "workers", "load-balancers"])
+                .collect();
             let help = nearest(part, known.iter().copied())
                 .map_or_else(|| format!("there are: {}", known.join(", ")), |name| format!("did you mean `{name}`?"));
             return Err(Error::usage(NoNode { part: part.into(), workspace: workspace.name.clone(), help }));

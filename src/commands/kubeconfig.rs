@@ -25,6 +25,8 @@ pub struct Kubeconfig {
 impl Kubeconfig {
     pub async fn run(self, ui: &Ui) -> Result<u8> {
         let workspace = session::workspace_of(&self.workspace)?;
+        // An edge has no cluster.
+        workspace.versions().map_err(Error::usage)?;
         let target = session::connect_workspace(&workspace, &self.workspace)?;
         let own = kubeconfig::fetch(&workspace, target.peers()).await?;
         target.tell_trust(ui)?;

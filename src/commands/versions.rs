@@ -67,7 +67,7 @@ impl Versions {
     fn list(&self, ui: &Ui) -> Result<()> {
         match self.workspace()? {
             Some(workspace) => {
-                let set = workspace.version_set();
+                let set = workspace.version_set().map_err(Error::usage)?;
                 show::problems(ui, &workspace.name, &set, &check(&set));
             }
             None => list::list(ui),
@@ -80,8 +80,8 @@ impl Versions {
         let asked = self.from.as_deref().map(kubernetes_version).transpose()?;
         let set = match (asked, self.workspace()?) {
             (None, None) => return Err(Error::usage(NoStart)),
-            (None, Some(workspace)) => workspace.version_set(),
-            (Some(kubernetes), Some(workspace)) => workspace.version_set().with(Component::Kubernetes, kubernetes),
+            (None, Some(workspace)) => workspace.version_set().map_err(Error::usage)?,
+            (Some(kubernetes), Some(workspace)) => workspace.version_set().map_err(Error::usage)?.with(Component::Kubernetes, kubernetes),
             (Some(kubernetes), None) => with_defaults(kubernetes),
         };
         let system = self.system.as_deref().map(|id| systems::by_id(id).ok_or_else(|| Error::usage(no_system(id)))).transpose()?;

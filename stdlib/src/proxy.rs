@@ -105,7 +105,7 @@ fn direct(workspace: &Workspace, proxy: &Proxy) -> Vec<String> {
     let network = &workspace.network;
     let host_of = |url: &str| Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
     let mut direct: Vec<String> = ["localhost", "127.0.0.0/8", "127.0.0.1", "::1", ".svc", ".cluster.local"].map(str::to_owned).into();
-    direct.extend([network.nodes, network.pods, network.services].map(|range| range.to_string()));
+    direct.extend(network.ranges().map(|(_, range)| range.to_string()));
     direct.extend(workspace.endpoint().rsplit_once(':').map(|(host, _)| host.to_owned()));
     let containerd = &workspace.containerd;
     let endpoints = containerd.registries.values().flat_map(|registry| &registry.endpoints).map(|endpoint| &endpoint.url);

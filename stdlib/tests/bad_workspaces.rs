@@ -116,7 +116,7 @@ values: { team: { name: blue } }
 #[test]
 fn an_air_gapped_site_with_machines_of_its_own_can_be_written_down() {
     let workspace = Workspace::parse("site.yaml", AIR_GAPPED).unwrap_or_else(|error| panic!("{}", render(&error)));
-    assert_eq!(workspace.versions.kubernetes.to_string(), "1.36.3");
+    assert_eq!(workspace.versions().expect("a cluster").kubernetes.to_string(), "1.36.3");
     assert_eq!(workspace.endpoint(), "ct1.lab.test:6443");
 }
 

@@ -181,7 +181,7 @@ async fn two_worlds_are_the_same_to_the_last_digit() {
     let mut saved = Vec::new();
     for name in ["first", "second"] {
         let lab = Lab::new(name);
-        assert_eq!(failures(&lab.apply("phases/system").await), "");
+        assert_eq!(failures(&lab.apply("phases/kubernetes-host").await), "");
         let path = lab.folder.join("lab.json");
         lab.world.save(&path).unwrap();
         saved.push(std::fs::read(path).unwrap());
@@ -192,11 +192,11 @@ async fn two_worlds_are_the_same_to_the_last_digit() {
 #[tokio::test(start_paused = true)]
 async fn a_saved_world_goes_on_where_it_was() {
     let lab = Lab::new("saved");
-    assert_eq!(failures(&lab.apply("phases/system").await), "");
+    assert_eq!(failures(&lab.apply("phases/kubernetes-host").await), "");
     let path = lab.folder.join("lab.json");
     lab.world.save(&path).unwrap();
     let again = Lab::changed("saved-again", World::open(&path).unwrap(), &[]);
-    assert_eq!(changes(&again.plan("phases/system").await), Vec::<String>::new());
+    assert_eq!(changes(&again.plan("phases/kubernetes-host").await), Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,10 +32,10 @@ impl Scene {
                 "operations/rotate-secrets" => all_is_to_be_rotated(&name).await,
                 UPDATE => all_have_updates(&name).await,
                 _ if recipe.starts_with("operations/") => built(&name).await,
-                _ => Lab::of(&name, recipe.strip_suffix("/full").unwrap_or("ubuntu")),
+                _ => Lab::of(&name, workspace_for(recipe)),
             },
             Self::Removal(recipe) => {
-                let lab = Lab::of(&name, recipe.strip_suffix("/full").unwrap_or("ubuntu"));
+                let lab = Lab::of(&name, workspace_for(recipe));
                 assert_eq!(failures(&lab.apply(recipe).await), "");
                 lab
             }
@@ -83,6 +83,14 @@ pub(crate) fn every_recipe() -> Vec<String> {
     recipes(&root().join("recipes"), &mut found);
     found.sort();
     found
+}
+
+/// The shipped workspace that a recipe is tried on.
+fn workspace_for(recipe: &str) -> &str {
+    match recipe {
+        "load-balancer/full" | "phases/load-balancer" => "edge",
+        _ => recipe.strip_suffix("/full").unwrap_or("ubuntu"),
+    }
 }
 
 /// A cluster in which every node needs a restart, one of them of its hardware.

@@ -60,10 +60,10 @@ async fn a_read_of_proxmox_is_tried_again_and_then_unknown() {
 #[tokio::test(start_paused = true)]
 async fn a_look_at_a_node_is_given_up_after_five_minutes() {
     let lab = Lab::new("mute-look");
-    assert_eq!(failures(&lab.apply("phases/system").await), "");
+    assert_eq!(failures(&lab.apply("phases/kubernetes-host").await), "");
     lab.world.add_fault(mute(node("wu1")));
     let begun = lab.peers.clock().now();
-    let told = unplanned(&lab.again().plan("phases/system").await);
+    let told = unplanned(&lab.again().plan("phases/kubernetes-host").await);
     assert!(told.contains("wu1 has not answered for 300 s; asked for was a look at it"), "{told}");
     assert_eq!(lab.peers.clock().now().saturating_sub(begun).as_secs() / 10, 30);
 }
@@ -72,7 +72,7 @@ async fn a_look_at_a_node_is_given_up_after_five_minutes() {
 async fn a_change_of_a_node_is_given_up_when_its_programs_should_have_ended() {
     for carried_out in [false, true] {
         let fault = Fault::once(batch("wu1"), Harm::Hangs { carried_out });
-        let failed = fails(&format!("mute-batch-{carried_out}"), "phases/machines", "phases/system", fault).await;
+        let failed = fails(&format!("mute-batch-{carried_out}"), "phases/machines", "phases/kubernetes-host", fault).await;
         let seconds =
             failed.split_once("wu1 has not answered for ").and_then(|(_, rest)| rest.split_once(" s; asked for was a change of it"));
         let seconds: u64 = seconds.unwrap_or_else(|| panic!("{failed}")).0.parse().unwrap();
@@ -106,13 +106,13 @@ async fn a_batch_that_stops_in_the_middle_is_gone_on_with() {
     let lab = Lab::new("partial");
     assert_eq!(failures(&lab.apply("phases/machines").await), "");
     let left = |plan: &Plan| changes(plan).iter().filter(|change| change.contains("/wu1/")).count();
-    let all = left(&lab.again().plan("phases/system").await);
+    let all = left(&lab.again().plan("phases/kubernetes-host").await);
     lab.world.add_fault(Fault::once(batch("wu1"), Harm::StopsAfter { blocks: 3 }));
-    let failed = failures(&lab.again().apply("phases/system").await);
+    let failed = failures(&lab.again().apply("phases/kubernetes-host").await);
     assert!(failed.contains("cannot reach wu1"), "{failed}");
-    assert_eq!(left(&lab.again().plan("phases/system").await), all - 3, "three blocks were carried out, and no more");
-    assert_eq!(failures(&lab.again().apply("phases/system").await), "");
-    assert_eq!(changes(&lab.again().plan(FULL).await).iter().filter(|change| change.contains("phases/system")).count(), 0);
+    assert_eq!(left(&lab.again().plan("phases/kubernetes-host").await), all - 3, "three blocks were carried out, and no more");
+    assert_eq!(failures(&lab.again().apply("phases/kubernetes-host").await), "");
+    assert_eq!(changes(&lab.again().plan(FULL).await).iter().filter(|change| change.contains("phases/kubernetes-host")).count(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,7 +120,7 @@ async fn a_refused_connection_to_a_node_says_so() {
     let lab = Lab::new("refused-node");
     assert_eq!(failures(&lab.apply("phases/machines").await), "");
     lab.world.add_fault(Fault::once(node("wu1"), Harm::refused(0, "connection refused")).times(1000));
-    let plan = lab.again().plan("phases/system").await;
+    let plan = lab.again().plan("phases/kubernetes-host").await;
     let error = &plan.failures().first().unwrap().1;
     assert_eq!(error.to_string(), "cannot reach wu1 at 10.10.10.121: connection refused");
 }

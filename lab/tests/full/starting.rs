@@ -5,7 +5,7 @@ use kthw_lab::{EndsAt, Moment};
 use kthw_stdlib::ssh::KnownHosts;
 use std::{sync::Arc, time::Duration};
 
-const PHASE: &str = "phases/system";
+const PHASE: &str = "phases/kubernetes-host";
 
 async fn built(name: &str) -> Lab {
     let lab = Lab::new(name);

@@ -81,9 +81,9 @@ async fn a_disk_is_never_made_smaller() {
 async fn below_somebody_elses_machine_nothing_is_planned() {
     let lab = Lab::changed("theirs", World::default(), &[]);
     lab.world.add_foreign_vm(421, "theirs");
-    let plan = lab.plan("phases/system").await;
+    let plan = lab.plan("phases/kubernetes-host").await;
     assert_eq!(unknown(&plan), ["wu1"], "{plan}");
-    let report = lab.apply("phases/system").await;
+    let report = lab.apply("phases/kubernetes-host").await;
     assert_eq!((report.refused(), failures(&report).as_str()), (1, ""));
     lab.world.with_state(|state| assert_eq!(state.pve.vms[&421].config["name"], "theirs"));
 }
@@ -138,7 +138,7 @@ async fn packages_that_were_left_half_installed_are_finished_by_the_next_run() {
 async fn a_run_that_a_later_one_overtook_changes_nothing_more() {
     let lab = Lab::new("overtaken");
     assert_eq!(failures(&lab.apply("phases/machines").await), "");
-    let (first, second) = (lab.plan("phases/system").await, lab.plan("phases/system").await);
+    let (first, second) = (lab.plan("phases/kubernetes-host").await, lab.plan("phases/kubernetes-host").await);
     let numbered = |number| RunOptions { number: Some(number), ..RunOptions::default() };
     // Numbers are times in milliseconds; the first run slept while the second one did the work.
     let later = u64::MAX >> 1;

@@ -21,7 +21,7 @@ pub const CALICO: Facts = Facts {
     title: "Calico",
     lines: || known_lines(Component::Calico),
     newest: "3.32.1",
-    named: Named::Own("versions.calico", |workspace| Some(&workspace.versions.calico)),
+    named: Named::Own("versions.calico", |workspace| workspace.versions.as_ref().map(|versions| &versions.calico)),
     files: |line| if line >= DEFINITIONS_APART { &[DEFINITIONS, OPERATOR] } else { &[OPERATOR] },
     served: ("https://raw.githubusercontent.com/projectcalico/calico", "manifests"),
     rows: &[

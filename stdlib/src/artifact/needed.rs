@@ -158,7 +158,7 @@ mod tests {
         let mut workspace = crate::ssh::testing::workspace();
         assert!(told(&workspace)[0].ends_with(".img Workspace") && told(&workspace)[1].contains("Known"), "{:?}", told(&workspace));
         workspace.template.as_mut().unwrap().image.sha256 = None;
-        workspace.versions.calico = "3.32.1".parse().unwrap();
+        workspace.versions.as_mut().unwrap().calico = "3.32.1".parse().unwrap();
         assert!(told(&workspace).iter().all(|one| one.ends_with("Missing")) && told(&workspace).len() == 3, "{:?}", told(&workspace));
         for one in needed(&workspace) {
             let pin = Pin::of(one.upstream, "0".repeat(64), 1, "2026-11-29".into());

@@ -14,10 +14,11 @@ use sha2::{Digest, Sha256};
 /// `tell` hears what is fetched.
 ///
 /// # Errors
-/// A file without a digest, and whatever cannot be had or is not what its digest says.
+/// A workspace without a cluster, a file without a digest, and whatever cannot be had or is not what its digest says.
 pub async fn gather(workspace: &Workspace, more: &[String], http: &dyn Http, cache: &Cache, tell: &dyn Fn(&str)) -> Result<Index> {
-    let (mut files, mut wanted) = (Vec::new(), images::of_kubeadm(workspace));
-    wanted.extend(images::of_calico(workspace));
+    let versions = workspace.versions().map_err(Error::usage)?;
+    let (mut files, mut wanted) = (Vec::new(), images::of_kubeadm(workspace, &versions.kubernetes));
+    wanted.extend(images::of_calico(&versions.calico));
     wanted.extend(workspace.traefik.iter().map(|traefik| crate::traefik::image(&traefik.version.to_string())));
     for one in needed(workspace) {
         let row = file(workspace, http, cache, &one, tell).await?;
@@ -44,8 +45,8 @@ pub async fn gather(workspace: &Workspace, more: &[String], http: &dyn Http, cac
     Ok(Index {
         format: FORMAT,
         workspace: workspace.name.clone(),
-        kubernetes: workspace.versions.kubernetes.to_string(),
-        calico: workspace.versions.calico.to_string(),
+        kubernetes: versions.kubernetes.to_string(),
+        calico: versions.calico.to_string(),
         files,
         images,
         repositories: gathered.repositories,

@@ -5,6 +5,7 @@ use crate::{
     versions::{Minor, kubernetes::images_of},
     workspace::Workspace,
 };
+use semver::Version;
 use serde_json::Value;
 use std::{fmt, str::FromStr};
 
@@ -41,9 +42,9 @@ impl FromStr for ImageName {
     }
 }
 
-/// What `kubeadm config images list` prints for the workspace's version and registry.
-pub fn of_kubeadm(workspace: &Workspace) -> Vec<String> {
-    let (registry, version) = (kubeadm::registry(workspace), &workspace.versions.kubernetes);
+/// What `kubeadm config images list` prints for a version and the workspace's registry.
+pub fn of_kubeadm(workspace: &Workspace, version: &Version) -> Vec<String> {
+    let registry = kubeadm::registry(workspace);
     let images = images_of(version);
     // kubeadm puts CoreDNS into a folder of upstream's registry and of no other (`GetDNSImage` in `cmd/kubeadm/app/images/images.go`).
     let coredns = if workspace.kubeadm.image_repository.is_none() { "coredns/coredns" } else { "coredns" };
@@ -65,8 +66,7 @@ const OF_CALICO: &[&str] = &["apiserver", "cni", "csi", "kube-controllers", "nod
 const ON_QUAY: Minor = Minor(3, 30);
 
 /// Calico's images.
-pub fn of_calico(workspace: &Workspace) -> Vec<String> {
-    let version = &workspace.versions.calico;
+pub fn of_calico(version: &Version) -> Vec<String> {
     let registry = if Minor::of(version) >= ON_QUAY { "quay.io" } else { "docker.io" };
     OF_CALICO.iter().map(|name| format!("{registry}/calico/{name}:v{version}")).collect()
 }
@@ -101,12 +101,12 @@ mod tests {
     #[test]
     fn the_images_are_those_that_kubeadm_prints() {
         let mut workspace = crate::ssh::testing::workspace();
-        workspace.versions.kubernetes = "1.36.3".parse().expect("a version");
-        let own = of_kubeadm(&workspace);
+        let version = "1.36.3".parse().expect("a version");
+        let own = of_kubeadm(&workspace, &version);
         assert_eq!(own[..2], ["registry.k8s.io/kube-apiserver:v1.36.3", "registry.k8s.io/kube-controller-manager:v1.36.3"]);
         assert_eq!(own[4..], ["registry.k8s.io/pause:3.10.2", "registry.k8s.io/etcd:3.6.8-0", "registry.k8s.io/coredns/coredns:v1.14.2"]);
         workspace.kubeadm.image_repository = Some("r.lab:5000/k8s".parse().expect("a repository"));
-        assert_eq!(of_kubeadm(&workspace)[6], "r.lab:5000/k8s/coredns:v1.14.2");
+        assert_eq!(of_kubeadm(&workspace, &version)[6], "r.lab:5000/k8s/coredns:v1.14.2");
     }
 
     #[test]
@@ -116,14 +116,13 @@ mod tests {
             let Some([kubeadm]) = ask([&kubeadm]) else { continue };
             for repository in [None, Some("r.lab:5000/k8s")] {
                 let mut workspace = crate::ssh::testing::workspace();
-                workspace.versions.kubernetes = version.parse().expect("a version");
                 workspace.kubeadm.image_repository = repository.map(|repository| repository.parse().expect("a repository"));
                 let mut command = Command::new(&kubeadm);
                 command.args(["config", "images", "list", "--kubernetes-version", version]);
                 command.args(repository.into_iter().flat_map(|repository| ["--image-repository", repository]));
                 let said = command.output().expect("kubeadm starts");
                 let mut listed: Vec<String> = String::from_utf8_lossy(&said.stdout).lines().map(str::to_owned).collect();
-                let mut ours = of_kubeadm(&workspace);
+                let mut ours = of_kubeadm(&workspace, &version.parse().expect("a version"));
                 listed.sort();
                 ours.sort();
                 assert_eq!(ours, listed, "{}", String::from_utf8_lossy(&said.stderr));
@@ -133,10 +132,9 @@ mod tests {
 
     #[test]
     fn calicos_images_moved_to_another_registry() {
-        let mut workspace = crate::ssh::testing::workspace();
-        assert_eq!(of_calico(&workspace)[4], "docker.io/calico/node:v3.28.0");
-        workspace.versions.calico = "3.32.1".parse().expect("a version");
-        assert_eq!(of_calico(&workspace)[4], "quay.io/calico/node:v3.32.1");
+        let node = |version: &str| of_calico(&version.parse().expect("a version"))[4].clone();
+        assert_eq!(node("3.28.0"), "docker.io/calico/node:v3.28.0");
+        assert_eq!(node("3.32.1"), "quay.io/calico/node:v3.32.1");
     }
 
     #[test]

@@ -19,12 +19,15 @@ pub fn wanted_packages(workspace: &Workspace) -> Vec<Wanted> {
     let release = release(workspace);
     let time = (!workspace.network.ntp.is_empty()).then_some(release.time.package);
     let updates = workspace.updates.and_then(|updates| workspace.distribution.family().automatic_updates(updates).package);
-    let of_release = release.packages.iter().chain(release.module_packages).copied();
-    let newest = of_release.chain(time).chain(updates).map(|name| Wanted { name: name.into(), version: None });
-    let containerd = Wanted { name: workspace.containerd.package.clone(), version: workspace.packages.containerd.clone() };
-    let version = package_version(workspace);
-    let kubernetes = OF_KUBERNETES.map(|name| Wanted { name: name.into(), version: Some(version.clone()) });
-    newest.chain([containerd]).chain(kubernetes).collect()
+    let newest = |name: &str| Wanted { name: name.into(), version: None };
+    let of_cluster = workspace.versions.iter().flat_map(|versions| {
+        let of_release = release.packages.iter().chain(release.module_packages).map(|name| newest(name));
+        let containerd = Wanted { name: workspace.containerd.package.clone(), version: workspace.packages.containerd.clone() };
+        let version = package_version(workspace, &versions.kubernetes);
+        let kubernetes = OF_KUBERNETES.map(|name| Wanted { name: name.into(), version: Some(version.clone()) });
+        of_release.chain([containerd]).chain(kubernetes)
+    });
+    time.into_iter().chain(updates).map(newest).chain(of_cluster).collect()
 }
 
 /// Whether packages for this workspace's nodes can be put into a bundle.
@@ -86,7 +89,8 @@ fn repositories(workspace: &Workspace) -> Vec<(String, Repository)> {
     let packages = &workspace.packages;
     let containerd = packages.containerd_repository.iter().map(|one| ("containerd".to_owned(), one.clone()));
     let distribution = packages.distribution.iter().enumerate().map(|(at, one)| (format!("distribution-{}", at + 1), one.clone()));
-    containerd.chain(distribution).chain([("kubernetes".to_owned(), repository(workspace))]).collect()
+    let kubernetes = workspace.versions.iter().map(|versions| ("kubernetes".to_owned(), repository(workspace, &versions.kubernetes)));
+    containerd.chain(distribution).chain(kubernetes).collect()
 }
 
 /// What only the distribution can have is its own sources' affair, where the workspace does not name its repositories.

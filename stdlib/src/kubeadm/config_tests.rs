@@ -16,10 +16,10 @@ pub(super) fn workspace(version: &str, more: &str) -> Workspace {
 fn check_init(version: &str, more: &str, want: &Expect) {
     let workspace = workspace(version, more);
     let spec = ClusterSpec {
-        version: workspace.versions.kubernetes.clone(),
+        version: workspace.versions().expect("a cluster").kubernetes.clone(),
         endpoint: workspace.endpoint(),
-        pod_subnet: workspace.network.pods,
-        service_subnet: workspace.network.services,
+        pod_subnet: workspace.network.pods.expect("a cluster"),
+        service_subnet: workspace.network.services.expect("a cluster"),
     };
     want.assert_eq(&init(&workspace, &workspace.nodes[0], &spec));
 }
@@ -146,7 +146,7 @@ fn join_for_1_30_and_1_31() {
           kubeletExtraArgs:
             node-ip: "10.10.10.121"
     "#]]
-    .assert_eq(&join(&old, worker(&old), &old.versions.kubernetes, token, "sha256:00"));
+    .assert_eq(&join(&old, worker(&old), &old.versions().expect("a cluster").kubernetes, token, "sha256:00"));
     let new = workspace("1.31.9", "");
     expect![[r#"
         apiVersion: kubeadm.k8s.io/v1beta4
@@ -164,7 +164,7 @@ fn join_for_1_30_and_1_31() {
           - name: node-ip
             value: "10.10.10.121"
     "#]]
-    .assert_eq(&join(&new, worker(&new), &new.versions.kubernetes, token, "sha256:00"));
+    .assert_eq(&join(&new, worker(&new), &new.versions().expect("a cluster").kubernetes, token, "sha256:00"));
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn each_version_gets_the_newest_api_that_it_reads() {
 #[test]
 fn what_a_file_says_is_yaml_that_reads_back() {
     let workspace = workspace("1.31.9", "kubeadm: {kubelet_extra_args: {a: 'yes', b: '012', c: ''}}\n");
-    let text = join(&workspace, worker(&workspace), &workspace.versions.kubernetes, "t", "h");
+    let text = join(&workspace, worker(&workspace), &workspace.versions().expect("a cluster").kubernetes, "t", "h");
     let value: serde_json::Value = serde_saphyr::from_str(&text).expect("YAML");
     let arguments = &value["nodeRegistration"]["kubeletExtraArgs"];
     assert_eq!(arguments[0], serde_json::json!({"name": "a", "value": "yes"}));

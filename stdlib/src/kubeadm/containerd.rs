@@ -66,8 +66,8 @@ impl Format {
     }
 
     /// The whole file. Nothing of a file that was there before stays: some packages ship one that turns the CRI plugin off.
-    pub fn text(self, workspace: &Workspace) -> String {
-        let (number, pause) = (self.number(), pause_image(workspace));
+    pub fn text(self, workspace: &Workspace, kubernetes: &semver::Version) -> String {
+        let (number, pause) = (self.number(), pause_image(workspace, kubernetes));
         let systemd = workspace.kubeadm.cgroup_driver == CgroupDriver::Systemd;
         let (images, runtime) = match self {
             Self::Two => (format!("[plugins.\"io.containerd.grpc.v1.cri\"]\n  sandbox_image = \"{pause}\"\n"), "io.containerd.grpc.v1.cri"),
@@ -123,11 +123,11 @@ impl std::fmt::Display for Version {
 }
 
 /// Writes the file on a node, in the format of the containerd that is installed there by then.
-pub fn write(workspace: &Workspace) -> Action {
+pub fn write(workspace: &Workspace, kubernetes: &semver::Version) -> Action {
     let mut argv: Vec<String> = ["sh", "-c", WRITE_CONFIG, "kthw-containerd-config", PATH].map(String::from).into();
     for format in Format::ALL {
         let since = format.since();
-        argv.extend([since.major.to_string(), since.minor.to_string(), format.text(workspace)]);
+        argv.extend([since.major.to_string(), since.minor.to_string(), format.text(workspace, kubernetes)]);
     }
     Action::run_for(60, argv)
 }

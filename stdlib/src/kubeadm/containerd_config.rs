@@ -21,6 +21,8 @@ const TO_BE_CHOSEN: &str = "of the containerd that will be installed";
 pub struct ContainerdConfig {
     /// The cluster.
     pub workspace: Arc<Workspace>,
+    /// Its Kubernetes.
+    pub kubernetes: semver::Version,
     /// The machine's name.
     pub node: String,
 }
@@ -59,7 +61,7 @@ impl NodeResource for ContainerdConfig {
         // No file has this digest, so the content comes along: which one is wanted depends on the other answer.
         let content = |path: &str| Probe::Path { path: path.into(), expect: Some(String::new()) };
         let mut probes = vec![Probe::run(["containerd", "--version"]), content(PATH), content(kubelet::CONFIG)];
-        probes.extend(packages::kubelet_in_use(&self.workspace).query(self.workspace.distribution.family()));
+        probes.extend(packages::kubelet_in_use(&self.workspace, &self.kubernetes).query(self.workspace.distribution.family()));
         probes
     }
 
@@ -74,7 +76,7 @@ impl NodeResource for ContainerdConfig {
         };
         let (kubelet, in_use) = (
             kubelet::text_of(kubelet.as_ref()),
-            packages::kubelet_in_use(&self.workspace).other_version(self.workspace.distribution.family(), in_use)?,
+            packages::kubelet_in_use(&self.workspace, &self.kubernetes).other_version(self.workspace.distribution.family(), in_use)?,
         );
         Ok((installed.is_some() || file.is_some()).then(|| LiveConfig { installed, file: file.clone(), kubelet, in_use }))
     }
@@ -104,14 +106,14 @@ impl NodeResource for ContainerdConfig {
     }
 
     fn work(&self, _: Option<&LiveConfig>, _: bool) -> Work {
-        Work::Actions(vec![write(&self.workspace)])
+        Work::Actions(vec![write(&self.workspace, &self.kubernetes)])
     }
 }
 
 impl ContainerdConfig {
     /// The wanted text. A containerd that is too old for Kubernetes is shown the oldest format; writing it says why that fails.
     fn text(&self, installed: Version) -> String {
-        Format::of(installed).unwrap_or(Format::ALL[0]).text(&self.workspace)
+        Format::of(installed).unwrap_or(Format::ALL[0]).text(&self.workspace, &self.kubernetes)
     }
 
     /// What of another content is not changed under a node that has joined: the cgroup driver, and the pause image of another version.
@@ -123,7 +125,12 @@ impl ContainerdConfig {
             pause_in(&content.want).unwrap_or_default(),
         );
         let image = live.in_use.as_ref().zip(pause).map(|(version, pause)| {
-            packages::kubelet_in_use(&self.workspace).refusal(&self.node, version, "the image that its pods begin with", vec![pause])
+            packages::kubelet_in_use(&self.workspace, &self.kubernetes).refusal(
+                &self.node,
+                version,
+                "the image that its pods begin with",
+                vec![pause],
+            )
         });
         driver.into_iter().chain(image).collect()
     }
@@ -167,7 +174,12 @@ mod tests {
     use kthw_engine::node::Action;
 
     fn config() -> ContainerdConfig {
-        ContainerdConfig { workspace: Arc::new(workspace("1.31.9", "")), node: "cu1".into() }
+        with("1.31.9", "")
+    }
+
+    fn with(version: &str, more: &str) -> ContainerdConfig {
+        let kubernetes = version.parse().expect("a version");
+        ContainerdConfig { workspace: Arc::new(workspace(version, more)), kubernetes, node: "cu1".into() }
     }
 
     fn said(version: &str) -> Finding {
@@ -175,7 +187,7 @@ mod tests {
     }
 
     fn file(format: Format) -> Finding {
-        Finding::Path(Some(a_file(&format.text(&config().workspace), false)))
+        Finding::Path(Some(a_file(&format.text(&config().workspace, &config().kubernetes), false)))
     }
 
     /// A node that has not joined.
@@ -191,7 +203,6 @@ mod tests {
     fn on_a_node_that_has_joined_neither_driver_nor_version_change() {
         let there = |text| Finding::Path(Some(a_file(text, false)));
         let kubelet = || [there("cgroupDriver: systemd\n"), printed("kubelet hi  1.31.9-1.1\n"), there("")];
-        let with = |version, more| ContainerdConfig { workspace: Arc::new(workspace(version, more)), node: "cu1".into() };
         let findings = [said("v2.2.1"), file(Format::Three)];
         check_on(&with("1.31.9", ""), &findings, kubelet(), &expect!["= ssh.file/cu1/etc/containerd/config.toml\n"]);
         check_on(
@@ -274,7 +285,7 @@ mod tests {
 
     #[test]
     fn mode_owner_and_kind_are_kept_too() {
-        let text = Format::Two.text(&config().workspace);
+        let text = Format::Two.text(&config().workspace, &config().kubernetes);
         let other = PathState { mode: 0o600, group: "adm".into(), ..a_file(&text, false) };
         check(
             &[said("1.7.27"), Finding::Path(Some(other))],

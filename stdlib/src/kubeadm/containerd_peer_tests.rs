@@ -14,7 +14,7 @@ const CONTAINERDS: [Peer; 4] =
 fn dumped(containerd: &std::path::Path, format: Format) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("config.toml");
-    std::fs::write(&file, format.text(&workspace("1.35.8", ""))).expect("a file");
+    std::fs::write(&file, format.text(&workspace("1.35.8", ""), &"1.35.8".parse().expect("a version"))).expect("a file");
     Command::new(containerd).arg("--config").arg(&file).args(["config", "dump"]).output().expect("containerd starts")
 }
 

@@ -3,6 +3,11 @@ use super::{super::config_tests::workspace, *};
 use expect_test::expect;
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
 
+/// A format's text for a cluster.
+fn text(format: Format, cluster: &Workspace) -> String {
+    format.text(cluster, &cluster.versions().expect("a cluster").kubernetes)
+}
+
 #[test]
 fn format_2_has_one_plugin() {
     expect![[r#"
@@ -25,7 +30,7 @@ fn format_2_has_one_plugin() {
         [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
           SystemdCgroup = true
     "#]]
-    .assert_eq(&Format::Two.text(&workspace("1.31.9", "")));
+    .assert_eq(&text(Format::Two, &workspace("1.31.9", "")));
 }
 
 #[test]
@@ -51,8 +56,8 @@ fn formats_3_and_4_have_one_for_images_and_one_for_containers() {
         [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
           SystemdCgroup = false
     "#]]
-    .assert_eq(&Format::Four.text(&cluster));
-    assert_eq!(Format::Three.text(&cluster), Format::Four.text(&cluster).replace("version = 4", "version = 3"));
+    .assert_eq(&text(Format::Four, &cluster));
+    assert_eq!(text(Format::Three, &cluster), text(Format::Four, &cluster).replace("version = 4", "version = 3"));
 }
 
 /// What builds of containerd say of themselves, and the format that they get.
@@ -88,7 +93,9 @@ fn written(name: &str, said: &str) -> (bool, Option<String>, PathBuf) {
     fs::create_dir_all(&folder).expect("a folder");
     fs::write(&program, format!("#!/bin/sh\necho '{said}'\n")).expect("a program");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a program that runs");
-    let Action::Run { argv, .. } = write(&workspace("1.36.3", "")) else { panic!("a program is run") };
+    let Action::Run { argv, .. } = write(&workspace("1.36.3", ""), &"1.36.3".parse().expect("a version")) else {
+        panic!("a program is run")
+    };
     let output = Command::new(&argv[0])
         .args(argv[1..].iter().map(|word| if word == PATH { path.to_str().expect("a plain path") } else { word }))
         .env("PATH", format!("{}:/usr/bin:/bin", folder.display()))
@@ -100,8 +107,8 @@ fn written(name: &str, said: &str) -> (bool, Option<String>, PathBuf) {
 #[test]
 fn the_script_on_the_node_decides_the_same() {
     for (number, (said, format)) in SAID.iter().enumerate() {
-        let (succeeded, text, folder) = written(&number.to_string(), said);
-        assert_eq!((succeeded, text), (format.is_some(), format.map(|format| format.text(&workspace("1.36.3", "")))), "{said}");
+        let (succeeded, kept, folder) = written(&number.to_string(), said);
+        assert_eq!((succeeded, kept), (format.is_some(), format.map(|format| text(format, &workspace("1.36.3", "")))), "{said}");
         let left: Vec<_> = fs::read_dir(&folder).expect("the folder").flatten().map(|entry| entry.file_name()).collect();
         assert_eq!(left.len(), 1 + usize::from(format.is_some()), "{left:?}");
         if format.is_some() {

@@ -11,10 +11,10 @@ use kthw_engine::node::{Content, PathState};
 fn control_plane(more: &str) -> ControlPlane {
     let workspace = Arc::new(workspace("1.31.9", more));
     let spec = ClusterSpec {
-        version: workspace.versions.kubernetes.clone(),
+        version: workspace.versions().expect("a cluster").kubernetes.clone(),
         endpoint: workspace.endpoint(),
-        pod_subnet: workspace.network.pods,
-        service_subnet: workspace.network.services,
+        pod_subnet: workspace.network.pods.expect("a cluster"),
+        service_subnet: workspace.network.services.expect("a cluster"),
     };
     ControlPlane::new(workspace, spec).expect("one control plane")
 }

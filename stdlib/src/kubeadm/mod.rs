@@ -29,7 +29,8 @@ pub(crate) use packages::{package_version, registry};
 pub(crate) use token::revoke_left as revoke_left_tokens;
 pub use worker::{LiveWorker, Worker};
 
-use crate::workspace::Kubeadm;
+use crate::workspace::{Cluster, Kubeadm};
+use kthw_engine::{Rhai, throw};
 use miette::Diagnostic;
 use rhai::{Module, plugin::*};
 
@@ -47,6 +48,14 @@ fn ignored(settings: &Kubeadm) -> Option<String> {
     (!ignored.is_empty()).then(|| format!("--ignore-preflight-errors={}", ignored.join(",")))
 }
 
+/// The cluster's Kubernetes. A recipe that wants it of an edge is stopped.
+fn kubernetes_of<'a>(cx: &NativeCallContext<'_>, cluster: &'a Cluster) -> Rhai<&'a semver::Version> {
+    match cluster.workspace().versions() {
+        Ok(versions) => Ok(&versions.kubernetes),
+        Err(error) => throw(cx, error),
+    }
+}
+
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{node} did not answer what it was asked")]
 #[diagnostic(code(kthw::kubeadm::no_answer), help("this is a mistake in kthw; please report it with the command that you ran"))]
@@ -56,7 +65,7 @@ struct NoAnswer {
 
 #[export_module]
 mod api {
-    use super::{ClusterSpec, ContainerdConfig, ControlPlane, Worker, mirror, outside::Outside, packages, registry};
+    use super::{ClusterSpec, ContainerdConfig, ControlPlane, Worker, kubernetes_of, mirror, outside::Outside, packages, registry};
     use crate::{
         kubernetes::{DrainOptions, Place},
         workspace::{ApiEndpoint, Cluster, Node},
@@ -196,7 +205,8 @@ mod api {
     #[rhai_fn(return_raw, volatile, name = "containerd_config")]
     pub fn containerd_config_with(cx: NativeCallContext, cluster: Cluster, node: Node, options: Map) -> Rhai<Id> {
         let options = Options::<NoSpec>::parse(&cx, "kubeadm::containerd_config", options)?;
-        let config = ContainerdConfig { workspace: cluster.workspace().clone(), node: node.name().to_owned() };
+        let kubernetes = kubernetes_of(&cx, &cluster)?.clone();
+        let config = ContainerdConfig { workspace: cluster.workspace().clone(), kubernetes, node: node.name().to_owned() };
         declare_on_node(&cx, config, options.common)
     }
 
@@ -258,8 +268,9 @@ mod api {
     ///     ssh::package(node, "kubectl", #{ version: kubeadm::package_version(cluster), hold: true });
     /// }
     /// ```
-    pub fn package_version(cluster: Cluster) -> String {
-        packages::package_version(cluster.workspace())
+    #[rhai_fn(return_raw)]
+    pub fn package_version(cx: NativeCallContext, cluster: Cluster) -> Rhai<String> {
+        Ok(packages::package_version(cluster.workspace(), kubernetes_of(&cx, &cluster)?))
     }
 
     /// Returns the options of the repository with the Kubernetes packages: the workspace's, else the community's.
@@ -272,10 +283,11 @@ mod api {
     /// }
     /// ```
     #[rhai_fn(return_raw)]
-    pub fn repository(cluster: Cluster) -> Rhai<Map> {
-        let repository = rhai::serde::to_dynamic(packages::repository(cluster.workspace()))?;
+    pub fn repository(cx: NativeCallContext, cluster: Cluster) -> Rhai<Map> {
+        let kubernetes = kubernetes_of(&cx, &cluster)?;
+        let repository = rhai::serde::to_dynamic(packages::repository(cluster.workspace(), kubernetes))?;
         let mut options = repository.try_cast::<Map>().unwrap_or_default();
-        let fixed_by = packages::kubelet_in_use(cluster.workspace());
+        let fixed_by = packages::kubelet_in_use(cluster.workspace(), kubernetes);
         let fields = [("package", fixed_by.package), ("version", fixed_by.version), ("once", fixed_by.once)];
         let fixed_by: Map = fields.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         options.insert("fixed_by".into(), fixed_by.into());

@@ -42,17 +42,17 @@ const ALL_OPTIONS: &str = "kubeadm: {image_repository: 'registry.lab:5000', cgro
 
 fn spec_of(workspace: &Workspace) -> ClusterSpec {
     ClusterSpec {
-        version: workspace.versions.kubernetes.clone(),
+        version: workspace.versions().expect("a cluster").kubernetes.clone(),
         endpoint: workspace.endpoint(),
-        pod_subnet: workspace.network.pods,
-        service_subnet: workspace.network.services,
+        pod_subnet: workspace.network.pods.expect("a cluster"),
+        service_subnet: workspace.network.services.expect("a cluster"),
     }
 }
 
 /// The files of `kubeadm init` and `kubeadm join` for a Kubernetes version.
 fn rendered(version: &str, more: &str) -> [String; 2] {
     let workspace = workspace(version, more);
-    let (kubernetes, spec) = (workspace.versions.kubernetes.clone(), spec_of(&workspace));
+    let (kubernetes, spec) = (workspace.versions().expect("a cluster").kubernetes.clone(), spec_of(&workspace));
     let hash = format!("sha256:{}", "0".repeat(64));
     let worker = join(&workspace, &workspace.nodes[1], &kubernetes, "abcdef.0123456789abcdef", &hash);
     [init(&workspace, &workspace.nodes[0], &spec), worker]

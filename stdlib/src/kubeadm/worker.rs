@@ -196,7 +196,8 @@ impl Worker {
     }
 
     async fn join(&self, invitation: &Invitation, peers: &Peers, permit: &Permit) -> Result<()> {
-        let (version, token) = (&self.workspace.versions.kubernetes, invitation.token.expose());
+        let version = &self.workspace.versions().map_err(Error::usage)?.kubernetes;
+        let token = invitation.token.expose();
         let content = Content::Secret(Secret::holding(config::join(&self.workspace, &self.node, version, token, &invitation.ca_hash)));
         self.act(&Action::Directory { path: FOLDER.into(), mode: 0o700, owner: None }, peers, permit).await?;
         let written = self.act(&Action::Write { path: self.file(), content, mode: 0o600, owner: None }, peers, permit).await;

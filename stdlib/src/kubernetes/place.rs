@@ -18,7 +18,7 @@ impl Place {
     /// # Errors
     /// When the workspace has no control plane.
     pub fn of(workspace: &Workspace) -> Result<Self, NoControlPlane> {
-        let first = workspace.with_role(Role::ControlPlane).next().ok_or_else(|| NoControlPlane(workspace.name.clone()))?;
+        let first = workspace.with_role(Role::ControlPlane).next().ok_or_else(|| NoControlPlane::of(workspace))?;
         Ok(Self { cluster: workspace.name.clone(), node: first.name.to_string() })
     }
 
@@ -30,6 +30,19 @@ impl Place {
 
 /// A workspace without a control plane.
 #[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("the workspace `{0}` has no node with `role: control_plane`")]
-#[diagnostic(code(kthw::kubernetes::no_control_plane), help("give one of its `nodes` the role `control_plane`"))]
-pub struct NoControlPlane(String);
+#[error("the workspace `{name}` has no node with `role: control_plane`")]
+#[diagnostic(code(kthw::kubernetes::no_control_plane), help("{next}"))]
+pub struct NoControlPlane {
+    name: String,
+    next: String,
+}
+
+impl NoControlPlane {
+    fn of(workspace: &Workspace) -> Self {
+        let next = match workspace.versions() {
+            Ok(_) => "give one of its `nodes` the role `control_plane`".into(),
+            Err(edge) => format!("{edge}"),
+        };
+        Self { name: workspace.name.clone(), next }
+    }
+}

@@ -71,6 +71,17 @@ impl WorkspaceFile {
         &self.workspace
     }
 
+    /// The data, checked as by [`validate`](Self::validate), together with what it takes from the `others`.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub fn into_checked(self, others: &[&Self]) -> Result<Workspace, WorkspaceError> {
+        self.validate(others)?;
+        let mut workspace = self.workspace;
+        workspace.take_from(others);
+        Ok(workspace)
+    }
+
     /// The data alone.
     pub fn into_workspace(self) -> Workspace {
         self.workspace

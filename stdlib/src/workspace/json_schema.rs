@@ -3,9 +3,10 @@
 //! It says what the shape of a workspace is. What its values have to do with each other is checked by kthw alone.
 use super::{
     Workspace,
+    kind::{OF_CLUSTERS, OF_CLUSTERS_INSIDE},
     names::{
         AddressRangeRule, ApiEndpointRule, CertSanRule, DnsNameRule, ImageRepositoryRule, NetworkNameRule, NodeNameRule, ObjectNameRule,
-        RESERVED, RegistryHostRule, TimeServerRule,
+        RESERVED, RegistryHostRule, TimeServerRule, UrlPathRule,
     },
 };
 use crate::{
@@ -25,7 +26,23 @@ pub fn json_schema() -> Value {
     let mut whole = Map::from_iter([("$schema".to_owned(), draft), ("title".to_owned(), "workspace.yaml of kthw".into())]);
     schema.remove("title");
     whole.extend(schema.ensure_object().clone());
+    whole.extend(kinds());
     Value::Object(whole)
+}
+
+/// A cluster has what Kubernetes needs, and an edge none of it.
+fn kinds() -> Map<String, Value> {
+    let inside = OF_CLUSTERS_INSIDE.iter().map(|(block, fields)| ((*block).to_owned(), none_of(fields).into()));
+    let mut edge = none_of(OF_CLUSTERS);
+    edge.insert("properties".into(), Map::from_iter(inside).into());
+    let is_edge = json_schema!({ "required": ["load_balancer"], "properties": { "load_balancer": { "type": "object" } } });
+    let cluster = json_schema!({ "required": ["versions"], "properties": { "network": { "required": ["pods", "services"] } } });
+    Map::from_iter([("if".to_owned(), is_edge.into()), ("then".to_owned(), edge.into()), ("else".to_owned(), cluster.into())])
+}
+
+fn none_of(fields: &[&str]) -> Schema {
+    let each: Vec<Value> = fields.iter().map(|field| serde_json::json!({ "required": [field] })).collect();
+    json_schema!({ "not": { "anyOf": each } })
 }
 
 /// A rule that JSON Schema can say too. That both say the same is tested below.
@@ -135,6 +152,12 @@ impl InSchema for NetworkNameRule {
     }
 }
 
+impl InSchema for UrlPathRule {
+    fn schema() -> Schema {
+        at_most(200, pattern("/[A-Za-z0-9/._~=?&-]*"))
+    }
+}
+
 impl InSchema for ObjectNameRule {
     fn schema() -> Schema {
         pattern(&label())
@@ -199,6 +222,13 @@ pub(super) fn ipv4_range(_: &mut SchemaGenerator) -> Schema {
 /// IPv4 ranges in CIDR notation.
 pub(super) fn ipv4_ranges(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "array", "items": ipv4_range(generator) })
+}
+
+/// An IPv4 range, or nothing.
+pub(super) fn optional_ipv4_range(_: &mut SchemaGenerator) -> Schema {
+    let mut schema = titled("IPv4 range", pattern(&ipv4_cidr()));
+    schema.insert("type".into(), vec!["string", "null"].into());
+    schema
 }
 
 fn ipv4() -> String {
@@ -303,6 +333,7 @@ mod tests {
         check::<DnsNameRule>(&["a", "a.b", "", "A", &long(63)]);
         check::<TimeServerRule>(&["10.10.10.1", "fd00::1", "::", "0.pool.ntp.org", "256.1.1.1", ""]);
         check::<NetworkNameRule>(&["a", "storage", "", "A", &long(63)]);
+        check::<UrlPathRule>(&["/", "", "ping", "/ping?a=b&c", "/a b", "/a;b", &format!("/{}", long(199))]);
         check::<ObjectNameRule>(&["lan", "", "A", &long(63)]);
         check::<AddressRangeRule>(&["10.10.10.0/28", "0.0.0.0-255.255.255.255", "10.0.0.1", "10.0.0.1-2", "256.0.0.0/8"]);
         check::<ApiEndpointRule>(&["10.0.0.1:6443", "a", "a:0", "a:65535", "https://a:6443"]);

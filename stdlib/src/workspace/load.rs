@@ -19,9 +19,7 @@ impl Workspace {
     /// # Errors
     /// [`WorkspaceError`]: where the text does not fit the schema, or else every problem that the checks found.
     pub fn parse(label: &str, text: &str) -> Result<Self, WorkspaceError> {
-        let file = WorkspaceFile::parse(label, text)?;
-        file.validate(&[])?;
-        Ok(file.into_workspace())
+        WorkspaceFile::parse(label, text)?.into_checked(&[])
     }
 
     /// Reads a workspace, applies each `--set` of `set` in order, and checks the result as a whole and beside its `neighbours`,
@@ -35,8 +33,7 @@ impl Workspace {
             file.set(argument)?;
         }
         let others: Vec<WorkspaceFile> = neighbours.iter().filter_map(|(label, text)| WorkspaceFile::parse(label, text).ok()).collect();
-        file.validate(&others.iter().collect::<Vec<_>>())?;
-        Ok(file.into_workspace())
+        file.into_checked(&others.iter().collect::<Vec<_>>())
     }
 }
 
@@ -157,6 +154,9 @@ pub(super) fn hint(path: &str, value: &str) -> String {
         "address" | "gateway" => "write an IPv4 address, such as `10.10.10.116`".into(),
         "nodes" | "pods" | "services" if path.starts_with("network") => "write a range as address/length, such as `10.10.10.0/24`".into(),
         "release_letter" => "write one lower-case letter, such as `u`".into(),
+        _ if path.starts_with("load_balancer.clusters") => {
+            "write the name of a workspace beside this one, such as `ubuntu`, or `{ name: other, address: 10.10.10.210 }`".into()
+        }
         _ if last.starts_with("dns_search") => "write domains, such as `[bevz.net]`".into(),
         _ if last.starts_with("dns") => "write IPv4 addresses, such as `[10.10.10.100]`".into(),
         _ => "see `kthw help workspace` for what this field takes".into(),

@@ -1,7 +1,8 @@
-//! A workspace: one cluster's data. Typed, strict, and what recipes see as `cluster`.
+//! A workspace: the data of one cluster or one edge. Typed, strict, and what recipes see as `cluster`.
 
 mod file;
 mod json_schema;
+mod kind;
 mod load;
 mod names;
 mod numbers;
@@ -16,8 +17,9 @@ mod warnings;
 
 pub use file::WorkspaceFile;
 pub use json_schema::json_schema;
+pub use kind::NoCluster;
 pub use names::{
-    AddressRange, ApiEndpoint, CertSan, DnsName, ImageRepository, NetworkName, NodeName, ObjectName, RegistryHost, TimeServer,
+    AddressRange, ApiEndpoint, CertSan, DnsName, ImageRepository, NetworkName, NodeName, ObjectName, RegistryHost, TimeServer, UrlPath,
 };
 pub use problem::{Problem, WorkspaceError};
 pub use reference::reference;

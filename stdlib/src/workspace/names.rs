@@ -19,6 +19,9 @@ pub type TimeServer = Checked<TimeServerRule>;
 /// A network beside the nodes' own.
 pub type NetworkName = Checked<NetworkNameRule>;
 
+/// The path of a web address.
+pub type UrlPath = Checked<UrlPathRule>;
+
 /// What a Kubernetes object is called.
 pub type ObjectName = Checked<ObjectNameRule>;
 /// IPv4 addresses in a row.
@@ -31,7 +34,7 @@ pub type ApiEndpoint = Checked<ApiEndpointRule>;
 pub(super) const MAX_NAME: usize = 253;
 
 /// Names that mean something else where nodes are named: in `kthw exec`, or in the /etc/hosts of every node.
-pub(super) const RESERVED: [&str; 6] = ["all", "control-planes", "workers", "localhost", "ip6-localhost", "ip6-loopback"];
+pub(super) const RESERVED: [&str; 7] = ["all", "control-planes", "workers", "load-balancers", "localhost", "ip6-localhost", "ip6-loopback"];
 
 /// The rule of [`NodeName`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,7 +42,7 @@ pub struct NodeNameRule;
 
 impl Rule for NodeNameRule {
     const WHAT: &'static str = "a node's name";
-    const FORM: &'static str = "the short host name, of lower-case letters, digits and dashes, at most 63 (`all`, `control-planes`, `workers` and `localhost` mean others)";
+    const FORM: &'static str = "the short host name, of lower-case letters, digits and dashes, at most 63 (`all`, `control-planes`, `workers`, `load-balancers` and `localhost` mean others)";
     const EXAMPLE: &'static str = "wu1";
 
     fn allows(text: &str) -> bool {
@@ -131,6 +134,21 @@ impl Rule for TimeServerRule {
 
     fn allows(text: &str) -> bool {
         text.parse::<IpAddr>().is_ok() || is_dns_name(text)
+    }
+}
+
+/// The rule of [`UrlPath`]: what RFC 3986 has in a path and a query without escapes, so that no file and no request needs to quote it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UrlPathRule;
+
+impl Rule for UrlPathRule {
+    const WHAT: &'static str = "the path of a web address";
+    const FORM: &'static str = "a `/` and then letters, digits and `/._~=?&-`, at most 200 characters";
+    const EXAMPLE: &'static str = "/ping";
+
+    fn allows(text: &str) -> bool {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._~=?&-".contains(&byte);
+        text.starts_with('/') && text.len() <= 200 && text.bytes().all(is_plain)
     }
 }
 

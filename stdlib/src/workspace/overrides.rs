@@ -132,7 +132,7 @@ mod tests {
     fn the_schema_decides_the_type() {
         assert_eq!(set("machine.cores=4").unwrap().workspace().machine.cores, 4);
         assert_eq!(set("domain=123").unwrap().workspace().domain, "123");
-        assert_eq!(set("versions.kubernetes=v1.30.8").unwrap().workspace().versions.kubernetes.to_string(), "1.30.8");
+        assert_eq!(set("versions.kubernetes=v1.30.8").unwrap().workspace().versions().unwrap().kubernetes.to_string(), "1.30.8");
         assert_eq!(set("network.dns=[10.10.10.1, 10.10.10.2]").unwrap().workspace().network.dns.len(), 2);
         assert_eq!(set("nodes.wu1.memory_mib=8192").unwrap().workspace().nodes[1].memory_mib, Some(8192));
         assert_eq!(set("nodes[2].cores=8").unwrap().workspace().nodes[2].cores, Some(8));

@@ -3,15 +3,18 @@ use super::json_schema;
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
-/// A small workspace that is right.
+/// A small cluster that is right.
 const EXAMPLE: &str = include_str!("example.yaml");
 
 /// What recipes see that is in no field.
 const BESIDE: &str = "\
 Recipes see each field under its name, as `cluster.network.dns`, and beside them:
 
-cluster.control_planes, cluster.workers, cluster.members: lists of nodes
-    Nodes with that role; `members` are both together, and `cluster.nodes` has all.
+cluster.control_planes, cluster.workers, cluster.load_balancers, cluster.members: lists of nodes
+    Nodes with that role; `members` are all but those with `role: other`, and `cluster.nodes` has all.
+cluster.load_balancer: block
+    Of an edge, with the `address` of every cluster and all three numbers of every listener; `()` in a cluster. In an edge a recipe finds no field that
+    clusters alone have, and says so.
 cluster.add_ons: map
     Every add-on that `add_ons` may name, with its version, or `()` where it is not named.
 node.fqdn: text
@@ -24,7 +27,10 @@ cluster.os: block
 /// All fields of `workspace.yaml`, each with its type, its default and what it is for, after an example.
 pub fn reference() -> String {
     let schema = json_schema();
-    let mut text = format!("A workspace is one cluster's data. A small one:\n\n{}\nIts fields:\n\n", indented(EXAMPLE, "    "));
+    let mut text = format!(
+        "A workspace is the data of one cluster, or of one edge (machines in front of clusters). A small cluster:\n\n{}\nIts fields:\n\n",
+        indented(EXAMPLE, "    ")
+    );
     Reference { root: &schema }.fields(&schema, "", &mut text);
     text.push_str(BESIDE);
     text
@@ -41,6 +47,7 @@ impl<'a> Reference<'a> {
             let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
             let needed = match &field["default"] {
                 _ if required.iter().any(|required| required == name) => "required".to_owned(),
+                _ if self.is_needed_by_clusters(prefix, name) => "required in a cluster".to_owned(),
                 Value::String(value) => format!("default {value}"),
                 value @ (Value::Number(_) | Value::Bool(_)) => format!("default {value}"),
                 _ => "optional".to_owned(),
@@ -52,6 +59,13 @@ impl<'a> Reference<'a> {
                 None => self.fields(self.resolve(field), &path, text),
             }
         }
+    }
+
+    /// Whether it is optional only because an edge has none.
+    fn is_needed_by_clusters(&self, block: &str, name: &str) -> bool {
+        let clusters = &self.root["else"];
+        let block = if block.is_empty() { clusters } else { &clusters["properties"][block] };
+        block["required"].as_array().is_some_and(|needed| needed.iter().any(|needed| needed == name))
     }
 
     /// The schema behind a reference, and the one that is not `null` of two.
@@ -136,8 +150,8 @@ mod tests {
 
     #[test]
     fn every_field_is_described() {
-        let repository = "packages:\n  kubernetes: { url: https://mirror.bevz.net/ }\n";
-        let file = WorkspaceFile::parse("full.yaml", &format!("{EXAMPLE}{repository}")).unwrap();
+        let more = "packages:\n  kubernetes: { url: https://mirror.bevz.net/ }\nload_balancer:\n  clusters: [blue]\n";
+        let file = WorkspaceFile::parse("full.yaml", &format!("{EXAMPLE}{more}")).unwrap();
         let mut known = Vec::new();
         paths("", &serde_json::to_value(file.workspace()).unwrap(), &mut known);
         assert!(known.len() > 60, "{}", known.len());

@@ -1,18 +1,21 @@
 //! What recipes see of a workspace: `cluster`, its nodes, and every field of `workspace.yaml` under its own name.
-use super::schema::{NodeSpec, Role, Workspace};
+use super::{
+    kind::OF_CLUSTERS,
+    schema::{LoadBalancer, NodeSpec, Role, Workspace},
+};
 use crate::add_ons::Facts;
 use kthw_engine::{Rhai, nearest};
 use rhai::{Array, Dynamic, Engine, EvalAltResult, Map, Position};
 use std::{collections::BTreeSet, net::Ipv4Addr, sync::Arc};
 
-/// The cluster that a recipe declares things for.
+/// The cluster, or the edge, that a recipe declares things for.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     workspace: Arc<Workspace>,
     fields: Arc<Map>,
 }
 
-/// One node of a cluster.
+/// One node of a cluster or an edge.
 #[derive(Clone, Debug)]
 pub struct Node {
     workspace: Arc<Workspace>,
@@ -47,6 +50,7 @@ impl Cluster {
         fields.insert("control_planes".into(), with_role(Some(Role::ControlPlane)).into());
         fields.insert("workers".into(), with_role(Some(Role::Worker)).into());
         let members: Array = nodes.iter().filter(|node| node.spec().role != Role::Other).cloned().map(Dynamic::from).collect();
+        fields.insert("load_balancers".into(), with_role(Some(Role::LoadBalancer)).into());
         fields.insert("members".into(), members.into());
         // All that kthw knows, so that a recipe can say of each that it is not wanted.
         let version = |facts: &Facts| facts.wanted(&workspace).map_or(Dynamic::UNIT, |version| version.to_string().into());
@@ -54,6 +58,9 @@ impl Cluster {
         fields.insert("add_ons".into(), add_ons.into());
         fields.insert("endpoint".into(), workspace.endpoint().into());
         fields.insert("os".into(), crate::distribution::facts(crate::distribution::release(&workspace), &workspace).into());
+        if let Some(balancer) = &workspace.load_balancer {
+            as_edge(&mut fields, balancer);
+        }
         Ok(Self { workspace, fields: Arc::new(fields) })
     }
 
@@ -154,8 +161,32 @@ pub fn register(engine: &mut Engine) {
     engine.register_fn("to_string", |id: &mut kthw_engine::Id| id.to_string());
 }
 
+/// Takes out what clusters alone have, and fills in what listeners go by unless they say otherwise.
+fn as_edge(fields: &mut Map, balancer: &LoadBalancer) {
+    fields.retain(|name, _| !OF_CLUSTERS.contains(&name.as_str()));
+    let listeners: Array = balancer
+        .listeners
+        .iter()
+        .map(|listener| {
+            let numbers = [
+                ("port", i64::from(listener.port)),
+                ("target_port", i64::from(balancer.target_port(listener))),
+                ("proxy_timeout_s", i64::from(balancer.proxy_timeout_s(listener))),
+            ];
+            Dynamic::from_map(numbers.into_iter().map(|(name, number)| (name.into(), number.into())).collect())
+        })
+        .collect();
+    if let Some(mut block) = fields.get_mut("load_balancer").and_then(|block| block.write_lock::<Map>()) {
+        block.insert("listeners".into(), listeners.into());
+    }
+}
+
 fn property(of: &str, fields: &Map, name: &str) -> Rhai<Dynamic> {
     fields.get(name).cloned().ok_or_else(|| {
+        if OF_CLUSTERS.contains(&name) {
+            let text = format!("this workspace is an edge and has no `{name}`: the recipe is for clusters; run it on the workspace of one");
+            return EvalAltResult::ErrorRuntime(text.into(), Position::NONE).into();
+        }
         let guess =
             nearest(name, fields.keys().map(|key| key.as_str())).map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
         EvalAltResult::ErrorRuntime(format!("a {of} has no `{name}`{guess}").into(), Position::NONE).into()
@@ -209,7 +240,11 @@ mod tests {
         let text =
             include_str!("example.yaml").replace(", address: 10.10.10.130 }", ", address: 10.10.10.130, values: { rack: a, tags: [x] } }");
         assert!(text.contains("rack"), "the example changed");
-        let workspace = Workspace::parse("w.yaml", &text).expect("a workspace");
+        told_of(&text, script)
+    }
+
+    fn told_of(text: &str, script: &str) -> String {
+        let workspace = Workspace::parse("w.yaml", text).expect("a workspace");
         let mut engine = crate::script_engine();
         engine.set_max_operations(0);
         let mut scope = rhai::Scope::new();
@@ -223,6 +258,33 @@ mod tests {
         assert_eq!(told(r#"let all = ""; for n in cluster.nodes { all += n.values?.rack ?? "none"; all += " "; } all"#), "a none ");
         assert_eq!(told(r#"`${cluster.values?.room ?? "none"} ${cluster.nodes[0].values?.room ?? "none"}`"#), "none none");
         assert!(told("cluster.nodes[0].values.rak").contains("rak"), "a name that no node has is a slip");
+    }
+
+    /// What a script about an edge returns, or why it does not.
+    fn told_of_edge(script: &str) -> String {
+        let text = "name: edge\ndomain: bevz.net\nrelease_letter: e\ndistribution: debian\nnetwork: { nodes: 10.10.10.0/24, gateway: 10.10.10.1 }\n\
+                    nodes: [{ name: le1, role: load_balancer, address: 10.10.10.101 }, { name: oe1, role: other, address: 10.10.10.102 }]\n\
+                    load_balancer:\n  clusters: [{ name: blue, address: 10.10.10.200 }]\n  listeners: [{ port: 443 }, { port: 8443, target_port: 6443 }]\n";
+        told_of(text, script)
+    }
+
+    #[test]
+    fn an_edge_shows_its_clusters_and_nothing_of_kubernetes() {
+        assert_eq!(told_of_edge("cluster.load_balancer.clusters.map(|c| `${c.name} ${c.address}`)"), r#"["blue 10.10.10.200"]"#);
+        assert_eq!(
+            told_of_edge("cluster.load_balancer.listeners.map(|l| [l.port, l.target_port, l.proxy_timeout_s])"),
+            "[[443, 443, 30], [8443, 6443, 3600]]"
+        );
+        assert_eq!(told_of_edge("`${cluster.load_balancer.check.path} ${cluster.load_balancer.proxy_connect_timeout_s}`"), "/ping 5");
+        assert_eq!(
+            told_of_edge("[cluster.load_balancers.len(), cluster.members.len(), cluster.nodes.len(), cluster.workers.len()]"),
+            "[1, 1, 2, 0]"
+        );
+        for field in ["versions", "endpoint", "kubeadm", "containerd", "metallb"] {
+            assert!(told_of_edge(&format!("cluster.{field}")).contains("the recipe is for clusters"), "{field}");
+        }
+        assert_eq!(told_of_edge("cluster.network.pods == ()"), "true");
+        assert_eq!(told("cluster.load_balancer == ()"), "true", "a cluster has none");
     }
 
     #[test]

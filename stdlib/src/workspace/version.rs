@@ -1,5 +1,5 @@
 //! Versions in YAML: full, with or without upstream's leading `v`; and all of a workspace as one set.
-use super::Workspace;
+use super::{NoCluster, Workspace};
 use crate::{
     distribution::release,
     versions::{Component, Set, systems},
@@ -35,12 +35,16 @@ fn read(text: &str) -> Result<Version, String> {
 
 impl Workspace {
     /// The versions that the workspace says, as a set that the rules are about.
-    pub fn version_set(&self) -> Set {
-        let set = Set::new(self.versions.kubernetes.clone()).with(Component::Calico, self.versions.calico.clone());
+    ///
+    /// # Errors
+    /// [`NoCluster`] for an edge.
+    pub fn version_set(&self) -> Result<Set, NoCluster> {
+        let versions = self.versions()?;
+        let set = Set::new(versions.kubernetes.clone()).with(Component::Calico, versions.calico.clone());
         let set = self.metallb.iter().fold(set, |set, metallb| set.with(Component::MetalLb, metallb.version.clone()));
         let named = [(Component::CertManager, "cert-manager"), (Component::MetricsServer, "metrics-server")];
         let named = named.into_iter().filter_map(|(component, name)| Some((component, self.add_ons.get(name)?.clone())));
         let set = named.fold(set, |set, (component, version)| set.with(component, version));
-        set.on(systems::by_id(&release(self).id()))
+        Ok(set.on(systems::by_id(&release(self).id())))
     }
 }

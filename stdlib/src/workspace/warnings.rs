@@ -37,8 +37,9 @@ impl Workspace {
 
     /// The lines of releases that upstream keeps no more: of Kubernetes, and of the containerd that its nodes get.
     fn ended(&self, today: Date) -> Vec<String> {
+        let Some(versions) = &self.versions else { return Vec::new() };
         let today = today.to_string();
-        let minor = Minor::of(&self.versions.kubernetes);
+        let minor = Minor::of(&versions.kubernetes);
         let release = kubernetes::KUBERNETES.iter().find(|release| release.minor == minor);
         let over = release.filter(|release| release.ends.is_none_or(|day| *day < *today));
         let kubernetes = over.map(|release| {
@@ -65,10 +66,11 @@ impl Workspace {
 
     /// Of each key that signs a repository, and whose end can be known from here, when that is.
     fn key_warnings(&self, today: Date) -> Vec<String> {
-        let kubernetes = ("the Kubernetes repository", kubeadm::repository(self));
+        let kubernetes =
+            self.versions.as_ref().map(|versions| ("the Kubernetes repository", kubeadm::repository(self, &versions.kubernetes)));
         let containerd = self.packages.containerd_repository.clone().map(|repository| ("containerd's repository", repository));
         let distribution = self.packages.distribution.iter().map(|repository| ("the distribution's repository", repository.clone()));
-        let repositories = [Some(kubernetes), containerd].into_iter().flatten().chain(distribution);
+        let repositories = [kubernetes, containerd].into_iter().flatten().chain(distribution);
         repositories.flat_map(|(name, repository)| of_repository(name, &repository, today)).collect()
     }
 }
@@ -121,7 +123,7 @@ mod tests {
     /// A workspace with versions that upstream keeps for years.
     fn kept() -> Workspace {
         let mut workspace = crate::ssh::testing::workspace();
-        workspace.versions.kubernetes = "1.37.2".parse().unwrap();
+        workspace.versions.as_mut().unwrap().kubernetes = "1.37.2".parse().unwrap();
         workspace.containerd.package = "containerd.io".into();
         workspace
     }
@@ -129,9 +131,9 @@ mod tests {
     #[test]
     fn what_upstream_keeps_no_more_is_told() {
         let mut workspace = crate::ssh::testing::workspace();
-        let theirs = kubeadm::repository(&workspace);
+        let theirs = kubeadm::repository(&workspace, &workspace.versions().unwrap().kubernetes);
         let mut told = |kubernetes: &str, containerd: Option<&str>, repository: bool, day| {
-            workspace.versions.kubernetes = kubernetes.parse().unwrap();
+            workspace.versions.as_mut().unwrap().kubernetes = kubernetes.parse().unwrap();
             workspace.packages.containerd = containerd.map(str::to_owned);
             workspace.packages.containerd_repository = repository.then(|| theirs.clone());
             workspace.ended(day).join("\n")

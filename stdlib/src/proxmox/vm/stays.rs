@@ -45,6 +45,7 @@ impl Vm {
         };
         let instead = match self.role {
             Role::ControlPlane => "; certificates, etcd and the other nodes know it by that address".to_owned(),
+            Role::LoadBalancer => format!("; for another one let it be made anew: remove VM {vmid}, run again"),
             Role::Worker | Role::Other => format!(
                 "; for another one let it be made anew: take it out of the cluster (`kubectl drain {node}`, `kubectl delete node {node}`), remove \
                  VM {vmid}, run again"

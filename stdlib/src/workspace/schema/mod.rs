@@ -1,6 +1,7 @@
 //! The shape of `workspace.yaml`. Every field is listed here and in the files beside this one; an unknown one is an error with its line.
 mod add_ons;
 mod kubernetes;
+mod load_balancer;
 mod machines;
 mod network;
 mod nodes;
@@ -8,6 +9,7 @@ mod packages;
 
 pub use add_ons::*;
 pub use kubernetes::*;
+pub use load_balancer::*;
 pub use machines::*;
 pub use network::*;
 pub use nodes::*;
@@ -19,11 +21,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// One cluster's data.
+/// The data of one cluster, or of one edge: of machines in front of clusters. What has `load_balancer` is an edge.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Workspace {
-    /// The cluster's name: lower-case letters, digits and dashes.
+    /// The cluster's or edge's name: lower-case letters, digits and dashes.
     #[schemars(schema_with = "json_schema::dns_label")]
     pub name: String,
     /// The DNS domain of its nodes, such as `bevz.net`.
@@ -42,8 +44,9 @@ pub struct Workspace {
     /// removes nothing unless `--max-destroy` says how much it may.
     #[serde(default)]
     pub environment: Environment,
-    /// What is installed, by version.
-    pub versions: Versions,
+    /// What is installed, by version. A cluster has to say it, and an edge cannot.
+    #[serde(default)]
+    pub versions: Option<Versions>,
     /// Address ranges and name servers.
     pub network: Network,
     /// `host:port` under which the API server is reached; the first control plane's full name and port 6443 by default.
@@ -59,7 +62,7 @@ pub struct Workspace {
     /// What machines are like unless a node says otherwise.
     #[serde(default)]
     pub machine: Machine,
-    /// The machines. An odd number of them are control planes.
+    /// The machines. Of a cluster, an odd number are control planes; of an edge, one at least is a load balancer.
     pub nodes: Vec<NodeSpec>,
     /// How nodes are reached.
     #[serde(default)]
@@ -93,6 +96,10 @@ pub struct Workspace {
     #[serde(default, deserialize_with = "super::version::full_by_name")]
     #[schemars(schema_with = "json_schema::versions_of_add_ons")]
     pub add_ons: BTreeMap<String, semver::Version>,
+    /// Makes this workspace an edge, and says which clusters it serves. An edge has no `versions`, no ranges of pods and services, and no other
+    /// setting of Kubernetes.
+    #[serde(default)]
+    pub load_balancer: Option<LoadBalancer>,
     /// Where pinned upstream files come from.
     #[serde(default)]
     pub artifacts: Artifacts,

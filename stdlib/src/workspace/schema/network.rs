@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
-/// Address ranges of a cluster. They must not overlap.
+/// Address ranges of a cluster or an edge. They must not overlap.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
@@ -28,16 +28,30 @@ pub struct Network {
     /// Time servers of the nodes, as addresses or names; those of the distribution when empty.
     #[serde(default)]
     pub ntp: Vec<TimeServer>,
-    /// Pod addresses, such as `192.168.0.0/16`. Every node takes a /24 of it.
-    #[schemars(schema_with = "json_schema::ipv4_range")]
-    pub pods: Ipv4Net,
-    /// Service addresses, such as `10.96.0.0/12`; from /12 to /28.
-    #[schemars(schema_with = "json_schema::ipv4_range")]
-    pub services: Ipv4Net,
+    /// Pod addresses, such as `192.168.0.0/16`. Every node takes a /24 of it. A cluster has to say it, and an edge cannot.
+    #[serde(default)]
+    #[schemars(schema_with = "json_schema::optional_ipv4_range")]
+    pub pods: Option<Ipv4Net>,
+    /// Service addresses, such as `10.96.0.0/12`; from /12 to /28. A cluster has to say it, and an edge cannot.
+    #[serde(default)]
+    #[schemars(schema_with = "json_schema::optional_ipv4_range")]
+    pub services: Option<Ipv4Net>,
     /// Networks beside the nodes' own, such as one for storage: the first is at the second network card of a machine, and so on, so new ones
     /// belong at the end. A node is on those that its `networks` names.
     #[serde(default)]
     pub more: Vec<MoreNetwork>,
+}
+
+impl Network {
+    /// The ranges that are a cluster's own, by the names of their fields; an edge has none.
+    pub fn of_cluster(&self) -> impl Iterator<Item = (&'static str, Ipv4Net)> {
+        [("pods", self.pods), ("services", self.services)].into_iter().filter_map(|(name, range)| Some((name, range?)))
+    }
+
+    /// All ranges: the nodes' first, then those of the cluster.
+    pub fn ranges(&self) -> impl Iterator<Item = (&'static str, Ipv4Net)> {
+        [("nodes", self.nodes)].into_iter().chain(self.of_cluster())
+    }
 }
 
 /// A network beside the nodes' own: static addresses and no gateway.

@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 pub struct NodeSpec {
     /// Short host name, such as `cu1`: role letter, release letter, number.
     pub name: NodeName,
-    /// What it does in the cluster.
+    /// What it does in the cluster, or in front of it.
     pub role: Role,
     /// Its VM id, from 100. Written down where there is a `proxmox` block, and never picked by position.
     #[serde(default)]
@@ -45,7 +45,7 @@ pub struct NodeSpec {
     pub values: serde_json::Map<String, serde_json::Value>,
 }
 
-/// What a node does in the cluster.
+/// What a node does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -53,7 +53,9 @@ pub enum Role {
     ControlPlane,
     /// Runs workloads.
     Worker,
-    /// Not part of the cluster; recipes of one's own use it.
+    /// Passes connections on to clusters; machines of an edge alone.
+    LoadBalancer,
+    /// Not part of the cluster or the edge; recipes of one's own use it.
     Other,
 }
 

@@ -14,6 +14,9 @@ const DISK_GIB: u32 = 10;
 
 pub(super) fn control_planes(check: &mut Check<'_>) {
     let workspace = check.workspace;
+    if workspace.is_edge() {
+        return;
+    }
     let planes: Vec<usize> = (0..workspace.nodes.len()).filter(|index| workspace.nodes[*index].role == Role::ControlPlane).collect();
     match planes.as_slice() {
         [] => check.add(
@@ -54,7 +57,7 @@ pub(super) fn sizes(check: &mut Check<'_>) {
         let memory = match spec.role {
             Role::ControlPlane if !ignored("Mem") => CONTROL_PLANE_MEMORY_MIB,
             Role::ControlPlane | Role::Worker => WORKER_MEMORY_MIB,
-            Role::Other => OTHER_MEMORY_MIB,
+            Role::LoadBalancer | Role::Other => OTHER_MEMORY_MIB,
         };
         size(check, index, spec, "cores", spec.cores, workspace.machine.cores, cores);
         size(check, index, spec, "memory_mib", spec.memory_mib, workspace.machine.memory_mib, memory);
@@ -71,6 +74,7 @@ fn size(check: &mut Check<'_>, index: usize, spec: &NodeSpec, field: &str, own: 
     let what = match spec.role {
         Role::ControlPlane => "a control plane",
         Role::Worker => "a worker",
+        Role::LoadBalancer => "a load balancer",
         Role::Other => "a machine",
     };
     check.add(

@@ -51,7 +51,7 @@ pub(super) fn apart(check: &mut Check<'_>) {
     let Some(metallb) = &check.workspace.metallb else { return };
     let network = &check.workspace.network;
     let services_of = ranges(metallb);
-    for (name, range) in [("pods", network.pods), ("services", network.services)] {
+    for (name, range) in network.of_cluster() {
         for (path, _) in services_of.iter().filter(|(_, pool)| pool.meets((range.network(), range.broadcast()))) {
             check.add_pair(
                 "kthw::workspace::overlapping_ranges",

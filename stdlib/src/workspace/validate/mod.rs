@@ -1,6 +1,8 @@
 //! Checking a workspace as a whole. Every rule runs, so that all problems are shown at once.
 
 mod addresses;
+mod kind;
+mod load_balancer;
 mod machines;
 mod metallb;
 mod more;
@@ -15,13 +17,16 @@ mod system;
 mod traefik;
 mod versions;
 
-use super::{Workspace, WorkspaceFile, problem::Problem};
+use super::{Versions, Workspace, WorkspaceFile, problem::Problem};
 pub(super) use more::MTUS;
 pub(super) use proxmox::{VLANS, VM_IDS};
 use std::{collections::HashMap, hash::Hash};
 
 /// The rules, in the order in which their problems are shown.
 const RULES: &[fn(&mut Check<'_>)] = &[
+    kind::missing,
+    kind::of_clusters_alone,
+    kind::roles,
     names::cluster,
     names::nodes,
     names::endpoint,
@@ -46,6 +51,10 @@ const RULES: &[fn(&mut Check<'_>)] = &[
     traefik::address,
     traefik::replicas,
     machines::control_planes,
+    load_balancer::clusters,
+    load_balancer::listeners,
+    load_balancer::check,
+    load_balancer::timeouts,
     machines::sizes,
     system::known,
     system::cpu_type,
@@ -81,7 +90,12 @@ struct Check<'a> {
     problems: Vec<Problem>,
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
+    /// The versions of a cluster; that an edge has none is a rule of its own.
+    fn versions(&self) -> Option<&'a Versions> {
+        self.workspace.versions.as_ref().filter(|_| !self.workspace.is_edge())
+    }
+
     /// Notes a problem with the field at `path`.
     fn add(&mut self, code: &'static str, path: &str, label: &str, message: impl Into<String>, help: impl Into<String>) {
         self.problems.push(self.file.problem(code, message, path, label, help));

@@ -109,8 +109,7 @@ pub(super) fn networks(check: &mut Check<'_>) {
 /// Which way a packet takes has to follow from its address.
 fn overlaps(check: &mut Check<'_>, index: usize, range: Ipv4Net) {
     let network = &check.workspace.network;
-    let own = [("nodes", network.nodes), ("pods", network.pods), ("services", network.services)];
-    let own = own.map(|(name, range)| (format!("network.{name}"), format!("the {name} range"), range));
+    let own = network.ranges().map(|(name, range)| (format!("network.{name}"), format!("the {name} range"), range));
     let before = network.more[..index].iter().enumerate();
     let before = before.map(|(at, other)| (format!("network.more[{at}].range"), format!("the network `{}`", other.name), other.range));
     for (path, what, other) in own.into_iter().chain(before).collect::<Vec<_>>() {

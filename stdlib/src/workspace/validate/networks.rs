@@ -13,7 +13,7 @@ const POD_PREFIX: std::ops::RangeInclusive<u8> = 8..=24;
 const NODE_PREFIX: u8 = 24;
 
 pub(super) fn ranges(check: &mut Check<'_>) {
-    for (name, range) in all(check) {
+    for (name, range) in check.workspace.network.ranges() {
         if range.network() != range.addr() {
             check.add(
                 "kthw::workspace::range",
@@ -27,7 +27,7 @@ pub(super) fn ranges(check: &mut Check<'_>) {
 }
 
 pub(super) fn services(check: &mut Check<'_>) {
-    let range = check.workspace.network.services;
+    let Some(range) = check.workspace.network.services else { return };
     if !SERVICE_PREFIX.contains(&range.prefix_len()) {
         check.add(
             "kthw::workspace::service_range",
@@ -40,7 +40,7 @@ pub(super) fn services(check: &mut Check<'_>) {
 }
 
 pub(super) fn pods(check: &mut Check<'_>) {
-    let range = check.workspace.network.pods;
+    let Some(range) = check.workspace.network.pods else { return };
     let members = check.workspace.nodes.iter().filter(|node| node.role != Role::Other).count();
     if !POD_PREFIX.contains(&range.prefix_len()) {
         check.add(
@@ -65,7 +65,7 @@ pub(super) fn pods(check: &mut Check<'_>) {
 }
 
 pub(super) fn overlaps(check: &mut Check<'_>) {
-    let ranges = all(check);
+    let ranges: Vec<(&str, Ipv4Net)> = check.workspace.network.ranges().collect();
     for (index, (later, range)) in ranges.iter().enumerate() {
         for (earlier, other) in &ranges[..index] {
             if overlap(*range, *other) {
@@ -84,9 +84,4 @@ pub(super) fn overlaps(check: &mut Check<'_>) {
 /// Whether two ranges share an address.
 pub(super) fn overlap(one: Ipv4Net, other: Ipv4Net) -> bool {
     one.contains(&other.network()) || other.contains(&one.network())
-}
-
-fn all(check: &Check<'_>) -> [(&'static str, Ipv4Net); 3] {
-    let network = &check.workspace.network;
-    [("nodes", network.nodes), ("pods", network.pods), ("services", network.services)]
 }

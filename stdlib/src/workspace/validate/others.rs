@@ -7,6 +7,7 @@ pub(super) fn shared(check: &mut Check<'_>) {
     for other in check.others.iter().copied().filter(|other| other.label() != check.file.label()) {
         letter(check, other);
         addresses(check, other);
+        pools(check, other);
         more_addresses(check, other);
         ids(check, other);
         ranges(check, other);
@@ -50,6 +51,23 @@ fn addresses(check: &mut Check<'_>, other: &WorkspaceFile) {
             "taken",
             format!("{address} also belongs to `{their_name}` ({})", other.line(their_path)),
             "choose an address that is free in both workspaces",
+        );
+    }
+}
+
+/// No machine has an address that the other workspace's cluster gives to services.
+fn pools(check: &mut Check<'_>, other: &WorkspaceFile) {
+    let theirs = other.workspace();
+    let pools = theirs.metallb.iter().flat_map(|metallb| &metallb.pools);
+    let ranges: Vec<_> = pools.flat_map(|pool| &pool.addresses).collect();
+    for (path, _, address) in named_addresses(check.workspace) {
+        let Some(range) = ranges.iter().find(|range| range.meets((address, address))) else { continue };
+        check.add(
+            "kthw::workspace::shared_address",
+            &path,
+            "taken",
+            format!("{address} is among the addresses for services of `{}`, {range} ({})", theirs.name, other.line("metallb.pools")),
+            "two machines would answer for one address: choose one that is free in both workspaces",
         );
     }
 }
@@ -134,12 +152,9 @@ fn named_ids(workspace: &Workspace) -> Vec<(String, u32)> {
 /// node of the other cluster whose address its own cluster takes for a pod or a service.
 fn ranges(check: &mut Check<'_>, other: &WorkspaceFile) {
     let (ours, theirs) = (check.workspace.network.clone(), other.workspace().network.clone());
-    for (name, own, field, their) in [
-        ("pods", ours.pods, "nodes", theirs.nodes),
-        ("services", ours.services, "nodes", theirs.nodes),
-        ("nodes", ours.nodes, "pods", theirs.pods),
-        ("nodes", ours.nodes, "services", theirs.services),
-    ] {
+    let our_own = ours.of_cluster().map(|(name, range)| (name, range, "nodes", theirs.nodes));
+    let their_own = theirs.of_cluster().map(|(field, range)| ("nodes", ours.nodes, field, range));
+    for (name, own, field, their) in our_own.chain(their_own) {
         if overlap(own, their) {
             check.add(
                 "kthw::workspace::shared_range",

@@ -68,7 +68,7 @@ pub(super) fn cpu_type(check: &mut Check<'_>) {
 
 pub(super) fn containerd(check: &mut Check<'_>) {
     let (system, workspace) = (release(check.workspace), check.workspace);
-    if system.containerd.is_none() && workspace.packages.containerd_repository.is_none() {
+    if !workspace.is_edge() && system.containerd.is_none() && workspace.packages.containerd_repository.is_none() {
         check.add(
             "kthw::workspace::containerd",
             "distribution",

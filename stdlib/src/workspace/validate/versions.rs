@@ -4,11 +4,11 @@ use crate::add_ons::{ALL, Facts, UnknownAddOn};
 use crate::versions::{Component, Gone, Minor, check as problems_of, flag_gone_since, gate_gone_since, known_lines};
 
 pub(super) fn known(check: &mut Check<'_>) {
-    let kubernetes = &check.workspace.versions.kubernetes;
-    let kubernetes = ("Kubernetes", "versions.kubernetes".to_owned(), kubernetes.clone(), known_lines(Component::Kubernetes));
+    let kubernetes = check.versions().map(|versions| versions.kubernetes.clone());
+    let kubernetes = kubernetes.map(|version| ("Kubernetes", "versions.kubernetes".to_owned(), version, known_lines(Component::Kubernetes)));
     let add_ons =
         ALL.iter().filter_map(|facts| Some((facts.title, facts.field(), facts.wanted(check.workspace)?.clone(), (facts.lines)())));
-    for (title, path, version, known) in [kubernetes].into_iter().chain(add_ons) {
+    for (title, path, version, known) in kubernetes.into_iter().chain(add_ons) {
         let line = Minor::of(&version);
         if !known.contains(&line) {
             check.add(
@@ -34,8 +34,7 @@ pub(super) fn add_ons(check: &mut Check<'_>) {
 }
 
 pub(super) fn fit(check: &mut Check<'_>) {
-    let versions = &check.workspace.versions;
-    let set = check.workspace.version_set();
+    let (Some(versions), Ok(set)) = (check.versions(), check.workspace.version_set()) else { return };
     if versions.unsupported || set.iter().any(|(component, version)| !known_lines(component).contains(&component.line(version))) {
         return;
     }
@@ -53,7 +52,8 @@ pub(super) fn fit(check: &mut Check<'_>) {
 
 /// A kubelet does not start with a flag or a feature gate that it does not know.
 pub(super) fn kubelet_flags(check: &mut Check<'_>) {
-    let minor = Minor::of(&check.workspace.versions.kubernetes);
+    let Some(versions) = check.versions() else { return };
+    let minor = Minor::of(&versions.kubernetes);
     let arguments = check.workspace.kubeadm.kubelet_extra_args.clone();
     for (flag, value) in &arguments {
         let path = format!("kubeadm.kubelet_extra_args.{flag}");
