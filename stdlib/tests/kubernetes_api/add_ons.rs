@@ -60,8 +60,7 @@ async fn empty_and_end(client: &kube::Client, mut namespace: Namespace) {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &name);
     let _ = secrets.delete_collection(&DeleteParams::default(), &ListParams::default()).await;
     namespace.spec = Some(NamespaceSpec { finalizers: Some(Vec::new()) });
-    let body = serde_json::to_vec(&namespace).expect("JSON");
-    let _ = Api::<Namespace>::all(client.clone()).replace_subresource("finalize", &name, &PostParams::default(), body).await;
+    let _ = Api::<Namespace>::all(client.clone()).replace_subresource("finalize", &name, &PostParams::default(), &namespace).await;
 }
 
 fn merge(status: Value) -> Patch<Value> {
