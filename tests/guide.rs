@@ -60,6 +60,7 @@ impl Copy {
             "yaml",
             "sops",
             "store",
+            "checker",
             "stdlib",
             "lab",
             "recipes",

@@ -1,6 +1,6 @@
 //! The checker's configuration: one JSON file, checked as a whole before anything is done.
 use crate::url::CheckUrl;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -66,6 +66,7 @@ pub struct Server {
     /// What people call it.
     pub name: String,
     /// Where NGINX passes connections.
+    #[serde(deserialize_with = "address")]
     pub address: SocketAddr,
     /// How it is asked whether it is well.
     pub check: Check,
@@ -101,6 +102,13 @@ pub struct Check {
     /// The name that the certificate of an `https` server has to be for; the URL's address when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
+}
+
+/// Says what was meant instead of an address, which serde would not.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let bad = |_| D::Error::custom(format!("`{text}` is not an IP address with a port, such as `10.10.10.200:443`"));
+    text.parse().map_err(bad)
 }
 
 fn half_a_second() -> u64 {
@@ -319,7 +327,7 @@ mod tests {
             upstream `a b` is no name: it takes 1 to 100 letters, digits and `-_.`
             server `alpha` of upstream `https` is there twice
             server `beta` of upstream `https` has the address 10.10.10.200:443 of another one
-            invalid socket address syntax at line 8 column 61
+            `cluster.bevz.net:443` is not an IP address with a port, such as `10.10.10.200:443` at line 8 column 61
             server `beta` of upstream `https` has port 0
             upstream `https` names https.servers, which is no absolute path of a file
             upstream `https` shares /run/kthw-checker/status.json

@@ -17,4 +17,4 @@ mod service;
 mod systemd;
 
 pub use log::{Level, log};
-pub use service::{Failed, prepare, run, verify};
+pub use service::{Failed, NotUsed, prepare, run, verify};

@@ -3,9 +3,9 @@ use kthw_checker::{Failed, Level, config::BadConfig, config::Config, log, prepar
 use std::{env, ffi::OsString, io::Write, path::Path, process::ExitCode};
 
 const USAGE: &str = "\
-Usage: kthw-checker FILE             check until stopped, as the configuration in FILE says
-       kthw-checker --check FILE     look whether the configuration is right
-       kthw-checker --prepare FILE   write the files with the servers, without telling NGINX
+Usage: kthw-checker FILE                      check until stopped, as the configuration in FILE says
+       kthw-checker --check FILE              look whether the configuration is right
+       kthw-checker --prepare FILE COMMAND…   write the files with the servers; if COMMAND then fails, they are as before
        kthw-checker --version
 ";
 
@@ -24,7 +24,10 @@ fn main() -> ExitCode {
         ["--version"] => return said(concat!("kthw-checker ", env!("CARGO_PKG_VERSION"), "\n")),
         ["--help"] => return said(USAGE),
         ["--check", file] => read(file).and_then(|config| Ok(verify(&config)?)),
-        ["--prepare", file] => read(file).and_then(|config| Ok(prepare(&config)?)),
+        ["--prepare", file, ref command @ ..] if !command.is_empty() => {
+            let command = command.iter().map(|word| (*word).to_owned()).collect();
+            read(file).and_then(|config| Ok(prepare(&config, command)?))
+        }
         [file] if !file.is_empty() && !file.starts_with('-') => {
             end_when_a_thread_panics();
             read(file).and_then(|config| Ok(run(&config)?))

@@ -1,7 +1,7 @@
 //! The service: a thread for each check, and one that decides, writes, and tells NGINX.
 use crate::{
     ask::{ask, authorities},
-    config::{Check, Config},
+    config::{Check, Config, Nginx, Upstream},
     log::{Level, log},
     nginx::CommandFailed,
     replace::replace,
@@ -46,6 +46,9 @@ pub enum Failed {
         /// Why.
         source: io::Error,
     },
+    /// What was written was refused, and is as before.
+    #[error(transparent)]
+    NotUsed(#[from] NotUsed),
     /// A thread, or the way to systemd, cannot be had.
     #[error("cannot {deed}: {source}")]
     System {
@@ -56,19 +59,14 @@ pub enum Failed {
     },
 }
 
-/// Writes the servers' files without asking or telling NGINX, for one that is just set up: what is `down` stays so.
+/// Writes the servers' files for NGINX to be set up or changed: what is `down` stays so. If `test` then fails, the files are as before.
 ///
 /// # Errors
-/// When a file cannot be read or written, or the authorities of a check cannot be used.
-pub fn prepare(config: &Config) -> Result<(), Failed> {
+/// When the authorities of a check cannot be used, a file cannot be read or written, or `test` fails.
+pub fn prepare(config: &Config, test: Vec<String>) -> Result<(), Failed> {
     verify(config)?;
-    for pool in pools(config)? {
-        let (path, text) = (&pool.watched.upstream().servers_file, pool.watched.text());
-        if pool.written.as_ref() != Some(&text) {
-            replace(path, &text, true).map_err(|source| Failed::File { deed: "write", path: path.clone(), source })?;
-        }
-    }
-    Ok(())
+    let nginx = Nginx { test, ..config.nginx.clone() };
+    Ok(Service::new(config, nginx)?.write()?)
 }
 
 /// Looks at what a configuration names on this machine.
@@ -90,7 +88,7 @@ pub fn verify(config: &Config) -> Result<(), Failed> {
 /// When it cannot start.
 pub fn run(config: &Config) -> Result<(), Failed> {
     let systemd = Systemd::from_environment().map_err(|source| Failed::System { deed: "reach systemd", source })?;
-    let mut service = Service { config, pools: pools(config)?, reload_is_due: false, pause_until: None, refusal: None };
+    let mut service = Service::new(config, config.nginx.clone())?;
     service.settle();
     service.write_status()?;
     let (sender, answers) = mpsc::sync_channel(WAITING);
@@ -156,7 +154,7 @@ struct Pool {
 }
 
 fn pools(config: &Config) -> Result<Vec<Pool>, Failed> {
-    let pool = |upstream: &crate::config::Upstream| {
+    let pool = |upstream: &Upstream| {
         let written = read(&upstream.servers_file)?;
         Ok(Pool { watched: Watched::take_over(upstream.clone(), written.as_deref().unwrap_or_default(), &now()), written })
     };
@@ -172,7 +170,8 @@ fn read(path: &Path) -> Result<Option<String>, Failed> {
 }
 
 struct Service<'a> {
-    config: &'a Config,
+    status_file: &'a Path,
+    nginx: Nginx,
     pools: Vec<Pool>,
     /// The files were changed and NGINX does not know yet.
     reload_is_due: bool,
@@ -182,7 +181,12 @@ struct Service<'a> {
     refusal: Option<String>,
 }
 
-impl Service<'_> {
+impl<'a> Service<'a> {
+    fn new(config: &'a Config, nginx: Nginx) -> Result<Self, Failed> {
+        let (status_file, pools) = (config.status_file.as_path(), pools(config)?);
+        Ok(Self { status_file, nginx, pools, reload_is_due: false, pause_until: None, refusal: None })
+    }
+
     /// Takes an answer in, says what is to be said of it, and whether that was anything.
     fn hear(&mut self, ((pool, position), answer): Heard) -> bool {
         let lines = self.pools[pool].watched.hear(position, answer);
@@ -199,7 +203,7 @@ impl Service<'_> {
         if self.pause_until.is_some_and(|until| Instant::now() < until) {
             return;
         }
-        match self.write().and_then(|()| Ok(self.config.nginx.reload()?)) {
+        match self.write().and_then(|()| Ok(self.nginx.reload()?)) {
             Ok(()) => {
                 self.reload_is_due = false;
                 self.pause_until = None;
@@ -217,7 +221,7 @@ impl Service<'_> {
     /// Replaces the files that differ. If NGINX then refuses its configuration, they are as before.
     fn write(&mut self) -> Result<(), NotUsed> {
         let mut replaced: Vec<(usize, Option<String>)> = Vec::new();
-        let done = self.replace_each(&mut replaced).and_then(|()| Ok(self.config.nginx.test()?));
+        let done = self.replace_each(&mut replaced).and_then(|()| Ok(self.nginx.test()?));
         self.reload_is_due |= done.is_ok() && !replaced.is_empty();
         if done.is_err() {
             for (at, old) in replaced {
@@ -261,18 +265,25 @@ impl Service<'_> {
     }
 
     fn write_status(&self) -> Result<(), Failed> {
-        let (path, status) = (&self.config.status_file, self.status());
+        let (path, status) = (self.status_file, self.status());
         let text = serde_json::to_string_pretty(&status).map_err(io::Error::from);
         let written = text.and_then(|text| replace(path, &format!("{text}\n"), false));
-        written.map_err(|source| Failed::File { deed: "write", path: path.clone(), source })
+        written.map_err(|source| Failed::File { deed: "write", path: path.into(), source })
     }
 }
 
 /// Why NGINX does not use what was decided.
 #[derive(Debug, thiserror::Error)]
-enum NotUsed {
+pub enum NotUsed {
+    /// A servers' file cannot be written.
     #[error("cannot write {}: {source}", path.display())]
-    Write { path: PathBuf, source: io::Error },
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// NGINX refuses its configuration, or does not reload.
     #[error(transparent)]
     Command(#[from] CommandFailed),
 }

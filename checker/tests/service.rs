@@ -194,12 +194,16 @@ fn a_configuration_is_checked_and_the_files_are_prepared() {
     assert!(called(&[Path::new("--check"), &config]).status.success());
     assert_eq!(scene.text("https.servers"), "", "a check writes nothing");
     fs::write(scene.path("https.servers"), format!("server {} down;\n", scene.servers[1].address)).unwrap();
-    assert!(called(&[Path::new("--prepare"), &config]).status.success());
+    let before = scene.text("https.servers");
+    assert!(!called(&[Path::new("--prepare"), &config, Path::new("false")]).status.success());
+    assert_eq!(scene.text("https.servers"), before, "what is refused is put back");
+    assert!(called(&[Path::new("--prepare"), &config, Path::new("true")]).status.success());
     assert_eq!((scene.down(), scene.text("reloads").as_str()), (vec![1], ""), "what is down stays so, and NGINX is not told");
 
     fs::write(&config, scene.text("config.json").replace("\"interval_ms\":100", "\"interval_ms\":1")).unwrap();
     for word in ["--check", "--prepare"] {
-        let said = called(&[Path::new(word), &config]);
+        let command = if word == "--check" { &[][..] } else { &[Path::new("true")] };
+        let said = called(&[&[Path::new(word), &config], command].concat());
         assert_eq!(said.status.code(), Some(1));
         assert!(String::from_utf8_lossy(&said.stderr).contains("server `s0` of upstream `https` has `interval_ms` 1"), "{said:?}");
     }

@@ -16,6 +16,7 @@ modules! {
     kubeadm,
     kubernetes,
     calico,
+    nginx,
     sops,
 }
 

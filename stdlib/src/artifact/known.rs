@@ -55,6 +55,17 @@ pub fn calico_files(version: &str) -> Option<Vec<Upstream>> {
     Some(files.iter().map(upstream).collect())
 }
 
+/// The checker of a load balancer (`kthw-checker`, docs/adr/0016-an-active-check-beside-nginx.md) in the version of this kthw. It has no address: whoever
+/// builds kthw builds it too, and puts it into the artifacts' mirror.
+pub fn checker_file() -> Upstream {
+    Upstream {
+        project: "kthw".into(),
+        version: concat!("v", env!("CARGO_PKG_VERSION")).into(),
+        file: "kthw-checker-x86_64-linux".into(),
+        url: String::new(),
+    }
+}
+
 /// The file with its digest, and where that comes from, if kthw knows it.
 pub fn known(upstream: &Upstream) -> Option<(Artifact, &'static str)> {
     let is_it = |row: &&Row| (row.project, row.version, row.file) == (&upstream.project, &upstream.version, &upstream.file);

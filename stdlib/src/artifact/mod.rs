@@ -12,10 +12,10 @@ mod testing;
 
 pub use download::{Answer, FetchArtifact};
 pub(crate) use download::{ask, bring, download};
-pub use known::calico_files;
+pub use known::{calico_files, checker_file};
 pub use look::{Holds, Seen, Vouched, look};
 pub(crate) use needed::digest_of;
-pub use needed::{DigestFrom, Kind, Needed, TwoDigests, image_place, needed, pin_image, pins_agree};
+pub use needed::{DigestFrom, Kind, Needed, TwoDigests, image_place, needed, on_request, pin_image, pins_agree};
 pub use pinned::PinnedSource;
 pub(crate) use pinned::WrongDigest;
 pub use pins::{BadPins, OtherDigest, PINS_FILE, Pin, Pins};
@@ -33,7 +33,7 @@ pub struct Upstream {
     pub version: String,
     /// The file's name.
     pub file: String,
-    /// Where upstream serves it.
+    /// Where upstream serves it; empty for a file that comes from a mirror alone.
     pub url: String,
 }
 

@@ -1,5 +1,5 @@
 //! What a workspace needs of upstream's files, and where each digest comes from.
-use super::{PINS_FILE, Pins, Upstream, calico_files, download::web_place, known::known};
+use super::{PINS_FILE, Pins, Upstream, calico_files, checker_file, download::web_place, known::known};
 use crate::{distribution::release, workspace::Workspace};
 use miette::Diagnostic;
 
@@ -23,6 +23,8 @@ pub enum Kind {
     Manifest,
     /// The disk of a machine, which Proxmox fetches.
     Image,
+    /// A program for nodes.
+    Program,
 }
 
 /// Where a digest comes from.
@@ -52,21 +54,26 @@ pub fn needed(workspace: &Workspace) -> Vec<Needed> {
         Needed { upstream, kind: Kind::Image, sha256: image.sha256.clone(), from }
     });
     let calico = calico_files(&workspace.versions.calico.to_string()).unwrap_or_default();
-    image.into_iter().chain(calico.into_iter().map(|upstream| manifest(upstream, &workspace.artifacts.pins))).collect()
+    image.into_iter().chain(calico.into_iter().map(|upstream| kept(upstream, Kind::Manifest, &workspace.artifacts.pins))).collect()
 }
 
-fn manifest(upstream: Upstream, pins: &Pins) -> Needed {
+/// The files that some recipes need and no workspace asks for: they are pinned where a person names them.
+pub fn on_request(workspace: &Workspace) -> Vec<Needed> {
+    vec![kept(checker_file(), Kind::Program, &workspace.artifacts.pins)]
+}
+
+fn kept(upstream: Upstream, kind: Kind, pins: &Pins) -> Needed {
     let (sha256, from) = match (known(&upstream), pins.get(&upstream)) {
         (Some((artifact, from)), _) => (Some(artifact.sha256), DigestFrom::Known(from)),
         (None, Some(pin)) => (Some(pin.sha256.clone()), DigestFrom::Pinned(pin.date.clone())),
         (None, None) => (None, DigestFrom::Missing),
     };
-    Needed { upstream, kind: Kind::Manifest, sha256, from }
+    Needed { upstream, kind, sha256, from }
 }
 
-/// The digest of a manifest: the one that kthw knows, else the one that was pinned.
+/// The digest of a file that kthw itself brings: the one that kthw knows, else the one that was pinned.
 pub(crate) fn digest_of(upstream: &Upstream, pins: &Pins) -> Option<String> {
-    manifest(upstream.clone(), pins).sha256
+    kept(upstream.clone(), Kind::Manifest, pins).sha256
 }
 
 /// A cloud image is known by its address: publishers put another file under the same name.
