@@ -89,6 +89,8 @@ pub fn verify(config: &Config) -> Result<(), Failed> {
 pub fn run(config: &Config) -> Result<(), Failed> {
     let systemd = Systemd::from_environment().map_err(|source| Failed::System { deed: "reach systemd", source })?;
     let mut service = Service::new(config, config.nginx.clone())?;
+    // An earlier one may have been killed between a new file and the reload.
+    service.reload_is_due = true;
     service.settle();
     service.write_status()?;
     let (sender, answers) = mpsc::sync_channel(WAITING);

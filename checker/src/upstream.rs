@@ -34,7 +34,7 @@ struct Known {
 
 impl Watched {
     /// Takes over what the servers' file says: a server that is `down` there counts as sick until its answers say otherwise, every other one
-    /// as well. So a checker that starts again changes nothing by that.
+    /// as well. So a checker that starts again decides nothing anew.
     pub fn take_over(upstream: Upstream, text: &str, now: &str) -> Self {
         let down = down_in(text);
         let known = |server: &Server| Known { health: Health::new(!down.contains(&server.address)), since: now.into(), last: None };
