@@ -67,6 +67,7 @@ impl Copy {
             "yaml",
             "sops",
             "store",
+            "checker",
             "stdlib",
             "lab",
             "recipes",

@@ -324,6 +324,20 @@ fn every_example_of_every_function_is_planned_and_settles() {
     }
 }
 
+#[test]
+fn the_recipe_of_the_guide_to_load_balancers_is_planned_and_settles() {
+    let guide = std::fs::read_to_string(root().join("docs/guides/load-balancer.md")).unwrap();
+    let recipe = guide.split_once("```rhai\n").unwrap().1.split_once("```").unwrap().0;
+    let sandbox = Sandbox::new();
+    let path = sandbox.path().join("edge.rhai");
+    std::fs::write(&path, format!("const VERSION = \"1.0.0\";\n{recipe}")).unwrap();
+    let run = || sandbox.kthw(&["run", path.to_str().unwrap(), "-w", "tests/workspaces/bare", "--lab", "--yes"]).ended_with(0).stdout;
+    let first = run();
+    assert!(first.contains("+ nginx.load_balancer/cu1") && first.contains("https: 443 to alpha (10.10.10.200:443), beta"), "{first}");
+    let again = run();
+    assert!(again.contains("Nothing to change"), "{again}");
+}
+
 /// Writes an example as a recipe that needs as much of the cluster as there may be before the example declares a piece of it itself.
 fn stage(sandbox: &Sandbox, example: &str) -> String {
     let path = |name: &str| sandbox.path().join(name);

@@ -1,4 +1,5 @@
 //! The law of every recipe against real peers: a dry run writes nothing; apply; again: nothing to change.
+mod load_balancer;
 mod packages;
 mod system;
 mod template;

@@ -22,7 +22,7 @@ fn files(folder: &str, extension: &str) -> Vec<(PathBuf, String)> {
 }
 
 fn product_code() -> Vec<(PathBuf, String)> {
-    ["src", "engine/src", "http/src", "yaml/src", "sops/src", "store/src", "stdlib/src", "lab/src"]
+    ["src", "engine/src", "http/src", "yaml/src", "sops/src", "store/src", "checker/src", "stdlib/src", "lab/src"]
         .into_iter()
         .flat_map(|folder| files(folder, "rs"))
         .collect()
@@ -115,6 +115,7 @@ fn dependencies_point_one_way() {
         ("yaml", &["kthw-"]),
         ("sops", &["kthw-stdlib", "kthw-lab", "rhai"]),
         ("store", &["kthw-http", "kthw-sops", "kthw-stdlib", "kthw-lab", "rhai"]),
+        ("checker", &["kthw-engine", "kthw-stdlib", "kthw-lab", "tokio", "reqwest"]),
         ("stdlib", &["kthw-lab", "kthw-store"]),
     ] {
         let manifest = manifest(name);

@@ -172,6 +172,8 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         98-address-pools
         98-traefik-without-metallb
         99-a-pool-that-another-cluster-has
+        99-proxy-protocol-of-the-cluster-alone
+        99-proxy-protocol-of-the-edge-alone
     "#]]
     .assert_eq(&unseen);
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 /// Gives the files without a digest one: what the lab serves at an address is the lab's own.
 pub fn pin(workspace: &mut Workspace) {
-    for Needed { upstream, from, .. } in artifact::needed(workspace) {
+    for Needed { upstream, from, .. } in artifact::needed(workspace).into_iter().chain(artifact::on_request(workspace)) {
         if from == DigestFrom::Missing {
             let stand_in = stand_in(&upstream).unwrap_or_else(|| upstream.url.clone());
             let pin = Pin::of(upstream, crate::state::fingerprint(&stand_in), stand_in.len() as u64, "for the lab".into());

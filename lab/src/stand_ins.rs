@@ -3,7 +3,7 @@ use bytes::Bytes;
 use kthw_engine::{BoxFuture, Error, Result};
 use kthw_stdlib::{
     add_ons::ALL,
-    artifact::{Artifact, ArtifactSource, Upstream},
+    artifact::{Artifact, ArtifactSource, Upstream, checker_file},
 };
 
 /// What stands in for a file, by its project and its name.
@@ -20,6 +20,9 @@ const DEFINITIONS: &str = include_str!("stand-ins/operator-crds.yaml");
 /// What stands in for a file of upstream's: one of [`FILES`], else something that runs, by the project's name.
 pub(crate) fn stand_in(upstream: &Upstream) -> Option<String> {
     let Upstream { project, version, file, .. } = upstream;
+    if *upstream == checker_file() {
+        return Some("the lab plays this program itself\n".into());
+    }
     let facts = ALL.iter().find(|facts| facts.project == project)?;
     let files = facts.files(&version.trim_start_matches('v').parse().ok()?)?;
     let text = FILES.iter().find(|(of, name, _)| of == project && name == file).map(|(.., text)| (*text).to_owned());

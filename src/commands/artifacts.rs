@@ -92,7 +92,11 @@ fn in_json(workspace: &Loaded, one: &Needed) -> String {
         DigestFrom::Pinned(_) => "pinned",
         DigestFrom::Missing => "missing",
     };
-    let kind = if one.kind == Kind::Image { "image" } else { "manifest" };
+    let kind = match one.kind {
+        Kind::Image => "image",
+        Kind::Manifest => "manifest",
+        Kind::Program => "program",
+    };
     let (path, url, sha256) = (one.upstream.path(), &one.upstream.url, &one.sha256);
     let line = serde_json::json!({ "event": "artifact", "workspace": workspace.name, "path": path, "kind": kind, "url": url, "sha256": sha256, "from": from });
     line.to_string()

@@ -18,6 +18,7 @@ modules! {
     calico,
     metallb,
     traefik,
+    nginx,
     sops,
 }
 

@@ -27,8 +27,11 @@ pub(crate) fn shipped(name: &str, set: &[&str]) -> Arc<Workspace> {
     let key = (name.to_owned(), set.iter().map(|one| (*one).to_owned()).collect());
     let mut shelf = WORKSPACES.lock().unwrap_or_else(PoisonError::into_inner);
     let load = |(name, set): &(String, Vec<String>)| {
-        let text = std::fs::read_to_string(root().join(format!("workspaces/{name}/workspace.yaml"))).unwrap();
-        let mut workspace = Workspace::load("workspace.yaml", &text, set, &[]).unwrap();
+        let text = |name: &str| std::fs::read_to_string(root().join(format!("workspaces/{name}/workspace.yaml"))).unwrap();
+        // An edge is told by the workspaces of its clusters where these are reached.
+        let served: &[&str] = if name == "edge" { &["ubuntu", "debian"] } else { &[] };
+        let served: Vec<(String, String)> = served.iter().map(|one| ((*one).to_owned(), text(one))).collect();
+        let mut workspace = Workspace::load("workspace.yaml", &text(name), set, &served).unwrap();
         kthw_lab::pin(&mut workspace);
         workspace.ssh.authorized_keys.push(kthw_lab::PUBLIC_KEY.into());
         Arc::new(workspace)

@@ -68,7 +68,10 @@ impl PinFiles {
 
     /// The files to look at.
     fn chosen(&self, workspace: &Loaded) -> Result<Vec<Needed>> {
-        let needed = artifact::needed(workspace);
+        let mut needed = artifact::needed(workspace);
+        if !self.names.is_empty() || !self.repin.is_empty() {
+            needed.extend(artifact::on_request(workspace));
+        }
         let names: Vec<&String> = self.names.iter().chain(&self.repin).collect();
         for name in &names {
             if !needed.iter().any(|one| is_called(one, name)) {
@@ -124,6 +127,7 @@ fn in_words(one: &Needed, seen: &Seen) -> String {
             let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
             format!("holds {}", kthw_engine::presentable(&kinds.join(", ")))
         }
+        Holds::Program => "a program for x86-64 that needs no library of the machine".into(),
         Holds::Image(Vouched::By(list)) => format!("{list} says the same; the signature of that list was not looked at"),
         Holds::Image(Vouched::Nobody) => "no list of checksums beside it names it: only the server vouches for it".into(),
     };

@@ -142,6 +142,9 @@ pub async fn bring(http: &dyn Http, mirror: Option<&str>, upstream: &Upstream) -
         };
     }
     let url = web_place(mirror, upstream);
+    if url.is_empty() {
+        return Err(Error::peer(NoPlace { path: upstream.path() }));
+    }
     match download(http, &url).await? {
         Some(answer) => {
             let (place, content_type) = (answer.place.clone(), answer.header(header::CONTENT_TYPE).to_owned());
@@ -159,6 +162,17 @@ pub fn web_place(mirror: Option<&str>, upstream: &Upstream) -> String {
 
 fn is_web(place: &str) -> bool {
     place.starts_with("http://") || place.starts_with("https://")
+}
+
+/// A file that nobody serves, and no mirror is named.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{path} comes from a mirror alone, and the workspace names none")]
+#[diagnostic(
+    code(kthw::artifact::no_place),
+    help("put it under that name into a folder or web server, and name that as `artifacts.mirror`")
+)]
+struct NoPlace {
+    path: String,
 }
 
 /// A file could not be had.

@@ -31,6 +31,8 @@ pub enum Holds {
     Objects(BTreeMap<String, usize>),
     /// The disk of a machine.
     Image(Vouched),
+    /// A program that needs nothing else of the machine that it runs on.
+    Program,
 }
 
 /// Whether the publisher's list of checksums says the same.
@@ -49,6 +51,7 @@ pub enum Vouched {
 pub async fn look(http: &dyn Http, mirror: Option<&str>, kind: Kind, upstream: &Upstream) -> Result<Seen> {
     match kind {
         Kind::Manifest => manifest(bring(http, mirror, upstream).await?),
+        Kind::Program => program(bring(http, mirror, upstream).await?),
         Kind::Image => image(http, &web_place(mirror, upstream), &upstream.file).await,
     }
 }
@@ -68,6 +71,34 @@ fn manifest(whole: Whole) -> Result<Seen> {
     let (sha256, size) = (hex::encode(Sha256::digest(&bytes)), bytes.len() as u64);
     Ok(Seen { place, sha256, size, holds: Holds::Objects(kinds) })
 }
+
+/// What a program for nodes begins with: ELF, of 64 bits, little-endian; `e_machine` is x86-64 (elf(5)).
+fn program(whole: Whole) -> Result<Seen> {
+    let Whole { place, content_type, bytes } = whole;
+    let other = |reason: &str| Error::peer(OtherFile::new(&place, &content_type, &bytes, reason.into()));
+    let is_elf = bytes.starts_with(b"\x7fELF\x02\x01") && bytes.get(18..20) == Some(&[62, 0][..]);
+    match is_elf.then(|| loader(&bytes)) {
+        None => return Err(other("it is not a Linux program for x86-64")),
+        Some(None) => return Err(other("it is cut short")),
+        Some(Some(true)) => return Err(other("it is linked dynamically: build it with `RUSTFLAGS=-Ctarget-feature=+crt-static`")),
+        Some(Some(false)) => {}
+    }
+    let (sha256, size) = (hex::encode(Sha256::digest(&bytes)), bytes.len() as u64);
+    Ok(Seen { place, sha256, size, holds: Holds::Program })
+}
+
+/// Whether a program names a loader, that is a `PT_INTERP` among its program headers; `None` for one that ends too early.
+fn loader(bytes: &[u8]) -> Option<bool> {
+    let number = |at: usize, length: usize| {
+        let field = bytes.get(at..at.checked_add(length)?)?;
+        usize::try_from(field.iter().rev().fold(0_u64, |value, byte| value << 8 | u64::from(*byte))).ok()
+    };
+    let (headers, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+    let kinds: Option<Vec<usize>> = (0..count).map(|at| number(headers.checked_add(at * size)?, 4)).collect();
+    Some(kinds?.contains(&PT_INTERP))
+}
+
+const PT_INTERP: usize = 3;
 
 async fn image(http: &dyn Http, url: &str, file: &str) -> Result<Seen> {
     let Some(coming) = download(http, url).await? else { return Err(Error::peer(FetchArtifact::absent(url))) };
@@ -186,6 +217,28 @@ mod tests {
             let said = seen(Kind::Manifest, [("https://a.test/f.img", Page::text(came))]).await;
             assert!(said.contains(why) && said.starts_with("https://a.test/f.img is not what it should be: "), "{said}");
         }
+    }
+
+    #[test]
+    fn a_program_stands_by_itself() {
+        let program = |machine: u8, kind: u8| {
+            let mut bytes = vec![0; 64 + 56];
+            bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+            (bytes[18], bytes[32], bytes[54], bytes[56], bytes[64]) = (machine, 64, 56, 1, kind);
+            bytes
+        };
+        for (bytes, why) in [
+            (b"#!/bin/sh\n".to_vec(), "not a Linux program"),
+            (program(183, 1), "not a Linux program"),
+            (program(62, 3), "linked dynamically"),
+            (program(62, 1)[..60].to_vec(), "cut short"),
+        ] {
+            let whole = Whole { place: "p".into(), content_type: String::new(), bytes: bytes.into() };
+            let said = super::program(whole).unwrap_err().to_string();
+            assert!(said.contains(why), "{said}");
+        }
+        let whole = Whole { place: "p".into(), content_type: String::new(), bytes: program(62, 1).into() };
+        assert_eq!(super::program(whole).unwrap().holds, Holds::Program);
     }
 
     /// The digests of `hello` are `sha256sum`'s and `sha512sum`'s.

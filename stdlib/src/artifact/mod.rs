@@ -1,5 +1,6 @@
 //! Pinned upstream files: which ones a workspace needs, where their digests come from, and where their bytes.
 
+mod checker;
 mod download;
 mod look;
 mod needed;
@@ -9,11 +10,12 @@ mod sums;
 #[cfg(test)]
 mod testing;
 
+pub use checker::checker_file;
 pub use download::{Answer, FetchArtifact};
 pub(crate) use download::{ask, bring, download};
 pub use look::{Holds, Seen, Vouched, look};
 pub(crate) use needed::digest_of;
-pub use needed::{DigestFrom, Kind, Needed, TwoDigests, image_place, needed, pin_image, pins_agree};
+pub use needed::{DigestFrom, Kind, Needed, TwoDigests, image_place, needed, on_request, pin_image, pins_agree};
 pub use pinned::PinnedSource;
 pub(crate) use pinned::WrongDigest;
 pub use pins::{BadPins, OtherDigest, PINS_FILE, Pin, Pins};
@@ -31,7 +33,7 @@ pub struct Upstream {
     pub version: String,
     /// The file's name.
     pub file: String,
-    /// Where upstream serves it.
+    /// Where upstream serves it; empty for a file that comes from a mirror alone.
     pub url: String,
 }
 

@@ -1,5 +1,5 @@
 //! What a workspace needs of upstream's files, and where each digest comes from.
-use super::{PINS_FILE, Pins, Upstream, download::web_place};
+use super::{PINS_FILE, Pins, Upstream, checker_file, download::web_place};
 use crate::{
     add_ons::{files_of, known},
     distribution::release,
@@ -27,6 +27,8 @@ pub enum Kind {
     Manifest,
     /// The disk of a machine, which Proxmox fetches.
     Image,
+    /// A program for nodes.
+    Program,
 }
 
 /// Where a digest comes from.
@@ -55,22 +57,29 @@ pub fn needed(workspace: &Workspace) -> Vec<Needed> {
         };
         Needed { upstream, kind: Kind::Image, sha256: image.sha256.clone(), from }
     });
-    let manifests = files_of(workspace);
-    image.into_iter().chain(manifests.into_iter().map(|upstream| manifest(upstream, &workspace.artifacts.pins))).collect()
+    let manifests = files_of(workspace).into_iter().map(|upstream| kept(upstream, Kind::Manifest, &workspace.artifacts.pins));
+    let checker = workspace.is_edge().then(|| kept(checker_file(), Kind::Program, &workspace.artifacts.pins));
+    image.into_iter().chain(manifests).chain(checker).collect()
 }
 
-fn manifest(upstream: Upstream, pins: &Pins) -> Needed {
+/// The files that recipes of one's own may need and this workspace does not ask for: they are pinned where a person names them.
+pub fn on_request(workspace: &Workspace) -> Vec<Needed> {
+    let checker = (!workspace.is_edge()).then(|| kept(checker_file(), Kind::Program, &workspace.artifacts.pins));
+    checker.into_iter().collect()
+}
+
+fn kept(upstream: Upstream, kind: Kind, pins: &Pins) -> Needed {
     let (sha256, from) = match (known(&upstream), pins.get(&upstream)) {
         (Some((sha256, from)), _) => (Some(sha256.to_owned()), DigestFrom::Known(from)),
         (None, Some(pin)) => (Some(pin.sha256.clone()), DigestFrom::Pinned(pin.date.clone())),
         (None, None) => (None, DigestFrom::Missing),
     };
-    Needed { upstream, kind: Kind::Manifest, sha256, from }
+    Needed { upstream, kind, sha256, from }
 }
 
-/// The digest of a manifest: the one that kthw knows, else the one that was pinned.
+/// The digest of a file that kthw itself brings: the one that kthw knows, else the one that was pinned.
 pub(crate) fn digest_of(upstream: &Upstream, pins: &Pins) -> Option<String> {
-    manifest(upstream.clone(), pins).sha256
+    kept(upstream.clone(), Kind::Manifest, pins).sha256
 }
 
 /// A cloud image is known by its address: publishers put another file under the same name.

@@ -60,7 +60,7 @@ async fn file(workspace: &Workspace, http: &dyn Http, cache: &Cache, one: &Neede
     let known = cache.size(&sha256);
     let size = match (known, one.kind) {
         (Some(size), _) => size,
-        (None, Kind::Manifest) => {
+        (None, Kind::Manifest | Kind::Program) => {
             tell(&path);
             let whole = bring(http, workspace.artifacts.mirror.as_deref(), upstream).await?;
             let found = hex::encode(Sha256::digest(&whole.bytes));

@@ -1,5 +1,5 @@
 //! Debian: <https://cloud.debian.org/images/cloud/>. Its own containerd is older than current Kubernetes takes.
-use super::{Distribution, Family, Network, Release, Security, Support, apt, release::TIMESYNCD};
+use super::{Distribution, Family, Network, Release, Security, Support, apt, nginx::NGINX_OF_DEBIAN, release::TIMESYNCD};
 
 pub(super) const FAMILY: &dyn Family = &apt::Apt;
 
@@ -16,6 +16,7 @@ const BOOKWORM: Release = Release {
     security: Security::AppArmor,
     firewall: None,
     time: &TIMESYNCD,
+    nginx: &NGINX_OF_DEBIAN,
     archive: "http://deb.debian.org/debian/",
     kernel: "6.1.0-40-cloud-amd64",
     user: "debian",

@@ -1,5 +1,5 @@
 //! What Kubernetes has to know of one release of an operating system, besides its package manager.
-use super::Distribution;
+use super::{Distribution, Nginx};
 
 /// One release of a distribution.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct Release {
     pub firewall: Option<&'static str>,
     /// What keeps its clock.
     pub time: &'static Time,
+    /// How it packages NGINX, for machines in front of clusters.
+    pub nginx: &'static Nginx,
     /// Where its own packages come from.
     pub archive: &'static str,
     /// The kernel in its image, as `uname -r` says it.

@@ -1,5 +1,5 @@
 //! Rocky Linux: <https://dl.rockylinux.org/pub/rocky/>. It has no containerd; `iproute-tc` has `tc`, which kubeadm looks for.
-use super::{Distribution, Family, Network, Release, Security, Support, dnf, release::CHRONY_OF_RED_HAT};
+use super::{Distribution, Family, Network, Release, Security, Support, dnf, nginx::NGINX_OF_RED_HAT, release::CHRONY_OF_RED_HAT};
 
 pub(super) const FAMILY: &dyn Family = &dnf::Dnf;
 
@@ -16,6 +16,7 @@ const ROCKY_9: Release = Release {
     security: Security::SeLinux,
     firewall: Some("firewalld"),
     time: &CHRONY_OF_RED_HAT,
+    nginx: &NGINX_OF_RED_HAT,
     archive: "https://dl.rockylinux.org/pub/rocky/",
     kernel: "5.14.0-611.5.1.el9_7.x86_64",
     user: "rocky",

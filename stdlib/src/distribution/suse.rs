@@ -1,5 +1,5 @@
 //! openSUSE Leap: <https://download.opensuse.org/distribution/leap/>.
-use super::{Distribution, Family, Network, Release, Security, Support, release::CHRONY_OF_SUSE, zypper};
+use super::{Distribution, Family, Network, Release, Security, Support, nginx::NGINX_OF_SUSE, release::CHRONY_OF_SUSE, zypper};
 
 pub(super) const FAMILY: &dyn Family = &zypper::Zypper;
 
@@ -16,6 +16,7 @@ const LEAP_15_6: Release = Release {
     security: Security::AppArmor,
     firewall: Some("firewalld"),
     time: &CHRONY_OF_SUSE,
+    nginx: &NGINX_OF_SUSE,
     archive: "https://download.opensuse.org/distribution/leap/",
     kernel: "6.4.0-150600.23.78-default",
     user: "opensuse",

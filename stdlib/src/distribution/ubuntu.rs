@@ -1,6 +1,7 @@
 //! Ubuntu: <https://cloud-images.ubuntu.com>. ufw is in its images and not active.
 use super::{
     Distribution, Family, Network, Release, Security, Support, apt,
+    nginx::NGINX_OF_DEBIAN,
     release::{CHRONY_OF_DEBIAN, TIMESYNCD},
 };
 
@@ -19,6 +20,7 @@ const NOBLE: Release = Release {
     security: Security::AppArmor,
     firewall: None,
     time: &TIMESYNCD,
+    nginx: &NGINX_OF_DEBIAN,
     archive: "http://archive.ubuntu.com/ubuntu/",
     kernel: "6.8.0-79-generic",
     user: "ubuntu",

@@ -22,6 +22,7 @@
 //! To change: `hostnamectl set-hostname NAME` (`hostname NAME` where that fails), `modprobe -- NAME`, `sysctl -w KEY=VALUE`,
 //! `swapoff -a`, `setenforce 0|1`, what [`Family`](crate::distribution::Family) says of packages and repositories,
 //! [`ENABLE_AGENT`](crate::distribution::ENABLE_AGENT) and [`CLEAN`](crate::distribution::CLEAN) on the machine that a template is built on,
+//! `nginx -t -q -c FILE`, `kthw-checker --prepare FILE COMMAND…`, `mv -f -t FOLDER FILE` and `systemctl reload-or-restart -- nginx` (for `nginx`),
 //! `systemctl reboot` (for `kubernetes::node_restarted`), `systemctl daemon-reload`, `systemctl mask -- UNIT`, `systemctl enable|disable|unmask|reset-failed|start|stop|restart|try-restart -- NAME`.
 
 mod resources;
@@ -32,5 +33,5 @@ pub(crate) use resources::testing;
 pub use resources::{
     InUse, KeyLogin, MODULES_QUERY, SERVICE_PROPERTIES, SWAP_QUERY, SYSCTL_QUERY, module, private_key, public_half, restart_reasons,
 };
-pub(crate) use resources::{has_started, kind_field, restart_query, started_s, until_open};
+pub(crate) use resources::{Package, Service, has_started, kind_field, restart_query, started_s, until_open};
 pub use transport::{FirstUse, KnownHosts, KnownHostsError, SshError, SshNodes, SshSaid, Starts, TURN_LIMIT_S, UserConfig, Verdict};

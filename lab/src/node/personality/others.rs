@@ -112,12 +112,11 @@ pub(super) fn archive(release: &Release) -> Vec<(&'static str, Vec<&'static str>
     if release.distribution == Distribution::Ubuntu {
         return ubuntu::ARCHIVE.iter().map(|(name, versions)| (*name, versions.to_vec())).collect();
     }
-    let names = release.packages.iter().chain(release.module_packages).chain(&[
+    let names = release.packages.iter().chain(release.module_packages).chain(release.nginx.packages).chain(&[
         "chrony",
         "firewalld",
         "haproxy",
         "jq",
-        "nginx",
         "qemu-guest-agent",
         "tree",
     ]);

@@ -8,6 +8,7 @@ mod files;
 mod kernel;
 mod kubeadm;
 mod kubectl;
+mod nginx;
 mod openssl;
 mod rpm;
 mod shell;
@@ -50,6 +51,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("hostname", system::hostname),
     ("hostnamectl", system::hostnamectl),
     ("id", system::id),
+    ("kthw-checker", nginx::checker),
     ("kubeadm", kubeadm::kubeadm),
     ("kubectl", kubectl::kubectl),
     ("kubelet", kubeadm::kubelet),
@@ -58,6 +60,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("mkdir", files::mkdir),
     ("modprobe", kernel::modprobe),
     ("mv", files::mv),
+    ("nginx", nginx::nginx),
     ("nproc", system::nproc),
     ("openssl", openssl::openssl),
     ("readlink", files::readlink),
@@ -88,6 +91,7 @@ const FROM_PACKAGE: &[(&str, &[&str])] = &[
     ("kubeadm", &["kubeadm"]),
     ("kubectl", &["kubectl"]),
     ("kubelet", &["kubelet"]),
+    ("nginx", &["nginx"]),
 ];
 
 /// Programs of one package manager, which a machine with another one does not have.

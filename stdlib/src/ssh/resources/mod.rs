@@ -30,8 +30,9 @@ pub use in_use::InUse;
 pub use kernel_module::MODULES_QUERY;
 pub use key_pair::{KeyLogin, private_key, public_half};
 pub(crate) use open_node::until_open;
+pub(crate) use package::Package;
 pub use service::PROPERTIES as SERVICE_PROPERTIES;
-pub(crate) use service::started_s;
+pub(crate) use service::{Service, started_s};
 pub use swap::SWAP_QUERY;
 pub use sysctl::SYSCTL_QUERY;
 

@@ -78,6 +78,11 @@ pub struct Live {
 }
 
 impl Package {
+    /// A package in whatever version.
+    pub(crate) fn installed(node: &Node, name: &str) -> std::result::Result<Self, BadOption> {
+        Self::new(node, name, Spec { version: None, hold: None, fixed_once: None })
+    }
+
     fn new(node: &Node, name: &str, spec: Spec) -> std::result::Result<Self, BadOption> {
         const FUNCTION: &str = "ssh::package";
         let name = checked_name(FUNCTION, "package", name, "+-.")?;

@@ -92,6 +92,11 @@ pub struct Live {
 }
 
 impl Service {
+    /// A service that runs and is enabled.
+    pub(crate) fn kept(node: &Node, name: &str) -> std::result::Result<Self, BadOption> {
+        Self::new(node, name, Spec { running: yes(), enabled: yes() }, Vec::new())
+    }
+
     fn new(node: &Node, name: &str, spec: Spec, restarted_by: Vec<Id>) -> std::result::Result<Self, BadOption> {
         let name = checked_name("ssh::service", "service", name, "._-@:")?;
         Ok(Self { node: node.name().to_owned(), name, spec, restarted_by })

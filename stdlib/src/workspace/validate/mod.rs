@@ -11,6 +11,7 @@ mod networks;
 mod others;
 mod proxmox;
 mod proxy;
+mod proxy_protocol;
 mod registries;
 mod sources;
 mod system;
@@ -50,6 +51,7 @@ const RULES: &[fn(&mut Check<'_>)] = &[
     metallb::apart,
     traefik::address,
     traefik::replicas,
+    proxy_protocol::agrees,
     machines::control_planes,
     load_balancer::clusters,
     load_balancer::listeners,

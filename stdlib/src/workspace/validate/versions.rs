@@ -5,7 +5,8 @@ use crate::versions::{Component, Gone, Minor, check as problems_of, flag_gone_si
 
 pub(super) fn known(check: &mut Check<'_>) {
     let kubernetes = check.versions().map(|versions| versions.kubernetes.clone());
-    let kubernetes = kubernetes.map(|version| ("Kubernetes", "versions.kubernetes".to_owned(), version, known_lines(Component::Kubernetes)));
+    let kubernetes =
+        kubernetes.map(|version| ("Kubernetes", "versions.kubernetes".to_owned(), version, known_lines(Component::Kubernetes)));
     let add_ons =
         ALL.iter().filter_map(|facts| Some((facts.title, facts.field(), facts.wanted(check.workspace)?.clone(), (facts.lines)())));
     for (title, path, version, known) in kubernetes.into_iter().chain(add_ons) {
