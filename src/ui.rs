@@ -141,7 +141,7 @@ impl Ui {
         let count = |word: &str| plan.planned().iter().filter(|one| one.chosen && one.change.word() == word).count();
         self.line("");
         if plan.changes() == 0 {
-            let left_out = plan.planned().len() - chosen;
+            let left_out = plan.left_out();
             let rest = if left_out > 0 { format!(" ({left_out} were left out)") } else { String::new() };
             self.line(&format!("Nothing to change: all {chosen} resources are as declared{rest}."));
             return;

@@ -69,9 +69,20 @@ fn a_set_that_upstream_never_tested_is_a_warning_where_the_workspace_says_so() {
     let sandbox = Sandbox::new();
     let said = sandbox.kthw(&["check", "ubuntu/full"]).ended_with(0);
     assert!(said.stderr.contains("warning: Workspace ubuntu: upstream tests Calico 3.28 with Kubernetes 1.27 to 1.30, not with 1.31."));
-    assert!(said.stderr.contains("The nearest right set is Kubernetes 1.31.9, Calico 3.29.7 on ubuntu-24.04."), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("The nearest right set is Kubernetes 1.31.9, Calico 3.29.7, MetalLB 0.14.8 on ubuntu-24.04."),
+        "{}",
+        said.stderr
+    );
     let said = sandbox.kthw(&["check", "ubuntu/full", "--set", "versions.unsupported=false"]).ended_with(2);
-    assert!(said.stderr.contains("the nearest right set is Kubernetes 1.31.9, Calico 3.29.7 on ubuntu-24.04; or write"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("the nearest right set is Kubernetes 1.31.9, Calico 3.29.7, MetalLB 0.14.8 on ubuntu-24.04; or write"),
+        "{}",
+        said.stderr
+    );
     let right = sandbox.kthw(&["versions", "-w", "ubuntu", "--set", "versions.kubernetes=1.30.14"]).ended_with(0);
-    assert_eq!(right.stdout, "Workspace ubuntu: Kubernetes 1.30.14, Calico 3.28.0 on ubuntu-24.04, which upstream tests together.\n");
+    assert_eq!(
+        right.stdout,
+        "Workspace ubuntu: Kubernetes 1.30.14, Calico 3.28.0, MetalLB 0.14.8 on ubuntu-24.04, which upstream tests together.\n"
+    );
 }

@@ -57,6 +57,7 @@ pub struct Plan {
     pub(crate) seen: Vec<Seen>,
     failures: Vec<(Id, Error)>,
     blocker: Option<Id>,
+    left_out: usize,
 }
 
 /// One resource of a plan.
@@ -82,6 +83,11 @@ impl Plan {
     /// The resources, in the order of their declaration.
     pub fn planned(&self) -> &[Planned] {
         &self.planned
+    }
+
+    /// How many resources [`Plan::only`] left out.
+    pub fn left_out(&self) -> usize {
+        self.left_out
     }
 
     /// What could not be looked at, or is refused because of what was found: each root cause with its diagnostic, in the order of declaration.
@@ -197,7 +203,7 @@ async fn planned(evaluated: &[Evaluated], peers: &Peers, events: &Events, asking
     let told_to_all =
         |one: &&Planned| matches!(one.change, Change::Refused(_)) && one.change.fields().iter().any(|field| field.cost == Cost::Everything);
     let blocker = planned.iter().find(told_to_all).map(|one| one.id.clone());
-    Ok(Plan { order, planned, seen, failures, blocker })
+    Ok(Plan { order, planned, seen, failures, blocker, left_out: 0 })
 }
 
 /// Checks, without any peer, that everything declared can be ordered; returns the identities in the order of declaration.

@@ -48,6 +48,7 @@ impl Plan {
         self.check_needs(&chosen)?;
         let any_unknown = self.planned.iter().zip(&chosen).any(|(planned, chosen)| *chosen && matches!(planned.change, Change::Unknown(_)));
         for (planned, _) in self.planned.iter_mut().zip(&chosen).filter(|(_, chosen)| !**chosen) {
+            self.left_out += usize::from(planned.chosen);
             planned.change = Change::None;
             planned.chosen = false;
             planned.hides = false;
