@@ -209,8 +209,12 @@ pub(super) fn version(_: &mut SchemaGenerator) -> Schema {
 
 /// Full versions of add-ons, by the names of those that have no block of their own.
 pub(super) fn versions_of_add_ons(generator: &mut SchemaGenerator) -> Schema {
-    let properties: serde_json::Map<String, serde_json::Value> =
-        Facts::without_settings().map(|facts| (facts.project.to_owned(), version(generator).into())).collect();
+    let mut property = |facts: &Facts| {
+        let mut schema = version(generator);
+        schema.insert("description".into(), format!("The version of {}, such as `{}`.", facts.title, facts.newest).into());
+        (facts.project.to_owned(), schema.into())
+    };
+    let properties: serde_json::Map<String, serde_json::Value> = Facts::without_settings().map(&mut property).collect();
     json_schema!({ "type": "object", "properties": properties, "additionalProperties": false })
 }
 
