@@ -133,7 +133,7 @@ fn files_that_are_none_are_refused() {
             kthw::workspace::missing
 
               × no workspace `nowhere`
-              help: there are: current, debian, rocky, suse, ubuntu; or name a folder that holds a workspace.yaml
+              help: there are: current, debian, edge, rocky, suse, ubuntu; or name a folder that holds a workspace.yaml
 
             (ended with 2)
             $ kthw secrets show secrets.sops.yaml -w workspace

@@ -72,9 +72,14 @@ impl Lab {
 
     /// An empty world for a workspace that ships.
     fn of(name: &str, workspace: &str) -> Self {
+        Self::with(name, shelf::shipped(workspace, &[]))
+    }
+
+    /// An empty world for this workspace.
+    fn with(name: &str, workspace: Arc<Workspace>) -> Self {
         let world = World::default();
         let known_hosts = host_keys(&world);
-        Self::on(name, world, shelf::shipped(workspace, &[]), &known_hosts)
+        Self::on(name, world, workspace, &known_hosts)
     }
 
     /// A workspace on a computer that keeps these host keys.

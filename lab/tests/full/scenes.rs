@@ -1,18 +1,19 @@
 //! What the crash matrix is played for: something that a run does, in a world in which there is something to do.
 use crate::{
-    FULL, Lab, failures,
+    FULL, Lab, Recipes, failures,
     leaving::LEAVES,
     nodes::{asks, built},
     root, shelf,
     updates::{UPDATE, gets_updates},
 };
-use kthw_engine::Plan;
+use kthw_engine::{Graph, Plan};
 use kthw_lab::{ApiToken, Grant, World};
+use kthw_stdlib::script_engine;
 use std::{fmt, path::Path, sync::Arc};
 
 /// Something that a run does.
 pub(crate) enum Scene {
-    /// Running a recipe that ships.
+    /// Running a recipe that ships: from nothing, or for a phase, from what the phases that it needs have made.
     Recipe(String),
     /// `kthw destroy` of what a recipe made.
     Removal(String),
@@ -32,6 +33,7 @@ impl Scene {
                 "operations/rotate-secrets" => all_is_to_be_rotated(&name).await,
                 UPDATE => all_have_updates(&name).await,
                 _ if recipe.starts_with("operations/") => built(&name).await,
+                _ if recipe.starts_with("phases/") => all_that_it_needs(&name, recipe).await,
                 _ => Lab::of(&name, workspace_for(recipe)),
             },
             Self::Removal(recipe) => {
@@ -91,6 +93,19 @@ fn workspace_for(recipe: &str) -> &str {
         "load-balancer/full" | "phases/load-balancer" => "edge",
         _ => recipe.strip_suffix("/full").unwrap_or("ubuntu"),
     }
+}
+
+/// A world in which a phase is the next one: those before it have their moments in a recipe that is played from nothing.
+async fn all_that_it_needs(name: &str, phase: &str) -> Lab {
+    // A workspace names what the phase is for.
+    let set: &[&str] = if phase == "phases/add-ons" { &["add_ons={local-path-provisioner: 0.0.30}"] } else { &[] };
+    let lab = Lab::with(name, shelf::shipped(workspace_for(phase), set));
+    let graph = Graph::load(&script_engine(), &Recipes, phase).unwrap();
+    let (_, before) = graph.recipes().split_last().unwrap();
+    for recipe in before {
+        assert_eq!(failures(&lab.apply(&recipe.source.name).await), "");
+    }
+    lab
 }
 
 /// A cluster in which every node needs a restart, one of them of its hardware.
