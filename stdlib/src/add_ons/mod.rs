@@ -176,6 +176,25 @@ impl UnknownAddOn {
     }
 }
 
+/// A script names no version, and does not say either that the add-on is to go.
+#[derive(Clone, Debug, thiserror::Error, Diagnostic)]
+#[error("`{function}` needs `version`")]
+#[diagnostic(
+    code(kthw::kubernetes::no_version),
+    help("say which, such as `version: \"{newest}\"`; only with `present: false` there is none")
+)]
+pub struct NoVersion {
+    function: &'static str,
+    newest: &'static str,
+}
+
+impl NoVersion {
+    /// Of a call of `function` for this add-on.
+    pub fn of(function: &'static str, facts: &Facts) -> Self {
+        Self { function, newest: facts.newest }
+    }
+}
+
 /// A version of a minor that kthw does not know.
 #[derive(Clone, Debug, thiserror::Error, Diagnostic)]
 #[error("kthw does not know {title} {version}; it knows the releases of {known}")]

@@ -49,7 +49,7 @@ pub fn module() -> Module {
 #[export_module]
 mod api {
     use super::{AddOn, BadManifest, Document, DrainOptions, Manifest, NodeReady, NodeRestarted, NodeUpdated, Place, TakesPods};
-    use crate::add_ons::Facts;
+    use crate::add_ons::{Facts, NoVersion};
     use crate::proxmox::HostKeys;
     use crate::workspace::{Cluster, Node};
     use kthw_engine::{Id, Options, Rhai, declare, throw};
@@ -130,7 +130,8 @@ mod api {
         if !options.common.present {
             return declare(&cx, AddOn::of_documents(id, place, Vec::new()), options.common);
         }
-        match facts.install(id, place, &options.spec.version.unwrap_or_default(), &cluster.workspace().artifacts.pins) {
+        let Some(version) = options.spec.version else { return throw(&cx, NoVersion::of("kubernetes::upstream", facts)) };
+        match facts.install(id, place, &version, &cluster.workspace().artifacts.pins) {
             Ok(add_on) => declare(&cx, add_on, options.common),
             Err(error) => throw(&cx, error),
         }

@@ -15,7 +15,7 @@ pub fn module() -> Module {
 mod api {
     use super::AddressesSpec;
     use crate::{
-        add_ons::METALLB,
+        add_ons::{METALLB, NoVersion},
         kubernetes::{AddOn, Place},
         workspace::Cluster,
     };
@@ -46,7 +46,7 @@ mod api {
         };
         let version = match options.spec.version {
             Some(version) => version,
-            None if options.common.present => return throw(&cx, super::NoVersion),
+            None if options.common.present => return throw(&cx, NoVersion::of("metallb::controller", &METALLB)),
             None => String::new(),
         };
         let id = Id::new("metallb.controller", &place.cluster);
@@ -86,12 +86,3 @@ mod api {
         }
     }
 }
-
-/// A version has to be named, unless MetalLB is to go.
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("`metallb::controller` needs `version`")]
-#[diagnostic(
-    code(kthw::metallb::no_version),
-    help("say which: `version: cluster.metallb.version`; only with `present: false` there is none")
-)]
-struct NoVersion;

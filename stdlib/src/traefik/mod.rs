@@ -16,7 +16,7 @@ pub fn module() -> Module {
 mod api {
     use super::ControllerSpec;
     use crate::{
-        add_ons::TRAEFIK,
+        add_ons::{NoVersion, TRAEFIK},
         kubernetes::{AddOn, Place},
         workspace::Cluster,
     };
@@ -44,7 +44,7 @@ mod api {
         if !options.common.present {
             return declare(&cx, AddOn::of_documents(id, place, Vec::new()), options.common);
         }
-        let Some(version) = options.spec.version.clone() else { return throw(&cx, super::NoVersion) };
+        let Some(version) = options.spec.version.clone() else { return throw(&cx, NoVersion::of("traefik::controller", &TRAEFIK)) };
         let pins = &cluster.workspace().artifacts.pins;
         let controller = match TRAEFIK.install(id, place, &version, pins) {
             Ok(controller) => controller,
@@ -56,12 +56,3 @@ mod api {
         }
     }
 }
-
-/// A version has to be named, unless Traefik is to go.
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("`traefik::controller` needs `version`")]
-#[diagnostic(
-    code(kthw::traefik::no_version),
-    help("say which: `version: cluster.traefik.version`; only with `present: false` there is none")
-)]
-struct NoVersion;
