@@ -11,8 +11,10 @@ use std::{
     time::Duration,
 };
 
+mod table;
 mod window;
 
+pub use table::table;
 use window::Windowed;
 
 /// What a script prints, at once: it is for whoever writes the script.
@@ -299,6 +301,7 @@ fn told(event: &Event) -> Option<String> {
         Event::Progress { id, text } => Some(format!("    {id}: {text}")),
         Event::Ended { id, outcome: Outcome::Changed { change }, seconds } => Some(format!("  ✓ {id} ({change}, {seconds:.1} s)")),
         Event::Ended { id, outcome: Outcome::Failed { error }, .. } => Some(format!("  ✗ {id}: {}", error.lines().next().unwrap_or(""))),
+        Event::Ended { id, outcome: Outcome::Unchanged, .. } => Some(format!("  = {id} (nothing to change)")),
         Event::Ended { .. } => None,
         Event::Finished { .. } => Some(String::new()),
     }

@@ -50,6 +50,9 @@ impl Step for Absent {
     fn removable(&self) -> Removable {
         self.0.removable()
     }
+    fn judges(&self) -> bool {
+        false
+    }
     fn holds_dependents(&self) -> bool {
         self.0.holds_dependents()
     }

@@ -55,6 +55,13 @@ impl Order {
         Readiness::new(edges.into_iter().map(|edges| edges.iter().copied()))
     }
 
+    /// What comes directly before an item, with what its gate waits for in place of the gate.
+    pub fn all_before<'a>(&'a self, item: &'a Item) -> impl Iterator<Item = usize> + 'a {
+        let own = item.edges.iter().copied().filter(|edge| *edge < self.items.len());
+        let gated = item.edges.iter().filter_map(|edge| self.gates.get(edge.checked_sub(self.items.len())?));
+        own.chain(gated.flatten().copied())
+    }
+
     /// Carries the order on one node, and the order of removal, across resources that have nothing to do: what comes after such a resource
     /// also comes after whatever that resource comes after. Otherwise a failure would have no effect beyond the first settled resource.
     pub fn reach_through(&mut self, has_nothing_to_do: impl Fn(usize) -> bool) {

@@ -31,6 +31,10 @@ pub trait Resource: fmt::Debug + Send + Sync + 'static {
     /// Whether what needs it lives inside it and goes with it, like everything on a machine.
     const HOLDS_DEPENDENTS: bool = false;
 
+    /// Whether it judges what others made, like a validation: as long as something that comes before it is to be changed, whatever that is, it
+    /// counts as absent, and is looked at when it is its turn.
+    const JUDGES: bool = false;
+
     /// Its identity, unique in a plan.
     fn id(&self) -> Id;
 
@@ -200,6 +204,7 @@ pub(crate) trait Step: fmt::Debug + Send + Sync {
     fn hides_dependents(&self, change: &Change) -> bool;
     fn removable(&self) -> Removable;
     fn holds_dependents(&self) -> bool;
+    fn judges(&self) -> bool;
     fn is_ours(&self, live: &Live) -> bool;
     fn keeps(&self, live: &Live) -> Option<String>;
     fn removal(&self, live: &Live) -> Work;
@@ -257,6 +262,9 @@ impl<R: Resource> Step for General<R> {
     }
     fn holds_dependents(&self) -> bool {
         R::HOLDS_DEPENDENTS
+    }
+    fn judges(&self) -> bool {
+        R::JUDGES
     }
     fn is_ours(&self, live: &Live) -> bool {
         self.0.is_ours(cast(live))
@@ -320,6 +328,9 @@ impl<R: NodeResource> Step for OnNode<R> {
     }
     fn holds_dependents(&self) -> bool {
         R::HOLDS_DEPENDENTS
+    }
+    fn judges(&self) -> bool {
+        false
     }
     fn is_ours(&self, _: &Live) -> bool {
         true

@@ -47,6 +47,13 @@ pub enum Trigger {
         /// The node's name.
         node: String,
     },
+    /// A connection that a node makes: the node, and how `host:port` begins.
+    Network {
+        /// The node's name.
+        node: String,
+        /// Such as `10.96.0.10:53`.
+        to: String,
+    },
     /// Writing the secrets file.
     Secrets,
     /// The store of locks and journals.

@@ -10,7 +10,7 @@ use kthw_stdlib::{
     artifact::{self, Artifacts, DigestFrom, Needed, Pin},
     http::Trust,
     proxmox::{Access, Client, Credentials, Endpoint},
-    seams::KubernetesAccess,
+    seams::{KubernetesAccess, Reach},
     sops::Secrets,
     ssh::{KeyLogin, KnownHosts, Starts},
     workspace::Workspace,
@@ -54,6 +54,7 @@ pub fn peers(world: &World, workspace: &Workspace, known_hosts: KnownHosts, secr
         trust: Trust::System,
     };
     let access: Arc<dyn KubernetesAccess> = Arc::new(world.kubernetes(workspace));
+    let reach: Arc<dyn Reach> = Arc::new(world.reach(workspace));
     let nodes = world.nodes(workspace).with_known_hosts(known_hosts.clone()).with_secrets(secrets.clone());
     let login: Arc<dyn KeyLogin> = Arc::new(nodes.clone());
     Ok(Peers::new(Arc::new(nodes), clock.clone())
@@ -61,6 +62,7 @@ pub fn peers(world: &World, workspace: &Workspace, known_hosts: KnownHosts, secr
         .with(known_hosts)
         .with(Client::over(Arc::new(world.http(workspace)), access_to_proxmox, clock))
         .with(access)
+        .with(reach)
         .with(Artifacts::new(StandIns))
         .with(secrets)
         .with(Starts::default())

@@ -16,6 +16,7 @@ impl fmt::Display for Trigger {
             Self::Command { node, begins } => write!(f, "`{}` on {node}", begins.join(" ")),
             Self::Node { node } => write!(f, "a round trip to {node}"),
             Self::Batch { node } => write!(f, "a batch of changes on {node}"),
+            Self::Network { node, to } => write!(f, "connections of {node} to {to}"),
             Self::Secrets => f.write_str("writing the secrets file"),
             Self::Store { writes: true } => f.write_str("writing the store"),
             Self::Store { writes: false } => f.write_str("reading the store"),

@@ -8,6 +8,7 @@ use crate::{
     observer::Observer,
     proxmox::LabHttp,
     random::LabRandom,
+    reach::LabReach,
     state::{FORMAT, State},
 };
 use kthw_engine::{Error, Result};
@@ -126,6 +127,11 @@ impl World {
     /// The Kubernetes API of the cluster that runs on the machines of `workspace`.
     pub fn kubernetes(&self, workspace: &Workspace) -> LabKubernetes {
         LabKubernetes::new(self.clone(), workspace)
+    }
+
+    /// The network as the machines of `workspace` see it.
+    pub fn reach(&self, workspace: &Workspace) -> LabReach {
+        LabReach::new(self.clone(), workspace)
     }
 
     /// The clock of this world.

@@ -19,6 +19,7 @@ mod runs;
 mod schema;
 mod secrets;
 mod store;
+mod validate;
 mod versions;
 
 /// What kthw can be asked to do.
@@ -48,6 +49,8 @@ pub enum Command {
     Lock(lock::Lock),
     /// Make what kthw remembers of a workspace anew
     Store(store::Store),
+    /// Show whether a cluster or an edge does what it is for, and change nothing
+    Validate(validate::Validate),
     /// Show which versions go together, and the steps from one set of them to another
     Versions(versions::Versions),
     /// Show which of upstream's files a workspace needs, and pin those that nobody knows
@@ -78,6 +81,7 @@ pub fn dispatch(command: Command, ui: &Ui) -> Result<u8> {
         Command::Runs(command) => blocking(command.run(ui)),
         Command::Lock(command) => blocking(command.run(ui)),
         Command::Store(command) => blocking(command.run(ui)),
+        Command::Validate(command) => blocking(command.run(ui)),
         Command::Versions(command) => command.run(ui),
         Command::Artifacts(command) => blocking(command.run(ui)),
         Command::Bundle(command) => blocking(command.run(ui)),

@@ -7,8 +7,9 @@ use kthw_stdlib::{
     http::{HttpClient, Trust},
     kubernetes::{NodeAccess, Tunnel},
     proxmox::{Access, Client},
-    seams::KubernetesAccess,
+    seams::{KubernetesAccess, Reach},
     ssh::{KeyLogin, KnownHosts, SshNodes, Starts, UserConfig},
+    validation::OverSsh,
 };
 use std::sync::Arc;
 
@@ -29,10 +30,11 @@ pub fn open(workspace: &Loaded, store: &Store) -> Result<Peers> {
     let nodes = Arc::new(nodes);
     let login: Arc<dyn KeyLogin> = nodes.clone();
     let access: Arc<dyn KubernetesAccess> = Arc::new(NodeAccess::new(nodes.clone() as Arc<dyn Nodes>, nodes.clone() as Arc<dyn Tunnel>));
+    let reach: Arc<dyn Reach> = Arc::new(OverSsh::new(nodes.clone() as Arc<dyn Tunnel>));
     let http = Arc::new(HttpClient::new(&Trust::System).map_err(Error::usage)?);
     let artifacts = Artifacts::new(PinnedSource::new(store.file("artifacts"), workspace.artifacts.mirror.clone(), http));
     let for_proxmox = secrets.clone();
     let proxmox = Client::new(move || Access::find(&for_proxmox), clock.clone());
-    let peers = Peers::new(nodes, clock).with(known_hosts).with(access).with(artifacts).with(proxmox);
+    let peers = Peers::new(nodes, clock).with(known_hosts).with(access).with(reach).with(artifacts).with(proxmox);
     Ok(peers.with(login).with(secrets).with(Starts::default()))
 }

@@ -37,6 +37,7 @@ pub mod rotation;
 mod script_engine;
 pub mod seams;
 pub mod secret_text;
+pub mod validation;
 pub mod versions;
 pub mod workspace;
 

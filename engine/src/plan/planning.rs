@@ -76,8 +76,13 @@ pub(super) struct Planning<'a> {
 
 impl<'a> Planning<'a> {
     pub fn new(order: &'a Order) -> Self {
-        // What only comes first, without being needed, has no influence on a difference.
-        let edges = |item: &Item| -> BTreeSet<usize> { item.needs.iter().chain(&item.refreshed_by).copied().collect() };
+        let edges = |item: &Item| -> BTreeSet<usize> {
+            match item.step.judges() {
+                true => order.all_before(item).collect(),
+                // What only comes first, without being needed, has no influence on a difference.
+                false => item.needs.iter().chain(&item.refreshed_by).copied().collect(),
+            }
+        };
         Self {
             order,
             readiness: Readiness::new(order.items.iter().map(edges)),
@@ -108,6 +113,9 @@ impl<'a> Planning<'a> {
             self.decide_below_something_new(position);
             return Ok(None);
         }
+        if item.step.judges() && self.is_settled_by_changes_before(position) {
+            return Ok(None);
+        }
         let Some(node) = item.node else { return Ok(Some(Look::Read(position))) };
         match &mut self.nodes[node] {
             look @ NodeLook::NotYet => {
@@ -122,6 +130,18 @@ impl<'a> Planning<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// Decides about something that judges what others made, where these are to be changed first. What is never done leaves all as it is.
+    fn is_settled_by_changes_before(&mut self, position: usize) -> bool {
+        let changes = |before: &usize| !matches!(self.change(*before), None | Some(Change::None | Change::Refused(_)));
+        let changing: Vec<usize> = self.order.all_before(&self.order.items[position]).filter(changes).collect();
+        match changing.iter().find(|before| self.is_not_known(**before)) {
+            Some(unknown) => self.decide_unknown_because_of(position, *unknown),
+            None if changing.is_empty() => return false,
+            None => self.decide_below_something_new(position),
+        }
+        true
     }
 
     /// Decides about something that is to be absent, where what it needs is enough to decide: it goes away with that, was never there, or

@@ -70,6 +70,51 @@ async fn what_happens_before_a_gate_is_settled_does_not_hold_it_up() {
     assert_eq!(run(plan(&declared, &peers).await, &peers).await.changed(), 1);
 }
 
+#[tokio::test]
+async fn who_judges_what_others_made_looks_when_they_are_done() {
+    let world = Arc::new(World::default());
+    let declared = phases(&[("backup", STEPS), ("end: backup, GATE", r#"tiny::judge("end");"#)]);
+    let peers = peers(&world);
+    let looks = || world.log.lock().unwrap().iter().filter(|line| *line == "judged by end").count();
+    let planned = plan(&declared, &peers).await;
+    assert_eq!((planned.changes(), looks()), (4, 0));
+    let report = run(planned, &peers).await;
+    assert_eq!((report.changed(), looks()), (3, 1), "it found all well, so it changed nothing: {}", told(&report));
+    assert_eq!(world.log.lock().unwrap().last().unwrap(), "judged by end");
+    let settled = plan(&declared, &peers).await;
+    assert_eq!((settled.changes(), looks()), (0, 2));
+}
+
+#[tokio::test]
+async fn who_judges_fails_the_run_when_all_is_not_well_whatever_was_changed() {
+    let world = Arc::new(World::default());
+    world.broken.lock().unwrap().insert("end".into());
+    let declared = phases(&[("backup", STEPS), ("end: backup, GATE", r#"tiny::judge("end");"#)]);
+    let peers = peers(&world);
+    for fields in [1, 1] {
+        let planned = plan(&declared, &peers).await;
+        let judged = planned.planned().iter().find(|one| one.id.kind() == "tiny.judge").unwrap();
+        assert_eq!(judged.change.fields().len(), fields);
+        let report = run(planned, &peers).await;
+        assert!(told(&report).contains(r#"tiny.judge/end: Failed { error: "end says that it is not well" }"#), "{}", told(&report));
+    }
+}
+
+#[tokio::test]
+async fn who_judges_looks_at_once_where_only_something_else_is_changed() {
+    let world = Arc::new(World::default());
+    world.steps.lock().unwrap().insert("first".into());
+    let body = r#"
+        tiny::step("first", #{});
+        tiny::judge("first alone");
+        tiny::step("other", #{});
+    "#;
+    let peers = peers(&world);
+    let planned = plan(&phases(&[("one", body)]), &peers).await;
+    let changed: Vec<String> = planned.planned().iter().filter(|one| !one.change.is_none()).map(|one| one.id.to_string()).collect();
+    assert_eq!(changed, ["tiny.step/other"]);
+}
+
 const MACHINES: &str = r#"
     for name in ["wu1", "wu10"] {
         let machine = tiny::machine(name, 2);

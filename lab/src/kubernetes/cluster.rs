@@ -1,5 +1,8 @@
 //! What a Kubernetes cluster consists of: objects, members, bootstrap tokens.
-use super::members::{Member, Members};
+use super::{
+    addresses::numbered,
+    members::{Member, Members},
+};
 use crate::{
     node::{Machine, containerd_version},
     state::{fingerprint, rfc3339},
@@ -66,13 +69,16 @@ impl Cluster {
         Self { ca_hash: ca_hash.into(), version: version.into(), endpoint: endpoint.into(), ..Self::default() }
     }
 
-    /// What an API server puts into a new cluster.
-    pub(crate) fn begin(&mut self, unix_s: u64) {
+    /// What an API server puts into a new cluster, whose services have addresses of this range.
+    pub(crate) fn begin(&mut self, services: &str, unix_s: u64) {
         for namespace in ["default", "kube-node-lease", "kube-public", "kube-system"] {
             let labels = json!({ "kubernetes.io/metadata.name": namespace });
             self.insert("", "namespaces", json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace, "labels": labels }, "status": { "phase": "Active" } }), unix_s);
         }
-        self.insert("", "services", json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "kubernetes", "namespace": "default" }, "spec": { "ports": [{ "port": 443, "protocol": "TCP" }] } }), unix_s);
+        let spec = json!({ "clusterIP": numbered(services, 1), "ports": [{ "port": 443, "protocol": "TCP" }] });
+        let object =
+            json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "kubernetes", "namespace": "default" }, "spec": spec });
+        self.insert("", "services", object, unix_s);
     }
 
     /// A ConfigMap of kubeadm.
@@ -109,7 +115,8 @@ impl Cluster {
         self.add_config_map("kube-system", name, json!({}), unix_s);
         self.insert("apps", plural, object, unix_s);
         if name == "coredns" {
-            let service = json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "kube-dns", "namespace": "kube-system" }, "spec": { "ports": [{ "port": 53, "protocol": "UDP" }] } });
+            let service = json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "kube-dns", "namespace": "kube-system" },
+                "spec": { "clusterIP": self.dns_address(), "selector": { "k8s-app": name }, "ports": [{ "port": 53, "protocol": "UDP" }, { "port": 53, "protocol": "TCP" }] } });
             self.insert("", "services", service, unix_s);
         }
     }

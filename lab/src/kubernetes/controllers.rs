@@ -1,5 +1,6 @@
 //! What a cluster's controllers, operators and kubelets would do: conditions become true as virtual time passes.
 use super::{
+    addresses,
     cluster::{Cluster, Object, has_condition, key},
     pods,
 };
@@ -32,6 +33,8 @@ pub(crate) enum View<'r> {
     Nodes,
     /// Pods, and all that decides where they are.
     Pods,
+    /// Services, and what is behind them.
+    Services,
     /// Nothing that depends on nodes.
     Rest,
 }
@@ -44,6 +47,10 @@ impl<'r> View<'r> {
             [Some("api"), Some("v1"), Some("nodes"), Some(_)] if method != "GET" => Self::Pods,
             [Some("api"), Some("v1"), Some("pods"), _] | [Some("apis"), Some("policy"), ..] => Self::Pods,
             [Some("api"), Some("v1"), Some("namespaces"), Some(_)] if path.contains("/pods") => Self::Pods,
+            [Some("api"), Some("v1"), Some("namespaces"), Some(_)] if path.contains("/services") || path.contains("/events") => {
+                Self::Services
+            }
+            [Some("api"), Some("v1"), Some("services"), _] | [Some("apis"), Some("discovery.k8s.io"), ..] => Self::Services,
             [Some("api"), Some("v1"), Some("nodes"), Some(name)] => Self::Node(name),
             [Some("api"), Some("v1"), Some("nodes"), None] | [Some("apis"), Some("apps"), ..] => Self::Nodes,
             _ => Self::Rest,
@@ -64,7 +71,7 @@ pub(crate) fn run(state: &mut State, number: usize, view: View) {
     cluster.tokens.retain(|_, token| token.ends_ms > now_ms);
     definitions(cluster, now_ms, &stamp);
     network(cluster, now_ms, unix_s, &stamp);
-    if matches!(view, View::Nodes | View::Pods) {
+    if matches!(view, View::Nodes | View::Pods | View::Services) {
         let names: Vec<String> = cluster.beginning(NODES).map(|(key, _)| key[NODES.len()..].to_owned()).collect();
         for name in names {
             let own_network = hear(cluster, machines, number, &name, now_ms);
@@ -72,8 +79,13 @@ pub(crate) fn run(state: &mut State, number: usize, view: View) {
         }
         workloads(cluster, now_ms, &stamp);
     }
-    if view == View::Pods {
-        pods::run(cluster, now_ms, unix_s);
+    match view {
+        View::Pods => pods::run(cluster, now_ms, unix_s),
+        View::Services => {
+            addresses::give(cluster, now_ms, unix_s);
+            addresses::endpoints(cluster, now_ms, unix_s);
+        }
+        _ => {}
     }
 }
 

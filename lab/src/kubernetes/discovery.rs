@@ -41,6 +41,7 @@ const BUILT_IN: &[(&str, &str, &str, &str, bool)] = &[
     ("batch", "v1", "Job", "jobs", true),
     ("certificates.k8s.io", "v1", "CertificateSigningRequest", "certificatesigningrequests", false),
     ("coordination.k8s.io", "v1", "Lease", "leases", true),
+    ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", true),
     ("networking.k8s.io", "v1", "Ingress", "ingresses", true),
     ("networking.k8s.io", "v1", "IngressClass", "ingressclasses", false),
     ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", true),

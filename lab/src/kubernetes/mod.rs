@@ -1,5 +1,6 @@
 //! Enough of a Kubernetes API for recipes: discovery, objects, server-side apply, and controllers that make conditions true.
 mod access;
+mod addresses;
 mod cluster;
 mod controllers;
 mod discovery;
@@ -15,6 +16,7 @@ mod tests;
 mod webhooks;
 
 pub use access::LabKubernetes;
+pub(crate) use addresses::{behind, service_at};
 pub use cluster::{BootstrapToken, Cluster, Object};
 pub(crate) use cluster::{has_condition, key};
 pub(crate) use controllers::run_node as run_node_controllers;

@@ -24,7 +24,7 @@ fn with_cluster() -> World {
         machine.files.put("/var/lib/kubelet/config.yaml", "", 0o644, 0);
         machine.files.put("/etc/kubernetes/manifests/kube-apiserver.yaml", "", 0o600, 0);
         let mut cluster = Cluster::new("00", "1.31.9", "cu1:6443");
-        cluster.begin(0);
+        cluster.begin("10.96.0.0/12", 0);
         cluster.add_addon("coredns", 0);
         cluster.join("cu1", "vm/401", &machine, true, 0, 0);
         cluster.mark_control_plane("cu1");

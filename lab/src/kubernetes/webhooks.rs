@@ -1,7 +1,7 @@
 //! Admission webhooks, as far as they are reached: what a pod behind one would judge, the lab does not know.
 use super::{
+    addresses::behind,
     cluster::Cluster,
-    controllers::is_running,
     objects::{Answer, Target, status},
 };
 use serde_json::Value;
@@ -35,11 +35,6 @@ fn looks_at(webhook: &Value, target: &Target) -> bool {
 fn answers(cluster: &Cluster, webhook: &Value, now_ms: u64) -> bool {
     let service = &webhook["clientConfig"]["service"];
     let [name, namespace] = ["name", "namespace"].map(|key| service[key].as_str().unwrap_or_default());
-    let Some(service) = cluster.objects.get(&super::cluster::key("", "services", namespace, name)) else { return false };
-    let Some(selector) = service.value["spec"]["selector"].as_object() else { return false };
-    cluster.beginning("apps|").map(|(_, object)| object).any(|workload| {
-        let labels = &workload.value["spec"]["template"]["metadata"]["labels"];
-        let selected = workload.value["metadata"]["namespace"] == namespace && selector.iter().all(|(name, value)| labels[name] == *value);
-        selected && is_running(cluster, workload, now_ms)
-    })
+    let service = cluster.objects.get(&super::cluster::key("", "services", namespace, name));
+    service.is_some_and(|service| behind(cluster, &service.value, now_ms).is_some())
 }

@@ -143,6 +143,9 @@ impl Machine {
         if let Some(unit) = self.units.get_mut(name) {
             *unit = Unit { started: true, started_ms: now_ms, configuration, ..unit.clone() };
         }
+        if name == "kthw-checker.service" {
+            super::programs::write_checker_status(&mut self.files, crate::state::BEGIN_S + now_ms / 1000);
+        }
     }
 
     /// The digest of what a unit reads when it starts.

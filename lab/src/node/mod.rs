@@ -17,9 +17,10 @@ mod work;
 
 pub(crate) use boot::{Seed, boot, finish_first_starts, keep_layer, overlay, power_off, vm_key};
 pub use files::{Entry, Files, Kind};
+pub(crate) use host::Host;
 pub use machine::{Machine, Package, Unit};
 pub(crate) use personality::{in_image, of as personality};
-pub(crate) use programs::{INIT_PHASES, boot_id, containerd_version};
+pub(crate) use programs::{ApiServerCertificate, INIT_PHASES, boot_id, containerd_version};
 pub use script::{AtWork, InProgram, Outlived};
 pub use seam::LabNodes;
 pub(crate) use seam::{key_of, run_by_agent};

@@ -1,5 +1,5 @@
 //! The tables, for people and as events.
-use crate::ui::Ui;
+use crate::ui::{Ui, table};
 use kthw_stdlib::versions::{Component, Line, add_ons, containerd, etcd, gone, kubernetes, systems};
 use serde_json::json;
 
@@ -123,14 +123,4 @@ fn containerd_for(line: &Line) -> String {
         [only] => format!("1.{only}"),
         [first, .., last] => format!("1.{first} to 1.{last}"),
     }
-}
-
-/// Rows in columns, two spaces between them and in front.
-fn table<const N: usize>(rows: Vec<[String; N]>) -> String {
-    let widths: Vec<usize> = (0..N).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()).collect();
-    let line = |row: &[String; N]| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        format!("  {}", cells.join("  ")).trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }

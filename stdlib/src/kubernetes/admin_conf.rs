@@ -44,6 +44,11 @@ impl AdminConf {
         Ok(config)
     }
 
+    /// The authorities of the cluster, which vouch for its API servers.
+    pub(crate) fn authorities(&self) -> Result<Vec<CertificateDer<'static>>, String> {
+        Ok(certificates(&self.authority)?.into_iter().map(CertificateDer::from).collect())
+    }
+
     /// The same as a kubeconfig whose only entries are called `name`, and the user `<name>-admin`.
     pub(super) fn named(&self, name: &str) -> Value {
         let user = format!("{name}-admin");

@@ -2,11 +2,11 @@
 use super::starting;
 use bytes::Bytes;
 use http::{Request, Response};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList;
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::APIResourceList};
 use kthw_engine::{Clock, Effect};
 use kube::{
     Api, Config, Result,
-    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, LogParams, Patch, PatchParams},
     client::Body,
 };
 use serde_json::{Value, json};
@@ -88,6 +88,17 @@ impl Client {
     pub async fn list(&self, at: &At, fields: &str) -> Result<Vec<DynamicObject>> {
         let parameters = if fields.is_empty() { ListParams::default() } else { ListParams::default().fields(fields) };
         Ok(self.api(at).list(&parameters).await?.items)
+    }
+
+    /// The last line that a container of a pod has written, which the API server asks the pod's kubelet for.
+    ///
+    /// # Errors
+    /// A server that cannot be reached or refuses, or does not reach the kubelet.
+    pub async fn last_line(&self, namespace: &str, pod: &str, container: &str) -> Result<String> {
+        let parameters =
+            LogParams { container: Some(container.to_owned()), tail_lines: Some(1), limit_bytes: Some(1024), ..LogParams::default() };
+        let pods: Api<Pod> = Api::namespaced(self.0.clone(), namespace);
+        pods.logs(pod, &parameters).await
     }
 
     /// Makes an object as `body` says, by server-side apply. It can be repeated.

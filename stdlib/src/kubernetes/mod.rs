@@ -11,13 +11,14 @@ pub(crate) mod drain;
 mod error;
 mod inventory;
 pub mod kubeconfig;
+pub(crate) mod listing;
 mod manifest;
 pub(crate) mod membership;
 mod node_ready;
 mod node_restarted;
 pub(crate) mod objects;
 mod place;
-mod rollout;
+pub(crate) mod rollout;
 mod starting;
 mod stragglers;
 mod strangers;
@@ -51,6 +52,7 @@ mod api {
     use super::{AddOn, BadManifest, Document, DrainOptions, Manifest, NodeReady, NodeRestarted, NodeUpdated, Place, TakesPods};
     use crate::add_ons::{Facts, NoVersion};
     use crate::proxmox::HostKeys;
+    use crate::validation::Validated;
     use crate::workspace::{Cluster, Node};
     use kthw_engine::{Id, Options, Rhai, declare, throw};
     use rhai::Map;
@@ -165,6 +167,27 @@ mod api {
         let options = Options::<NoSpec>::parse(&cx, "kubernetes::node_ready", options)?;
         match Place::of(cluster.workspace()) {
             Ok(place) => declare(&cx, NodeReady { place, node: node.name().to_owned() }, options.common),
+            Err(error) => throw(&cx, error),
+        }
+    }
+
+    /// Waits until the cluster does what it is for, and says what keeps it: nodes, control planes and their certificates, what Kubernetes, Calico
+    /// and the add-ons run, addresses of services, and from each node cluster DNS, services, pods of other nodes, Traefik and the registry.
+    ///
+    /// Nothing is changed for it, and no program is run in a pod. It is looked at when all that comes before it is done, for five minutes at most;
+    /// `kthw validate` shows the same checks by themselves.
+    ///
+    /// ```rhai
+    /// kubernetes::validated(cluster);
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn validated(cx: NativeCallContext, cluster: Cluster) -> Rhai<Id> {
+        let workspace = cluster.workspace().clone();
+        match Place::of(&workspace) {
+            Ok(place) => {
+                let id = Id::new("kubernetes.validated", &place.cluster);
+                declare(&cx, Validated::new(id, workspace, vec![place.control_plane()]), Vec::new())
+            }
             Err(error) => throw(&cx, error),
         }
     }

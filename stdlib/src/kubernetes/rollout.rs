@@ -64,7 +64,8 @@ pub fn is_excused(workload: &Value, pods: &[Value], away: &BTreeSet<String>) -> 
     workload["kind"] == "DaemonSet" && seen && late.all(|pod| pod["spec"]["nodeName"].as_str().is_some_and(|node| away.contains(node)))
 }
 
-fn of_pod(pod: &Value) -> Option<String> {
+/// What keeps one pod from being ready; none if nothing does.
+pub fn of_pod(pod: &Value) -> Option<String> {
     let name = pod["metadata"]["name"].as_str()?;
     if condition(pod, "Ready").is_some_and(|(status, _)| status == "True") {
         return None;

@@ -1,12 +1,11 @@
 //! Workloads that do not run yet, each with what keeps it: its own status, and that of its pods.
 use super::{
-    client::{At, Client},
-    error::{ReadObject, in_words},
+    client::Client,
+    listing::{NODES, PODS, list},
     objects::{LiveObjects, condition},
     rollout::{behind, is_excused, trouble},
 };
-use kthw_engine::{Error, Field, Result};
-use kube::{api::ApiResource, core::GroupVersionKind};
+use kthw_engine::{Field, Result};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -19,7 +18,7 @@ pub async fn stragglers(client: &Client, live: &LiveObjects) -> Result<Vec<Field
     for (document, object) in live.there() {
         let Some(why) = behind(object) else { continue };
         let namespace = document.namespace.as_deref().unwrap_or("default");
-        let pods = list(client, "Pod", Some(namespace)).await?;
+        let pods = list(client, &PODS, Some(namespace), "").await?;
         if document.kind == "DaemonSet" && is_excused(object, &pods, &away(client).await?) {
             continue;
         }
@@ -31,15 +30,7 @@ pub async fn stragglers(client: &Client, live: &LiveObjects) -> Result<Vec<Field
 
 /// The names of nodes that are not Ready.
 async fn away(client: &Client) -> Result<BTreeSet<String>> {
-    let nodes = list(client, "Node", None).await?;
+    let nodes = list(client, &NODES, None, "").await?;
     let is_away = |node: &&Value| condition(node, "Ready").is_none_or(|(status, _)| status != "True");
     Ok(nodes.iter().filter(is_away).filter_map(|node| node["metadata"]["name"].as_str()).map(str::to_owned).collect())
-}
-
-async fn list(client: &Client, kind: &str, namespace: Option<&str>) -> Result<Vec<Value>> {
-    let at = At { resource: ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", kind)), namespace: namespace.map(str::to_owned) };
-    let what = || format!("{}s{}", kind.to_lowercase(), namespace.map(|namespace| format!(" of {namespace}")).unwrap_or_default());
-    let refused = |error: kube::Error| Error::peer(ReadObject { what: what(), reason: in_words(&error) });
-    let objects = client.list(&at, "").await.map_err(refused)?;
-    Ok(objects.into_iter().filter_map(|object| serde_json::to_value(object).ok()).collect())
 }

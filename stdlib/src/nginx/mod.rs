@@ -5,6 +5,7 @@ mod listener;
 mod load_balancer;
 mod program;
 
+pub use configuration::{CHECKER_JSON, STATUS_FILE};
 pub use load_balancer::LoadBalancer;
 pub use program::PROGRAM;
 
@@ -17,11 +18,12 @@ pub fn module() -> Module {
 
 #[export_module]
 mod api {
-    use super::{LoadBalancer, load_balancer::Spec, program::Program};
+    use super::{LoadBalancer, NoLoadBalancer, load_balancer::Spec, program::Program};
     use crate::{
         distribution::release,
         ssh::{Package, Service},
-        workspace::Node,
+        validation::Validated,
+        workspace::{Cluster, Node},
     };
     use kthw_engine::{Common, Id, Options, Rhai, declare, declare_on_node, throw};
     use rhai::Map;
@@ -83,4 +85,33 @@ mod api {
         }
         Ok(balancer)
     }
+
+    /// Waits until the load balancers of an edge do what they are for, and says what keeps them: the checker, each cluster as it shows from there,
+    /// and each port.
+    ///
+    /// Nothing is changed for it. It is looked at when all that comes before it is done, for five minutes at most; `kthw validate` shows the same checks by
+    /// themselves.
+    ///
+    /// ```rhai
+    /// if cluster.load_balancer != () {
+    ///     nginx::validated(cluster);
+    /// }
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn validated(cx: NativeCallContext, cluster: Cluster) -> Rhai<Id> {
+        let workspace = cluster.workspace().clone();
+        if !workspace.is_edge() {
+            return throw(&cx, NoLoadBalancer { name: workspace.name.clone() });
+        }
+        let id = Id::new("nginx.validated", &workspace.name);
+        declare(&cx, Validated::new(id, workspace, Vec::new()), Vec::new())
+    }
+}
+
+/// A cluster was given where only an edge has what is asked for.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("the workspace `{name}` is a cluster, which has no load balancer of its own")]
+#[diagnostic(code(kthw::nginx::no_load_balancer), help("`kubernetes::validated` is for clusters"))]
+struct NoLoadBalancer {
+    name: String,
 }

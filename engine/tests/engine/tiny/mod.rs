@@ -21,7 +21,7 @@ mod resources;
 use commands::{Command, CommandSpec, Opener, OpenerSpec};
 pub use ledger::{At, Do};
 pub use nodes::TinyNodes;
-use resources::{File, FileSpec, Machine, Step, StepSpec};
+use resources::{File, FileSpec, Judge, Machine, Step, StepSpec};
 
 /// Machines that exist, the files on each, and what goes wrong.
 #[derive(Default)]
@@ -158,6 +158,10 @@ pub fn engine() -> Engine {
     module.set_native_fn("step", |cx: NativeCallContext<'_>, name: &str, options: Map| -> Rhai<_> {
         let Options::<StepSpec> { spec, common } = Options::parse(&cx, "tiny::step", options)?;
         declare(&cx, Step { name: name.into(), spec }, common)
+    });
+    module.set_native_fn("judge", |cx: NativeCallContext<'_>, name: &str| -> Rhai<_> {
+        let after = vec![kthw_engine::Id::new("tiny.step", "first")];
+        declare(&cx, Judge { name: name.into(), after }, vec![])
     });
     engine.register_static_module("tiny", module.into());
     engine

@@ -207,3 +207,36 @@ impl Resource for Step {
             .await
     }
 }
+
+/// Says whether all is well; there is nothing to make.
+#[derive(Debug)]
+pub struct Judge {
+    pub name: String,
+    /// Something that it comes after, if it is declared.
+    pub after: Vec<Id>,
+}
+
+impl Resource for Judge {
+    type Live = bool;
+    const JUDGES: bool = true;
+    fn id(&self) -> Id {
+        Id::new("tiny.judge", &self.name)
+    }
+    fn after(&self) -> Vec<Id> {
+        self.after.clone()
+    }
+    async fn read(&self, peers: &Peers) -> Result<Option<bool>> {
+        let world = world(peers)?;
+        world.log(&format!("judged by {}", self.name));
+        Ok(Some(!world.broken.lock().unwrap().contains(&self.name)))
+    }
+    fn diff(&self, live: Option<&bool>) -> Change {
+        match live {
+            None => Change::create([Field::new("well", true)]),
+            Some(well) => Change::between([field("well", *well, true)]),
+        }
+    }
+    async fn apply(&self, _: Option<bool>, _: &Peers, _: &Permit) -> Result<()> {
+        Err(Error::settle(Trouble(format!("{} says that it is not well", self.name))))
+    }
+}

@@ -26,7 +26,8 @@ pub(crate) use catalog::update_lists;
 pub(crate) use containerd::version as containerd_version;
 pub(crate) use files::boot_id;
 pub(crate) use kernel::load_at_boot;
-pub(crate) use kubeadm::INIT_PHASES;
+pub(crate) use kubeadm::{Certificate as ApiServerCertificate, INIT_PHASES};
+pub(crate) use nginx::write_status as write_checker_status;
 
 type Program = fn(&mut Host, &[&str]) -> Output;
 

@@ -1,9 +1,18 @@
 //! NGINX, as far as it tests a configuration, and the checker beside it, as far as it prepares one.
-use super::super::host::{Host, failed, printed};
-use super::option;
-use kthw_checker::{config::Config, upstream::Watched};
+use super::{
+    super::{
+        files::Files,
+        host::{Host, failed, printed},
+    },
+    option,
+};
+use kthw_checker::{
+    config::{Config, Server, Upstream},
+    status::{LastAnswer, ServerStatus, Status, UpstreamStatus},
+    upstream::Watched,
+};
 use kthw_engine::node::Output;
-use kthw_stdlib::nginx::PROGRAM;
+use kthw_stdlib::nginx::{CHECKER_JSON, PROGRAM};
 
 /// Runs `nginx -t`: every file that is included has to be there, and every block to be closed.
 pub(crate) fn nginx(host: &mut Host, arguments: &[&str]) -> Output {
@@ -30,6 +39,26 @@ fn fault(host: &Host, path: &str) -> Option<String> {
     }
     let count = |sign: char| text.matches(sign).count();
     (count('{') != count('}')).then(|| format!("unexpected end of file, expecting \"}}\" in {path}"))
+}
+
+/// What the checker writes when it starts: in the lab all servers answer it.
+pub(crate) fn write_status(files: &mut Files, now_s: u64) {
+    let Some(Ok(config)) = files.content(CHECKER_JSON).map(serde_json::from_slice::<Config>) else { return };
+    let moment = crate::state::rfc3339(now_s);
+    let last = LastAnswer { at: moment.clone(), good: true, said: "status 200 in 1 ms".into() };
+    let server = |server: &Server| ServerStatus {
+        name: server.name.clone(),
+        address: server.address.to_string(),
+        well: true,
+        takes_part: true,
+        since: moment.clone(),
+        last: Some(last.clone()),
+    };
+    let upstream =
+        |one: &Upstream| UpstreamStatus { name: one.name.clone(), panic: false, servers: one.servers.iter().map(server).collect() };
+    let upstreams = config.upstreams.iter().map(upstream).collect();
+    let status = Status { version: env!("CARGO_PKG_VERSION").into(), written: moment.clone(), nginx: None, upstreams };
+    files.put(&config.status_file.display().to_string(), &serde_json::json!(status).to_string(), 0o644, now_s);
 }
 
 /// Runs `kthw-checker --prepare FILE COMMAND…`. In the lab nobody answers checks, so nothing else is played.

@@ -11,7 +11,7 @@ const LASTS_S: u64 = 365 * 86_400;
 
 /// A certificate of the lab.
 #[derive(Debug, Deserialize, Serialize)]
-pub(in super::super) struct Certificate {
+pub(crate) struct Certificate {
     subject: String,
     /// The number of its key.
     serial: u64,
@@ -28,6 +28,11 @@ impl Certificate {
     pub fn parse(text: &str) -> Option<Self> {
         let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
         serde_json::from_slice(&STANDARD.decode(body).ok()?).ok()
+    }
+
+    /// Whether it is for this name or address.
+    pub fn is_for(&self, name: &str) -> bool {
+        self.names.iter().any(|known| known == name)
     }
 
     /// Its names: host names first, as openssl prints them.

@@ -53,7 +53,7 @@ pub(super) fn init(host: &mut Host, arguments: &[&str]) -> Output {
     let ca = host.machine.files.text("/etc/kubernetes/pki/ca.crt");
     let mut cluster = Cluster::new(&fingerprint(ca), wanted.trim_start_matches('v'), &endpoint);
     let unix_s = host.now_s();
-    cluster.begin(unix_s);
+    cluster.begin(&documents.text("ClusterConfiguration", "/networking/serviceSubnet"), unix_s);
     cluster.join(&name, &host.key, &host.machine, true, host.now_ms(), unix_s);
     host.state.clusters.push(cluster);
     host.machine.cluster = Some(number);

@@ -15,7 +15,8 @@ use super::super::{
 use super::option;
 use kthw_engine::node::Output;
 
-pub(super) use certificates::{Certificate, public_key};
+pub(crate) use certificates::Certificate;
+pub(super) use certificates::public_key;
 pub(crate) use phases::LATE as INIT_PHASES;
 
 /// Runs kubeadm.
