@@ -1,6 +1,7 @@
 //! Whole clusters on real, current Kubernetes: from nothing to Ready, twice, and without a complaint about what kthw rendered.
 mod bundle;
 mod traffic;
+mod validation;
 
 use crate::peers_support::World;
 use kthw_peers::{FAKEPVE, HOSTS, KUBERNETES, MANIFESTS, TEST_DATA, ask};
@@ -47,6 +48,10 @@ fn from_nothing_to_ready(version: &str, metallb: &str) {
     nothing_complains(&world);
     the_cluster_is_in_the_network_of_nodes(&world, &kubectl);
     traffic::answers(&world);
+    let validate = || {
+        world.kthw(&[&["validate", "--json", "-w", workspace.as_str()], &storage[..], &traffic.each_ref().map(String::as_str)[..]].concat())
+    };
+    validation::is_well(&validate);
 
     let writes = world.pve_writes();
     let files = || (1..=3).map(|number| written_files(&world, number)).collect::<Vec<_>>();
@@ -76,6 +81,9 @@ fn from_nothing_to_ready(version: &str, metallb: &str) {
     let settled = run(&["--yes"]).ended_with(0);
     assert!(settled.stdout.contains("Nothing to change"), "{}", settled.stdout);
     traffic::answers(&world);
+    if metallb == "0.15.2" {
+        validation::names_what_is_broken(&world, &validate, &kubectl);
+    }
     if metallb == "0.14.8" {
         traffic::is_upgraded(&world, &plainly, &kubectl);
         traffic::goes_with_its_name(&world, &plainly, &kubectl);

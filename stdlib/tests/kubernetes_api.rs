@@ -2,6 +2,8 @@
 #[path = "kubernetes_api/add_ons.rs"]
 mod add_ons;
 mod support;
+#[path = "kubernetes_api/validation.rs"]
+mod validation;
 
 use kthw_engine::{BoxFuture, Clock, Peers, Plan, Result, SystemClock};
 use kthw_peers::{ApiServer, TEST_DATA, ask};

@@ -1,6 +1,6 @@
 //! The shipped recipes in the lab, through the real engine and the real modules.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
-use kthw_engine::{Evaluated, Library, Outcome, Peers, Plan, Report, RunOptions, Source, plan, run, silent};
+use kthw_engine::{Evaluated, Library, Outcome, Peers, Plan, Planned, Report, RunOptions, Source, plan, run, silent};
 use kthw_lab::{Fault, World, peers};
 use kthw_stdlib::{ssh::KnownHosts, workspace::Workspace};
 use std::{path::PathBuf, sync::Arc};
@@ -35,6 +35,7 @@ mod templates;
 mod trouble;
 mod two_runs;
 mod updates;
+mod validate;
 
 struct Recipes;
 
@@ -144,8 +145,10 @@ fn failures(report: &Report) -> String {
     report.failures.iter().map(|(id, error)| format!("{id}: {error}\n")).collect()
 }
 
+/// The changes of a plan, but for the look at all of them that follows.
 fn changes(plan: &Plan) -> Vec<String> {
-    let changed = plan.planned().iter().filter(|one| !one.change.is_none());
+    let follows = |one: &&Planned| one.id.kind().ends_with(".validated") && one.change.word() == "create";
+    let changed = plan.planned().iter().filter(|one| !one.change.is_none()).filter(|one| !follows(one));
     changed
         .map(|one| {
             format!(

@@ -90,7 +90,7 @@ pub(crate) fn every_recipe() -> Vec<String> {
 /// The shipped workspace that a recipe is tried on.
 fn workspace_for(recipe: &str) -> &str {
     match recipe {
-        "load-balancer/full" | "phases/load-balancer" => "edge",
+        "load-balancer/full" | "phases/load-balancer" | "phases/validate-edge" => "edge",
         _ => recipe.strip_suffix("/full").unwrap_or("ubuntu"),
     }
 }
