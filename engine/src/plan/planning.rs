@@ -132,9 +132,9 @@ impl<'a> Planning<'a> {
         Ok(None)
     }
 
-    /// Decides about something that judges what others made, where these are to be changed first. What is never done leaves all as it is.
+    /// Decides about something that judges what others made, where these are to be changed first, or are not as they were declared.
     fn is_settled_by_changes_before(&mut self, position: usize) -> bool {
-        let changes = |before: &usize| !matches!(self.change(*before), None | Some(Change::None | Change::Refused(_)));
+        let changes = |before: &usize| self.change(*before).is_some_and(|change| !change.is_none());
         let changing: Vec<usize> = self.order.all_before(&self.order.items[position]).filter(changes).collect();
         match changing.iter().find(|before| self.is_not_known(**before)) {
             Some(unknown) => self.decide_unknown_because_of(position, *unknown),

@@ -1,5 +1,5 @@
 //! Options that are changed in the workspace after a first run: each is changed in the world, or refused while planning. None is ignored.
-use crate::{FULL, Lab, changes, failures};
+use crate::{FULL, Lab, changes, failures, work};
 use kthw_engine::{Change, Plan};
 use kthw_lab::World;
 use kthw_stdlib::restart::Restarts;
@@ -23,7 +23,7 @@ fn restarts(lab: &Lab, plan: &Plan) -> String {
 /// Identities of what is refused, and of what would be changed.
 fn refused_and_changed(plan: &Plan) -> (Vec<String>, Vec<String>) {
     let ids = |wanted: &dyn Fn(&Change) -> bool| -> Vec<String> {
-        plan.planned().iter().filter(|one| wanted(&one.change)).map(|one| one.id.to_string()).collect()
+        work(plan).filter(|one| wanted(&one.change)).map(|one| one.id.to_string()).collect()
     };
     (ids(&|change| matches!(change, Change::Refused(_))), ids(&|change| !matches!(change, Change::None | Change::Refused(_))))
 }

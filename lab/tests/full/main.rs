@@ -145,10 +145,14 @@ fn failures(report: &Report) -> String {
     report.failures.iter().map(|(id, error)| format!("{id}: {error}\n")).collect()
 }
 
-/// The changes of a plan, but for the look at all of them that follows.
+/// What is planned, but for the look at all of it that follows.
+fn work(plan: &Plan) -> impl Iterator<Item = &Planned> {
+    let follows = |one: &&Planned| one.id.kind().ends_with(".validated") && matches!(one.change.word(), "create" | "unknown");
+    plan.planned().iter().filter(move |one| !follows(one))
+}
+
 fn changes(plan: &Plan) -> Vec<String> {
-    let follows = |one: &&Planned| one.id.kind().ends_with(".validated") && one.change.word() == "create";
-    let changed = plan.planned().iter().filter(|one| !one.change.is_none()).filter(|one| !follows(one));
+    let changed = work(plan).filter(|one| !one.change.is_none());
     changed
         .map(|one| {
             format!(
@@ -264,7 +268,7 @@ async fn another_number_of_cores_is_exactly_that_change() {
     assert_eq!(failures(&lab.apply(FULL).await), "");
     let more = Lab::changed("cores-more", lab.world.clone(), &["machine.cores=4"]);
     let ids: Vec<String> =
-        more.plan(FULL).await.planned().iter().filter(|one| !one.change.is_none()).map(|one| one.id.to_string()).collect();
+        work(&more.plan(FULL).await).filter(|one| !one.change.is_none()).map(|one| one.id.to_string()).collect();
     assert_eq!(ids, ["proxmox.vm/cu1", "proxmox.vm/wu1", "proxmox.vm/wu2"]);
 }
 

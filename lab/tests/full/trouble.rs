@@ -1,5 +1,5 @@
 //! Machines that do not answer, may not be looked at, or are declared as they can never be: the plan stands, and the run does the rest.
-use crate::{FULL, Lab, changes, failures};
+use crate::{FULL, Lab, changes, failures, work};
 use kthw_engine::{Change, Kind, Outcome, Plan, RunOptions, run, silent};
 use kthw_lab::{Fault, World};
 
@@ -11,7 +11,7 @@ async fn built(name: &str) -> Lab {
 
 /// What the plan cannot say, by the nodes that it is about.
 fn unknown(plan: &Plan) -> Vec<String> {
-    let unknown = plan.planned().iter().filter(|one| matches!(one.change, Change::Unknown(_)));
+    let unknown = work(plan).filter(|one| matches!(one.change, Change::Unknown(_)));
     let mut nodes: Vec<String> = unknown.map(|one| one.id.name().split('/').next().unwrap().to_owned()).collect();
     nodes.dedup();
     nodes
