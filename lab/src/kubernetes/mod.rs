@@ -1,5 +1,6 @@
 //! Enough of a Kubernetes API for recipes: discovery, objects, server-side apply, and controllers that make conditions true.
 mod access;
+mod bookkeeping;
 mod cluster;
 mod controllers;
 mod discovery;
