@@ -117,15 +117,31 @@ fn hear(cluster: &mut Cluster, machines: &BTreeMap<String, Machine>, number: usi
     !machine.files.names("/etc/cni/net.d").is_empty()
 }
 
-/// Sets fields of an object's status; its revision moves only if that changed something.
+/// Sets fields of an object's status and nothing else; its revision moves only if that changed something.
 pub(super) fn set_status(cluster: &mut Cluster, key: &str, change: impl FnOnce(&mut Value)) {
+    set_part(cluster, key, change, |value| value.get("status"));
+}
+
+/// Sets fields of an object; its revision moves only if that changed something.
+pub(super) fn set(cluster: &mut Cluster, key: &str, change: impl FnOnce(&mut Value)) {
+    set_part(cluster, key, change, |value| Some(value));
+}
+
+fn set_part(cluster: &mut Cluster, key: &str, change: impl FnOnce(&mut Value), part: fn(&Value) -> Option<&Value>) {
     let Some(object) = cluster.objects.get_mut(key) else { return };
-    let before = object.value.clone();
+    let before = part(&object.value).cloned();
     change(&mut object.value);
-    if object.value != before {
+    if part(&object.value) != before.as_ref() {
         cluster.revision += 1;
         object.value["metadata"]["resourceVersion"] = json!(cluster.revision.to_string());
     }
+}
+
+/// Whether a condition is there and says exactly this.
+pub(super) fn is_condition(value: &Value, name: &str, status: &str, reason: &str, message: &str) -> bool {
+    let conditions = value["status"]["conditions"].as_array();
+    let condition = conditions.into_iter().flatten().find(|condition| condition["type"] == name);
+    condition.is_some_and(|one| one["status"] == status && one["reason"] == reason && one["message"] == message)
 }
 
 /// Sets a condition; its time moves only when its status does.
@@ -143,18 +159,17 @@ pub(super) fn set_condition(value: &mut Value, name: &str, status: &str, reason:
     }
 }
 
-fn keys(cluster: &Cluster, begins: &str, now_ms: u64, age_ms: u64) -> Vec<String> {
-    let old = cluster.beginning(begins).filter(|(_, object)| now_ms >= object.made_ms + age_ms);
-    old.map(|(key, _)| key.clone()).collect()
+/// The objects whose key begins so and that were made at least so long ago.
+fn old<'c>(cluster: &'c Cluster, begins: &'c str, now_ms: u64, age_ms: u64) -> impl Iterator<Item = (&'c String, &'c Object)> {
+    cluster.beginning(begins).filter(move |(_, object)| now_ms >= object.made_ms + age_ms)
 }
 
 fn definitions(cluster: &mut Cluster, now_ms: u64, stamp: &str) {
     // Definitions are large, and most of them were established long ago.
     let is_settled = |value: &Value| has_condition(value, "Established") && value["status"]["acceptedNames"] == value["spec"]["names"];
-    for key in keys(cluster, "apiextensions.k8s.io|customresourcedefinitions|", now_ms, ESTABLISH_MS) {
-        if cluster.objects.get(&key).is_some_and(|object| is_settled(&object.value)) {
-            continue;
-        }
+    let all = old(cluster, "apiextensions.k8s.io|customresourcedefinitions|", now_ms, ESTABLISH_MS);
+    let keys: Vec<String> = all.filter(|(_, object)| !is_settled(&object.value)).map(|(key, _)| key.clone()).collect();
+    for key in keys {
         set_status(cluster, &key, |value| {
             set_condition(value, "NamesAccepted", "True", "NoConflicts", "no conflicts found", stamp);
             set_condition(value, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted", stamp);
@@ -166,7 +181,8 @@ fn definitions(cluster: &mut Cluster, now_ms: u64, stamp: &str) {
 fn workloads(cluster: &mut Cluster, now_ms: u64, stamp: &str) {
     let count = |fits: fn(&Value) -> bool| cluster.beginning(NODES).filter(|(_, node)| fits(&node.value)).count() as u64;
     let (all, ready) = (count(|_| true), count(|node| has_condition(node, "Ready")));
-    for key in keys(cluster, "apps|", now_ms, START_MS) {
+    let keys: Vec<String> = old(cluster, "apps|", now_ms, START_MS).map(|(key, _)| key.clone()).collect();
+    for key in keys {
         set_status(cluster, &key, |value| {
             let runs = if on_host_network(value) { all } else { ready };
             let generation = value["metadata"]["generation"].clone();
@@ -237,7 +253,7 @@ fn network(cluster: &mut Cluster, now_ms: u64, unix_s: u64, stamp: &str) {
 fn node(cluster: &mut Cluster, now_ms: u64, stamp: &str, name: &str, own_network: bool) {
     let member = cluster.members.get(name).cloned();
     let network_ms = cluster.network_ms.map(|since_ms| since_ms + NETWORK_MS).filter(|_| !own_network);
-    set_status(cluster, &key("", "nodes", "", name), |value| {
+    set(cluster, &key("", "nodes", "", name), |value| {
         let Some(member) = member.filter(|member| now_ms < member.seen_ms + LOST_MS) else {
             return set_condition(value, "Ready", "Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.", stamp);
         };

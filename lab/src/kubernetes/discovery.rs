@@ -113,7 +113,8 @@ pub(crate) fn groups(cluster: &Cluster, path: &str) -> Value {
 /// `/api/v1` and `/apis/<group>/<version>`; `None` when nothing of that version is served.
 pub(crate) fn list(cluster: &Cluster, group: &str, version: &str) -> Option<Value> {
     let verbs = ["create", "delete", "get", "list", "patch", "update", "watch"];
-    let served = resources(cluster).into_iter().filter(|resource| resource.group == group && resource.version == version);
+    let known = BUILT_IN.iter().filter(|one| (one.0, one.1) == (group, version)).map(built_in);
+    let served = known.chain(from_definitions(cluster).filter(|resource| resource.group == group && resource.version == version));
     let shown: Vec<Value> = served
         .map(|resource| json!({ "name": resource.plural, "singularName": resource.kind.to_lowercase(), "kind": resource.kind, "namespaced": resource.namespaced, "verbs": verbs }))
         .collect();

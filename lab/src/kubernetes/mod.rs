@@ -1,6 +1,7 @@
 //! Enough of a Kubernetes API for recipes: discovery, objects, server-side apply, and controllers that make conditions true.
 mod access;
 mod addresses;
+mod bookkeeping;
 mod cluster;
 mod controllers;
 mod discovery;

@@ -1,5 +1,6 @@
 //! Objects: get, list, create, replace, patch, delete.
 use super::{
+    bookkeeping::is_same_but_for_bookkeeping,
     cluster::{Cluster, Object, key, uid},
     discovery::Resource,
     merge::{conflict, give_up, merge, merge_patch},
@@ -104,17 +105,17 @@ pub(crate) fn create(cluster: &mut Cluster, target: &mut Target, body: Value, mo
     if cluster.objects.contains_key(&target.key()) {
         return status(409, "AlreadyExists", &format!("{} \"{}\" already exists", target.resource.plural, target.name));
     }
-    (201, store(cluster, target, None, body, BTreeMap::new(), moment))
+    (201, store(cluster, target, body, BTreeMap::new(), moment))
 }
 
 /// `PUT`.
 pub(crate) fn replace(cluster: &mut Cluster, target: &Target, body: Value, moment: &Moment) -> Answer {
-    let Some(old) = cluster.objects.get(&target.key()).cloned() else { return target.not_found() };
-    if let Err(answer) = is_newest(target, &old, &body) {
+    let Some(old) = cluster.objects.get(&target.key()) else { return target.not_found() };
+    if let Err(answer) = is_newest(target, old, &body) {
         return answer;
     }
     let applied = old.applied.clone();
-    (200, store(cluster, target, Some(old), body, applied, moment))
+    (200, store(cluster, target, body, applied, moment))
 }
 
 /// `PATCH` with server-side apply.
@@ -129,28 +130,28 @@ pub(crate) fn apply(cluster: &mut Cluster, target: &Target, body: &Value, moment
     if let Err(answer) = fits(cluster, target, body) {
         return answer;
     }
-    let old = cluster.objects.get(&target.key()).cloned();
-    let mut value = old.as_ref().map_or_else(|| json!({}), |old| old.value.clone());
-    let mut applied = old.as_ref().map(|old| old.applied.clone()).unwrap_or_default();
+    let old = cluster.objects.get(&target.key());
+    let others = || old.into_iter().flat_map(|old| &old.applied).filter(|(name, _)| *name != moment.manager);
     if !moment.force
-        && let Some((other, field)) =
-            applied.iter().filter(|(name, _)| *name != moment.manager).find_map(|(name, theirs)| Some((name, conflict(theirs, body, "")?)))
+        && let Some((other, field)) = others().find_map(|(name, theirs)| Some((name, conflict(theirs, body, "")?)))
     {
         return status(409, "Conflict", &format!("Apply failed with 1 conflict: conflict with \"{other}\": {field}"));
     }
-    if let Some(before) = applied.get(moment.manager) {
+    let code = if old.is_some() { 200 } else { 201 };
+    let mut value = old.map_or_else(|| json!({}), |old| old.value.clone());
+    if let Some(before) = old.and_then(|old| old.applied.get(moment.manager)) {
         give_up(&mut value, before, body);
     }
     merge(&mut value, body);
+    let mut applied: BTreeMap<String, Value> = others().map(|(name, theirs)| (name.clone(), theirs.clone())).collect();
     applied.insert(moment.manager.to_owned(), body.clone());
-    let code = if old.is_some() { 200 } else { 201 };
-    (code, store(cluster, target, old, value, applied, moment))
+    (code, store(cluster, target, value, applied, moment))
 }
 
 /// `PATCH` with a merge patch, strategic or not.
 pub(crate) fn patch(cluster: &mut Cluster, target: &Target, body: &Value, moment: &Moment) -> Answer {
-    let Some(old) = cluster.objects.get(&target.key()).cloned() else { return target.not_found() };
-    if let Err(answer) = is_newest(target, &old, body) {
+    let Some(old) = cluster.objects.get(&target.key()) else { return target.not_found() };
+    if let Err(answer) = is_newest(target, old, body) {
         return answer;
     }
     let mut value = old.value.clone();
@@ -159,7 +160,7 @@ pub(crate) fn patch(cluster: &mut Cluster, target: &Target, body: &Value, moment
     let manager = if moment.manager.is_empty() { "unknown" } else { moment.manager };
     super::managed::note(&old.value, &mut value, manager, &target.api_version());
     let applied = old.applied.clone();
-    (200, store(cluster, target, Some(old), value, applied, moment))
+    (200, store(cluster, target, value, applied, moment))
 }
 
 /// Whoever names a version changes that one and no later one.
@@ -225,17 +226,11 @@ fn fits(cluster: &Cluster, target: &Target, body: &Value) -> Result<(), Answer> 
     Ok(())
 }
 
-/// Puts an object in place, with the metadata that the server keeps. Nothing is kept of a dry run.
-fn store(
-    cluster: &mut Cluster,
-    target: &Target,
-    old: Option<Object>,
-    mut value: Value,
-    applied: BTreeMap<String, Value>,
-    moment: &Moment,
-) -> Value {
-    let before = old.as_ref().map(|old| old.value.clone()).unwrap_or_default();
-    let unchanged = old.is_some() && without_bookkeeping(&before) == without_bookkeeping(&value);
+/// Puts an object in the place of what was there, with the metadata that the server keeps. Nothing is kept of a dry run.
+fn store(cluster: &mut Cluster, target: &Target, mut value: Value, applied: BTreeMap<String, Value>, moment: &Moment) -> Value {
+    let old = cluster.objects.get(&target.key());
+    let before = old.map_or(&Value::Null, |old| &old.value);
+    let unchanged = old.is_some() && is_same_but_for_bookkeeping(before, &value);
     let revision = if unchanged { before["metadata"]["resourceVersion"].clone() } else { json!((cluster.revision + 1).to_string()) };
     value["kind"] = json!(target.resource.kind);
     value["apiVersion"] = json!(target.api_version());
@@ -266,19 +261,9 @@ fn store(
         value["status"] = json!({ "phase": "Active" });
     }
     if !moment.dry_run {
-        cluster.revision += u64::from(!unchanged);
         let (made_ms, ended_ms) = old.map_or((moment.now_ms, None), |old| (old.made_ms, old.ended_ms));
+        cluster.revision += u64::from(!unchanged);
         cluster.objects.insert(target.key(), Object { value: value.clone(), applied, made_ms, ended_ms });
-    }
-    value
-}
-
-fn without_bookkeeping(value: &Value) -> Value {
-    let mut value = value.clone();
-    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-        for name in ["resourceVersion", "generation", "managedFields", "uid", "creationTimestamp"] {
-            metadata.remove(name);
-        }
     }
     value
 }

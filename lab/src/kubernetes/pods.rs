@@ -3,11 +3,11 @@
 //! They come into being when somebody first looks at pods, or changes a node: a large cluster nobody looks into has none.
 use super::{
     cluster::{Cluster, Object, has_condition, key, uid},
-    controllers::{NODES, START_MS, on_host_network, set_condition, set_status},
+    controllers::{NODES, START_MS, is_condition, set, set_condition, set_status},
 };
 use crate::state::{fingerprint, rfc3339};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How the keys of pods begin.
 const PODS: &str = "|pods|";
@@ -22,14 +22,8 @@ const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 /// Brings pods and disruption budgets up to now.
 pub(super) fn run(cluster: &mut Cluster, now_ms: u64, unix_s: u64) {
     end(cluster, now_ms);
-    let workloads: Vec<(String, Object)> = cluster.beginning("apps|").map(|(key, object)| (key.clone(), object.clone())).collect();
-    for (_, workload) in &workloads {
-        if workload.value["kind"] == "DaemonSet" {
-            daemons(cluster, &workload.value, now_ms, unix_s);
-        } else {
-            replicas(cluster, &workload.value, now_ms, unix_s);
-        }
-    }
+    let workloads: Vec<String> = cluster.beginning("apps|").map(|(key, _)| key.clone()).collect();
+    workloads.iter().for_each(|key| complete(cluster, key, now_ms, unix_s));
     static_pods(cluster, now_ms, unix_s);
     place(cluster, now_ms);
     readiness(cluster, now_ms, &rfc3339(unix_s));
@@ -42,8 +36,8 @@ fn end(cluster: &mut Cluster, now_ms: u64) {
         let node = pod.value["spec"]["nodeName"].as_str().unwrap_or_default();
         let node_is_gone = !node.is_empty() && !cluster.has("nodes", "", node);
         // Only a kubelet that is heard of says that a pod has ended.
-        let node_is_heard = node.is_empty() || cluster.is_node_ready(node);
-        node_is_gone || (node_is_heard && pod.ended_ms.is_some_and(|ended_ms| now_ms >= ended_ms + END_MS))
+        let node_is_heard = || node.is_empty() || cluster.is_node_ready(node);
+        node_is_gone || (pod.ended_ms.is_some_and(|ended_ms| now_ms >= ended_ms + END_MS) && node_is_heard())
     };
     let over: Vec<String> = cluster.beginning(PODS).filter(|(_, pod)| is_over(pod, cluster)).map(|(key, _)| key.clone()).collect();
     for key in over {
@@ -65,10 +59,13 @@ pub(super) fn begin_end(cluster: &mut Cluster, key: &str, now_ms: u64, unix_s: u
 }
 
 /// The pods that a controller of this kind and name has and that do not end.
-fn of_controller(cluster: &Cluster, namespace: &str, kind: &str, name: &str) -> Vec<Value> {
-    let own = |pod: &&Value| pod["metadata"]["ownerReferences"][0]["kind"] == kind && pod["metadata"]["ownerReferences"][0]["name"] == name;
+fn of_controller<'c>(cluster: &'c Cluster, namespace: &str, kind: &'c str, name: &'c str) -> impl Iterator<Item = &'c Value> {
+    let own = move |pod: &&Value| {
+        let owner = &pod["metadata"]["ownerReferences"][0];
+        owner["name"] == name && owner["kind"] == kind
+    };
     let alive = |pod: &&Value| pod["metadata"]["deletionTimestamp"].is_null();
-    cluster.beginning(format!("{PODS}{namespace}|")).map(|(_, pod)| &pod.value).filter(own).filter(alive).cloned().collect()
+    cluster.beginning(format!("{PODS}{namespace}|")).map(|(_, pod)| &pod.value).filter(own).filter(alive)
 }
 
 /// A new pod of a workload, on no node yet.
@@ -91,32 +88,43 @@ fn text<'v>(value: &'v Value, name: &str) -> &'v str {
     value["metadata"][name].as_str().unwrap_or_default()
 }
 
-/// A ReplicaSet or StatefulSet makes as many as are wanted, in place of those that end too.
-fn replicas(cluster: &mut Cluster, workload: &Value, now_ms: u64, unix_s: u64) {
-    let (namespace, name) = (text(workload, "namespace").to_owned(), text(workload, "name").to_owned());
-    let kind = if workload["kind"] == "Deployment" { "ReplicaSet" } else { "StatefulSet" };
-    let owner_name = if kind == "ReplicaSet" { format!("{name}-{}", &fingerprint(&name)[..9]) } else { name };
-    let wanted = workload["spec"]["replicas"].as_u64().unwrap_or(1);
-    let there = of_controller(cluster, &namespace, kind, &owner_name).len() as u64;
-    for _ in there..wanted {
-        let pod = format!("{owner_name}-{}", &uid(&cluster.ca_hash, cluster.revision)[..5]);
-        let owner =
-            json!({ "apiVersion": "apps/v1", "kind": kind, "name": owner_name, "uid": workload["metadata"]["uid"], "controller": true });
-        new_pod(cluster, workload, &owner, &pod, None, now_ms, unix_s);
+/// What makes the pods of a workload, by kind and name.
+fn controller(workload: &Value) -> (&'static str, String) {
+    let name = text(workload, "name");
+    match workload["kind"].as_str() {
+        Some("DaemonSet") => ("DaemonSet", name.to_owned()),
+        Some("Deployment") => ("ReplicaSet", format!("{name}-{}", &fingerprint(name)[..9])),
+        _ => ("StatefulSet", name.to_owned()),
     }
 }
 
-/// A DaemonSet has one on each node, cordoned or not.
-fn daemons(cluster: &mut Cluster, workload: &Value, now_ms: u64, unix_s: u64) {
-    let (namespace, name) = (text(workload, "namespace").to_owned(), text(workload, "name").to_owned());
-    let there: Vec<Value> = of_controller(cluster, &namespace, "DaemonSet", &name);
-    let nodes: Vec<String> = cluster.beginning(NODES).map(|(key, _)| key[NODES.len()..].to_owned()).collect();
-    for node in nodes.iter().filter(|node| !there.iter().any(|pod| pod["spec"]["nodeName"] == node.as_str())) {
-        let owner =
-            json!({ "apiVersion": "apps/v1", "kind": "DaemonSet", "name": name, "uid": workload["metadata"]["uid"], "controller": true });
-        let pod = format!("{name}-{}", &uid(&cluster.ca_hash, cluster.revision)[..5]);
-        new_pod(cluster, workload, &owner, &pod, Some(node), now_ms, unix_s);
+/// Makes the pods that a workload lacks.
+fn complete(cluster: &mut Cluster, key: &str, now_ms: u64, unix_s: u64) {
+    let Some(workload) = cluster.objects.get(key).map(|object| &object.value) else { return };
+    let (kind, name) = controller(workload);
+    let lacking = lacking(cluster, workload, kind, &name);
+    if lacking.is_empty() {
+        return;
     }
+    let workload = workload.clone();
+    for node in lacking {
+        let owner = json!({ "apiVersion": "apps/v1", "kind": kind, "name": name, "uid": workload["metadata"]["uid"], "controller": true });
+        let pod = format!("{name}-{}", &uid(&cluster.ca_hash, cluster.revision)[..5]);
+        new_pod(cluster, &workload, &owner, &pod, node.as_deref(), now_ms, unix_s);
+    }
+}
+
+/// The nodes of the pods that a workload lacks. A DaemonSet has one on each node, cordoned or not; a ReplicaSet or StatefulSet has as many as
+/// are wanted, in place of those that end too, and leaves their nodes to the scheduler.
+fn lacking(cluster: &Cluster, workload: &Value, kind: &str, name: &str) -> Vec<Option<String>> {
+    let there = of_controller(cluster, text(workload, "namespace"), kind, name);
+    if kind == "DaemonSet" {
+        let on: BTreeSet<&str> = there.filter_map(|pod| pod["spec"]["nodeName"].as_str()).collect();
+        let nodes = cluster.beginning(NODES).map(|(key, _)| &key[NODES.len()..]);
+        return nodes.filter(|node| !on.contains(node)).map(|node| Some(node.to_owned())).collect();
+    }
+    let wanted = workload["spec"]["replicas"].as_u64().unwrap_or(1);
+    (there.count() as u64..wanted).map(|_| None).collect()
 }
 
 /// The mirror pods of a control plane: its kubelet runs them from files, and shows them.
@@ -163,7 +171,7 @@ fn place(cluster: &mut Cluster, now_ms: u64) {
         let names = cluster.beginning(NODES).map(|(_, node)| node).filter(takes).map(|node| text(&node.value, "name").to_owned());
         let Some(node) = names.min_by_key(|name| (load.get(name).copied().unwrap_or(0), name.clone())) else { continue };
         *load.entry(node.clone()).or_default() += 1;
-        set_status(cluster, &key, |pod| pod["spec"]["nodeName"] = json!(node));
+        set(cluster, &key, |pod| pod["spec"]["nodeName"] = json!(node));
         if let Some(pod) = cluster.objects.get_mut(&key) {
             pod.made_ms = now_ms;
         }
@@ -194,25 +202,29 @@ fn is_selected(node: &Value, pod: &Value) -> bool {
 
 /// A pod runs on a node, and is Ready some seconds after its start while its node is.
 fn readiness(cluster: &mut Cluster, now_ms: u64, stamp: &str) {
-    let placed: Vec<(String, bool)> = cluster
+    let ready: BTreeSet<&str> =
+        cluster.beginning(NODES).filter(|(_, node)| has_condition(&node.value, "Ready")).map(|(key, _)| &key[NODES.len()..]).collect();
+    let status_of = |pod: &Object| {
+        let node = pod.value["spec"]["nodeName"].as_str()?;
+        let runs = now_ms >= pod.made_ms + START_MS && (pod.value["spec"]["hostNetwork"] == true || ready.contains(node));
+        Some(if runs && pod.value["metadata"]["deletionTimestamp"].is_null() { "True" } else { "False" })
+    };
+    // Most pods said it long ago.
+    let has_said =
+        |pod: &Object, status: &str| pod.value["status"]["phase"] == "Running" && is_condition(&pod.value, "Ready", status, "", "");
+    let news: Vec<(String, &str)> = cluster
         .beginning(PODS)
         .filter(|(_, pod)| !matches!(pod.value["status"]["phase"].as_str(), Some("Succeeded" | "Failed")))
-        .filter_map(|(key, pod)| {
-            let node = pod.value["spec"]["nodeName"].as_str()?;
-            let ready = now_ms >= pod.made_ms + START_MS && (on_host_network_pod(&pod.value) || cluster.is_node_ready(node));
-            Some((key.clone(), ready && pod.value["metadata"]["deletionTimestamp"].is_null()))
-        })
+        .filter_map(|(key, pod)| Some((key, pod, status_of(pod)?)))
+        .filter(|(_, pod, status)| !has_said(pod, status))
+        .map(|(key, _, status)| (key.clone(), status))
         .collect();
-    for (key, ready) in placed {
+    for (key, status) in news {
         set_status(cluster, &key, |pod| {
             pod["status"]["phase"] = json!("Running");
-            set_condition(pod, "Ready", if ready { "True" } else { "False" }, "", "", stamp);
+            set_condition(pod, "Ready", status, "", "", stamp);
         });
     }
-}
-
-fn on_host_network_pod(pod: &Value) -> bool {
-    on_host_network(&json!({ "spec": { "template": { "spec": pod["spec"] } } }))
 }
 
 /// The pods that a budget selects, of those that do not end.
