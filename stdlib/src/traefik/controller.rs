@@ -17,6 +17,9 @@ const STILL_TAKEN_S: u32 = 10;
 /// How long requests that are under way may take after that, in seconds.
 const UNDER_WAY_S: u32 = 30;
 
+/// How often a pod is asked whether it is ready, in seconds.
+const READY_S: u32 = 2;
+
 /// Traefik's settings.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -114,8 +117,9 @@ impl ControllerSpec {
                 { "name": "web", "containerPort": 8000, "protocol": "TCP" },
                 { "name": "websecure", "containerPort": 8443, "protocol": "TCP" },
             ],
-            "readinessProbe": probe(2, 1),
-            // A pod that ends answers 503 for as long as it still takes connections.
+            // A pod that ends answers 503 for as long as it still takes connections. As one that is not ready it would get none: connections of a load
+            // balancer that has yet to see the 503 would hang, where this is the cluster's last pod.
+            "readinessProbe": probe(READY_S, STILL_TAKEN_S / READY_S + 1),
             "livenessProbe": probe(10, 6),
             "resources": { "requests": { "cpu": "100m", "memory": "64Mi" } },
             "securityContext": {
@@ -219,10 +223,12 @@ mod tests {
         );
         let pod = &find(&found, "Deployment").expect("there")["spec"]["template"]["spec"];
         assert!(pod["terminationGracePeriodSeconds"].as_u64() > Some(40));
-        let liveness = &pod["containers"][0]["livenessProbe"];
-        let killed_after_s =
-            liveness["periodSeconds"].as_u64().expect("a number") * (liveness["failureThreshold"].as_u64().expect("a number") - 1);
-        assert!(killed_after_s > 40, "no probe kills a pod that ends in its own time");
+        let fails_after_s = |probe: &str| {
+            let number = |name: &str| pod["containers"][0][probe][name].as_u64().expect("a number");
+            number("periodSeconds") * (number("failureThreshold") - 1)
+        };
+        assert!(fails_after_s("livenessProbe") > 40, "no probe kills a pod that ends in its own time");
+        assert!(fails_after_s("readinessProbe") >= 10, "as long as it takes connections it gets them");
     }
 
     #[test]
