@@ -19,6 +19,8 @@ const LOAD_IS: [&str; 3] = ["105", "104", "900"];
 const CLIENT: &str = "10.77.0.1";
 /// How long after a fault the edge may open its last connection to a sick cluster, in seconds.
 const LAST_WITHIN_S: f64 = 3.0;
+/// How long NGINX tries to connect to a cluster (`proxy_connect_timeout_s`), in seconds.
+const CONNECT_S: f64 = 5.0;
 /// So long does each part last at least, in seconds: 2,000 requests.
 const PART_S: u64 = 20;
 
@@ -179,6 +181,7 @@ fn two_clusters_and_an_edge_lose_nothing() {
     scene.takes_connections(&ALPHA);
     let to = wait(PART_S);
     scene.sick("its Traefik ends", &ALPHA, [fault, fault, to]).unwrap_or_else(|why| panic!("{why}\n{}", scene.table));
+    assert!(scene.heard().slowest(fault, to) < CONNECT_S, "nobody waits for a Traefik that was left out too early\n{}", scene.table);
     scene.starts_traefik(&ALPHA);
 
     let from = now();

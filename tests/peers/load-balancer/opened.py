@@ -25,7 +25,10 @@ heard.bind((CARD, EVERY_PROTOCOL))
 known = set()
 with open(sys.argv[3], "w", buffering=1, encoding="utf-8") as out:
     while True:
-        frame, (_, _, kind, *_) = heard.recvfrom(2048)
+        try:
+            frame, (_, _, kind, *_) = heard.recvfrom(2048)
+        except OSError as error:  # the cable is taken out when the world ends
+            sys.exit(f"{CARD}: {error.strerror}")
         packet = frame[14:]
         source, target, number = struct.unpack("!HHI", packet[(packet[0] & 15) * 4:][:8])
         # A packet that is sent again has its number again.
