@@ -1,5 +1,6 @@
 //! Whole clusters on real, current Kubernetes: from nothing to Ready, twice, and without a complaint about what kthw rendered.
 mod bundle;
+mod picture;
 mod traffic;
 mod validation;
 

@@ -225,7 +225,7 @@ fn a_changed_field_is_exactly_that_difference() {
     kthw(&["--yes"]).ended_with(0);
     let planned = kthw(&["--dry-run", "--set", "machine.cores=4"]).ended_with(0);
     let changed: Vec<&str> = planned.stdout.lines().filter(|line| line.starts_with("  ~") || line.starts_with("  +")).collect();
-    assert_eq!(changed, ["  ~ proxmox.vm/cu1", "  ~ proxmox.vm/wu1", "  ~ proxmox.vm/wu2"]);
+    assert_eq!(changed, ["  ~ proxmox.vm/cu1", "  ~ proxmox.vm/wu1", "  ~ proxmox.vm/wu2", "  + kubernetes.validated/ubuntu"]);
 }
 
 /// The folder of a workspace of one's own, beside no other.

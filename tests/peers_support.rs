@@ -95,6 +95,13 @@ impl World {
         said(Command::new("ip").args(["netns", "exec", self.value("NETNS")]).args(command).output().unwrap())
     }
 
+    /// Starts a program in the world's network, on no host.
+    pub fn beside(&self, command: &[&str]) -> Ends {
+        let started = Command::new("ip").args(["netns", "exec", self.value("NETNS")]).args(command).spawn().unwrap();
+        std::thread::sleep(Duration::from_secs(1));
+        Ends(started)
+    }
+
     /// Runs `kthw ARGUMENTS…` inside the world's network, from which nothing leads out.
     pub fn kthw(&self, arguments: &[&str]) -> Said {
         said(self.kthw_command(arguments).output().unwrap())

@@ -253,12 +253,3 @@ fn change(tar: &str, name: &str, at: u64) {
     file.seek(place).unwrap();
     file.write_all(&[byte[0] ^ 1]).unwrap();
 }
-
-impl World {
-    /// Starts a program inside the world's network, beside the hosts.
-    fn beside(&self, command: &[&str]) -> Ends {
-        let started = std::process::Command::new("ip").args(["netns", "exec", self.value("NETNS")]).args(command).spawn().unwrap();
-        std::thread::sleep(Duration::from_secs(1));
-        Ends(started)
-    }
-}

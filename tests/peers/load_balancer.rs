@@ -1,11 +1,12 @@
 //! A load balancer on a booted host: real NGINX and the checker in front of three servers, under load. Whatever is done to one, no connection is lost.
 use super::{NODES, recipe};
-use crate::{peers_support::World, support::root};
+use crate::{
+    peers_support::World,
+    support::balancer::{Heard, LOAD, Table, checker_is_pinned},
+};
 use kthw_peers::{HOSTS, ask};
-use std::process::Command;
 
 const SERVER: &str = include_str!("load-balancer/server.py");
-const LOAD: &str = include_str!("load-balancer/load.py");
 /// New connections a second, streams that stay, and the longest time that the load may last, in seconds.
 const LOAD_IS: [&str; 3] = ["100", "51", "240"];
 /// How long after a fault a server may get its last new connection, in seconds. What is documented is two.
@@ -24,66 +25,10 @@ fn declared(listen: &str, options: &str) -> String {
     DECLARED.replace("LISTEN", listen).replace("OPTIONS", options)
 }
 
-/// Builds the checker as docs/guides/load-balancer.md says.
-fn checker() -> std::path::PathBuf {
-    let folder = root().join("target/static");
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--locked", "--profile", "dist", "-p", "kthw-checker", "--target", "x86_64-unknown-linux-gnu", "--target-dir"]);
-    let built = cargo.arg(&folder).env("RUSTFLAGS", "-Ctarget-feature=+crt-static").current_dir(root()).output().unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    folder.join("x86_64-unknown-linux-gnu/dist/kthw-checker")
-}
-
-/// What the clients wrote down.
-struct Heard {
-    /// When each connection began, and which server answered; none where it was lost.
-    connections: Vec<(f64, Option<u32>, String)>,
-    /// When a stream ended by itself, and of which server it was.
-    ended: Vec<(f64, String)>,
-}
-
-impl Heard {
-    fn of(text: &str) -> Self {
-        let mut heard = Self { connections: Vec::new(), ended: Vec::new() };
-        // The last line may be half written.
-        for line in text.lines().take(text.matches('\n').count()) {
-            let words: Vec<&str> = line.splitn(4, ' ').collect();
-            let [kind, when, server, rest] = words[..] else { panic!("{line}") };
-            let when = when.parse().unwrap();
-            match kind {
-                "C" => heard.connections.push((when, server.parse().ok(), rest.into())),
-                _ => heard.ended.push((when, server.into())),
-            }
-        }
-        heard
-    }
-
-    fn between(&self, from: f64, to: f64) -> impl Iterator<Item = &(f64, Option<u32>, String)> {
-        self.connections.iter().filter(move |(when, ..)| (from..to).contains(when))
-    }
-
-    fn lost(&self, from: f64, to: f64) -> usize {
-        self.between(from, to).filter(|(_, server, _)| server.is_none()).count()
-    }
-
-    fn count(&self, server: u32, from: f64, to: f64) -> usize {
-        self.between(from, to).filter(|(_, answered, _)| *answered == Some(server)).count()
-    }
-
-    /// How long after `fault` a server got its last new connection, in seconds.
-    fn last(&self, server: u32, fault: f64, to: f64) -> f64 {
-        self.between(fault, to).filter(|(_, answered, _)| *answered == Some(server)).map(|(when, ..)| when - fault).fold(0.0, f64::max)
-    }
-
-    fn streams_ended(&self, from: f64, to: f64) -> Vec<&str> {
-        self.ended.iter().filter(|(when, _)| (from..to).contains(when)).map(|(_, server)| server.as_str()).collect()
-    }
-}
-
 struct Scene {
     world: World,
     workspace: String,
-    table: Vec<String>,
+    table: Table,
 }
 
 impl Scene {
@@ -120,22 +65,17 @@ impl Scene {
     /// Notes what happened between two moments, and that nothing was lost.
     fn nothing_lost(&mut self, what: &str, from: f64, to: f64, more: &str) {
         let heard = self.heard();
-        let (all, lost) = (heard.between(from, to).count(), heard.lost(from, to));
-        let ended = heard.streams_ended(from, to).len();
-        self.table.push(format!("| {what} | {all} | {lost} | {ended} | {more} |"));
-        let why: Vec<_> = heard.between(from, to).filter(|(_, server, _)| server.is_none()).take(3).collect();
-        assert_eq!(lost, 0, "{what}: {why:?}");
+        self.table.nothing_lost(&heard, what, from, to, more);
     }
 }
 
 #[test]
 fn a_sick_server_is_taken_out_and_no_connection_is_lost() {
     let Some(_) = ask([&HOSTS]) else { return };
-    let program = checker();
     let world = World::up("balancer");
     world.host(1, "cp1");
     let workspace = world.workspace("1.36.3", "containerd", &NODES[..1], false);
-    let mut scene = Scene { world, workspace, table: Vec::new() };
+    let mut scene = Scene { world, workspace, table: Table::default() };
 
     // The host's key is taken as it comes, by a run alone.
     scene.run("", &["--yes"]).ended_with(0);
@@ -143,16 +83,7 @@ fn a_sick_server_is_taken_out_and_no_connection_is_lost() {
     let wanted = declared("443", "");
     let refused = scene.run(&wanted, &["--dry-run"]).ended_with(1);
     assert!(refused.stdout.contains("kthw artifacts pin kthw-checker-x86_64-linux"), "{}", refused.stdout);
-    let mirror = scene.world.sandbox.path().join("mirror");
-    let place = mirror.join(kthw_stdlib::artifact::checker_file().path());
-    std::fs::create_dir_all(place.parent().unwrap()).unwrap();
-    std::fs::copy(&program, &place).unwrap();
-    let file = format!("{}/workspace.yaml", scene.workspace);
-    let text: String = std::fs::read_to_string(&file).unwrap().lines().map(|line| format!("{line}\n")).collect();
-    let named = text.lines().find(|line| line.starts_with("  mirror: ")).unwrap().to_owned();
-    std::fs::write(&file, text.replace(&named, &format!("  mirror: {}", mirror.display()))).unwrap();
-    let pinned = scene.world.kthw(&["artifacts", "pin", "kthw-checker-x86_64-linux", "-w", &scene.workspace, "--yes"]).ended_with(0);
-    assert!(pinned.stdout.contains("a program for x86-64 that needs no library"), "{}", pinned.stdout);
+    checker_is_pinned(&scene.world, &scene.workspace);
 
     for n in [2, 3, 4] {
         scene.inside(&format!("cat >/srv/server.py <<'END'\n{SERVER}END\nsystemd-run -q --unit server-{n} python3 /srv/server.py {n}"));
@@ -164,17 +95,17 @@ fn a_sick_server_is_taken_out_and_no_connection_is_lost() {
 
     let [rate, streams, seconds] = LOAD_IS;
     scene.inside(&format!("cat >/srv/load.py <<'END'\n{LOAD}END"));
-    let load = format!("systemd-run -q --unit load python3 /srv/load.py 443 {rate} {streams} {seconds} /srv/load.log");
+    let load = format!("systemd-run -q --unit load python3 /srv/load.py 127.0.0.1:443 {rate} {streams} {seconds} /srv/load.log");
     let from = scene.at(&load) + 0.5;
     let to = scene.wait(3);
     scene.nothing_lost("all are well", from, to, "");
     let heard = scene.heard();
-    assert!([2, 3, 4].iter().all(|n| heard.count(*n, from, to) > 0), "each gets some");
+    assert!(["2", "3", "4"].iter().all(|n| heard.count(n, from, to) > 0), "each gets some");
 
     // What this is for: without the checker a server that says 503 stays.
     let fault = scene.at("systemctl stop kthw-checker; touch /run/sick-3");
     let to = scene.wait(4);
-    let got = scene.heard().count(3, to - 1.0, to);
+    let got = scene.heard().count("3", to - 1.0, to);
     assert!(got > 0, "NGINX by itself takes the sick one out, so the checker is not needed");
     scene.nothing_lost("one says 503, no checker", fault, to, &format!("the sick one still gets {got} connections a second"));
     scene.at("rm /run/sick-3; systemctl start kthw-checker");
@@ -182,7 +113,7 @@ fn a_sick_server_is_taken_out_and_no_connection_is_lost() {
 
     let fault = scene.at("touch /run/sick-3");
     let to = scene.wait(5);
-    let last = scene.heard().last(3, fault, to);
+    let last = scene.heard().last("3", fault, to);
     scene.nothing_lost("one says 503", fault, to, &format!("its last new connection {last:.2} s after the fault"));
     assert!(last < LAST_WITHIN_S, "{last}");
     assert!(
@@ -193,8 +124,7 @@ fn a_sick_server_is_taken_out_and_no_connection_is_lost() {
 
     let well = scene.at("rm /run/sick-3");
     let to = scene.wait(5);
-    let first = scene.heard().between(well, to).find(|(_, server, _)| *server == Some(3)).map(|(when, ..)| when - well);
-    let first = first.expect("it is not back after 5 s");
+    let first = scene.heard().first("3", well, to).expect("it is not back after 5 s");
     scene.nothing_lost("it is well again", well, to, &format!("its first new connection {first:.2} s later"));
 
     let from = scene.at("true");
@@ -205,7 +135,7 @@ fn a_sick_server_is_taken_out_and_no_connection_is_lost() {
 
     let fault = scene.at("systemctl kill -s KILL server-4");
     let to = scene.wait(5);
-    let last = scene.heard().last(4, fault, to);
+    let last = scene.heard().last("4", fault, to);
     scene.nothing_lost("one is killed", fault, to, "its own streams end");
     assert!(last < 0.5, "{last}");
     let heard = scene.heard();
@@ -220,7 +150,7 @@ fn a_sick_server_is_taken_out_and_no_connection_is_lost() {
     let from = scene.wait(1);
     let to = scene.wait(2);
     let heard = scene.heard();
-    assert!([2, 3, 4].iter().all(|n| heard.count(*n, from, to) > 0), "all take part");
+    assert!(["2", "3", "4"].iter().all(|n| heard.count(n, from, to) > 0), "all take part");
     scene.nothing_lost("all say 503", fault, to, "panic mode: all take part");
     assert!(scene.inside("journalctl -o cat -u kthw-checker").contains("panic mode: no server is well"));
     let from = scene.at("rm /run/sick-*");
@@ -246,5 +176,5 @@ fn a_sick_server_is_taken_out_and_no_connection_is_lost() {
     // What a person sees is left after a start, and the service is watched.
     let shown = scene.inside("systemctl show -p ActiveState,NotifyAccess,StatusText kthw-checker");
     assert!(shown.contains("ActiveState=active") && shown.contains("StatusText=3 of 3 servers are well"), "{shown}");
-    println!("| what | connections | lost | streams ended | |\n|---|---|---|---|---|\n{}", scene.table.join("\n"));
+    println!("{}", scene.table);
 }

@@ -1,4 +1,5 @@
 //! What the levels share: running the real binary in a world of its own, and golden files.
+pub mod balancer;
 pub mod web;
 
 use std::{

@@ -107,7 +107,8 @@ async fn another_kubernetes_version_is_refused_before_anything_is_swapped() {
         let other = Lab::changed(&format!("{version}-other"), lab.world.clone(), &[&format!("versions.kubernetes={version}")]);
         let plan = other.plan(FULL).await;
         let refused = changes(&plan).iter().filter(|change| change.starts_with("refused")).count();
-        assert_eq!((refused, plan.work()), (count, 0), "{plan}");
+        // Whether the cluster does what it is for is not looked at meanwhile.
+        assert_eq!((refused, plan.work()), (count, 1), "{plan}");
         let report = other.apply(FULL).await;
         assert_eq!(report.refused(), refused, "{}", failures(&report));
         lab.world.with_state(|state| {

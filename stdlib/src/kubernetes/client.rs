@@ -78,7 +78,11 @@ impl Client {
     /// # Errors
     /// A server that cannot be reached or refuses.
     pub async fn get(&self, at: &At, name: &str) -> Result<Option<DynamicObject>> {
-        self.api(at).get_opt(name).await
+        match self.api(at).get_opt(name).await {
+            // Where a kind went with its definition the server knows not even the path, and says so in plain text.
+            Err(error) if super::error::is_not_found(&error) => Ok(None),
+            answer => answer,
+        }
     }
 
     /// The objects of a kind that `fields` selects, such as `spec.nodeName=wu1`; all of them when it is empty.

@@ -11,11 +11,18 @@ use std::net::Ipv4Addr;
 
 /// The name of everything, and of the namespace.
 const NAME: &str = "traefik";
+/// The name of what makes `/ping` a route.
+const PING: &str = "ping";
 
 /// How long a pod that is told to end goes on taking connections, in seconds, while `/ping` answers 503: a load balancer in front has to see that.
 const STILL_TAKEN_S: u32 = 10;
 /// How long requests that are under way may take after that, in seconds.
 const UNDER_WAY_S: u32 = 30;
+
+/// How long a pod that starts may take until it knows its routes, in seconds.
+const KNOWS_ROUTES_S: u32 = 300;
+/// How often a pod is asked whether it is ready, in seconds.
+const READY_S: u32 = 2;
 
 /// Traefik's settings.
 #[derive(Clone, Debug, Deserialize)]
@@ -76,14 +83,46 @@ impl ControllerSpec {
             json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": namespaced(), "spec": self.deployment(version, &labels) }),
             json!({ "apiVersion": "v1", "kind": "Service", "metadata": namespaced(), "spec": self.service(&labels) }),
         ];
-        if self.providers.contains(&RouteProvider::Ingress) {
+        if self.reads(RouteProvider::Ingress) {
             objects.push(class);
         }
+        objects.extend(self.ping(&namespaced()));
         if self.replicas > 1 {
             objects.push(json!({ "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": namespaced(),
                 "spec": { "maxUnavailable": 1, "selector": { "matchLabels": labels } } }));
         }
         Document::from_values(objects)
+    }
+
+    fn reads(&self, provider: RouteProvider) -> bool {
+        self.providers.contains(&provider)
+    }
+
+    /// The route of `/ping`. Traefik's own way to answer it says that all is well as soon as it listens, also where it knows no route yet because
+    /// the API server starts with it. So the answer is a route like all others: known as soon as those that are objects of Traefik's kinds are,
+    /// and, since it names what is made of an Ingress too, not before Ingresses are known.
+    fn ping(&self, metadata: &Value) -> Vec<Value> {
+        if !self.reads(RouteProvider::Crd) {
+            return Vec::new();
+        }
+        let mut metadata = metadata.clone();
+        metadata["name"] = json!(PING);
+        let mut services = vec![json!({ "kind": "TraefikService", "name": "ping@internal", "weight": 1 })];
+        let mut objects = Vec::new();
+        if self.reads(RouteProvider::Ingress) {
+            // Nobody is sent there: it only has to be known.
+            services.push(json!({ "kind": "TraefikService", "name": format!("{NAME}-{NAME}-web@kubernetes"), "weight": 0 }));
+            let backend = json!({ "service": { "name": NAME, "port": { "name": "web" } } });
+            let rule =
+                json!({ "host": "traefik.invalid", "http": { "paths": [{ "path": "/ping", "pathType": "Exact", "backend": backend }] } });
+            objects.push(json!({ "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata,
+                "spec": { "ingressClassName": NAME, "rules": [rule] } }));
+        }
+        // Above whatever a site has for all paths.
+        let route = json!({ "kind": "Rule", "match": "Path(`/ping`)", "priority": 1_000_000, "services": services });
+        objects.push(json!({ "apiVersion": "traefik.io/v1alpha1", "kind": "IngressRoute", "metadata": metadata,
+            "spec": { "entryPoints": ["web"], "routes": [route] } }));
+        objects
     }
 
     fn service(&self, labels: &Value) -> Value {
@@ -114,8 +153,11 @@ impl ControllerSpec {
                 { "name": "web", "containerPort": 8000, "protocol": "TCP" },
                 { "name": "websecure", "containerPort": 8443, "protocol": "TCP" },
             ],
-            "readinessProbe": probe(2, 1),
-            // A pod that ends answers 503 for as long as it still takes connections.
+            // Until it knows its routes; the API server may start beside it.
+            "startupProbe": probe(READY_S, KNOWS_ROUTES_S / READY_S),
+            // A pod that ends answers 503 for as long as it still takes connections. As one that is not ready it would get none: connections of a load
+            // balancer that has yet to see the 503 would hang, where this is the cluster's last pod.
+            "readinessProbe": probe(READY_S, STILL_TAKEN_S / READY_S + 1),
             "livenessProbe": probe(10, 6),
             "resources": { "requests": { "cpu": "100m", "memory": "64Mi" } },
             "securityContext": {
@@ -154,7 +196,6 @@ impl ControllerSpec {
             "entrypoints.websecure.address=:8443",
             "entrypoints.websecure.http.tls=true",
             "ping=true",
-            "ping.entrypoint=web",
         ]
         .map(str::to_owned)
         .into();
@@ -167,12 +208,17 @@ impl ControllerSpec {
                 arguments.push(format!("entrypoints.{entry}.proxyprotocol.trustedips={}", ranges.join(",")));
             }
         }
-        if self.providers.contains(&RouteProvider::Ingress) {
+        // See `ping` above.
+        arguments.push(if self.reads(RouteProvider::Crd) { "ping.manualrouting=true" } else { "ping.entrypoint=web" }.into());
+        if self.reads(RouteProvider::Ingress) {
             arguments.push("providers.kubernetesingress=true".into());
+            // An application without a pod is 503 and not 404. Traefik's own service has none that is ready until `/ping` is known.
+            arguments.push("providers.kubernetesingress.allowemptyservices=true".into());
             arguments.push(format!("providers.kubernetesingress.ingressendpoint.publishedservice={NAME}/{NAME}"));
         }
-        if self.providers.contains(&RouteProvider::Crd) {
+        if self.reads(RouteProvider::Crd) {
             arguments.push("providers.kubernetescrd=true".into());
+            arguments.push("providers.kubernetescrd.allowemptyservices=true".into());
         }
         arguments.into_iter().map(|argument| format!("--{argument}")).collect()
     }
@@ -201,9 +247,15 @@ mod tests {
         let titles: Vec<String> = found.iter().map(ToString::to_string).collect();
         let expected = ["Namespace traefik", "ServiceAccount traefik/traefik", "ClusterRole traefik", "ClusterRoleBinding traefik"];
         assert_eq!(titles[..4], expected);
-        let expected =
-            ["Deployment traefik/traefik", "Service traefik/traefik", "IngressClass traefik", "PodDisruptionBudget traefik/traefik"];
-        assert_eq!(titles[4..], expected);
+        let expected = [
+            "Deployment traefik/traefik",
+            "Service traefik/traefik",
+            "IngressClass traefik",
+            "Ingress traefik/ping",
+            "IngressRoute traefik/ping",
+        ];
+        assert_eq!(titles[4..9], expected);
+        assert_eq!(titles[9..], ["PodDisruptionBudget traefik/traefik"]);
         assert_eq!(find(&found, "Service").expect("there")["spec"]["loadBalancerIP"], "10.10.10.200");
         let pod = &find(&found, "Deployment").expect("there")["spec"]["template"]["spec"];
         assert_eq!(pod["containers"][0]["image"], "docker.io/library/traefik:v3.6.12");
@@ -219,10 +271,31 @@ mod tests {
         );
         let pod = &find(&found, "Deployment").expect("there")["spec"]["template"]["spec"];
         assert!(pod["terminationGracePeriodSeconds"].as_u64() > Some(40));
-        let liveness = &pod["containers"][0]["livenessProbe"];
-        let killed_after_s =
-            liveness["periodSeconds"].as_u64().expect("a number") * (liveness["failureThreshold"].as_u64().expect("a number") - 1);
-        assert!(killed_after_s > 40, "no probe kills a pod that ends in its own time");
+        let fails_after_s = |probe: &str| {
+            let number = |name: &str| pod["containers"][0][probe][name].as_u64().expect("a number");
+            number("periodSeconds") * (number("failureThreshold") - 1)
+        };
+        assert!(fails_after_s("livenessProbe") > 40, "no probe kills a pod that ends in its own time");
+        assert!(fails_after_s("readinessProbe") >= 10, "as long as it takes connections it gets them");
+    }
+
+    #[test]
+    fn it_is_well_when_it_knows_the_routes_of_all_providers() {
+        let both = documents(json!({}));
+        assert!(arguments(&both).contains("--ping.manualrouting=true") && !arguments(&both).contains("ping.entrypoint"));
+        let services = &find(&both, "IngressRoute").expect("there")["spec"]["routes"][0]["services"];
+        assert_eq!(services[0], json!({ "kind": "TraefikService", "name": "ping@internal", "weight": 1 }));
+        // Its name is made of what the Ingress says: namespace, service and port.
+        let named = services[1]["name"].as_str().expect("a name");
+        let ingress = find(&both, "Ingress").expect("there");
+        let backend = &ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"];
+        let words =
+            [&ingress["metadata"]["namespace"], &backend["name"], &backend["port"]["name"]].map(|word| word.as_str().expect("a word"));
+        assert_eq!((named, &services[1]["weight"]), (format!("{}@kubernetes", words.join("-")).as_str(), &json!(0)));
+        let crd = documents(json!({ "providers": ["crd"] }));
+        assert_eq!(find(&crd, "IngressRoute").expect("there")["spec"]["routes"][0]["services"].as_array().map(Vec::len), Some(1));
+        let ingress = documents(json!({ "providers": ["ingress"] }));
+        assert!(arguments(&ingress).contains("--ping.entrypoint=web") && find(&ingress, "IngressRoute").is_none());
     }
 
     #[test]

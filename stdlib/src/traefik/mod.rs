@@ -25,6 +25,7 @@ mod api {
 
     /// Keeps Traefik in the cluster, behind a service of type `LoadBalancer`: `web` at port 80, where `/ping` answers, and `websecure` at 443.
     ///
+    /// `/ping` answers 200 once the routes of all providers are known (with `crd` among them; else as soon as Traefik listens).
     /// A pod that ends says so at `/ping` first (503) and takes connections for ten more seconds, so that a load balancer in front of the cluster
     /// loses none. The class `traefik` is the default one of Ingresses. Options: `version`, such as `3.6.12` (of Traefik, not of its chart); `replicas` (2);
     /// `address`, out of a pool of MetalLB; `providers` (`["ingress", "crd"]`); `proxy_protocol_from`, the ranges of load balancers that send the

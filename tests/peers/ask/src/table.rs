@@ -131,6 +131,7 @@ pub const MANIFESTS: Peer = Peer {
         "manifests/traefik/v3.6.12/kubernetes-crd-definition-v1.yml",
         "manifests/metallb/v0.15.2/metallb-native.yaml",
         "manifests/local-path-provisioner/v0.0.30/local-path-storage.yaml",
+        "manifests/cert-manager/v1.21.2/acme.cert-manager.io_orders.yaml",
     ],
     get: Get::Section("kubernetes"),
     ..NOTHING
