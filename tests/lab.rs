@@ -7,7 +7,7 @@ fn recipes() -> Vec<(String, &'static str)> {
     for folder in std::fs::read_dir(root().join("recipes")).unwrap().map(|entry| entry.unwrap().path()) {
         for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             let recipe = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
-            let workspace = if recipe.contains("load-balancer") { "edge" } else { "ubuntu" };
+            let workspace = if recipe.contains("load-balancer") || recipe.contains("validate-edge") { "edge" } else { "ubuntu" };
             found.push((recipe, workspace));
         }
     }

@@ -73,7 +73,9 @@ pub fn missing(workspace: &Loaded) -> Vec<String> {
 /// A file, its digest, and where that comes from.
 fn in_words(one: &Needed) -> String {
     let sha256 = one.sha256.as_ref().map(|sha256| format!("sha256 {sha256}, ")).unwrap_or_default();
-    format!("{}\n    {}\n    {sha256}{}", one.upstream.path(), one.upstream.url, from_in_words(&one.from))
+    // What we build ourselves has no address of upstream's.
+    let url = if one.upstream.url.is_empty() { "from the mirror of artifacts alone" } else { &one.upstream.url };
+    format!("{}\n    {url}\n    {sha256}{}", one.upstream.path(), from_in_words(&one.from))
 }
 
 fn from_in_words(from: &DigestFrom) -> String {
