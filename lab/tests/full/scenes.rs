@@ -46,6 +46,11 @@ impl Scene {
         }
     }
 
+    /// Whether it is a phase that has no effects, in which it could die.
+    pub fn only_looks(&self) -> bool {
+        matches!(self, Self::Recipe(recipe) if recipe.starts_with("phases/validate-"))
+    }
+
     /// What a run would do.
     pub async fn plan(&self, lab: &Lab) -> Plan {
         match self {

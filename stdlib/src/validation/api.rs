@@ -239,3 +239,38 @@ fn text<'v>(object: &'v Value, name: &str) -> &'v str {
 pub(super) fn unread(what: &str, want: &str, error: &Error) -> Row {
     Row::of(what, want, Found::failed(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn who_listens_in_the_pod_network_is_found_and_nobody_else() {
+        let node = |name: &str, address: &str| {
+            json!({ "metadata": { "name": name }, "status": { "addresses": [{ "type": "InternalIP", "address": address }] } })
+        };
+        let slice = |name: &str, protocol: &str, endpoints: Value| {
+            json!({ "metadata": { "name": name, "namespace": "kube-system" }, "endpoints": endpoints,
+                "ports": [{ "port": 9153, "protocol": protocol }, { "port": 53, "protocol": protocol }] })
+        };
+        let endpoint = |node: &str, address: &str, ready: bool| {
+            json!({ "addresses": [address], "nodeName": node, "conditions": { "ready": ready }, "targetRef": { "name": format!("of-{node}") } })
+        };
+        let seen = Seen {
+            nodes: vec![node("cu1", "10.10.10.116"), node("wu1", "10.10.10.121")],
+            workloads: Vec::new(),
+            services: Vec::new(),
+            endpoints: vec![
+                slice("on-the-host", "TCP", json!([endpoint("cu1", "10.10.10.116", true)])),
+                slice("not-ready", "TCP", json!([endpoint("cu1", "192.168.0.4", false)])),
+                slice("udp-alone", "UDP", json!([endpoint("cu1", "192.168.0.5", true)])),
+                slice("dns", "TCP", json!([endpoint("wu1", "192.168.1.2", true)])),
+                json!({ "metadata": { "name": "nobody", "namespace": "kube-system" }, "endpoints": null, "ports": null }),
+            ],
+        };
+        let found: Vec<(String, Listener)> = seen.listeners().into_iter().collect();
+        let dns = Listener { address: Ipv4Addr::new(192, 168, 1, 2), port: 53, pod: "kube-system/of-wu1".into() };
+        assert_eq!(found, [("wu1".to_owned(), dns)]);
+    }
+}

@@ -144,3 +144,26 @@ pub(super) fn told(answer: &Answer) -> String {
         Answer::Ends(when) => format!("a certificate until {when}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked_for(more: &str) -> String {
+        let text = include_str!("../workspace/example.yaml").to_owned() + more;
+        registry(&Workspace::parse("workspace.yaml", &text).unwrap()).to_string()
+    }
+
+    #[test]
+    fn images_come_from_who_is_asked_first() {
+        assert_eq!(asked_for(""), "registry.k8s.io:443");
+        assert_eq!(asked_for("kubeadm:\n  image_repository: registry.bevz.net:5000/k8s\n"), "registry.bevz.net:5000");
+        assert_eq!(asked_for("containerd:\n  mirrors: { registry.k8s.io: http://10.10.10.5:5000 }\n"), "10.10.10.5:5000");
+        assert_eq!(asked_for("containerd:\n  mirrors: { docker.io: http://10.10.10.5:5000 }\n"), "registry.k8s.io:443");
+        let several = "containerd:\n  registries: { registry.k8s.io: { endpoints: [{ url: https://one.bevz.net }, { url: https://two.bevz.net }] } }\n";
+        assert_eq!(asked_for(several), "one.bevz.net:443");
+        let proxy = "proxy:\n  http: http://proxy.bevz.net:3128\n";
+        assert_eq!(asked_for(proxy), "proxy.bevz.net:3128");
+        assert_eq!(asked_for(&format!("{proxy}containerd:\n  mirrors: {{ registry.k8s.io: http://10.10.10.5:5000 }}\n")), "10.10.10.5:5000");
+    }
+}
