@@ -21,7 +21,9 @@ fn every_recipe_plans_without_writing_applies_and_settles() {
     for (recipe, workspace) in recipes() {
         let sandbox = Sandbox::new();
         let world = sandbox.path().join("store").join(workspace).join("lab.json");
-        let kthw = |more: &[&str]| sandbox.kthw(&[&["run", &recipe, "-w", workspace, "--lab"], more].concat());
+        // Without a DNS there are no names to keep.
+        let set: &[&str] = if recipe == "recipes/phases/dns.rhai" { &["--set", PIHOLE] } else { &[] };
+        let kthw = |more: &[&str]| sandbox.kthw(&[&["run", &recipe, "-w", workspace, "--lab"], set, more].concat());
 
         // Operations work on a cluster that is there.
         let operation = recipe.starts_with("recipes/operations/");
@@ -310,10 +312,9 @@ fn every_example_of_every_function_is_planned_and_settles() {
             let sandbox = Sandbox::new();
             let recipe = stage(&sandbox, example);
             let name = format!("example {number} of {}", function.full_name());
-            // Where an example opens the machines itself, they are there already.
-            let workspace = if example.contains("ssh::node(") { "tests/workspaces/bare" } else { "ubuntu" };
+            let workspace = workspace_for(example);
             let run = |more: &[&str]| {
-                let said = sandbox.kthw(&[&["run", recipe.as_str(), "-w", workspace, "--lab"], more].concat());
+                let said = sandbox.kthw(&[&["run", recipe.as_str()], workspace, &["--lab"], more].concat());
                 assert_eq!(said.code, 0, "{name}:\n{example}\n{}\n{}", said.stdout, said.stderr);
                 said
             };
@@ -338,6 +339,18 @@ fn the_recipe_of_the_guide_to_load_balancers_is_planned_and_settles() {
     assert!(again.contains("Nothing to change"), "{again}");
 }
 
+/// A DNS for a workspace that has none.
+const PIHOLE: &str = "dns={pihole: {url: 'https://pihole.bevz.net', version: 6, password_secret: pihole.web_password}}";
+
+/// The workspace that an example is for: where it opens the machines itself, they are there already; for records there is a Pi-hole.
+fn workspace_for(example: &str) -> &'static [&'static str] {
+    match example {
+        opens if opens.contains("ssh::node(") => &["-w", "tests/workspaces/bare"],
+        named if named.contains("dns::records(") => &["-w", "ubuntu", "--set", PIHOLE],
+        _ => &["-w", "ubuntu"],
+    }
+}
+
 /// Writes an example as a recipe that needs as much of the cluster as there may be before the example declares a piece of it itself.
 fn stage(sandbox: &Sandbox, example: &str) -> String {
     let path = |name: &str| sandbox.path().join(name);
@@ -356,7 +369,7 @@ fn stage(sandbox: &Sandbox, example: &str) -> String {
     for needs in tried {
         let text = format!("const VERSION = \"1.0.0\";\nconst NEEDS = [{needs}];\nfn declare(cluster) {{\n{example}}}\n");
         std::fs::write(&recipe, text).unwrap();
-        let checked = sandbox.kthw(&["check", &recipe, "-w", "ubuntu"]);
+        let checked = sandbox.kthw(&[&["check", recipe.as_str()], workspace_for(example)].concat());
         if checked.code == 0 {
             return recipe;
         }

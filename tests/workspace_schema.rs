@@ -110,6 +110,7 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         92-network-that-overlaps
         98-traefik-outside-of-the-pools
         99-no-pool
+        99-pihole-of-another-version
         99-unknown-add-on
     "#]]
     .assert_eq(&seen);
@@ -172,6 +173,8 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         98-address-pools
         98-traefik-without-metallb
         99-a-pool-that-another-cluster-has
+        99-pihole-with-its-web-page
+        99-pihole
         99-proxy-protocol-of-the-cluster-alone
         99-proxy-protocol-of-the-edge-alone
     "#]]

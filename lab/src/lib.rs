@@ -12,6 +12,7 @@ mod kubernetes;
 mod node;
 mod observer;
 mod peers;
+mod pihole;
 mod play;
 mod proxmox;
 mod random;
@@ -33,6 +34,7 @@ pub use kubernetes::{BootstrapToken, Cluster, LabKubernetes, Member, Members, Ob
 pub use node::{AtWork, Entry, Files, InProgram, Kind, LabNodes, Machine, Outlived, Package, Unit};
 pub use observer::{Observer, ProxmoxWrite};
 pub use peers::{PUBLIC_KEY, peers, pin, stand_in_secrets};
+pub use pihole::{LabPiHole, PiHole};
 pub use play::{Audience, Played, a_run_that_is_gone, play};
 pub use proxmox::{ApiToken, ENDPOINT, Grant, LabHttp, Pve, Storage, Task, TaskWork, Vm, Volume};
 pub use random::{Dice, LabRandom};

@@ -8,12 +8,13 @@ use crate::{
 use kthw_engine::{Clock, Error, Peers, Result, Secret};
 use kthw_stdlib::{
     artifact::{self, Artifacts, DigestFrom, Needed, Pin},
+    dns,
     http::Trust,
     proxmox::{Access, Client, Credentials, Endpoint},
     seams::{KubernetesAccess, Reach},
     sops::Secrets,
     ssh::{KeyLogin, KnownHosts, Starts},
-    workspace::Workspace,
+    workspace::{PiHoleVersion, Workspace},
 };
 use std::sync::Arc;
 
@@ -61,12 +62,25 @@ pub fn peers(world: &World, workspace: &Workspace, known_hosts: KnownHosts, secr
         .with(login)
         .with(known_hosts)
         .with(Client::over(Arc::new(world.http(workspace)), access_to_proxmox, clock))
+        .with(pihole(world, workspace))
         .with(access)
         .with(reach)
         .with(Artifacts::new(StandIns))
         .with(secrets)
         .with(Starts::default())
         .with_random(Arc::new(world.random())))
+}
+
+/// The client of the workspace's Pi-hole, which the lab plays in its latest version; any password does.
+fn pihole(world: &World, workspace: &Workspace) -> dns::Client {
+    let Some(dns) = &workspace.dns else {
+        let name = workspace.name.clone();
+        return dns::Client::new(move || Err(Error::recipe(dns::NoPiHole::of(&name))));
+    };
+    let url = dns.pihole.url.trim_end_matches('/').to_owned();
+    let password = Secret::new("stand-in-of-the-lab");
+    let access = dns::Access { url: url.clone(), version: PiHoleVersion::Six, password, trust: Trust::System };
+    dns::Client::over(Arc::new(world.pihole(&url)), access)
 }
 
 /// The secret with the token that the lab's client uses; it opens nothing anywhere else.

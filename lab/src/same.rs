@@ -96,6 +96,7 @@ const PASSING: &[&str] = &[
     "serial",
     "writes",
     "tasks",
+    "sessions",
     "mac",
     "smbios1",
     "ctime",

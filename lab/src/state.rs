@@ -1,5 +1,5 @@
 //! Everything the lab knows, as one value that can be saved: time, Proxmox VE, machines, clusters, faults.
-use crate::{agenda::Agenda, fault::Fault, kubernetes::Cluster, node::Machine, observer::Observers, proxmox::Pve};
+use crate::{agenda::Agenda, fault::Fault, kubernetes::Cluster, node::Machine, observer::Observers, pihole::PiHole, proxmox::Pve};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -25,6 +25,9 @@ pub struct State {
     /// Secrets that were written in the lab, by name; all of them made up by it.
     #[serde(default)]
     pub secrets: BTreeMap<String, String>,
+    /// The Pi-hole.
+    #[serde(default)]
+    pub pihole: PiHole,
     /// Faults that are still to happen.
     pub faults: Vec<Fault>,
     /// Requests and commands that may have changed something, since the world began.
@@ -83,6 +86,7 @@ impl Default for State {
             machines: BTreeMap::new(),
             clusters: Vec::new(),
             secrets: BTreeMap::new(),
+            pihole: PiHole::default(),
             faults: Vec::new(),
             writes: 0,
             unknown: Vec::new(),

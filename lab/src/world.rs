@@ -6,6 +6,7 @@ use crate::{
     kubernetes::LabKubernetes,
     node::LabNodes,
     observer::Observer,
+    pihole::LabPiHole,
     proxmox::LabHttp,
     random::LabRandom,
     reach::LabReach,
@@ -117,6 +118,11 @@ impl World {
     /// The Proxmox VE API as a fresh lab has it: node `homelab`, storages `local` and `local-lvm`, bridge `vmbr0`.
     pub fn http_anywhere(&self) -> LabHttp {
         LabHttp { world: self.clone(), by: "".into() }
+    }
+
+    /// The Pi-hole at this URL, and nothing else.
+    pub fn pihole(&self, url: &str) -> LabPiHole {
+        LabPiHole { world: self.clone(), url: url.into() }
     }
 
     /// The machines of `workspace`, by name. Where the workspace makes no machines, they have always been there.

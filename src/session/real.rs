@@ -4,6 +4,7 @@ use crate::store::Store;
 use kthw_engine::{Clock, Error, Peers, Result, SystemClock, node::Nodes};
 use kthw_stdlib::{
     artifact::{Artifacts, PinnedSource},
+    dns,
     http::{HttpClient, Trust},
     kubernetes::{NodeAccess, Tunnel},
     proxmox::{Access, Client},
@@ -35,6 +36,8 @@ pub fn open(workspace: &Loaded, store: &Store) -> Result<Peers> {
     let artifacts = Artifacts::new(PinnedSource::new(store.file("artifacts"), workspace.artifacts.mirror.clone(), http));
     let for_proxmox = secrets.clone();
     let proxmox = Client::new(move || Access::find(&for_proxmox), clock.clone());
-    let peers = Peers::new(nodes, clock).with(known_hosts).with(access).with(reach).with(artifacts).with(proxmox);
+    let (of, for_pihole) = (workspace.workspace.clone(), secrets.clone());
+    let pihole = dns::Client::new(move || dns::Access::of(&of, &for_pihole));
+    let peers = Peers::new(nodes, clock).with(known_hosts).with(access).with(reach).with(artifacts).with(proxmox).with(pihole);
     Ok(peers.with(login).with(secrets).with(Starts::default()))
 }

@@ -19,6 +19,7 @@ modules! {
     metallb,
     traefik,
     nginx,
+    dns,
     sops,
 }
 

@@ -12,6 +12,7 @@ mod clones;
 mod control_plane;
 mod cores;
 mod crash;
+mod dns;
 mod drain;
 mod fixed;
 mod host_keys;
@@ -267,8 +268,7 @@ async fn another_number_of_cores_is_exactly_that_change() {
     let lab = Lab::new("cores");
     assert_eq!(failures(&lab.apply(FULL).await), "");
     let more = Lab::changed("cores-more", lab.world.clone(), &["machine.cores=4"]);
-    let ids: Vec<String> =
-        work(&more.plan(FULL).await).filter(|one| !one.change.is_none()).map(|one| one.id.to_string()).collect();
+    let ids: Vec<String> = work(&more.plan(FULL).await).filter(|one| !one.change.is_none()).map(|one| one.id.to_string()).collect();
     assert_eq!(ids, ["proxmox.vm/cu1", "proxmox.vm/wu1", "proxmox.vm/wu2"]);
 }
 

@@ -4,7 +4,10 @@ use super::{
     fixed::Made,
     kubelet::{self, Kubelet, LiveKubelet},
 };
-use crate::workspace::{NodeSpec, Role, Workspace};
+use crate::{
+    dns::Records,
+    workspace::{NodeSpec, Role, Workspace},
+};
 use kthw_engine::{
     Change, Error, Field, Id, Limit, NodeResource, Peers, Permit, Poll, Refusal, Result, Work,
     node::{Action, Finding, Output, Probe},
@@ -191,6 +194,11 @@ impl NodeResource for ControlPlane {
 
     fn node(&self) -> &str {
         &self.node.name
+    }
+
+    fn after(&self) -> Vec<Id> {
+        // The endpoint's name is in every file that kubeadm writes.
+        vec![Records::id_of(&self.workspace)]
     }
 
     fn query(&self) -> Vec<Probe> {

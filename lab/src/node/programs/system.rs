@@ -98,7 +98,9 @@ pub(crate) fn getent(host: &mut Host, arguments: &[&str]) -> Output {
     match arguments {
         ["hosts" | "ahosts" | "ahostsv4", name] => {
             let hosts = host.machine.files.text("/etc/hosts");
-            match hosts.lines().find(|line| line.split_whitespace().skip(1).any(|known| known == *name)) {
+            // The Pi-hole is the name server of every machine.
+            let mut lines = hosts.lines().chain(host.state.pihole.hosts.iter().map(String::as_str));
+            match lines.find(|line| line.split_whitespace().skip(1).any(|known| known == *name)) {
                 Some(line) => printed(format!("{line}\n")),
                 None => failed(2, ""),
             }

@@ -1,5 +1,6 @@
 //! The shape of `workspace.yaml`. Every field is listed here and in the files beside this one; an unknown one is an error with its line.
 mod add_ons;
+mod dns;
 mod kubernetes;
 mod load_balancer;
 mod machines;
@@ -8,6 +9,7 @@ mod nodes;
 mod packages;
 
 pub use add_ons::*;
+pub use dns::*;
 pub use kubernetes::*;
 pub use load_balancer::*;
 pub use machines::*;
@@ -82,6 +84,9 @@ pub struct Workspace {
     /// How nodes reach what is outside. An empty block takes away what an earlier one brought.
     #[serde(default)]
     pub proxy: Option<Proxy>,
+    /// The DNS that the nodes' names are kept in. Without it they are in the `/etc/hosts` of the nodes alone, as far as nodes need them.
+    #[serde(default)]
+    pub dns: Option<Dns>,
     /// Settings handed to kubeadm and the kubelet.
     #[serde(default)]
     pub kubeadm: Kubeadm,

@@ -1,6 +1,7 @@
 //! Checking a workspace as a whole. Every rule runs, so that all problems are shown at once.
 
 mod addresses;
+mod dns;
 mod kind;
 mod load_balancer;
 mod machines;
@@ -72,6 +73,7 @@ const RULES: &[fn(&mut Check<'_>)] = &[
     registries::mirrors,
     registries::registries,
     proxy::proxy,
+    dns::pihole,
     others::shared,
 ];
 

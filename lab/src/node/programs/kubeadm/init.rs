@@ -129,7 +129,8 @@ pub(super) fn resolve(host: &Host, name: &str) -> Option<String> {
         return Some(name.to_owned());
     }
     let hosts = host.machine.files.text("/etc/hosts");
-    hosts.lines().find_map(|line| {
+    // The Pi-hole is the name server of every machine.
+    hosts.lines().chain(host.state.pihole.hosts.iter().map(String::as_str)).find_map(|line| {
         let mut words = line.split_whitespace();
         let address = words.next()?;
         words.any(|known| known == name).then(|| address.to_owned())
