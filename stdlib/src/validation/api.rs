@@ -247,16 +247,12 @@ mod tests {
 
     #[test]
     fn who_listens_in_the_pod_network_is_found_and_nobody_else() {
-        let node = |name: &str, address: &str| {
-            json!({ "metadata": { "name": name }, "status": { "addresses": [{ "type": "InternalIP", "address": address }] } })
-        };
+        let node = |name: &str, address: &str| json!({ "metadata": { "name": name }, "status": { "addresses": [{ "type": "InternalIP", "address": address }] } });
         let slice = |name: &str, protocol: &str, endpoints: Value| {
             json!({ "metadata": { "name": name, "namespace": "kube-system" }, "endpoints": endpoints,
                 "ports": [{ "port": 9153, "protocol": protocol }, { "port": 53, "protocol": protocol }] })
         };
-        let endpoint = |node: &str, address: &str, ready: bool| {
-            json!({ "addresses": [address], "nodeName": node, "conditions": { "ready": ready }, "targetRef": { "name": format!("of-{node}") } })
-        };
+        let endpoint = |node: &str, address: &str, ready: bool| json!({ "addresses": [address], "nodeName": node, "conditions": { "ready": ready }, "targetRef": { "name": format!("of-{node}") } });
         let seen = Seen {
             nodes: vec![node("cu1", "10.10.10.116"), node("wu1", "10.10.10.121")],
             workloads: Vec::new(),

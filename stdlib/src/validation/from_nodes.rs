@@ -164,6 +164,9 @@ mod tests {
         assert_eq!(asked_for(several), "one.bevz.net:443");
         let proxy = "proxy:\n  http: http://proxy.bevz.net:3128\n";
         assert_eq!(asked_for(proxy), "proxy.bevz.net:3128");
-        assert_eq!(asked_for(&format!("{proxy}containerd:\n  mirrors: {{ registry.k8s.io: http://10.10.10.5:5000 }}\n")), "10.10.10.5:5000");
+        assert_eq!(
+            asked_for(&format!("{proxy}containerd:\n  mirrors: {{ registry.k8s.io: http://10.10.10.5:5000 }}\n")),
+            "10.10.10.5:5000"
+        );
     }
 }
