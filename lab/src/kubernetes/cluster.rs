@@ -58,6 +58,9 @@ pub struct Object {
     pub ended_ms: Option<u64>,
 }
 
+/// What CoreDNS of the lab is told.
+const COREFILE: &str = ".:53 {\n    errors\n    kubernetes cluster.local in-addr.arpa ip6.arpa\n    forward . /etc/resolv.conf\n    reload\n}\n";
+
 /// The key of an object: group, plural, namespace (empty for cluster-wide ones), name.
 pub(crate) fn key(group: &str, plural: &str, namespace: &str, name: &str) -> String {
     format!("{group}|{plural}|{namespace}|{name}")
@@ -112,7 +115,8 @@ impl Cluster {
         } else {
             object["spec"]["template"]["spec"]["hostNetwork"] = json!(true);
         }
-        self.add_config_map("kube-system", name, json!({}), unix_s);
+        let data = if name == "coredns" { json!({ "Corefile": COREFILE }) } else { json!({}) };
+        self.add_config_map("kube-system", name, data, unix_s);
         self.insert("apps", plural, object, unix_s);
         if name == "coredns" {
             let service = json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "kube-dns", "namespace": "kube-system" },

@@ -38,7 +38,7 @@ pub use node_restarted::{LiveRestart, LiveUpdate, NodeRestarted, NodeUpdated};
 pub use place::{NoControlPlane, Place};
 pub use takes_pods::TakesPods;
 
-pub(crate) use error::{in_words, is_passing};
+pub(crate) use error::{ReadObject, in_words, is_conflict, is_passing};
 
 use rhai::{Module, plugin::*};
 
