@@ -1,6 +1,8 @@
 //! Objects kept in a real API server: the law (plan writes nothing; apply; plan again is all `=`), drift, and what it looks like.
 #[path = "kubernetes_api/add_ons.rs"]
 mod add_ons;
+#[path = "kubernetes_api/forward.rs"]
+mod forward;
 mod support;
 #[path = "kubernetes_api/validation.rs"]
 mod validation;

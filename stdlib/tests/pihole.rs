@@ -202,6 +202,18 @@ async fn a_restart_that_cuts_the_answer_or_ends_all_sessions_is_survived() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ended_before_it_was_used_is_opened_again_once() {
+    let world = World::of(6, &["10.10.10.9 nas.bevz.net"]).await;
+    world.server.hole().ends_sessions = 1;
+    assert_eq!(world.plan(RECORDS).await.changes(), 1);
+    assert_eq!(world.server.took("POST /api/auth"), 2);
+    world.server.hole().ends_sessions = 2;
+    let unknown = world.unknown(RECORDS).await;
+    assert!(unknown.contains("refuses to show its records: Unauthorized"), "{unknown}");
+    assert!(world.server.hole().sessions.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_closed_after_a_restart_in_the_middle_of_that() {
     let world = World::of(6, &[]).await;
     world.server.hole().cuts_logout = true;

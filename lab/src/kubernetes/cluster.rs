@@ -59,7 +59,8 @@ pub struct Object {
 }
 
 /// What CoreDNS of the lab is told.
-const COREFILE: &str = ".:53 {\n    errors\n    kubernetes cluster.local in-addr.arpa ip6.arpa\n    forward . /etc/resolv.conf\n    reload\n}\n";
+const COREFILE: &str =
+    ".:53 {\n    errors\n    kubernetes cluster.local in-addr.arpa ip6.arpa\n    forward . /etc/resolv.conf\n    reload\n}\n";
 
 /// The key of an object: group, plural, namespace (empty for cluster-wide ones), name.
 pub(crate) fn key(group: &str, plural: &str, namespace: &str, name: &str) -> String {

@@ -1,5 +1,8 @@
 //! A smaller world: what `kthw destroy` takes away, and what it leaves to others.
-use super::{FULL, Lab, changes, failures, scenes::every_recipe};
+use super::{
+    FULL, Lab, changes, failures,
+    scenes::{every_recipe, said_for},
+};
 use kthw_engine::{Plan, Report, RunOptions, all_absent, plan, run, silent};
 use kthw_lab::{Fault, World};
 use kthw_stdlib::ssh::KnownHosts;
@@ -28,7 +31,8 @@ fn belongings(world: &World) -> Value {
     world.with_state(|state| {
         let pve = serde_json::to_value(&state.pve).unwrap();
         let machines: Vec<&String> = state.machines.keys().collect();
-        serde_json::json!({ "vms": pve["vms"], "storages": pve["storages"], "pools": pve["pools"], "machines": machines })
+        let names = &state.pihole.hosts;
+        serde_json::json!({ "vms": pve["vms"], "storages": pve["storages"], "pools": pve["pools"], "machines": machines, "names": names })
     })
 }
 
@@ -53,7 +57,7 @@ pub(crate) async fn with_a_stranger(name: &str) -> World {
 #[tokio::test(start_paused = true)]
 async fn destroying_any_recipe_leaves_nothing_of_ours_and_everything_of_others() {
     for recipe in every_recipe() {
-        let lab = Lab::changed(&recipe.replace('/', "-"), with_a_stranger("every").await, &[]);
+        let lab = Lab::changed(&recipe.replace('/', "-"), with_a_stranger("every").await, said_for(&recipe));
         let before = belongings(&lab.world);
         if !recipe.starts_with("operations/") {
             assert_eq!(failures(&lab.apply(&recipe).await), "", "{recipe}");

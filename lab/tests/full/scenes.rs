@@ -8,7 +8,7 @@ use crate::{
 };
 use kthw_engine::{Graph, Plan};
 use kthw_lab::{ApiToken, Grant, World};
-use kthw_stdlib::script_engine;
+use kthw_stdlib::{script_engine, workspace::Workspace};
 use std::{fmt, path::Path, sync::Arc};
 
 /// Something that a run does.
@@ -37,7 +37,7 @@ impl Scene {
                 _ => Lab::of(&name, workspace_for(recipe)),
             },
             Self::Removal(recipe) => {
-                let lab = Lab::of(&name, workspace_for(recipe));
+                let lab = Lab::with(&name, workspace_that_names(recipe));
                 assert_eq!(failures(&lab.apply(recipe).await), "");
                 lab
             }
@@ -100,11 +100,22 @@ fn workspace_for(recipe: &str) -> &str {
     }
 }
 
+/// What a workspace has to say for a recipe to have something to do.
+pub(crate) fn said_for(recipe: &str) -> &'static [&'static str] {
+    match recipe {
+        "phases/add-ons" => &["add_ons={local-path-provisioner: 0.0.30}"],
+        "phases/dns" => &["dns={pihole: {url: 'https://pihole.bevz.net', version: 6, password_secret: pihole.web_password}}"],
+        _ => &[],
+    }
+}
+
+fn workspace_that_names(recipe: &str) -> Arc<Workspace> {
+    shelf::shipped(workspace_for(recipe), said_for(recipe))
+}
+
 /// A world in which a phase is the next one: those before it have their moments in a recipe that is played from nothing.
 async fn all_that_it_needs(name: &str, phase: &str) -> Lab {
-    // A workspace names what the phase is for.
-    let set: &[&str] = if phase == "phases/add-ons" { &["add_ons={local-path-provisioner: 0.0.30}"] } else { &[] };
-    let lab = Lab::with(name, shelf::shipped(workspace_for(phase), set));
+    let lab = Lab::with(name, workspace_that_names(phase));
     let graph = Graph::load(&script_engine(), &Recipes, phase).unwrap();
     let (_, before) = graph.recipes().split_last().unwrap();
     for recipe in before {

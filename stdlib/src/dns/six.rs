@@ -20,14 +20,21 @@ struct Session(Option<Secret>);
 
 /// All records, as lines.
 pub(super) async fn hosts(open: &Open, peers: &Peers) -> Result<Vec<String>> {
-    let session = sign_in(open, peers).await?;
-    let found = async {
-        let answer = open.ask(peers, &request(open, Method::GET, "/api/config/dns/hosts", Some(&session), None)?).await?;
-        lines(open, &answer)
-    };
-    let found = found.await;
+    let mut session = sign_in(open, peers).await?;
+    let found = look(open, peers, &mut session).await;
     sign_out(open, peers, session).await;
     found
+}
+
+/// All records, in a session. It may have ended just now: a restart that somebody's change brings comes a moment after it.
+async fn look(open: &Open, peers: &Peers, session: &mut Session) -> Result<Vec<String>> {
+    let read = async |session: &Session| open.ask(peers, &request(open, Method::GET, "/api/config/dns/hosts", Some(session), None)?).await;
+    let mut answer = read(session).await?;
+    if answer.status() == StatusCode::UNAUTHORIZED {
+        *session = sign_in(open, peers).await?;
+        answer = read(session).await?;
+    }
+    lines(open, &answer)
 }
 
 /// Changes the records in one session and one request, and waits until Pi-hole holds them.
@@ -45,8 +52,7 @@ pub(super) async fn change(open: &Open, peers: &Peers, permit: &Permit, what: &s
 
 /// Writes all records as they were read just before, with what is changed.
 async fn write(open: &Open, peers: &Peers, session: &mut Session, edit: Edit<'_>, _effect: &Effect) -> Result<()> {
-    let read = request(open, Method::GET, "/api/config/dns/hosts", Some(session), None)?;
-    let before = lines(open, &open.ask(peers, &read).await?)?;
+    let before = look(open, peers, session).await?;
     let after = edit(&before)?;
     if after == before {
         return Ok(());

@@ -32,6 +32,8 @@ pub struct Hole {
     pub forgets_sessions: bool,
     /// Whether the restart comes before the answer to a change is out.
     pub cuts_answers: bool,
+    /// How many sessions end before they are used: a restart came between.
+    pub ends_sessions: usize,
     /// Whether a restart comes in the place of the next end of a session.
     pub cuts_logout: bool,
     /// Every request, without what is secret in it.
@@ -152,6 +154,10 @@ fn six(hole: &mut Hole, method: &str, path: &str, sid: &str, body: &Bytes) -> Re
         let sid = format!("vFA+EP4MQ5JJvJg+3Q2Jn{}=", hole.given);
         hole.sessions.insert(sid.clone());
         return response(200, &session(true, Some(&sid), "password correct"));
+    }
+    if hole.ends_sessions > 0 {
+        hole.ends_sessions -= 1;
+        hole.sessions.remove(sid);
     }
     if !hole.sessions.contains(sid) {
         return error(401, "unauthorized", "Unauthorized", Value::Null);
