@@ -16,8 +16,23 @@ const PORT: &str = "53";
 
 /// Zones, and who serves each.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "BTreeMap<DnsName, Vec<String>>")]
 pub struct Zones(pub BTreeMap<DnsName, Vec<IpAddr>>);
+
+impl TryFrom<BTreeMap<DnsName, Vec<String>>> for Zones {
+    type Error = String;
+
+    fn try_from(said: BTreeMap<DnsName, Vec<String>>) -> Result<Self, String> {
+        let address = |zone: &DnsName, text: &String| {
+            text.parse().map_err(|_| format!("`{text}`, which is to serve `{zone}`, is no address, such as `10.10.10.100`"))
+        };
+        let served = said.into_iter().map(|(zone, servers)| {
+            let servers = servers.iter().map(|text| address(&zone, text)).collect::<Result<_, _>>()?;
+            Ok((zone, servers))
+        });
+        served.collect::<Result<_, _>>().map(Self)
+    }
+}
 
 impl Zones {
     /// The block, from its first line to its last.
@@ -197,6 +212,13 @@ mod tests {
         let text = parsed(". {\n}").with(&zones(&[("bevz.net", &["10.0.0.1"])]));
         assert!(text.starts_with(". {\n}\n# BEGIN kthw"), "{text}");
         assert!(parsed("").with(&zones(&[("bevz.net", &["10.0.0.1"])])).starts_with("# BEGIN kthw"));
+    }
+
+    #[test]
+    fn who_is_no_address_is_named_with_the_zone() {
+        let said = [("bevz.net".parse().unwrap(), vec!["10.10.10.100".to_owned(), "10.10.10.x".to_owned()])];
+        let error = Zones::try_from(BTreeMap::from(said)).unwrap_err();
+        assert_eq!(error, "`10.10.10.x`, which is to serve `bevz.net`, is no address, such as `10.10.10.100`");
     }
 
     #[test]
