@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 const CRI_SOCKET: &str = "unix:///run/containerd/containerd.sock";
 
 /// The domain of names inside of a cluster.
-const DNS_DOMAIN: &str = "cluster.local";
+pub const DNS_DOMAIN: &str = "cluster.local";
 
 /// The configuration APIs of kubeadm, oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

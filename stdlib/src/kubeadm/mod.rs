@@ -21,6 +21,7 @@ mod token;
 mod worker;
 
 pub use config::{ClusterSpec, ConfigApi, certificate_names};
+pub(crate) use config::{DNS_DOMAIN, endpoint_host};
 pub use containerd::WRITE_CONFIG as CONTAINERD_CONFIG;
 pub use containerd_config::{ContainerdConfig, LiveConfig};
 pub use control_plane::{ControlPlane, ControlPlanes, LatePhase, LiveCertificate, LiveControlPlane, LiveMachine};

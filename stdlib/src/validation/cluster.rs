@@ -6,6 +6,7 @@ use super::{
     row::{Found, Row},
 };
 use crate::{
+    kubeadm,
     kubernetes::{Client, Place, admin_conf, objects},
     validation::{Answer, Destination, Question, ask},
     workspace::{Role, Workspace},
@@ -76,7 +77,7 @@ async fn client(peers: &Peers, node: &str) -> Result<Client> {
 /// Whether the API server's certificate is right for the endpoint, and for how long.
 async fn certificate(peers: &Peers, workspace: &Workspace, node: &str) -> Result<Found> {
     let endpoint = workspace.endpoint();
-    let name = endpoint.rsplit_once(':').map_or(endpoint.as_str(), |(host, _)| host).to_owned();
+    let name = kubeadm::endpoint_host(&endpoint).to_owned();
     let authorities = match admin_conf(peers.nodes(), node).await?.authorities() {
         Ok(authorities) => authorities,
         Err(why) => return Ok(Found::wrong(why, "")),

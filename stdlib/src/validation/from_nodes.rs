@@ -11,9 +11,6 @@ use kthw_engine::{Peers, Result};
 use std::net::Ipv4Addr;
 use url::Url;
 
-/// The name of the API server's service in a cluster.
-const NAME: &str = "kubernetes.default.svc.cluster.local";
-
 /// The checks of every node that is asked, and of Traefik.
 pub(super) fn checks<'a>(peers: &'a Peers, workspace: &'a Workspace, seen: &Seen) -> Vec<Check<'a>> {
     let all: Vec<String> = members(workspace).iter().map(|node| node.name.to_string()).collect();
@@ -24,7 +21,13 @@ pub(super) fn checks<'a>(peers: &'a Peers, workspace: &'a Workspace, seen: &Seen
         // kubeadm gives the API server the first address, and cluster DNS the tenth.
         let (api, dns) = (nth(1), nth(10));
         for node in &asked {
-            checks.push(from(node, seen, format!("DNS from {node}"), format!("{NAME} is {api}"), resolves(peers, node.clone(), dns, api)));
+            checks.push(from(
+                node,
+                seen,
+                format!("DNS from {node}"),
+                format!("{} is {api}", api_server()),
+                resolves(peers, node.clone(), dns, api),
+            ));
             let to = Destination::new(api, 443);
             checks.push(from(
                 node,
@@ -60,13 +63,18 @@ fn from<'a>(node: &str, seen: &Seen, what: String, want: String, work: impl Futu
     }
 }
 
+/// The name of the API server's service in a cluster.
+fn api_server() -> String {
+    format!("kubernetes.default.svc.{}", kubeadm::DNS_DOMAIN)
+}
+
 /// Whether cluster DNS knows the API server's service.
 async fn resolves(peers: &Peers, node: String, dns: Ipv4Addr, api: Ipv4Addr) -> Result<Found> {
-    let to = Destination::new(dns, 53);
+    let (to, name) = (Destination::new(dns, 53), api_server());
     let next = "see the pods of CoreDNS: `kubectl -n kube-system get pods -l k8s-app=kube-dns`, and their logs";
-    Ok(match ask(peers, &node, &to, &Question::Name(NAME.into())).await {
-        Ok(Answer::Addresses(found)) if found == [api] => Found::Well(format!("{NAME} is {api}")),
-        Ok(other) => Found::wrong(format!("{NAME} is {}", told(&other)), next),
+    Ok(match ask(peers, &node, &to, &Question::Name(name.clone())).await {
+        Ok(Answer::Addresses(found)) if found == [api] => Found::Well(format!("{name} is {api}")),
+        Ok(other) => Found::wrong(format!("{name} is {}", told(&other)), next),
         Err(error) => Found::wrong(error.to_string(), next),
     })
 }
