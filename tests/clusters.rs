@@ -1,5 +1,6 @@
 //! Whole clusters on real, current Kubernetes: from nothing to Ready, twice, and without a complaint about what kthw rendered.
 mod bundle;
+mod firewall;
 mod picture;
 mod traffic;
 mod validation;
@@ -53,6 +54,9 @@ fn from_nothing_to_ready(version: &str, metallb: &str) {
         world.kthw(&[&["validate", "--json", "-w", workspace.as_str()], &storage[..], &traffic.each_ref().map(String::as_str)[..]].concat())
     };
     validation::is_well(&validate);
+    if metallb == "0.14.8" {
+        firewall::lets_in_what_is_needed(&world);
+    }
 
     let writes = world.pve_writes();
     let files = || (1..=3).map(|number| written_files(&world, number)).collect::<Vec<_>>();

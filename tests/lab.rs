@@ -21,8 +21,12 @@ fn every_recipe_plans_without_writing_applies_and_settles() {
     for (recipe, workspace) in recipes() {
         let sandbox = Sandbox::new();
         let world = sandbox.path().join("store").join(workspace).join("lab.json");
-        // Without a DNS there are no names to keep.
-        let set: &[&str] = if recipe == "recipes/phases/dns.rhai" { &["--set", PIHOLE] } else { &[] };
+        // What the workspace does not name has nothing to do.
+        let set: &[&str] = match recipe.as_str() {
+            "recipes/phases/dns.rhai" => &["--set", PIHOLE],
+            "recipes/phases/firewall.rhai" => &["--set", "firewall={}"],
+            _ => &[],
+        };
         let kthw = |more: &[&str]| sandbox.kthw(&[&["run", &recipe, "-w", workspace, "--lab"], set, more].concat());
 
         // Operations work on a cluster that is there.

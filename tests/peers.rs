@@ -1,4 +1,5 @@
 //! The law of every recipe against real peers: a dry run writes nothing; apply; again: nothing to change.
+pub mod firewall;
 mod load_balancer;
 mod packages;
 mod system;

@@ -109,6 +109,8 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         90-time-server-with-an-option
         92-network-that-overlaps
         98-traefik-outside-of-the-pools
+        99-firewall-unknown
+        99-firewall
         99-no-pool
         99-pihole-of-another-version
         99-unknown-add-on
@@ -173,6 +175,7 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         98-address-pools
         98-traefik-without-metallb
         99-a-pool-that-another-cluster-has
+        99-firewall-ports
         99-pihole-with-its-web-page
         99-pihole
         99-proxy-protocol-of-the-cluster-alone

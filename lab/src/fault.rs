@@ -42,6 +42,11 @@ pub enum Trigger {
         /// The node's name.
         node: String,
     },
+    /// A new login on a node, beside the connection of a run.
+    Login {
+        /// The node's name.
+        node: String,
+    },
     /// A batch of changes on a node.
     Batch {
         /// The node's name.

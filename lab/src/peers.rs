@@ -13,7 +13,7 @@ use kthw_stdlib::{
     proxmox::{Access, Client, Credentials, Endpoint},
     seams::{KubernetesAccess, Reach},
     sops::Secrets,
-    ssh::{KeyLogin, KnownHosts, Starts},
+    ssh::{KnownHosts, Logins, Starts},
     workspace::{PiHoleVersion, Workspace},
 };
 use std::sync::Arc;
@@ -57,7 +57,7 @@ pub fn peers(world: &World, workspace: &Workspace, known_hosts: KnownHosts, secr
     let access: Arc<dyn KubernetesAccess> = Arc::new(world.kubernetes(workspace));
     let reach: Arc<dyn Reach> = Arc::new(world.reach(workspace));
     let nodes = world.nodes(workspace).with_known_hosts(known_hosts.clone()).with_secrets(secrets.clone());
-    let login: Arc<dyn KeyLogin> = Arc::new(nodes.clone());
+    let login: Arc<dyn Logins> = Arc::new(nodes.clone());
     Ok(Peers::new(Arc::new(nodes), clock.clone())
         .with(login)
         .with(known_hosts)

@@ -15,6 +15,7 @@ impl fmt::Display for Trigger {
             Self::Task { kind } => write!(f, "a task {kind} of Proxmox VE"),
             Self::Command { node, begins } => write!(f, "`{}` on {node}", begins.join(" ")),
             Self::Node { node } => write!(f, "a round trip to {node}"),
+            Self::Login { node } => write!(f, "a new login on {node}"),
             Self::Batch { node } => write!(f, "a batch of changes on {node}"),
             Self::Network { node, to } => write!(f, "connections of {node} to {to}"),
             Self::Secrets => f.write_str("writing the secrets file"),

@@ -9,7 +9,7 @@ use kthw_stdlib::{
     kubernetes::{NodeAccess, Tunnel},
     proxmox::{Access, Client},
     seams::{KubernetesAccess, Reach},
-    ssh::{KeyLogin, KnownHosts, SshNodes, Starts, UserConfig},
+    ssh::{KnownHosts, Logins, SshNodes, Starts, UserConfig},
     validation::OverSsh,
 };
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub fn open(workspace: &Loaded, store: &Store) -> Result<Peers> {
         Err(why) => known_hosts.warn(&why),
     }
     let nodes = Arc::new(nodes);
-    let login: Arc<dyn KeyLogin> = nodes.clone();
+    let login: Arc<dyn Logins> = nodes.clone();
     let access: Arc<dyn KubernetesAccess> = Arc::new(NodeAccess::new(nodes.clone() as Arc<dyn Nodes>, nodes.clone() as Arc<dyn Tunnel>));
     let reach: Arc<dyn Reach> = Arc::new(OverSsh::new(nodes.clone() as Arc<dyn Tunnel>));
     let http = Arc::new(HttpClient::new(&Trust::System).map_err(Error::usage)?);

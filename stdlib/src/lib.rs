@@ -20,6 +20,7 @@ modules! {
     traefik,
     nginx,
     dns,
+    firewall,
     sops,
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 const ADDRESS: &str = "10.77.0.220";
 
 /// The settings that name them in the workspace.
-pub fn named(metallb: &str) -> [String; 6] {
+pub fn named(metallb: &str) -> [String; 8] {
     let pool = "{name: lan, addresses: [10.77.0.220-10.77.0.229]}";
     [
         "--set".into(),
@@ -14,6 +14,8 @@ pub fn named(metallb: &str) -> [String; 6] {
         format!("traefik={{version: 3.6.12, address: {ADDRESS}}}"),
         "--set".into(),
         "add_ons={local-path-provisioner: 0.0.30}".into(),
+        "--set".into(),
+        super::firewall::NAMED.into(),
     ]
 }
 

@@ -171,6 +171,11 @@ fn power_on(machine: &mut Machine, now_ms: u64, now_s: u64) {
     super::programs::load_at_boot(machine);
     // The directory is there from the beginning; the result in it only when cloud-init has finished.
     machine.files.make_directory("/run/cloud-init", 0o755, now_s);
+    if machine.units.get(kthw_stdlib::firewall::UNIT).is_some_and(|unit| unit.enabled) {
+        super::programs::load_firewall(&mut machine.files, now_s);
+    } else {
+        machine.files.remove_tree("/run/kthw-firewall");
+    }
     let enabled: Vec<String> =
         machine.units.iter().filter(|(_, unit)| unit.enabled && !unit.masked).map(|(name, _)| name.clone()).collect();
     for unit in machine.units.values_mut() {

@@ -5,14 +5,18 @@ use super::{
     machine::Machine,
     work,
 };
-use crate::{state::State, world::World};
+use crate::{
+    fault::{Harm, Trigger},
+    state::State,
+    world::World,
+};
 use kthw_engine::{
     BoxFuture, Effect, Error, Result, Secret,
     node::{Action, Block, BlockOutcome, Finding, HostKey, KeyTrust, Nodes, Output, Probe, Told},
 };
 use kthw_stdlib::{
     sops::Secrets,
-    ssh::{KeyLogin, KnownHosts, SshError, Verdict, public_half},
+    ssh::{KnownHosts, Logins, SshError, Verdict, public_half},
     workspace::Workspace,
 };
 use std::{collections::BTreeMap, io, sync::Arc};
@@ -177,7 +181,7 @@ impl Nodes for LabNodes {
     }
 }
 
-impl KeyLogin for LabNodes {
+impl Logins for LabNodes {
     fn try_key<'a>(&'a self, node: &'a str, key: &'a Secret) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let line = public_half("the new key", key)?;
@@ -190,6 +194,20 @@ impl KeyLogin for LabNodes {
             }
             let (address, user) = (self.addresses[node].clone(), self.user.to_string());
             Err(Error::peer(SshError::Refused { node: node.to_owned(), address, user, tried: "the new key".into() }))
+        })
+    }
+
+    fn try_anew<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let login = self.on(node, |host| {
+                host.state.journal.push(format!("{node} login"));
+                let strikes = |on: &Trigger| matches!(on, Trigger::Login { node: struck } if struck == node);
+                host.state.strike_as(strikes, |harm| if let Harm::Refused { text, .. } = harm { Some(text.clone()) } else { None })
+            });
+            match login.await? {
+                None => Ok(()),
+                Some(why) => Err(unreachable(node, &self.addresses[node], &why)),
+            }
         })
     }
 }

@@ -14,6 +14,7 @@ mod cores;
 mod crash;
 mod dns;
 mod drain;
+mod firewall;
 mod fixed;
 mod host_keys;
 mod leaving;

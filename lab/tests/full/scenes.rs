@@ -104,6 +104,7 @@ fn workspace_for(recipe: &str) -> &str {
 pub(crate) fn said_for(recipe: &str) -> &'static [&'static str] {
     match recipe {
         "phases/add-ons" => &["add_ons={local-path-provisioner: 0.0.30}"],
+        "phases/firewall" => &["firewall={}"],
         "phases/dns" => &["dns={pihole: {url: 'https://pihole.bevz.net', version: 6, password_secret: pihole.web_password}}"],
         _ => &[],
     }

@@ -27,6 +27,16 @@ impl Encapsulation {
         }
     }
 
+    /// Whether packets of pods travel in UDP, and nobody tells routes by BGP.
+    pub fn is_vxlan(self) -> bool {
+        matches!(self, Self::VXLAN | Self::VXLANCrossSubnet)
+    }
+
+    /// Whether packets of pods travel in IP.
+    pub fn is_ip_in_ip(self) -> bool {
+        matches!(self, Self::IPIP | Self::IPIPCrossSubnet)
+    }
+
     /// IP-in-IP routes are told between nodes by BGP; VXLAN needs none.
     fn bgp(self) -> &'static str {
         match self {

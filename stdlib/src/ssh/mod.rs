@@ -31,7 +31,7 @@ mod transport;
 #[cfg(test)]
 pub(crate) use resources::testing;
 pub use resources::{
-    InUse, KeyLogin, MODULES_QUERY, SERVICE_PROPERTIES, SWAP_QUERY, SYSCTL_QUERY, module, private_key, public_half, restart_reasons,
+    InUse, Logins, MODULES_QUERY, SERVICE_PROPERTIES, SWAP_QUERY, SYSCTL_QUERY, module, private_key, public_half, restart_reasons,
 };
 pub(crate) use resources::{Package, Service, has_started, kind_field, restart_query, started_s, until_open};
 pub use transport::{FirstUse, KnownHosts, KnownHostsError, SshError, SshNodes, SshSaid, Starts, TURN_LIMIT_S, UserConfig, Verdict};

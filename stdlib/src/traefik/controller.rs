@@ -130,6 +130,8 @@ impl ControllerSpec {
         let mut spec = json!({
             "type": "LoadBalancer",
             "externalTrafficPolicy": "Local",
+            // Its address is MetalLB's; ports of the nodes would be a second way in, past every list of who may come.
+            "allocateLoadBalancerNodePorts": false,
             "selector": labels,
             "ports": [
                 { "name": "web", "port": 80, "targetPort": "web", "protocol": "TCP" },

@@ -9,6 +9,7 @@ pub(super) const OF_CLUSTERS: &[&str] = &["versions", "endpoint", "containerd", 
 /// What clusters alone have inside of blocks that both have; on an edge it is `()`.
 pub(super) const OF_CLUSTERS_INSIDE: &[(&str, &[&str])] = &[
     ("network", &["pods", "services"]),
+    ("firewall", &["api_from"]),
     ("packages", &["kubernetes", "kubernetes_keys", "kubernetes_revision", "containerd", "containerd_repository"]),
 ];
 

@@ -7,6 +7,7 @@ mod load;
 mod names;
 mod numbers;
 mod overrides;
+mod ports;
 mod problem;
 mod reference;
 mod schema;
@@ -21,6 +22,7 @@ pub use kind::NoCluster;
 pub use names::{
     AddressRange, ApiEndpoint, CertSan, DnsName, ImageRepository, NetworkName, NodeName, ObjectName, RegistryHost, TimeServer, UrlPath,
 };
+pub use ports::{Ports, Protocol};
 pub use problem::{Problem, WorkspaceError};
 pub use reference::reference;
 pub use schema::*;

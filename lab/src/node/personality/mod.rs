@@ -35,6 +35,7 @@ const DIRECTORIES: &[&str] = &[
     "/usr/lib/modules-load.d",
     "/usr/lib/sysctl.d",
     "/usr/local/bin",
+    "/usr/local/sbin",
     "/usr/sbin",
     "/var/lib/cloud/instance",
     "/var/log",

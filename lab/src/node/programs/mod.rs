@@ -5,6 +5,7 @@ mod catalog;
 mod containerd;
 mod dpkg;
 mod files;
+mod firewall;
 mod kernel;
 mod kubeadm;
 mod kubectl;
@@ -25,6 +26,7 @@ use kthw_engine::node::Output;
 pub(crate) use catalog::update_lists;
 pub(crate) use containerd::version as containerd_version;
 pub(crate) use files::boot_id;
+pub(crate) use firewall::load as load_firewall;
 pub(crate) use kernel::load_at_boot;
 pub(crate) use kubeadm::{Certificate as ApiServerCertificate, INIT_PHASES};
 pub(crate) use nginx::write_status as write_checker_status;
@@ -53,6 +55,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("hostnamectl", system::hostnamectl),
     ("id", system::id),
     ("kthw-checker", nginx::checker),
+    ("kthw-firewall", firewall::firewall),
     ("kubeadm", kubeadm::kubeadm),
     ("kubectl", kubectl::kubectl),
     ("kubelet", kubeadm::kubelet),

@@ -25,13 +25,19 @@ pub use halves::{private_key, public_half};
 /// The longest time for a login with a new key, jump hosts included.
 const LOGIN_LIMIT: Duration = Duration::from_secs(120);
 
-/// Logs in to nodes with a key that is not in use yet. The lab implements it too.
-pub trait KeyLogin: Send + Sync {
+/// Logs in to nodes beside the connections that a run uses. The lab implements it too.
+pub trait Logins: Send + Sync {
     /// Opens a connection of its own to `node` with the private key `key`, and closes it again.
     ///
     /// # Errors
     /// When the node is not reachable or refuses the key.
     fn try_key<'a>(&'a self, node: &'a str, key: &'a Secret) -> BoxFuture<'a, Result<()>>;
+
+    /// Opens a new connection to `node` as every run does, and closes it again. Whoever calls it bounds the time that it may take.
+    ///
+    /// # Errors
+    /// When the node is not reachable or refuses who logs in.
+    fn try_anew<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<()>>;
 }
 
 #[export_module]
@@ -197,7 +203,7 @@ impl KeyPair {
     }
 
     async fn try_on(&self, node: &str, secret: &Secret, peers: &Peers) -> Result<()> {
-        let tried = tokio::time::timeout(LOGIN_LIMIT, peers.get::<Arc<dyn KeyLogin>>()?.try_key(node, secret)).await;
+        let tried = tokio::time::timeout(LOGIN_LIMIT, peers.get::<Arc<dyn Logins>>()?.try_key(node, secret)).await;
         let silent = |_| Err(Error::peer(SshError::Timeout { node: node.into(), during: "a login", seconds: LOGIN_LIMIT.as_secs() }));
         tried.unwrap_or_else(silent).map_err(|error| Error::peer(NotAccepted { node: node.into(), why: error.to_string() }))
     }

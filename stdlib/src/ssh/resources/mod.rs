@@ -28,7 +28,7 @@ pub(crate) use boot::{has_started, restart_query};
 pub(crate) use file::kind_field;
 pub use in_use::InUse;
 pub use kernel_module::MODULES_QUERY;
-pub use key_pair::{KeyLogin, private_key, public_half};
+pub use key_pair::{Logins, private_key, public_half};
 pub(crate) use open_node::until_open;
 pub(crate) use package::Package;
 pub use service::PROPERTIES as SERVICE_PROPERTIES;

@@ -10,7 +10,7 @@ use super::{
     sudo::{SudoRefusal, sudo_refusal},
     user_config::UserConfig,
 };
-use crate::{sops::Secrets, ssh::KeyLogin, workspace::Workspace};
+use crate::{sops::Secrets, ssh::Logins, workspace::Workspace};
 use kthw_engine::{
     BoxFuture, Effect, Error, Result, Secret,
     node::{Action, Block, BlockOutcome, Finding, Heard, HostKey, KeyTrust, Nodes, Output, Probe, Told},
@@ -293,7 +293,7 @@ impl Nodes for SshNodes {
     }
 }
 
-impl KeyLogin for SshNodes {
+impl Logins for SshNodes {
     fn try_key<'a>(&'a self, node: &'a str, key: &'a Secret) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let attempt = async {
@@ -304,6 +304,16 @@ impl KeyLogin for SshNodes {
                     None => self.way(node).await?,
                 };
                 Connection::open(self.routes.target(node)?, &identity, &self.routes.known, through).await.map(drop)
+            };
+            attempt.await.map_err(Error::peer)
+        })
+    }
+
+    fn try_anew<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let attempt = async {
+                let through = self.way(node).await?;
+                Connection::open(self.routes.target(node)?, &self.routes.identity(node)?, &self.routes.known, through).await.map(drop)
             };
             attempt.await.map_err(Error::peer)
         })

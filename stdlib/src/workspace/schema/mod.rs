@@ -1,6 +1,7 @@
 //! The shape of `workspace.yaml`. Every field is listed here and in the files beside this one; an unknown one is an error with its line.
 mod add_ons;
 mod dns;
+mod firewall;
 mod kubernetes;
 mod load_balancer;
 mod machines;
@@ -10,6 +11,7 @@ mod packages;
 
 pub use add_ons::*;
 pub use dns::*;
+pub use firewall::*;
 pub use kubernetes::*;
 pub use load_balancer::*;
 pub use machines::*;
@@ -87,6 +89,9 @@ pub struct Workspace {
     /// The DNS that the nodes' names are kept in. Without it they are in the `/etc/hosts` of the nodes alone, as far as nodes need them.
     #[serde(default)]
     pub dns: Option<Dns>,
+    /// Which connections machines take.
+    #[serde(default)]
+    pub firewall: Option<Firewall>,
     /// Settings handed to kubeadm and the kubelet.
     #[serde(default)]
     pub kubeadm: Kubeadm,

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod dns;
+mod firewall;
 mod kind;
 mod load_balancer;
 mod machines;
@@ -74,6 +75,8 @@ const RULES: &[fn(&mut Check<'_>)] = &[
     registries::registries,
     proxy::proxy,
     dns::pihole,
+    firewall::allowed,
+    firewall::ranges,
     others::shared,
 ];
 
