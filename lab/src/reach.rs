@@ -2,18 +2,21 @@
 use crate::{
     clock::silence,
     fault::{Harm, Trigger},
-    kubernetes::{answers_on, behind, service_at},
+    kubernetes::{Cluster, answers_on, behind, service_at, shown_at},
     node::{ApiServerCertificate, Host, LabNodes, key_of},
     state::State,
     world::World,
 };
 use jiff::Timestamp;
+use kthw_checker::config::Config;
 use kthw_engine::{BoxFuture, Error, Result};
 use kthw_stdlib::{
+    nginx::CHECKER_JSON,
     seams::Reach,
     validation::{Answer, Destination, Question},
     workspace::Workspace,
 };
+use serde_json::Value;
 use std::net::Ipv4Addr;
 
 /// Where an API server's certificate is.
@@ -62,8 +65,7 @@ fn answer(host: &Host<'_>, to: &Destination, question: &Question) -> std::result
     if to.host == "127.0.0.1" {
         return of_itself(host, to.port, question);
     }
-    let clusters = host.machine.cluster.and_then(|number| host.state.clusters.get(number));
-    let Some((cluster, service)) = clusters.and_then(|cluster| Some((cluster, service_at(cluster, &to.host)?))) else {
+    let Some((cluster, service)) = service_seen_by(host, &to.host) else {
         // A pod, another machine, or what the lab does not hold.
         return match key_of(host.state, &to.host).is_some() || !is_machine(host.state, &to.host) {
             true => Ok(well(question)),
@@ -85,7 +87,15 @@ fn answer(host: &Host<'_>, to: &Destination, question: &Question) -> std::result
     }
 }
 
-/// What a machine finds on itself: its API server, or NGINX, which passes on to clusters that the lab does not hold.
+/// The service at an address: one of the machine's own cluster, or one that any cluster shows to the network.
+fn service_seen_by<'s>(host: &'s Host<'_>, address: &str) -> Option<(&'s Cluster, &'s Value)> {
+    let clusters = &host.state.clusters;
+    let own = host.machine.cluster.and_then(|number| clusters.get(number));
+    let inside = own.and_then(|cluster| Some((cluster, service_at(cluster, address)?)));
+    inside.or_else(|| clusters.iter().find_map(|cluster| Some((cluster, shown_at(cluster, address)?))))
+}
+
+/// What a machine finds on itself: its API server, or NGINX, which passes on to a cluster that answers.
 fn of_itself(host: &Host<'_>, port: u16, question: &Question) -> std::result::Result<Answer, String> {
     let serves = match host.machine.cluster {
         Some(number) => port == 6443 && answers_on(host.state, number, &host.key, &host.machine),
@@ -93,6 +103,7 @@ fn of_itself(host: &Host<'_>, port: u16, question: &Question) -> std::result::Re
     };
     match question {
         _ if !serves => Err("connection refused".into()),
+        Question::Get(_) if host.machine.cluster.is_none() => passed_on(host, question),
         Question::Certificate { name, .. } => {
             let certificate = ApiServerCertificate::parse(&host.machine.files.text(CERTIFICATE)).ok_or("it shows no certificate")?;
             if !certificate.is_for(name) {
@@ -105,8 +116,19 @@ fn of_itself(host: &Host<'_>, port: u16, question: &Question) -> std::result::Re
     }
 }
 
+/// What comes of a question that NGINX passes on: the first server that answers counts, and without any the connection is closed.
+fn passed_on(host: &Host<'_>, question: &Question) -> std::result::Result<Answer, String> {
+    let config = host.machine.files.content(CHECKER_JSON).and_then(|json| serde_json::from_slice::<Config>(json).ok());
+    let servers = config.into_iter().flat_map(|config| config.upstreams).flat_map(|upstream| upstream.servers);
+    let mut answers = servers.map(|server| {
+        let to = Destination::new(server.address.ip(), server.address.port());
+        answer(host, &to, question)
+    });
+    answers.find(std::result::Result::is_ok).unwrap_or_else(|| Err("connection closed before there was an answer".into()))
+}
+
 /// The addresses of a service, by its name in cluster DNS.
-fn resolve(cluster: &crate::Cluster, name: &str) -> std::result::Result<Answer, String> {
+fn resolve(cluster: &Cluster, name: &str) -> std::result::Result<Answer, String> {
     let mut parts = name.split('.');
     let (service, namespace) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let object = cluster.objects.get(&crate::kubernetes::key("", "services", namespace, service));

@@ -25,9 +25,14 @@ pub(crate) fn behind<'c>(cluster: &'c Cluster, service: &Value, now_ms: u64) -> 
 
 /// The service with this address, inside of the cluster or from outside.
 pub(crate) fn service_at<'c>(cluster: &'c Cluster, address: &str) -> Option<&'c Value> {
-    let has =
-        |service: &&Value| service["spec"]["clusterIP"] == address || service["status"]["loadBalancer"]["ingress"][0]["ip"] == address;
-    cluster.beginning(SERVICES).map(|(_, object)| &object.value).find(has)
+    let has = |service: &&Value| service["spec"]["clusterIP"] == address;
+    cluster.beginning(SERVICES).map(|(_, object)| &object.value).find(has).or_else(|| shown_at(cluster, address))
+}
+
+/// The service that a cluster shows to the network at an address.
+pub(crate) fn shown_at<'c>(cluster: &'c Cluster, address: &str) -> Option<&'c Value> {
+    let is_there = |service: &&Value| service["status"]["loadBalancer"]["ingress"][0]["ip"] == address;
+    cluster.beginning(SERVICES).map(|(_, object)| &object.value).find(is_there)
 }
 
 /// Gives services of type `LoadBalancer` their addresses, where MetalLB runs and its pools have one.

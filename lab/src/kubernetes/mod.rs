@@ -17,7 +17,7 @@ mod tests;
 mod webhooks;
 
 pub use access::LabKubernetes;
-pub(crate) use addresses::{behind, service_at};
+pub(crate) use addresses::{behind, service_at, shown_at};
 pub use cluster::{BootstrapToken, Cluster, Object};
 pub(crate) use cluster::{has_condition, key};
 pub(crate) use controllers::run_node as run_node_controllers;

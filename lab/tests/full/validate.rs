@@ -1,7 +1,7 @@
 //! Validation: in each broken world it names what is broken, and nothing else.
-use super::{FULL, Lab, changes, failures};
+use super::{FULL, Lab, changes, failures, host_keys, shelf};
 use crate::nodes::{built, put};
-use kthw_lab::{Fault, Harm, Trigger};
+use kthw_lab::{Fault, Harm, Trigger, World};
 use kthw_stdlib::validation::{Found, Row, validate};
 use serde_json::json;
 
@@ -201,4 +201,30 @@ async fn an_edge_is_asked_for_its_clusters_and_its_ports() {
     });
     let ports = [80, 443].map(|port| format!("port {port} of le1: cannot open 127.0.0.1:{port} through le1: connection refused"));
     assert_eq!(wrong(&rows(&well).await), ports);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edge_serves_two_clusters_of_one_world_and_knows_which_one_is_sick() {
+    let world = World::default();
+    let known_hosts = host_keys(&world);
+    let of = |name: &str| Lab::on(&format!("served-{name}"), world.clone(), shelf::shipped(name, &[]), &known_hosts);
+    let (ubuntu, debian, edge) = (of("ubuntu"), of("debian"), of("edge"));
+    assert_eq!(failures(&ubuntu.apply("ubuntu/full").await), "");
+    assert_eq!(failures(&debian.apply("debian/full").await), "");
+    assert_eq!(failures(&edge.apply("load-balancer/full").await), "");
+    assert_eq!((wrong(&rows(&edge).await), not_tried(&rows(&edge).await)), (Vec::new(), 0));
+    assert_eq!(changes(&edge.plan("load-balancer/full").await), Vec::<String>::new());
+
+    let sick = |number: usize| {
+        world.with_state(|state| {
+            let traefik = state.clusters[number].objects.get_mut("apps|deployments|traefik|traefik").unwrap();
+            traefik.value["spec"]["replicas"] = json!(0);
+        });
+    };
+    sick(0);
+    let refused = |name: &str, address: &str| format!("{name} from le1: cannot open {address}:80 through le1: connection refused");
+    assert_eq!(wrong(&rows(&edge).await), [refused("ubuntu", "10.10.10.200")], "the other one still answers through NGINX");
+    sick(1);
+    let nobody = "port 80 of le1: cannot open 127.0.0.1:80 through le1: connection closed before there was an answer";
+    assert_eq!(wrong(&rows(&edge).await), [refused("ubuntu", "10.10.10.200"), refused("debian", "10.10.10.204"), nobody.into()]);
 }
