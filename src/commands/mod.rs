@@ -13,6 +13,7 @@ mod help;
 mod import;
 mod kubeconfig;
 mod lab;
+mod lint;
 mod lock;
 mod run;
 mod runs;
@@ -51,6 +52,8 @@ pub enum Command {
     Store(store::Store),
     /// Show whether a cluster or an edge does what it is for, and change nothing
     Validate(validate::Validate),
+    /// Show what manifests of workloads lack
+    Lint(lint::Lint),
     /// Show which versions go together, and the steps from one set of them to another
     Versions(versions::Versions),
     /// Show which of upstream's files a workspace needs, and pin those that nobody knows
@@ -82,6 +85,7 @@ pub fn dispatch(command: Command, ui: &Ui) -> Result<u8> {
         Command::Lock(command) => blocking(command.run(ui)),
         Command::Store(command) => blocking(command.run(ui)),
         Command::Validate(command) => blocking(command.run(ui)),
+        Command::Lint(command) => command.run(ui),
         Command::Versions(command) => command.run(ui),
         Command::Artifacts(command) => blocking(command.run(ui)),
         Command::Bundle(command) => blocking(command.run(ui)),

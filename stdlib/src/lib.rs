@@ -30,6 +30,7 @@ pub mod bundle;
 pub mod checked;
 pub mod distribution;
 pub mod help;
+pub mod lint;
 pub mod openpgp;
 mod proxy;
 pub mod recovery;

@@ -2,8 +2,10 @@
 //!
 //! Typed data is read by `serde-saphyr`; this tree uses the same parser underneath, so both agree on every position.
 mod problem;
+mod problems;
 
 pub use problem::Problem;
+pub use problems::Problems;
 
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span};
 use std::{
@@ -95,6 +97,14 @@ impl Node {
     pub fn items(&self) -> &[Node] {
         match &self.value {
             Value::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The entries of a map; none of anything else.
+    pub fn entries(&self) -> &[Entry] {
+        match &self.value {
+            Value::Map(entries) => entries,
             _ => &[],
         }
     }

@@ -70,7 +70,8 @@ off)
 remove)
     systemctl disable --now kthw-firewall.service 2>/dev/null || :
     "$0" off
-    rm -f /etc/systemd/system/kthw-firewall.service "$kept" "$kept.new"
+    rm -f /etc/systemd/system/kthw-firewall.service "$kept" "$kept.new" /etc/kthw/firewall.new
+    rmdir /etc/kthw 2>/dev/null || :
     systemctl daemon-reload
     rm -f "$0"
     ;;

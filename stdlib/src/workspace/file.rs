@@ -1,7 +1,7 @@
 //! A workspace together with the text that it was read from, so that every problem has a place.
 use super::{
     Workspace, load, numbers, overrides,
-    problem::{Problem, WorkspaceError},
+    problem::{Problem, WorkspaceError, wrong},
     validate,
 };
 use crate::yaml::{self, Node, Value};
@@ -36,13 +36,13 @@ impl WorkspaceFile {
         let source = Arc::new(NamedSource::new(label, text.to_owned()));
         let tree = yaml::parse(text).map_err(|error| {
             let problem = Problem::new("kthw::workspace::yaml", error.reason, source.clone(), "see `kthw help workspace` for an example");
-            WorkspaceError::new(label, vec![problem.at(clip(text, error.offset), "here")])
+            wrong(label, vec![problem.at(clip(text, error.offset), "here")])
         })?;
         let numbers = numbers::problems(&source, &tree);
         if !numbers.is_empty() {
-            return Err(WorkspaceError::new(label, numbers));
+            return Err(wrong(label, numbers));
         }
-        let workspace = load::typed(&source, &tree).map_err(|problem| WorkspaceError::new(label, vec![problem]))?;
+        let workspace = load::typed(&source, &tree).map_err(|problem| wrong(label, vec![problem]))?;
         Ok(Self { label: label.into(), source, tree, workspace, overrides: Vec::new() })
     }
 
@@ -51,7 +51,7 @@ impl WorkspaceFile {
     /// # Errors
     /// [`WorkspaceError`] that points into the argument, with the nearest known field.
     pub fn set(&mut self, argument: &str) -> Result<(), WorkspaceError> {
-        let applied = overrides::apply(&self.workspace, argument).map_err(|problem| WorkspaceError::new("--set", vec![problem]))?;
+        let applied = overrides::apply(&self.workspace, argument).map_err(|problem| wrong("--set", vec![problem]))?;
         self.workspace = applied.workspace;
         self.overrides.push(Override { path: applied.path, source: applied.source, value: applied.value });
         Ok(())
@@ -63,7 +63,7 @@ impl WorkspaceFile {
     /// [`WorkspaceError`] with every problem that was found.
     pub fn validate(&self, others: &[&Self]) -> Result<(), WorkspaceError> {
         let problems = validate::problems(self, others);
-        if problems.is_empty() { Ok(()) } else { Err(WorkspaceError::new(&self.label, problems)) }
+        if problems.is_empty() { Ok(()) } else { Err(wrong(&self.label, problems)) }
     }
 
     /// The data.
