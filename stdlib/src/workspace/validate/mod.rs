@@ -1,5 +1,6 @@
 //! Checking a workspace as a whole. Every rule runs, so that all problems are shown at once.
 
+mod access;
 mod addresses;
 mod dns;
 mod kind;
@@ -72,6 +73,8 @@ const RULES: &[fn(&mut Check<'_>)] = &[
     sources::mirror,
     registries::mirrors,
     registries::registries,
+    access::audit,
+    access::pod_security,
     proxy::proxy,
     dns::pihole,
     others::shared,
