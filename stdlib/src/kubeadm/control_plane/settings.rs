@@ -9,7 +9,7 @@ use kthw_engine::{
 };
 
 impl ControlPlane {
-    /// Makes what the API server is told right, and waits until it runs with it. Without it the API is away for some seconds; pods go on.
+    /// Makes what the API server is told right, and waits until it runs with it. The API is away for up to a minute meanwhile; pods go on.
     pub(super) async fn keep_settings(&self, live: &LiveControlPlane, peers: &Peers, permit: &Permit) -> Result<()> {
         let settings = self.settings();
         let fields = settings.fields(&live.settings);
