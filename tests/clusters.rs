@@ -1,4 +1,5 @@
 //! Whole clusters on real, current Kubernetes: from nothing to Ready, twice, and without a complaint about what kthw rendered.
+mod access;
 mod bundle;
 mod firewall;
 mod picture;
@@ -32,7 +33,10 @@ fn from_nothing_to_ready(version: &str, metallb: &str) {
     let plainly =
         |more: &[&str]| world.kthw(&[&["run", "recipes/ubuntu/full.rhai", "-w", workspace.as_str()], &storage[..], more].concat());
     let traffic = traffic::named(metallb);
-    let run = |more: &[&str]| plainly(&[&traffic.each_ref().map(String::as_str)[..], more].concat());
+    // One cluster is made with an audit log and bounds for pods, the other gets them later.
+    let of_access = if metallb == "0.15.2" { access::named().to_vec() } else { Vec::new() };
+    let settings = [&traffic.each_ref().map(String::as_str)[..], &of_access].concat();
+    let run = |more: &[&str]| plainly(&[&settings[..], more].concat());
     let kubectl = |arguments: &[&str]| {
         world.inside(1, &[&["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"], arguments].concat()).ended_with(0).stdout
     };
@@ -50,12 +54,17 @@ fn from_nothing_to_ready(version: &str, metallb: &str) {
     nothing_complains(&world);
     the_cluster_is_in_the_network_of_nodes(&world, &kubectl);
     traffic::answers(&world);
-    let validate = || {
-        world.kthw(&[&["validate", "--json", "-w", workspace.as_str()], &storage[..], &traffic.each_ref().map(String::as_str)[..]].concat())
-    };
+    let validate = || world.kthw(&[&["validate", "--json", "-w", workspace.as_str()], &storage[..], &settings[..]].concat());
     validation::is_well(&validate);
     if metallb == "0.14.8" {
         firewall::lets_in_what_is_needed(&world);
+    }
+    if !of_access.is_empty() {
+        access::is_kept(&world, &kubectl);
+        access::is_given(&world, &|words: &[&str]| match words {
+            ["kubeconfig", "--inspect", ..] => world.kthw(words),
+            _ => world.kthw(&[words, &["-w", workspace.as_str()], &storage[..], &settings[..]].concat()),
+        });
     }
 
     let writes = world.pve_writes();
@@ -92,6 +101,7 @@ fn from_nothing_to_ready(version: &str, metallb: &str) {
     if metallb == "0.14.8" {
         traffic::is_upgraded(&world, &plainly, &kubectl);
         traffic::goes_with_its_name(&world, &plainly, &kubectl);
+        access::comes_later(&world, &plainly, &kubectl);
     }
 }
 

@@ -492,6 +492,25 @@ fn a_kubeconfig_is_fetched_into_a_file_of_its_own_and_merged_only_on_request() {
 }
 
 #[test]
+fn a_kubeconfig_for_somebody_is_refused_before_anybody_is_asked() {
+    let sandbox = Sandbox::new();
+    let refused = |more: &[&str]| sandbox.kthw(&[&["kubeconfig", "-w", "ubuntu", "--lab"], more].concat()).ended_with(2).stderr;
+    for (words, why) in [
+        (&["--user", "alice", "--group", "system:masters"][..], "nobody is put into `system:masters`"),
+        (&["--user", "system:admin"], "cannot be the name of a person"),
+        (&["--user", "alice", "--valid", "5m"], "less than 10 minutes"),
+        (&["--service-account", "deployer"], "write its namespace and its name"),
+        (&["--valid", "8h"], "required"),
+        (&["--user", "alice", "--service-account", "a/b"], "cannot be used with"),
+        (&["--user", "alice", "--group", "viewers"], "the lab signs no certificates"),
+    ] {
+        let said = refused(words);
+        assert!(said.contains(why), "{words:?}: {said}");
+    }
+    assert!(!sandbox.path().join(".kube").exists());
+}
+
+#[test]
 fn the_lab_can_start_over() {
     let sandbox = Sandbox::new();
     let kthw = |more: &[&str]| sandbox.kthw(&[&["run", "recipes/phases/template.rhai", "-w", "ubuntu", "--lab"], more].concat());

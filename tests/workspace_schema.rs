@@ -109,6 +109,7 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         90-time-server-with-an-option
         92-network-that-overlaps
         98-traefik-outside-of-the-pools
+        99-audit-without-bounds
         99-firewall-unknown
         99-firewall
         99-no-pool

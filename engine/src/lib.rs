@@ -60,7 +60,7 @@ pub use recipe::{Header, Library, Need, Recipe, RecipeStamp, Source};
 pub use recovery::{Leftover, Recovered, Recoverer, Recovery, Unsettled, recover};
 pub use redact::{forget_secrets, presentable, redacted};
 pub use resource::{Lane, NodeResource, Removable, Resource, Work};
-pub use run::{Report, RunOptions, execute, execute_heard, run};
+pub use run::{Report, RunOptions, execute, execute_heard, once, run};
 pub use secret::{Secret, SecretRef};
 pub use stop::Stop;
 pub use wait::{Limit, Poll, wait};

@@ -1,6 +1,6 @@
 //! Applying a plan: each resource as soon as what it needs is settled, nodes side by side, every change read back.
 use crate::{
-    door::Door,
+    door::{Door, Permit},
     error::{Error, Result},
     event::{Event, Events, Outcome},
     fence::{Fence, NoFence},
@@ -138,6 +138,34 @@ pub async fn run(plan: Plan, peers: &Peers, events: &Events, options: &RunOption
         seconds: took.as_secs_f64(),
     });
     report
+}
+
+/// Does one thing because a person asked for exactly that, and no plan was made for it: its effects pass the door like any other's, under the lock
+/// and in the journal of `options`.
+///
+/// As of a run, a failure is in the report, and then there is no result.
+pub async fn once<T>(
+    id: Id,
+    change: &str,
+    peers: &Peers,
+    options: &RunOptions,
+    deed: impl AsyncFnOnce(&Permit) -> Result<T>,
+) -> (Option<T>, Report) {
+    let begun = peers.clock().now();
+    let door = Door::open(peers, options);
+    let done = deed(&door.permit(vec![id.clone()])).await;
+    let (done, outcome, failures) = match done {
+        Ok(done) => (Some(done), Outcome::Changed { change: change.to_owned() }, Vec::new()),
+        Err(error) => (None, Outcome::Failed { error: error.to_string() }, vec![(id.clone(), error)]),
+    };
+    let report = Report {
+        outcomes: vec![(id, outcome)],
+        failures,
+        took: peers.clock().now().saturating_sub(begun),
+        stopped: options.stop.is_asked(),
+        effects: door.effects() - options.effects_before,
+    };
+    (done, report)
 }
 
 /// Does one action on a node because a person asked for exactly that (`kthw exec`). It is not a run: its number is 0.

@@ -1,4 +1,6 @@
-//! `kthw kubeconfig`: the administrator's kubeconfig in a file of its own; merged into another only on request.
+//! `kthw kubeconfig`: the administrator's kubeconfig in a file of its own, merged into another only on request; or one for somebody else.
+mod issued;
+
 use crate::{options::WorkspaceOptions, private_file, session, ui::Ui};
 use clap::Args;
 use etcetera::BaseStrategy;
@@ -6,7 +8,7 @@ use kthw_engine::{Error, Result};
 use kthw_stdlib::kubernetes::kubeconfig;
 use std::path::{Path, PathBuf};
 
-/// Fetch the cluster's kubeconfig into a file of its own
+/// Fetch the cluster's kubeconfig into a file of its own, or make one for somebody that ends
 #[derive(Debug, Args)]
 pub struct Kubeconfig {
     #[command(flatten)]
@@ -20,13 +22,21 @@ pub struct Kubeconfig {
     /// Merge into this file instead
     #[arg(long, value_name = "FILE", requires = "merge")]
     into: Option<PathBuf>,
+    #[command(flatten)]
+    issued: issued::Issued,
 }
 
 impl Kubeconfig {
     pub async fn run(self, ui: &Ui) -> Result<u8> {
+        if let Some(file) = &self.issued.inspect {
+            return issued::inspect(file, ui);
+        }
         let workspace = session::workspace_of(&self.workspace)?;
         // An edge has no cluster.
         workspace.versions().map_err(Error::usage)?;
+        if let Some(holder) = self.issued.holder()? {
+            return self.issued.run(&holder, &workspace, &self.workspace, self.output.as_deref(), ui).await;
+        }
         let target = session::connect_workspace(&workspace, &self.workspace)?;
         let own = kubeconfig::fetch(&workspace, target.peers()).await?;
         target.tell_trust(ui)?;

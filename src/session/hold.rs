@@ -1,5 +1,5 @@
 //! The lock and the journal around a command that changes a workspace, and what an earlier run left, which is settled first.
-use super::{Prepared, Target, store_of};
+use super::{Loaded, Prepared, Target, store_of};
 use crate::{interrupt::Interrupts, options::WorkspaceOptions, ui::Ui};
 use kthw_engine::{Entry, Event, RecipeStamp, Report, Result, RunStamp, Unsettled};
 use kthw_stdlib::recovery::Recovery;
@@ -38,7 +38,16 @@ impl Change {
     /// # Errors
     /// When the store cannot be used.
     pub fn of(prepared: &Prepared, options: &WorkspaceOptions, verb: &str) -> Result<Self> {
-        Ok(Self { records: store_of(&prepared.workspace, options)?.records()?, about: about(prepared, verb) })
+        let recipes = prepared.graph.recipes().iter().map(|recipe| RecipeStamp::of(recipe)).collect();
+        Ok(Self { records: store_of(&prepared.workspace, options)?.records()?, about: about(&prepared.workspace, recipes, verb) })
+    }
+
+    /// Changing a workspace without a recipe.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub fn without_recipe(workspace: &Loaded, options: &WorkspaceOptions, verb: &str) -> Result<Self> {
+        Ok(Self { records: store_of(workspace, options)?.records()?, about: about(workspace, Vec::new(), verb) })
     }
 
     /// Takes the lock of the workspace, settles what earlier runs left open, does `work`, and gives the lock back.
@@ -61,14 +70,14 @@ impl Change {
     }
 }
 
-fn about(prepared: &Prepared, verb: &str) -> About {
+fn about(workspace: &Loaded, recipes: Vec<RecipeStamp>, verb: &str) -> About {
     About {
-        workspace: prepared.workspace.name.clone(),
+        workspace: workspace.name.clone(),
         verb: verb.to_owned(),
         owner: Owner::me(),
         kthw: env!("CARGO_PKG_VERSION").to_owned(),
-        recipes: prepared.graph.recipes().iter().map(|recipe| RecipeStamp::of(recipe)).collect(),
-        workspace_sha256: hex::encode(Sha256::digest(prepared.workspace.as_json().to_string())),
+        recipes,
+        workspace_sha256: hex::encode(Sha256::digest(workspace.as_json().to_string())),
     }
 }
 

@@ -3,6 +3,8 @@
 mod add_ons;
 #[path = "kubernetes_api/forward.rs"]
 mod forward;
+#[path = "kubernetes_api/rights.rs"]
+mod rights;
 mod support;
 #[path = "kubernetes_api/validation.rs"]
 mod validation;

@@ -5,6 +5,7 @@ use kthw_lab::{Fault, World, peers};
 use kthw_stdlib::{ssh::KnownHosts, workspace::Workspace};
 use std::{path::PathBuf, sync::Arc};
 
+mod access;
 mod add_ons;
 mod answers;
 mod checks;

@@ -1,4 +1,5 @@
 //! kubeadm's configuration files, generated for the configuration API that a Kubernetes version reads. Pure.
+use super::api_server::Settings;
 use crate::workspace::{CgroupDriver, NodeSpec, Role, Workspace};
 use ipnet::Ipv4Net;
 use kthw_engine::node::Action;
@@ -134,7 +135,7 @@ fn init_in(workspace: &Workspace, node: &NodeSpec, spec: &ClusterSpec, certifica
             "serviceSubnet": spec.service_subnet.to_string(),
         }),
     );
-    cluster.insert("apiServer".into(), json!({"certSANs": certificate_names(workspace, &spec.endpoint)}));
+    cluster.insert("apiServer".into(), api_server(api, workspace, &spec.endpoint));
     let kubelet = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -142,6 +143,17 @@ fn init_in(workspace: &Workspace, node: &NodeSpec, spec: &ClusterSpec, certifica
         "failSwapOn": workspace.kubeadm.fail_swap_on,
     });
     [init, Value::Object(cluster), kubelet].iter().map(yaml).collect::<Vec<_>>().join("---\n")
+}
+
+/// What kubeadm is told of the API server.
+fn api_server(api: ConfigApi, workspace: &Workspace, endpoint: &str) -> Value {
+    let settings = Settings::of(workspace);
+    let mut server = object(json!({"certSANs": certificate_names(workspace, endpoint)}));
+    if !settings.arguments.is_empty() {
+        server.insert("extraArgs".into(), api.arguments(&settings.arguments));
+        server.insert("extraVolumes".into(), settings.volumes().into());
+    }
+    Value::Object(server)
 }
 
 /// The file for `kubeadm join` of a worker. It holds a token: treat it as a secret.
@@ -182,7 +194,8 @@ fn object(value: Value) -> Map<String, Value> {
     if let Value::Object(map) = value { map } else { Map::new() }
 }
 
-fn yaml(value: &Value) -> String {
+/// A value as the text of a file.
+pub(super) fn yaml(value: &Value) -> String {
     let text = serde_saphyr::to_string(value).expect("a JSON value can always be written as YAML");
     if text.ends_with('\n') { text } else { format!("{text}\n") }
 }

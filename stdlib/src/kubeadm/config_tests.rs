@@ -190,3 +190,62 @@ fn what_a_file_says_is_yaml_that_reads_back() {
     assert_eq!(arguments[1]["value"], "012");
     assert_eq!(arguments[2]["value"], "");
 }
+
+#[test]
+fn what_the_api_server_is_told_in_both_forms() {
+    let part = |version: &str| {
+        let workspace = workspace(version, "audit: {}\n");
+        let spec = ClusterSpec {
+            version: version.parse().expect("a version"),
+            endpoint: workspace.endpoint(),
+            pod_subnet: workspace.network.pods.expect("a cluster"),
+            service_subnet: workspace.network.services.expect("a cluster"),
+        };
+        let text = init(&workspace, &workspace.nodes[0], &spec);
+        let (_, rest) = text.split_once("  extraArgs:\n").expect("arguments");
+        format!("extraArgs:\n{}", rest.split_once("---").expect("another document").0)
+    };
+    expect![[r#"
+        extraArgs:
+            audit-log-maxage: "30"
+            audit-log-maxbackup: "9"
+            audit-log-maxsize: "100"
+            audit-log-path: /var/log/kubernetes/audit/audit.log
+            audit-policy-file: /etc/kubernetes/kthw/api-server/audit-524b4f0eadf4.yaml
+          extraVolumes:
+          - name: kthw-files
+            hostPath: /etc/kubernetes/kthw/api-server
+            mountPath: /etc/kubernetes/kthw/api-server
+            readOnly: true
+            pathType: Directory
+          - name: kthw-audit
+            hostPath: /var/log/kubernetes/audit
+            mountPath: /var/log/kubernetes/audit
+            pathType: Directory
+    "#]]
+    .assert_eq(&part("1.30.5"));
+    expect![[r#"
+        extraArgs:
+          - name: audit-log-maxage
+            value: "30"
+          - name: audit-log-maxbackup
+            value: "9"
+          - name: audit-log-maxsize
+            value: "100"
+          - name: audit-log-path
+            value: /var/log/kubernetes/audit/audit.log
+          - name: audit-policy-file
+            value: /etc/kubernetes/kthw/api-server/audit-524b4f0eadf4.yaml
+          extraVolumes:
+          - name: kthw-files
+            hostPath: /etc/kubernetes/kthw/api-server
+            mountPath: /etc/kubernetes/kthw/api-server
+            readOnly: true
+            pathType: Directory
+          - name: kthw-audit
+            hostPath: /var/log/kubernetes/audit
+            mountPath: /var/log/kubernetes/audit
+            pathType: Directory
+    "#]]
+    .assert_eq(&part("1.31.9"));
+}

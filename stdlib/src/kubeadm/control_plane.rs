@@ -1,5 +1,6 @@
 //! The first control plane: `kubeadm init` on exactly one node.
 use super::{
+    api_server::{LiveSettings, Settings},
     config::{self, ClusterSpec},
     fixed::Made,
     kubelet::{self, Kubelet, LiveKubelet},
@@ -19,6 +20,7 @@ use std::sync::Arc;
 mod certificate;
 mod init;
 mod late;
+mod settings;
 
 pub use certificate::LiveCertificate;
 pub use late::LatePhase;
@@ -59,6 +61,8 @@ pub struct LiveControlPlane {
     begun: bool,
     /// Phases of which something is missing, and what.
     missing: Vec<(&'static LatePhase, Vec<String>)>,
+    /// What the API server is told beside that.
+    settings: LiveSettings,
     /// The kubelet of its node.
     kubelet: LiveKubelet,
 }
@@ -93,6 +97,10 @@ impl ControlPlane {
         fields
     }
 
+    fn settings(&self) -> Settings {
+        Settings::of(&self.workspace)
+    }
+
     fn kubelet(&self) -> Kubelet<'_> {
         Kubelet::of(&self.workspace, &self.node)
     }
@@ -115,11 +123,13 @@ impl ControlPlane {
         let begun = live.begun.then(|| was("kubeadm init", "begun", "ended"));
         let missing = live.missing.iter().flat_map(|(_, names)| names).map(|name| was(name, "absent", "present"));
         let own = silent.into_iter().chain(begun).chain(self.certificate_fields(&live.certificate)).chain(missing);
-        let mut fields: Vec<Option<Field>> = own.map(Some).collect();
+        let mut fields: Vec<Option<Field>> = own.chain(self.settings().fields(&live.settings)).map(Some).collect();
+        let foreign = self.settings().refusal(&self.node.name, &live.settings);
         if live.silent.is_some() {
-            return Change::between(fields);
+            return kubelet::change(foreign.into_iter().collect(), fields);
         }
         let mut refusals = live.made.refusals(&self.workspace, &self.node, &self.spec);
+        refusals.extend(foreign);
         refusals.extend(self.kubelet().refusals(&live.kubelet));
         fields.extend(self.kubelet().fields(&live.kubelet));
         kubelet::change(refusals, fields)
@@ -144,7 +154,8 @@ impl ControlPlane {
     }
 
     fn only_its_kubelet_differs(&self, live: &LiveControlPlane) -> bool {
-        live.silent.is_none() && !live.begun && live.missing.is_empty() && self.certificate_fields(&live.certificate).is_empty()
+        let finished = live.silent.is_none() && !live.begun && live.missing.is_empty();
+        finished && self.certificate_fields(&live.certificate).is_empty() && self.settings().fields(&live.settings).is_empty()
     }
 
     fn no_answer<T>(&self) -> Result<T> {
@@ -213,6 +224,7 @@ impl NodeResource for ControlPlane {
         probes.push(ask_readiness());
         probes.extend(late::ask(&self.node.name));
         probes.extend(Kubelet::query());
+        probes.extend(self.settings().query());
         probes
     }
 
@@ -221,11 +233,12 @@ impl NodeResource for ControlPlane {
         let [Path(admin), Path(kubelet_conf), Path(manifest), Path(controllers), Run(server), Path(init), rest @ ..] = findings else {
             return self.no_answer();
         };
-        let [Path(crt), Path(key), Path(new_crt), Path(new_key), Run(shown), Run(ready), Run(system), Run(public), Run(node), kubelet @ ..] =
+        let [Path(crt), Path(key), Path(new_crt), Path(new_key), Run(shown), Run(ready), Run(system), Run(public), Run(node), rest @ ..] =
             rest
         else {
             return self.no_answer();
         };
+        let Some((kubelet, files)) = rest.split_at_checked(kubelet::PROBES) else { return self.no_answer() };
         let begun = init::is_unfinished(init.as_ref());
         // kubeadm writes the administrator's credentials before the kubelet's, so these alone are a worker's.
         match (admin.is_some() || manifest.is_some(), kubelet_conf.is_some()) {
@@ -244,19 +257,24 @@ impl NodeResource for ControlPlane {
         };
         let text = |file: &Option<_>| kubelet::text_of(file.as_ref()).unwrap_or_default();
         let made = Made::of(&text(manifest), &text(controllers), &server.stdout);
+        let states: Vec<_> = files.iter().map(|finding| if let Path(state) = finding { state.clone() } else { None }).collect();
+        let settings = self.settings().live(kubelet::text_of(manifest.as_ref()).as_deref(), &states);
         let kubelet = Kubelet::live(kubelet);
-        Ok(Some(LiveMachine::ControlPlane(Box::new(LiveControlPlane { silent, made, certificate, begun, missing, kubelet }))))
+        Ok(Some(LiveMachine::ControlPlane(Box::new(LiveControlPlane { silent, made, certificate, begun, missing, settings, kubelet }))))
     }
 
     fn diff(&self, live: Option<&LiveMachine>) -> Change {
         match live {
-            None => Change::create([
-                Field::new("version", &self.spec.version),
-                Field::new("endpoint", &self.spec.endpoint),
-                Field::new("pod_subnet", self.spec.pod_subnet),
-                Field::new("service_subnet", self.spec.service_subnet),
-                Field::new(certificate::NAMES, self.names().join(", ")),
-            ]),
+            None => {
+                let own = [
+                    Field::new("version", &self.spec.version),
+                    Field::new("endpoint", &self.spec.endpoint),
+                    Field::new("pod_subnet", self.spec.pod_subnet),
+                    Field::new("service_subnet", self.spec.service_subnet),
+                    Field::new(certificate::NAMES, self.names().join(", ")),
+                ];
+                Change::create(own.into_iter().chain(self.settings().created()))
+            }
             Some(LiveMachine::ControlPlane(live)) => self.difference(live),
             Some(LiveMachine::Worker) => Change::Refused(self.refuse_worker()),
         }
@@ -281,9 +299,14 @@ impl NodeResource for ControlPlane {
             self.renew_certificate(&live.certificate, peers, permit).await?;
         }
         if live.silent.is_some() {
+            // A file that it does not understand keeps it silent as well.
+            self.keep_settings(live, peers, permit).await?;
             self.wait_until_it_answers(live.begun, peers).await?;
         }
         self.finish(live, peers, permit).await?;
+        if live.silent.is_none() {
+            self.keep_settings(live, peers, permit).await?;
+        }
         for action in self.keep_kubelet(live) {
             self.act(&action, "change its kubelet", peers, permit).await?;
         }

@@ -386,3 +386,40 @@ fn several_control_planes_are_refused() {
     expect!["the workspace `ubuntu` has 2 control planes; kthw builds clusters with exactly one, not yet with more"]
         .assert_eq(&error.to_string());
 }
+
+#[test]
+fn what_the_api_server_is_told_is_changed_just_in_time() {
+    check(
+        "audit: {}\n",
+        &running().findings(),
+        &expect![[r#"
+            ~ kubeadm.control_plane/ubuntu
+                --audit-log-maxage: absent -> 30
+                --audit-log-maxbackup: absent -> 9
+                --audit-log-maxsize: absent -> 100
+                --audit-log-path: absent -> /var/log/kubernetes/audit/audit.log
+                --audit-policy-file: absent -> /etc/kubernetes/kthw/api-server/audit-524b4f0eadf4.yaml
+            just in time"#]],
+    );
+    check(
+        "pod_security: {}\n",
+        &nothing().findings(),
+        &expect![[r#"
+            + kubeadm.control_plane/ubuntu (hides what needs it)
+                version: 1.31.9
+                endpoint: cu1.bevz.net:6443
+                pod_subnet: 192.168.0.0/16
+                service_subnet: 10.96.0.0/12
+                certificate names: 10.10.10.116, cu1, cu1.bevz.net, localhost, 127.0.0.1
+                pod_security: enforce baseline, warn restricted, audit restricted, not in kube-system
+            getent ahosts cu1.bevz.net (30 s)
+            directory /etc/kubernetes/kthw 700
+            write /etc/kubernetes/kthw/kubeadm.yaml 600
+            directory /etc/kubernetes/kthw 700
+            directory /etc/kubernetes/kthw/api-server 700
+            write /etc/kubernetes/kthw/api-server/admission-cbdbb4f9cbda.yaml 600
+            write /etc/kubernetes/kthw/init 600
+            kubeadm init --config /etc/kubernetes/kthw/kubeadm.yaml --skip-token-print (600 s)
+            write /etc/kubernetes/kthw/init 600"#]],
+    );
+}

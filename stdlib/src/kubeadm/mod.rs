@@ -1,5 +1,6 @@
 //! The `kubeadm` module: a control plane, its workers, and what their packages and runtime must look like.
 
+mod api_server;
 mod config;
 #[cfg(test)]
 mod config_tests;
@@ -93,7 +94,8 @@ mod api {
     /// The API server's certificate holds every control plane's address, short and full name, the endpoint's host and
     /// `kubeadm.cert_sans`; a name that is missing later is added, one that nobody asks for any more removed. An API server that does not
     /// answer is waited for, never reset. Version, name, image repository, endpoint and ranges stay as the cluster was made: another one is
-    /// refused. The kubelet's arguments and `fail_swap_on` are changed in place, its cgroup driver, labels and taints are not.
+    /// refused. The kubelet's arguments and `fail_swap_on` are changed in place, its cgroup driver, labels and taints are not. `audit` and
+    /// `pod_security` of the workspace are changed in place too, with one restart of the API server.
     /// Options: `version`, `endpoint` (`host:port`), `pod_subnet`, `service_subnet`.
     ///
     /// ```rhai

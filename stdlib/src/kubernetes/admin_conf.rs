@@ -51,7 +51,15 @@ impl AdminConf {
 
     /// The same as a kubeconfig whose only entries are called `name`, and the user `<name>-admin`.
     pub(super) fn named(&self, name: &str) -> Value {
-        let user = format!("{name}-admin");
+        self.of_user(
+            name,
+            &format!("{name}-admin"),
+            &json!({ "client-certificate-data": self.certificate, "client-key-data": self.key.expose() }),
+        )
+    }
+
+    /// A kubeconfig for the same cluster, called `name`, with the user `user` and what that one shows.
+    pub(super) fn of_user(&self, name: &str, user: &str, credential: &Value) -> Value {
         json!({
             "apiVersion": "v1",
             "kind": "Config",
@@ -61,10 +69,7 @@ impl AdminConf {
             } }],
             "contexts": [{ "name": name, "context": { "cluster": name, "user": user } }],
             "current-context": name,
-            "users": [{ "name": user, "user": {
-                "client-certificate-data": self.certificate,
-                "client-key-data": self.key.expose(),
-            } }],
+            "users": [{ "name": user, "user": credential }],
         })
     }
 }

@@ -8,6 +8,7 @@ use kube::{
     Api, Config, Result,
     api::{ApiResource, DeleteParams, DynamicObject, ListParams, LogParams, Patch, PatchParams},
     client::Body,
+    core::GroupVersionKind,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -147,6 +148,33 @@ impl Client {
             .body(serde_json::to_vec(&body).map_err(kube::Error::SerdeError)?)
             .map_err(kube::Error::HttpError)?;
         self.0.request::<Value>(request).await.map(drop)
+    }
+
+    /// Approves a request for a certificate, so that the cluster signs it.
+    ///
+    /// # Errors
+    /// A server that cannot be reached or refuses.
+    pub async fn approve(&self, name: &str, _effect: &Effect) -> Result<()> {
+        let kind = GroupVersionKind::gvk("certificates.k8s.io", "v1", "CertificateSigningRequest");
+        let at = At { resource: ApiResource::from_gvk_with_plural(&kind, "certificatesigningrequests"), namespace: None };
+        let condition =
+            json!({ "type": "Approved", "status": "True", "reason": "AskedForWithKthw", "message": "approved by kthw kubeconfig" });
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        let body = json!({ "status": { "conditions": [condition] } });
+        self.api(&at).patch_subresource("approval", name, &parameters, &Patch::Merge(&body)).await.map(drop)
+    }
+
+    /// Asks for a token of a service account that ends after `seconds`; the answer is a `TokenRequest`.
+    ///
+    /// # Errors
+    /// A server that cannot be reached or refuses; `NotFound` where there is no such service account.
+    pub async fn token(&self, namespace: &str, name: &str, seconds: u32, _effect: &Effect) -> Result<Value> {
+        let body = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": { "expirationSeconds": seconds } });
+        let request = Request::post(format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"))
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(serde_json::to_vec(&body).map_err(kube::Error::SerdeError)?)
+            .map_err(kube::Error::HttpError)?;
+        self.0.request(request).await
     }
 
     /// Removes an object; what depends on it goes with it, in the background. That it is gone already is fine.

@@ -38,7 +38,7 @@ pub fn merge(existing: Option<&str>, own: &str) -> Result<String> {
     if merged == before { Ok(existing.to_owned()) } else { write(&merged) }
 }
 
-fn parse(text: &str) -> Result<Value> {
+pub(super) fn parse(text: &str) -> Result<Value> {
     // The parser's message is left out: it quotes the text, and a kubeconfig holds keys.
     let parsed: Map<String, Value> = serde_saphyr::from_str(text).map_err(|error| {
         let line = error.location().map(|location| format!(" (line {})", location.line())).unwrap_or_default();
@@ -50,7 +50,7 @@ fn parse(text: &str) -> Result<Value> {
     Err(Error::usage(Unreadable { why: "its kind is not `Config`".into() }))
 }
 
-fn write(config: &Value) -> Result<String> {
+pub(super) fn write(config: &Value) -> Result<String> {
     serde_saphyr::to_string(config).map_err(|error| Error::usage(Unreadable { why: error.to_string() }))
 }
 

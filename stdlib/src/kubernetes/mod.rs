@@ -6,6 +6,7 @@ mod admin_conf;
 mod boot;
 mod client;
 mod compare;
+pub mod credential;
 mod document;
 pub(crate) mod drain;
 mod error;
@@ -18,6 +19,7 @@ mod node_ready;
 mod node_restarted;
 pub(crate) mod objects;
 mod place;
+mod rights;
 pub(crate) mod rollout;
 mod starting;
 mod stragglers;
@@ -44,7 +46,9 @@ use rhai::{Module, plugin::*};
 
 /// The module as scripts see it.
 pub fn module() -> Module {
-    exported_module!(api)
+    let mut module = exported_module!(api);
+    module.combine(exported_module!(rights::api));
+    module
 }
 
 #[export_module]

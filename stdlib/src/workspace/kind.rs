@@ -4,7 +4,8 @@ use miette::Diagnostic;
 use std::net::Ipv4Addr;
 
 /// The fields that clusters alone have. An edge that says one of them is refused, and recipes do not see them there.
-pub(super) const OF_CLUSTERS: &[&str] = &["versions", "endpoint", "containerd", "kubeadm", "metallb", "traefik", "add_ons"];
+pub(super) const OF_CLUSTERS: &[&str] =
+    &["versions", "endpoint", "containerd", "kubeadm", "audit", "pod_security", "metallb", "traefik", "add_ons"];
 
 /// What clusters alone have inside of blocks that both have; on an edge it is `()`.
 pub(super) const OF_CLUSTERS_INSIDE: &[(&str, &[&str])] = &[

@@ -67,6 +67,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("nginx", nginx::nginx),
     ("nproc", system::nproc),
     ("openssl", openssl::openssl),
+    ("pgrep", kubeadm::pgrep),
     ("readlink", files::readlink),
     ("reboot", systemctl::reboot),
     ("rm", files::rm),

@@ -30,11 +30,11 @@ fn note(text: &str) -> Action {
 }
 
 impl ControlPlane {
-    fn file(&self) -> String {
+    pub(super) fn file(&self) -> String {
         format!("{FOLDER}/kubeadm.yaml")
     }
 
-    fn write_configuration(&self) -> Vec<Action> {
+    pub(super) fn write_configuration(&self) -> Vec<Action> {
         let configuration = Content::plain(config::init(&self.workspace, &self.node, &self.spec));
         vec![
             Action::Directory { path: FOLDER.into(), mode: 0o700, owner: None },
@@ -52,6 +52,7 @@ impl ControlPlane {
         argv.extend(crate::kubeadm::ignored(settings));
         let mut actions: Vec<Action> = config::resolve_endpoint(&self.spec.endpoint).into_iter().collect();
         actions.extend(self.write_configuration());
+        actions.extend(self.settings().write());
         actions.extend([note(BEGUN), Action::run_for(600, argv), note(ENDED)]);
         actions
     }

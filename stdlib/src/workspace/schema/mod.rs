@@ -1,4 +1,5 @@
 //! The shape of `workspace.yaml`. Every field is listed here and in the files beside this one; an unknown one is an error with its line.
+mod access;
 mod add_ons;
 mod dns;
 mod firewall;
@@ -9,6 +10,7 @@ mod network;
 mod nodes;
 mod packages;
 
+pub use access::*;
 pub use add_ons::*;
 pub use dns::*;
 pub use firewall::*;
@@ -95,6 +97,12 @@ pub struct Workspace {
     /// Settings handed to kubeadm and the kubelet.
     #[serde(default)]
     pub kubeadm: Kubeadm,
+    /// What the API server writes down of requests. Without it nothing.
+    #[serde(default)]
+    pub audit: Option<Audit>,
+    /// What pods may be in namespaces that do not say it themselves. Without it Kubernetes takes every pod there.
+    #[serde(default)]
+    pub pod_security: Option<PodSecurity>,
     /// Addresses for services of type `LoadBalancer`, by MetalLB. Without it there are none.
     #[serde(default)]
     pub metallb: Option<MetalLb>,

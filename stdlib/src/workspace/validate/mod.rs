@@ -1,5 +1,6 @@
 //! Checking a workspace as a whole. Every rule runs, so that all problems are shown at once.
 
+mod access;
 mod addresses;
 mod dns;
 mod firewall;
@@ -73,6 +74,8 @@ const RULES: &[fn(&mut Check<'_>)] = &[
     sources::mirror,
     registries::mirrors,
     registries::registries,
+    access::audit,
+    access::pod_security,
     proxy::proxy,
     dns::pihole,
     firewall::allowed,

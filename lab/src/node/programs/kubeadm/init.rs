@@ -17,7 +17,7 @@ use crate::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kthw_engine::node::Output;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Runs `kubeadm init`.
 pub(super) fn init(host: &mut Host, arguments: &[&str]) -> Output {
@@ -202,22 +202,54 @@ fn write_credentials(host: &mut Host, documents: &Documents, name: &str, endpoin
 }
 
 fn write_static_pods(host: &mut Host, documents: &Documents) {
+    for component in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
+        write_static_pod(host, documents, component);
+    }
+}
+
+fn write_static_pod(host: &mut Host, documents: &Documents, component: &str) {
     let of_cluster = |pointer: &str| documents.text("ClusterConfiguration", pointer);
     let or = |text: String, default: &str| if text.is_empty() { default.to_owned() } else { text };
     let (version, registry) = (of_cluster("/kubernetesVersion"), or(of_cluster("/imageRepository"), "registry.k8s.io"));
     let services = ("service-cluster-ip-range", or(of_cluster("/networking/serviceSubnet"), "10.96.0.0/12"));
-    let address = or(documents.text("InitConfiguration", "/localAPIEndpoint/advertiseAddress"), host.machine.ip());
-    let pods = ("cluster-cidr", of_cluster("/networking/podSubnet"));
-    let name = ("cluster-name", or(of_cluster("/clusterName"), "kubernetes"));
+    let more = arguments(documents.get("ClusterConfiguration", "/apiServer/extraArgs"));
+    let flags = match component {
+        "kube-apiserver" => {
+            let address = or(documents.text("InitConfiguration", "/localAPIEndpoint/advertiseAddress"), host.machine.ip());
+            let own = [("advertise-address", address), services].into_iter();
+            own.chain(more.iter().map(|(name, value)| (name.as_str(), value.clone()))).collect()
+        }
+        "kube-controller-manager" => {
+            let name = ("cluster-name", or(of_cluster("/clusterName"), "kubernetes"));
+            vec![("cluster-cidr", of_cluster("/networking/podSubnet")), name, services]
+        }
+        _ => Vec::new(),
+    };
+    let text = crate::kubernetes::static_pod(component, &format!("{registry}/{component}:{version}"), &flags);
     let now_s = host.now_s();
-    for (component, flags) in [
-        ("etcd", vec![]),
-        ("kube-apiserver", vec![("advertise-address", address), services.clone()]),
-        ("kube-controller-manager", vec![pods, name, services]),
-        ("kube-scheduler", vec![]),
-    ] {
-        let text = crate::kubernetes::static_pod(component, &format!("{registry}/{component}:{version}"), &flags);
-        host.machine.files.put(&format!("/etc/kubernetes/manifests/{component}.yaml"), &text, 0o600, now_s);
+    host.machine.files.put(&format!("/etc/kubernetes/manifests/{component}.yaml"), &text, 0o600, now_s);
+}
+
+/// Arguments as v1beta3 writes them, a map, or as v1beta4 does, a list of names and values.
+fn arguments(value: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    match value {
+        Value::Object(map) => map.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
+        Value::Array(list) => list.iter().map(|one| (text(&one["name"]), text(&one["value"]))).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Runs `kubeadm init phase control-plane apiserver`: the manifest is written anew, and the kubelet starts what is in it.
+pub(super) fn api_server(host: &mut Host, words: &[&str]) -> Output {
+    host.took_ms += 500;
+    match read(host, words) {
+        Ok(_) if host.dies_during("control-plane/apiserver") => killed(),
+        Ok(documents) => {
+            write_static_pod(host, &documents, "kube-apiserver");
+            printed("[control-plane] Creating static Pod manifest for \"kube-apiserver\"\n")
+        }
+        Err(text) => failed(1, text),
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) use phases::LATE as INIT_PHASES;
 pub(crate) fn kubeadm(host: &mut Host, arguments: &[&str]) -> Output {
     match arguments {
         ["init", "phase", "certs", "apiserver", ..] => init::certificate(host, arguments),
+        ["init", "phase", "control-plane", "apiserver", ..] => init::api_server(host, arguments),
         ["init", "phase", rest @ ..] => phases::run(host, rest).unwrap_or_else(|| printed("")),
         ["init", ..] => init::init(host, arguments),
         ["join", ..] => join::join(host, arguments),
@@ -53,6 +54,19 @@ pub(crate) fn kubelet(host: &mut Host, arguments: &[&str]) -> Output {
         ["--version"] => printed(format!("Kubernetes v{}\n", without_revision(&version))),
         _ => host.does_not_play("kubelet", arguments),
     }
+}
+
+/// Runs pgrep as far as somebody asks with which arguments the API server runs: with those in its manifest.
+pub(crate) fn pgrep(host: &mut Host, arguments: &[&str]) -> Output {
+    if arguments != ["-a", "-x", "kube-apiserver"] {
+        return host.does_not_play("pgrep", arguments);
+    }
+    let manifest = host.machine.files.text("/etc/kubernetes/manifests/kube-apiserver.yaml");
+    let flags: Vec<&str> = manifest.lines().filter_map(|line| line.trim().strip_prefix("- --")).collect();
+    if !host.machine.runs("kubelet.service") || flags.is_empty() {
+        return failed(1, "");
+    }
+    printed(format!("812 kube-apiserver{}\n", flags.iter().map(|flag| format!(" --{flag}")).collect::<String>()))
 }
 
 /// The installed version of kubeadm, without `v` and without the package's revision.
