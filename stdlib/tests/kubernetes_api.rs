@@ -3,6 +3,8 @@
 mod add_ons;
 #[path = "kubernetes_api/forward.rs"]
 mod forward;
+#[path = "kubernetes_api/releases.rs"]
+mod releases;
 mod support;
 #[path = "kubernetes_api/validation.rs"]
 mod validation;
