@@ -16,6 +16,7 @@ mod dns;
 mod drain;
 mod fixed;
 mod host_keys;
+mod kubelet_certificates;
 mod leaving;
 mod networks;
 mod nodes;

@@ -133,6 +133,17 @@ impl Client {
         self.api(at).patch(name, &parameters, &Patch::Merge(body)).await.map(drop)
     }
 
+    /// Approves a request for a certificate, in this `version` of it: the server refuses when it is another by now.
+    ///
+    /// # Errors
+    /// A server that cannot be reached or refuses.
+    pub async fn approve(&self, at: &At, name: &str, version: &str, message: &str, _effect: &Effect) -> Result<()> {
+        let condition = json!({ "type": "Approved", "status": "True", "reason": "KthwPolicy", "message": message });
+        let body = json!({ "metadata": { "resourceVersion": version }, "status": { "conditions": [condition] } });
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        self.api(at).patch_subresource("approval", name, &parameters, &Patch::Merge(body)).await.map(drop)
+    }
+
     /// Asks the server to evict the pod with this `uid`, within its disruption budgets: 429 when one of them does not allow it now.
     ///
     /// # Errors
