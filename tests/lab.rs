@@ -350,6 +350,7 @@ const PIHOLE: &str = "dns={pihole: {url: 'https://pihole.bevz.net', version: 6, 
 fn workspace_for(example: &str) -> &'static [&'static str] {
     match example {
         opens if opens.contains("ssh::node(") => &["-w", "tests/workspaces/bare"],
+        asks if asks.contains("kubelet_certificates(") => &["-w", "ubuntu", "--set", "kubeadm.kubelet_serving_certificates=true"],
         named if named.contains("dns::records(") => &["-w", "ubuntu", "--set", PIHOLE],
         _ => &["-w", "ubuntu"],
     }

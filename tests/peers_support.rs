@@ -1,9 +1,8 @@
 //! A world of real peers for one test (tests/peers/world), and `kthw` run inside of it.
 use crate::support::{Said, Sandbox, root, said};
-use kthw_peers::{TEST_DATA, Turn, cache};
+use kthw_peers::{Turn, cache};
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
     process::{Child, Command},
     time::{Duration, Instant},
 };
@@ -187,28 +186,13 @@ impl World {
         // A recipe that installs no package needs no repository, and its workspace still names one.
         let key = std::fs::read_to_string(self.value("REPOSITORY_KEY_FILE")).unwrap_or_else(|_| "no key".into());
         text = text.replace("${REPOSITORY_KEY}", key.trim_end().replace('\n', "\n      ").as_str());
-        text = text.replace("${MIRROR}", self.mirror().to_str().unwrap());
+        text = text.replace("${MIRROR}", kthw_peers::mirror(&self.sandbox.path().join("mirror")).to_str().unwrap());
         for (name, role, number) in nodes {
             let vmid = if proxmox { format!(", vmid: {}", 400 + number) } else { String::new() };
             text += &format!("  - {{ name: {name}, role: {role}, address: 10.77.0.{}{vmid} }}\n", 10 + number);
         }
         std::fs::write(folder.join("workspace.yaml"), text).unwrap();
         folder.to_string_lossy().into_owned()
-    }
-
-    /// A mirror of upstream's files: those of the test data, and those that Go modules carry.
-    fn mirror(&self) -> PathBuf {
-        let mirror = self.sandbox.path().join("mirror");
-        let data = kthw_peers::find(&TEST_DATA).unwrap_or_default();
-        let list = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
-        for root in [data.join("manifests"), cache().join("manifests")] {
-            for file in list(&root).iter().flat_map(|project| list(project)).flat_map(|version| list(&version)) {
-                let place = mirror.join(file.strip_prefix(&root).unwrap());
-                std::fs::create_dir_all(place.parent().unwrap()).unwrap();
-                let _ = std::os::unix::fs::symlink(&file, &place);
-            }
-        }
-        mirror
     }
 }
 

@@ -2,7 +2,7 @@
 use crate::{
     clock::silence,
     fault::{Harm, Trigger},
-    kubernetes::{Cluster, answers_on, behind, service_at, shown_at},
+    kubernetes::{Cluster, answers_on, behind, service_at, serving_certificate, shown_at},
     node::{ApiServerCertificate, Host, LabNodes, key_of},
     state::State,
     world::World,
@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use kthw_checker::config::Config;
 use kthw_engine::{BoxFuture, Error, Result};
 use kthw_stdlib::{
+    kubernetes::KUBELET_PORT,
     nginx::CHECKER_JSON,
     seams::Reach,
     validation::{Answer, Destination, Question},
@@ -97,6 +98,9 @@ fn service_seen_by<'s>(host: &'s Host<'_>, address: &str) -> Option<(&'s Cluster
 
 /// What a machine finds on itself: its API server, or NGINX, which passes on to a cluster that answers.
 fn of_itself(host: &Host<'_>, port: u16, question: &Question) -> std::result::Result<Answer, String> {
+    if port == KUBELET_PORT && host.machine.cluster.is_some() {
+        return of_kubelet(host, question);
+    }
     let serves = match host.machine.cluster {
         Some(number) => port == 6443 && answers_on(host.state, number, &host.key, &host.machine),
         None => host.machine.runs("nginx.service"),
@@ -125,6 +129,19 @@ fn passed_on(host: &Host<'_>, question: &Question) -> std::result::Result<Answer
         answer(host, &to, question)
     });
     answers.find(std::result::Result::is_ok).unwrap_or_else(|| Err("connection closed before there was an answer".into()))
+}
+
+/// What the kubelet of a machine answers.
+fn of_kubelet(host: &Host<'_>, question: &Question) -> std::result::Result<Answer, String> {
+    let cluster = host.machine.cluster.and_then(|number| host.state.clusters.get(number));
+    let Some(cluster) = cluster.filter(|_| host.machine.runs("kubelet.service")) else { return Err("connection refused".into()) };
+    let Question::Certificate { name, .. } = question else { return Ok(well(question)) };
+    if name != host.machine.ip() {
+        return Err(format!("certificate not valid for name \"{name}\""));
+    }
+    let ends = serving_certificate(cluster, &host.machine.hostname, &host.machine, host.state.unix_s())?;
+    let ends = i64::try_from(ends).ok().and_then(|second| Timestamp::from_second(second).ok());
+    ends.map(Answer::Ends).ok_or_else(|| "its certificate ends at no time".into())
 }
 
 /// The addresses of a service, by its name in cluster DNS.

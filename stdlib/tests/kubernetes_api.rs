@@ -1,8 +1,12 @@
 //! Objects kept in a real API server: the law (plan writes nothing; apply; plan again is all `=`), drift, and what it looks like.
 #[path = "kubernetes_api/add_ons.rs"]
 mod add_ons;
+#[path = "kubernetes_api/certificates.rs"]
+mod certificates;
 #[path = "kubernetes_api/forward.rs"]
 mod forward;
+#[path = "kubernetes_api/releases.rs"]
+mod releases;
 #[path = "kubernetes_api/rights.rs"]
 mod rights;
 mod support;

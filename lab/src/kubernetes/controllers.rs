@@ -2,7 +2,7 @@
 use super::{
     addresses,
     cluster::{Cluster, Object, has_condition, key},
-    pods,
+    pods, serving,
 };
 use crate::{
     node::{Machine, boot_id},
@@ -35,6 +35,8 @@ pub(crate) enum View<'r> {
     Pods,
     /// Services, and what is behind them.
     Services,
+    /// Requests for certificates.
+    Certificates,
     /// Nothing that depends on nodes.
     Rest,
 }
@@ -51,6 +53,7 @@ impl<'r> View<'r> {
                 Self::Services
             }
             [Some("api"), Some("v1"), Some("services"), _] | [Some("apis"), Some("discovery.k8s.io"), ..] => Self::Services,
+            [Some("apis"), Some("certificates.k8s.io"), _, Some(_)] => Self::Certificates,
             [Some("api"), Some("v1"), Some("nodes"), Some(name)] => Self::Node(name),
             [Some("api"), Some("v1"), Some("nodes"), None] | [Some("apis"), Some("apps"), ..] => Self::Nodes,
             _ => Self::Rest,
@@ -81,6 +84,7 @@ pub(crate) fn run(state: &mut State, number: usize, view: View) {
     }
     match view {
         View::Pods => pods::run(cluster, now_ms, unix_s),
+        View::Certificates => serving::run(cluster, machines, number, unix_s),
         View::Services => {
             addresses::give(cluster, now_ms, unix_s);
             addresses::endpoints(cluster, now_ms, unix_s);

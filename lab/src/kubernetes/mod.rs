@@ -12,6 +12,7 @@ mod merge;
 mod objects;
 mod pods;
 mod service;
+mod serving;
 #[cfg(test)]
 mod tests;
 mod webhooks;
@@ -23,6 +24,7 @@ pub(crate) use cluster::{has_condition, key};
 pub(crate) use controllers::run_node as run_node_controllers;
 pub use members::{Member, Members};
 pub(crate) use service::get;
+pub(crate) use serving::shown as serving_certificate;
 
 use crate::{node::Machine, state::State};
 

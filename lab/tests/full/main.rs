@@ -18,6 +18,7 @@ mod drain;
 mod firewall;
 mod fixed;
 mod host_keys;
+mod kubelet_certificates;
 mod leaving;
 mod networks;
 mod nodes;

@@ -28,5 +28,10 @@ pub const METALLB: Facts = Facts {
             "a1b04c376fb39c93265f551fe23716a3ae6e09b790edb3bf257d3fc784c35a18",
             "from the Go module go.universe.tf/metallb v0.15.2",
         ),
+        row(
+            "0.16.2",
+            "e5f7c268f114c446dc60aaad71b7cabf861f637743e033e354d7d48592807c6d",
+            "from the Go module go.universe.tf/metallb v0.16.2",
+        ),
     ],
 };

@@ -27,5 +27,10 @@ pub const TRAEFIK: Facts = Facts {
             "19df8d4caa268314977886df8415cd809ec3faed4c6da608debc2b1c10e38397",
             "from the Go module github.com/traefik/traefik/v3 v3.6.12",
         ),
+        row(
+            "3.7.11",
+            "1d5e8558803804562238b0d4a57174aadd6d87c36e3c4c55199ebcc356a9406c",
+            "from the Go module github.com/traefik/traefik/v3 v3.7.11",
+        ),
     ],
 };

@@ -136,12 +136,15 @@ fn init_in(workspace: &Workspace, node: &NodeSpec, spec: &ClusterSpec, certifica
         }),
     );
     cluster.insert("apiServer".into(), api_server(api, workspace, &spec.endpoint));
-    let kubelet = json!({
+    let mut kubelet = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "cgroupDriver": cgroup_driver(workspace.kubeadm.cgroup_driver),
         "failSwapOn": workspace.kubeadm.fail_swap_on,
     });
+    if let Some(of_cluster) = workspace.kubeadm.kubelet_serving_certificates {
+        kubelet["serverTLSBootstrap"] = json!(of_cluster);
+    }
     [init, Value::Object(cluster), kubelet].iter().map(yaml).collect::<Vec<_>>().join("---\n")
 }
 

@@ -1,6 +1,6 @@
 //! A joined node's kubelet: what kubeadm wrote for it once, compared with what the workspace says now.
 //!
-//! Arguments and `failSwapOn` are changed in place, the kubelet then started anew; pods go on meanwhile. What a kubelet reads only when its node
+//! Arguments, `failSwapOn` and `serverTLSBootstrap` are changed in place, the kubelet then started anew; pods go on meanwhile. What a kubelet reads only when its node
 //! registers, or what its running pods depend on, is refused.
 use super::config;
 use crate::{
@@ -24,6 +24,12 @@ const OF_KUBEADM: [&str; 4] = ["container-runtime-endpoint", "hostname-override"
 
 /// What a kubelet uses only when its node registers (`--help` of the kubelet, and `initialNode` in pkg/kubelet/kubelet_node_status.go).
 const ONLY_AT_REGISTRATION: [&str; 3] = ["hostname-override", "node-labels", "register-with-taints"];
+
+/// Whether it refuses to start with swap on.
+const SWAP: &str = "failSwapOn";
+/// Whether it asks the cluster for its serving certificate
+/// (<https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/#kubelet-serving-certs>).
+const SERVING: &str = "serverTLSBootstrap";
 
 /// How many probes [`Kubelet::query`] has.
 pub const PROBES: usize = 3;
@@ -76,8 +82,7 @@ impl<'a> Kubelet<'a> {
     /// What differs and is changed in place.
     pub fn fields(&self, live: &LiveKubelet) -> Vec<Option<Field>> {
         let mut fields: Vec<Option<Field>> = self.differing(live).filter(|field| !is_fixed(field)).map(Some).collect();
-        let swap = live.config.as_deref().and_then(|text| value_in(text, "failSwapOn"));
-        fields.push(swap.and_then(|live| field("kubelet failSwapOn", live.to_owned(), self.workspace.kubeadm.fail_swap_on.to_string())));
+        fields.extend(self.settings(live).map(|(name, live, wanted)| field(format!("kubelet {name}"), live, wanted)));
         fields.push(live.stale.and_then(|path| field("kubelet", format!("{path} is newer than its start"), "restarted with it".into())));
         fields
     }
@@ -102,10 +107,16 @@ impl<'a> Kubelet<'a> {
         let mut actions = Vec::new();
         let write =
             |path: &str, content: String| Action::Write { path: path.into(), content: Content::plain(content), mode: 0o644, owner: None };
-        let wanted = self.workspace.kubeadm.fail_swap_on.to_string();
-        if let Some(text) = live.config.as_deref().filter(|text| value_in(text, "failSwapOn").is_some_and(|live| live != wanted)) {
-            let line = |line: &str| if line.starts_with("failSwapOn:") { format!("failSwapOn: {wanted}\n") } else { format!("{line}\n") };
-            actions.push(write(CONFIG, text.lines().map(line).collect()));
+        let other: Vec<_> = self.settings(live).filter(|(_, live, wanted)| live != wanted).collect();
+        if let Some(text) = live.config.as_deref().filter(|_| !other.is_empty()) {
+            let is_of = |line: &str, name: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(':'));
+            let written = |(name, _, wanted): &(&str, String, String)| format!("{name}: {wanted}\n");
+            let line = |line: &str| {
+                let found = other.iter().find(|(name, ..)| is_of(line, name));
+                found.map_or_else(|| format!("{line}\n"), written)
+            };
+            let new = other.iter().filter(|(name, ..)| !text.lines().any(|line| is_of(line, name)));
+            actions.push(write(CONFIG, text.lines().map(line).chain(new.map(written)).collect()));
         }
         if let Some(live) = live.arguments.as_ref().filter(|_| self.differing(live).next().is_some()) {
             actions.push(write(ARGUMENTS, written(&self.merged(live))));
@@ -118,7 +129,19 @@ impl<'a> Kubelet<'a> {
 
     /// Whether [`work`](Self::work) changes what new nodes get from the cluster.
     pub fn changes_configuration(&self, live: &LiveKubelet) -> bool {
-        self.fields(live).iter().flatten().any(|field| field.name == "kubelet failSwapOn")
+        self.settings(live).any(|(_, live, wanted)| live != wanted)
+    }
+
+    /// The settings in its configuration that are kept: name, live value, wanted value.
+    fn settings<'l>(&self, live: &'l LiveKubelet) -> impl Iterator<Item = (&'static str, String, String)> + use<'l> {
+        let kubeadm = &self.workspace.kubeadm;
+        let (swap, serving) = (kubeadm.fail_swap_on.to_string(), kubeadm.kubelet_serving_certificates.map(|one| one.to_string()));
+        live.config.iter().flat_map(move |text| {
+            let swap = value_in(text, SWAP).map(|live| (SWAP, live.to_owned(), swap.clone()));
+            // Where it is not in the file, the kubelet signs for itself.
+            let serving = serving.clone().map(|wanted| (SERVING, value_in(text, SERVING).unwrap_or("false").to_owned(), wanted));
+            swap.into_iter().chain(serving)
+        })
     }
 
     /// Every argument that is not as wanted. What neither kubeadm nor the workspace names has to go.

@@ -73,6 +73,43 @@ fn swap_is_one_line_of_its_configuration() {
 }
 
 #[test]
+fn serving_certificates_of_the_cluster_are_one_line_more_and_taken_back() {
+    let of_cluster = "kubeadm: {kubelet_serving_certificates: true}\n";
+    check(
+        of_cluster,
+        [CONFIGURED, AS_MADE],
+        AFTER,
+        &expect![[r#"
+            update
+                kubelet serverTLSBootstrap: false -> true
+              > /var/lib/kubelet/config.yaml: apiVersion: kubelet.config.k8s.io/v1beta1
+            cgroupDriver: systemd
+            failSwapOn: true
+            kind: KubeletConfiguration
+            serverTLSBootstrap: true
+              > systemctl restart kubelet"#]],
+    );
+    let with_it = format!("{CONFIGURED}serverTLSBootstrap: true\n");
+    check(of_cluster, [&with_it, AS_MADE], AFTER, &expect!["none"]);
+    // Who set it by hand, and says nothing in the workspace, keeps it.
+    check("", [&with_it, AS_MADE], AFTER, &expect!["none"]);
+    check(
+        "kubeadm: {kubelet_serving_certificates: false}\n",
+        [&with_it, AS_MADE],
+        AFTER,
+        &expect![[r#"
+            update
+                kubelet serverTLSBootstrap: true -> false
+              > /var/lib/kubelet/config.yaml: apiVersion: kubelet.config.k8s.io/v1beta1
+            cgroupDriver: systemd
+            failSwapOn: true
+            kind: KubeletConfiguration
+            serverTLSBootstrap: false
+              > systemctl restart kubelet"#]],
+    );
+}
+
+#[test]
 fn a_file_that_the_kubelet_has_not_read_yet_is_not_forgotten() {
     check(
         "",

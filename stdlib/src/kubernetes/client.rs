@@ -8,7 +8,6 @@ use kube::{
     Api, Config, Result,
     api::{ApiResource, DeleteParams, DynamicObject, ListParams, LogParams, Patch, PatchParams},
     client::Body,
-    core::GroupVersionKind,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -28,6 +27,17 @@ pub struct At {
     pub resource: ApiResource,
     /// The namespace.
     pub namespace: Option<String>,
+}
+
+/// Why a request for a certificate is approved.
+#[derive(Clone, Copy, Debug)]
+pub struct Approval<'a> {
+    /// The version of the request that was looked at; any where nobody else can change it.
+    pub version: Option<&'a str>,
+    /// One word.
+    pub reason: &'a str,
+    /// For people.
+    pub message: &'a str,
 }
 
 impl Client {
@@ -134,6 +144,21 @@ impl Client {
         self.api(at).patch(name, &parameters, &Patch::Merge(body)).await.map(drop)
     }
 
+    /// Approves a request for a certificate, so that the cluster signs it.
+    ///
+    /// # Errors
+    /// A server that cannot be reached or refuses; a conflict where the request is not the one that was looked at any more.
+    pub async fn approve(&self, at: &At, name: &str, approval: Approval<'_>, _effect: &Effect) -> Result<()> {
+        let Approval { version, reason, message } = approval;
+        let condition = json!({ "type": "Approved", "status": "True", "reason": reason, "message": message });
+        let mut body = json!({ "status": { "conditions": [condition] } });
+        if let Some(version) = version {
+            body["metadata"] = json!({ "resourceVersion": version });
+        }
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        self.api(at).patch_subresource("approval", name, &parameters, &Patch::Merge(body)).await.map(drop)
+    }
+
     /// Asks the server to evict the pod with this `uid`, within its disruption budgets: 429 when one of them does not allow it now.
     ///
     /// # Errors
@@ -148,20 +173,6 @@ impl Client {
             .body(serde_json::to_vec(&body).map_err(kube::Error::SerdeError)?)
             .map_err(kube::Error::HttpError)?;
         self.0.request::<Value>(request).await.map(drop)
-    }
-
-    /// Approves a request for a certificate, so that the cluster signs it.
-    ///
-    /// # Errors
-    /// A server that cannot be reached or refuses.
-    pub async fn approve(&self, name: &str, _effect: &Effect) -> Result<()> {
-        let kind = GroupVersionKind::gvk("certificates.k8s.io", "v1", "CertificateSigningRequest");
-        let at = At { resource: ApiResource::from_gvk_with_plural(&kind, "certificatesigningrequests"), namespace: None };
-        let condition =
-            json!({ "type": "Approved", "status": "True", "reason": "AskedForWithKthw", "message": "approved by kthw kubeconfig" });
-        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-        let body = json!({ "status": { "conditions": [condition] } });
-        self.api(&at).patch_subresource("approval", name, &parameters, &Patch::Merge(&body)).await.map(drop)
     }
 
     /// Asks for a token of a service account that ends after `seconds`; the answer is a `TokenRequest`.

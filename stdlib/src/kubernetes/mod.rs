@@ -12,6 +12,7 @@ pub(crate) mod drain;
 mod error;
 mod inventory;
 pub mod kubeconfig;
+mod kubelet_certificates;
 pub(crate) mod listing;
 mod manifest;
 pub(crate) mod membership;
@@ -21,6 +22,7 @@ pub(crate) mod objects;
 mod place;
 mod rights;
 pub(crate) mod rollout;
+mod serving_request;
 mod starting;
 mod stragglers;
 mod strangers;
@@ -33,11 +35,14 @@ pub use client::{At, Client, FIELD_MANAGER};
 pub use compare::APPLIED;
 pub use document::{BadManifest, Document};
 pub use drain::{CORDONED, DrainOptions};
+pub(crate) use kubelet_certificates::shown_by;
+pub use kubelet_certificates::{KUBELET_PORT, KubeletCertificates, LiveCertificates};
 pub use manifest::{Fixed, Manifest};
 pub(crate) use node_ready::look;
 pub use node_ready::{LiveNode, NodeReady};
 pub use node_restarted::{LiveRestart, LiveUpdate, NodeRestarted, NodeUpdated};
 pub use place::{NoControlPlane, Place};
+pub use serving_request::{Member, SIGNER};
 pub use takes_pods::TakesPods;
 
 pub(crate) use error::{ReadObject, in_words, is_conflict, is_passing};
@@ -53,7 +58,10 @@ pub fn module() -> Module {
 
 #[export_module]
 mod api {
-    use super::{AddOn, BadManifest, Document, DrainOptions, Manifest, NodeReady, NodeRestarted, NodeUpdated, Place, TakesPods};
+    use super::{
+        AddOn, BadManifest, Document, DrainOptions, KubeletCertificates, Manifest, Member, NodeReady, NodeRestarted, NodeUpdated, Place,
+        TakesPods,
+    };
     use crate::add_ons::{Facts, NoVersion};
     use crate::proxmox::HostKeys;
     use crate::validation::Validated;
@@ -108,6 +116,24 @@ mod api {
         };
         match Place::of(cluster.workspace()) {
             Ok(place) => declare(&cx, Manifest::new(Id::new("kubernetes.manifest", name), place, documents), options.common),
+            Err(error) => throw(&cx, error),
+        }
+    }
+
+    /// Keeps the serving certificate of every kubelet one of the cluster's authority: what their kubelets ask for is approved.
+    ///
+    /// `kubeadm.kubelet_serving_certificates` of the workspace has kubelets ask. Approved is a request of a node of this cluster for its own names and
+    /// addresses, to serve with; any other is named with what is against it, and never approved. A kubelet asks anew some weeks before the end, and
+    /// the next run approves that. No options of its own.
+    ///
+    /// ```rhai
+    /// kubernetes::kubelet_certificates(cluster, #{});
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub fn kubelet_certificates(cx: NativeCallContext, cluster: Cluster, options: Map) -> Rhai<Id> {
+        let options = Options::<NoSpec>::parse(&cx, "kubernetes::kubelet_certificates", options)?;
+        match Place::of(cluster.workspace()) {
+            Ok(place) => declare(&cx, KubeletCertificates { place, members: Member::all(cluster.workspace()) }, options.common),
             Err(error) => throw(&cx, error),
         }
     }

@@ -7,12 +7,12 @@ use super::{
 };
 use crate::{
     kubeadm,
-    kubernetes::{Client, Place, admin_conf, objects},
+    kubernetes::{Client, Place, admin_conf, objects, shown_by},
     validation::{Answer, Destination, Question, ask},
-    workspace::{Role, Workspace},
+    workspace::{NodeSpec, Role, Workspace},
 };
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
-use kthw_engine::{Peers, Result};
+use kthw_engine::{Error, Peers, Result};
 
 /// The port of an API server on its own machine.
 const API_PORT: u16 = 6443;
@@ -67,6 +67,15 @@ fn control_planes<'a>(peers: &'a Peers, workspace: &'a Workspace, seen: &Seen) -
         let asked = if others.is_empty() { name } else { others[others.len() - 1 - number % others.len()] };
         checks.push(Check::new(logs, "are read", async move { api::logs(&client(peers, name).await?, asked).await }));
     }
+    if workspace.kubeadm.kubelet_serving_certificates == Some(true) {
+        for node in &all {
+            let what = format!("kubelet certificate of {}", node.name);
+            checks.push(match seen.is_ready(&node.name) {
+                true => Check::new(what, "is right for a month at least", kubelet_certificate(peers, workspace, node)),
+                false => Check::not_tried(what, "is right for a month at least", format!("{} is not Ready", node.name)),
+            });
+        }
+    }
     checks
 }
 
@@ -86,11 +95,31 @@ async fn certificate(peers: &Peers, workspace: &Workspace, node: &str) -> Result
     let Answer::Ends(ends) = ask(peers, node, &Destination::new("127.0.0.1", API_PORT), &question).await? else {
         return Ok(Found::wrong("no certificate", ""));
     };
+    Ok(lasts(peers, ends, &name, "on the node: `kubeadm certs renew all`, then restart the control plane's pods"))
+}
+
+/// Whether the certificate that a kubelet serves with is of the cluster's authority, and for how long.
+async fn kubelet_certificate(peers: &Peers, workspace: &Workspace, node: &NodeSpec) -> Result<Found> {
+    let plane = Place::of(workspace).map_err(Error::peer)?.node;
+    let authorities = match admin_conf(peers.nodes(), &plane).await?.authorities() {
+        Ok(authorities) => authorities,
+        Err(why) => return Ok(Found::wrong(why, "")),
+    };
+    let address = node.address.to_string();
+    let next = "`kthw run` approves what a kubelet asks for; `kubectl get csr` shows whether it has asked";
+    Ok(match shown_by(peers, &node.name, &address, authorities).await {
+        Ok(Answer::Ends(ends)) => lasts(peers, ends, &address, next),
+        Ok(_) => Found::wrong("no certificate", next),
+        Err(error) => Found::wrong(error.to_string(), next),
+    })
+}
+
+/// A certificate that is right, as long as it lasts for some time; otherwise what comes next.
+fn lasts(peers: &Peers, ends: Timestamp, name: &str, next: &str) -> Found {
     let day = ends.to_zoned(TimeZone::UTC).date();
     let now = Timestamp::from_millisecond(i64::try_from(peers.clock().unix_ms()).unwrap_or(i64::MAX)).unwrap_or(Timestamp::MAX);
-    let is_soon = now.checked_add((24 * DAYS_LEFT).hours()).is_ok_and(|then| then >= ends);
-    Ok(match is_soon {
-        true => Found::wrong(format!("it ends on {day}"), "on the node: `kubeadm certs renew all`, then restart the control plane's pods"),
+    match now.checked_add((24 * DAYS_LEFT).hours()).is_ok_and(|then| then >= ends) {
+        true => Found::wrong(format!("it ends on {day}"), next),
         false => Found::Well(format!("for {name}, until {day}")),
-    })
+    }
 }

@@ -32,7 +32,7 @@ pub async fn validate(peers: &Peers, workspace: &Workspace) -> Vec<Row> {
 }
 
 /// Asks from a node, for a few seconds at most.
-async fn ask(peers: &Peers, node: &str, to: &Destination, question: &Question) -> Result<Answer> {
+pub(crate) async fn ask(peers: &Peers, node: &str, to: &Destination, question: &Question) -> Result<Answer> {
     let answer = peers.get::<Arc<dyn Reach>>()?.ask(node, to, question);
     let silent = |_| Error::peer(Silent { to: to.to_string() });
     tokio::time::timeout(Duration::from_secs(ANSWER_S), answer).await.map_err(silent)?

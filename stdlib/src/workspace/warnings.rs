@@ -1,6 +1,7 @@
 //! What is in order today and will not stay so: told by `kthw check`.
 use super::{Repository, Workspace};
 use crate::{
+    add_ons::METRICS_SERVER,
     distribution::{Support, release as release_of},
     kubeadm::{self, COMMUNITY_KEY, COMMUNITY_KEY_ENDS, COMMUNITY_KEY_SHA256},
     openpgp,
@@ -32,7 +33,17 @@ impl Workspace {
                 system.title
             )
         });
-        support.into_iter().chain(agent).chain(self.ended(today)).chain(self.key_warnings(today)).collect()
+        support.into_iter().chain(agent).chain(self.of_metrics()).chain(self.ended(today)).chain(self.key_warnings(today)).collect()
+    }
+
+    /// metrics-server verifies the certificates of kubelets, which sign their own unless they are told to ask the cluster.
+    fn of_metrics(&self) -> Option<String> {
+        let wanted = METRICS_SERVER.wanted(self).is_some() && self.kubeadm.kubelet_serving_certificates != Some(true);
+        wanted.then(|| {
+            "metrics-server gets ready only where kubelets serve with certificates of the cluster's authority: set \
+             `kubeadm.kubelet_serving_certificates: true`, unless you see to these certificates yourself"
+                .into()
+        })
     }
 
     /// The lines of releases that upstream keeps no more: of Kubernetes, and of the containerd that its nodes get.
@@ -126,6 +137,16 @@ mod tests {
         workspace.versions.as_mut().unwrap().kubernetes = "1.37.2".parse().unwrap();
         workspace.containerd.package = "containerd.io".into();
         workspace
+    }
+
+    #[test]
+    fn metrics_server_wants_certificates_of_the_cluster() {
+        let mut workspace = kept();
+        assert_eq!(workspace.of_metrics(), None);
+        workspace.add_ons.insert("metrics-server".into(), "0.9.0".parse().unwrap());
+        assert!(workspace.of_metrics().unwrap().contains("`kubeadm.kubelet_serving_certificates: true`"));
+        workspace.kubeadm.kubelet_serving_certificates = Some(true);
+        assert_eq!(workspace.of_metrics(), None);
     }
 
     #[test]

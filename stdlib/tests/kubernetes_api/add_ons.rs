@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Says what controllers and kubelets would, until it is dropped: everything that is applied runs.
-struct AllRuns(tokio::task::JoinHandle<()>);
+pub struct AllRuns(tokio::task::JoinHandle<()>);
 
 impl AllRuns {
-    fn with(client: kube::Client) -> Self {
+    pub fn with(client: kube::Client) -> Self {
         Self(tokio::spawn(async move {
             loop {
                 for one in Api::<Deployment>::all(client.clone()).list(&ListParams::default()).await.into_iter().flatten() {

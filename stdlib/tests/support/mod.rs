@@ -77,6 +77,11 @@ pub async fn planned(script: &str, peers: &Peers) -> Plan {
     plan(&declared(script), peers, &silent()).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// The same for another cluster.
+pub async fn planned_for(workspace: Workspace, script: &str, peers: &Peers) -> Plan {
+    plan(&declared_for(workspace, script), peers, &silent()).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
 /// Plans and runs a script.
 pub async fn ran(script: &str, peers: &Peers) -> Report {
     run(planned(script, peers).await, peers, &silent(), &RunOptions::default()).await

@@ -16,6 +16,9 @@ KUBERNETES = [f"{package}.{name}" for package in ("k8s.io/component-base/version
 # that builds it need not be the hosts'; without the tag it would refuse every pod that asks for a seccomp profile.
 C_TAGS = {"runc": "seccomp netgo osusergo"}
 
+# How a manifest comes out of a module: as it is there, or made of a chart or of manifests that kustomize puts together.
+WAYS = ("manifest", "chart", "kustomization")
+
 
 @dataclass(frozen=True)
 class Module:
@@ -91,8 +94,8 @@ def rows(keyword):
     with open(TABLE, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             words = line.split("#", 1)[0].split()
-            if words and words[0] not in ("program", "image", "manifest"):
-                raise Failure(f"{TABLE}:{number}: a line begins with `program`, `image` or `manifest`, not `{words[0]}`")
+            if words and words[0] not in ("program", "image", *WAYS):
+                raise Failure(f"{TABLE}:{number}: a line begins with `program`, `image`, `{'`, `'.join(WAYS)}`, not `{words[0]}`")
             if words and words[0] == keyword:
                 yield number, words[1:]
 
@@ -132,12 +135,31 @@ def version_of(name):
     raise Failure(f"{TABLE} has no module {name}")
 
 
+@dataclass(frozen=True)
+class Manifest:
+    """One file for a mirror: its place there, and how it comes out of which release of a module."""
+
+    place: str
+    way: str
+    module: Module
+    version: str
+    path: str
+    sha256: str
+
+    @property
+    def release(self):
+        return self.place.split("/")[1]
+
+
 def manifests():
-    """Every manifest: its place in a mirror, the module that it comes with, and its path there."""
+    """Every manifest, in the order of the table."""
     by_name = {module.name: module for module in modules()}
     found = []
-    for number, words in rows("manifest"):
-        if len(words) != 3 or words[1] not in by_name or words[0].count("/") != 2:
-            raise Failure(f"{TABLE}:{number}: use `manifest PROJECT/VERSION/FILE MODULE PATH`")
-        found.append((words[0], by_name[words[1]], words[2]))
+    for way in WAYS:
+        for number, words in rows(way):
+            wanted = 3 if way == "manifest" else 4
+            name, _, version = words[1].partition("@") if len(words) == wanted else ("", "", "")
+            if name not in by_name or words[0].count("/") != 2:
+                raise Failure(f"{TABLE}:{number}: use `{way} PROJECT/VERSION/FILE MODULE[@VERSION] PATH{' SHA256' if wanted == 4 else ''}`")
+            found.append(Manifest(words[0], way, by_name[name], version, words[2], words[3] if wanted == 4 else ""))
     return found

@@ -7,7 +7,7 @@ pub use holder::{Holder, duration_s};
 pub use shown::{Shown, users};
 
 use super::{
-    client::{At, Client},
+    client::{Approval, At, Client},
     error::{in_words, is_not_found, is_passing},
     objects,
     place::Place,
@@ -88,7 +88,9 @@ async fn certificate(
     let asking = Intent::on("kubernetes", format!("asking for {what}"), Recovery::Look).told_by(name.clone());
     permit.effect(asking, async |effect| client.apply(&at, &name, &body, effect).await.map_err(|error| refused(&error))).await?;
     let approving = Intent::on("kubernetes", format!("approving {what}"), Recovery::Look).told_by(name.clone());
-    let approved = permit.effect(approving, async |effect| client.approve(&name, effect).await.map_err(|error| refused(&error))).await;
+    let approval = Approval { version: None, reason: "AskedForWithKthw", message: "approved by kthw kubeconfig" };
+    let approved =
+        permit.effect(approving, async |effect| client.approve(&at, &name, approval, effect).await.map_err(|error| refused(&error))).await;
     let signed = match approved {
         Ok(()) => signed(client, &at, &name, user, peers).await,
         Err(error) => Err(error),

@@ -139,6 +139,9 @@ pub struct Kubeadm {
     pub ignore_preflight_errors: Vec<String>,
     /// Further names and addresses in the API server's certificate.
     pub cert_sans: Vec<CertSan>,
+    /// Whether kubelets serve with certificates of the cluster's authority, which each run of kthw approves, and not with ones that they sign
+    /// themselves. metrics-server wants it. When absent it stays as it is.
+    pub kubelet_serving_certificates: Option<bool>,
 }
 
 impl Default for Kubeadm {
@@ -151,6 +154,7 @@ impl Default for Kubeadm {
             skip_phases: Vec::new(),
             ignore_preflight_errors: Vec::new(),
             cert_sans: Vec::new(),
+            kubelet_serving_certificates: None,
         }
     }
 }

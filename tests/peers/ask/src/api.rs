@@ -26,20 +26,35 @@ impl ApiServer {
     /// The one that `KTHW_PEER_KUBECONFIG` and `KTHW_PEER_API` name, else one that is started now; `None`, said aloud, where it cannot be.
     #[track_caller]
     pub fn ask() -> Option<Self> {
+        Self::ask_of(None)
+    }
+
+    /// One of this minor version, such as `1.36`, whatever those variables say.
+    #[track_caller]
+    pub fn of_minor(minor: &str) -> Option<Self> {
+        Self::ask_of(Some(minor))
+    }
+
+    #[track_caller]
+    fn ask_of(minor: Option<&str>) -> Option<Self> {
         let named = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        if let (Some(kubeconfig), Some(address)) = (named("KTHW_PEER_KUBECONFIG"), named("KTHW_PEER_API")) {
+        if let (None, Some(kubeconfig), Some(address)) = (minor, named("KTHW_PEER_KUBECONFIG"), named("KTHW_PEER_API")) {
             return Some(Self { kubeconfig: kubeconfig.into(), address, started: None });
         }
         ask([&API_SERVER, &OPENSSL])?;
-        Some(Self::start())
+        Some(Self::start(minor))
     }
 
-    fn start() -> Self {
+    fn start(minor: Option<&str>) -> Self {
         let started = Started { _turn: Turn::take("api-server"), folder: tempfile::tempdir().expect("a temporary folder") };
         let (kubeconfig, address) = (PathBuf::new(), String::new());
         // Ended with the value, also when it does not become ready.
         let mut server = Self { kubeconfig, address, started: Some(started) };
-        let output = server.script("up").output().unwrap_or_else(|error| panic!("{SCRIPT} does not start: {error}"));
+        let output = server
+            .script("up")
+            .envs(minor.map(|minor| ("KTHW_PEER_MINOR", minor)))
+            .output()
+            .unwrap_or_else(|error| panic!("{SCRIPT} does not start: {error}"));
         let (said, why) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{SCRIPT} up: {why}");
         let value = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));

@@ -13,6 +13,7 @@
 //! the file that `KTHW_SKIPPED` names. With `KTHW_REQUIRE_PEERS` set, the test fails instead. No test looks for a program by itself
 //! (tests/tidy/asking.rs).
 mod api;
+mod mirror;
 mod moto;
 mod place;
 mod skip;
@@ -22,6 +23,7 @@ mod turn;
 mod vault;
 
 pub use api::ApiServer;
+pub use mirror::mirror;
 pub use moto::MotoServer;
 pub use sshd::{make_key, start_sshd, start_sshd_with_etc};
 pub use table::*;

@@ -113,7 +113,7 @@ pub const KUBERNETES: Peer = Peer {
 /// What an API server without nodes consists of; [`crate::ApiServer`] starts it.
 pub const API_SERVER: Peer = Peer {
     name: "API server",
-    cached: &["bin/kube-apiserver-1.37", "bin/etcd-3.7", "bin/kubectl-1.37"],
+    cached: &["bin/kube-apiserver-1.37", "bin/etcd-3.7", "bin/kubectl-1.37", "bin/kube-apiserver-1.36", "bin/etcd-3.6", "bin/kubectl-1.36"],
     get: Get::Section("kubernetes"),
     ..NOTHING
 };
@@ -124,14 +124,19 @@ pub const TEST_DATA: Peer = Peer {
     get: Get::Words("set KTHW_TEST_DATA to a folder with them (docs/TESTING.md)"),
     ..NOTHING
 };
-/// Upstream's files that Go modules carry, in folders as those of the test data.
+/// Upstream's files that Go modules carry, and those that are made of what they carry, in folders as those of the test data.
 pub const MANIFESTS: Peer = Peer {
     name: "manifests out of Go modules",
     cached: &[
         "manifests/traefik/v3.6.12/kubernetes-crd-definition-v1.yml",
         "manifests/metallb/v0.15.2/metallb-native.yaml",
+        "manifests/metallb/v0.16.2/metallb-native.yaml",
         "manifests/local-path-provisioner/v0.0.30/local-path-storage.yaml",
-        "manifests/cert-manager/v1.21.2/acme.cert-manager.io_orders.yaml",
+        "manifests/traefik/v3.7.11/kubernetes-crd-definition-v1.yml",
+        "manifests/cert-manager/v1.21.1/cert-manager.yaml",
+        "manifests/cert-manager/v1.21.2/cert-manager.yaml",
+        "manifests/metrics-server/v0.8.0/components.yaml",
+        "manifests/metrics-server/v0.9.0/components.yaml",
     ],
     get: Get::Section("kubernetes"),
     ..NOTHING

@@ -11,8 +11,10 @@ pub(super) fn configuration(documents: &Documents) -> String {
     let or = |text: String, default: &str| if text.is_empty() { default.to_owned() } else { text };
     let driver = or(documents.text("KubeletConfiguration", "/cgroupDriver"), "systemd");
     let swap = documents.get("KubeletConfiguration", "/failSwapOn").as_bool().unwrap_or(true);
+    let serving = documents.get("KubeletConfiguration", "/serverTLSBootstrap").as_bool();
+    let serving = serving.filter(|asks| *asks).map_or("", |_| "serverTLSBootstrap: true\n");
     format!(
-        "apiVersion: kubelet.config.k8s.io/v1beta1\ncgroupDriver: {driver}\nclusterDNS:\n- 10.96.0.10\nfailSwapOn: {swap}\nkind: KubeletConfiguration\n"
+        "apiVersion: kubelet.config.k8s.io/v1beta1\ncgroupDriver: {driver}\nclusterDNS:\n- 10.96.0.10\nfailSwapOn: {swap}\nkind: KubeletConfiguration\n{serving}"
     )
 }
 
