@@ -1,5 +1,6 @@
 //! Whole clusters on real, current Kubernetes: from nothing to Ready, twice, and without a complaint about what kthw rendered.
 mod access;
+mod add_ons;
 mod bundle;
 mod firewall;
 mod picture;
@@ -32,10 +33,14 @@ fn from_nothing_to_ready(version: &str, metallb: &str) {
     let storage = ["--set", storage[0], "--set", storage[1], "--set", "nodes.wp1.networks={storage: 10.78.0.12}"];
     let plainly =
         |more: &[&str]| world.kthw(&[&["run", "recipes/ubuntu/full.rhai", "-w", workspace.as_str()], &storage[..], more].concat());
-    let traffic = traffic::named(metallb);
-    // One cluster is made with an audit log and bounds for pods, the other gets them later.
-    let of_access = if metallb == "0.15.2" { access::named().to_vec() } else { Vec::new() };
-    let settings = [&traffic.each_ref().map(String::as_str)[..], &of_access].concat();
+    // On one of both clusters there is more from the beginning on; the other gets a part of it later.
+    let more = metallb == "0.15.2";
+    if more {
+        add_ons::are_pinned(&world, &workspace, add_ons::NAMED.trim_start_matches("add_ons="));
+    }
+    let beside = if more { [&access::named()[..], &["--set", add_ons::SERVING]].concat() } else { Vec::new() };
+    let traffic = traffic::named(metallb, if more { add_ons::NAMED } else { add_ons::NAMED_NO_LONGER });
+    let settings: Vec<&str> = traffic.iter().map(String::as_str).chain(beside.iter().copied()).collect();
     let run = |more: &[&str]| plainly(&[&settings[..], more].concat());
     let kubectl = |arguments: &[&str]| {
         world.inside(1, &[&["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"], arguments].concat()).ended_with(0).stdout
@@ -54,12 +59,16 @@ fn from_nothing_to_ready(version: &str, metallb: &str) {
     nothing_complains(&world);
     the_cluster_is_in_the_network_of_nodes(&world, &kubectl);
     traffic::answers(&world);
+    if more {
+        add_ons::are_well(&world, &kubectl);
+        add_ons::metrics_are_known(&world, &kubectl);
+    }
     let validate = || world.kthw(&[&["validate", "--json", "-w", workspace.as_str()], &storage[..], &settings[..]].concat());
     validation::is_well(&validate);
-    if metallb == "0.14.8" {
+    if !more {
         firewall::lets_in_what_is_needed(&world);
     }
-    if !of_access.is_empty() {
+    if more {
         access::is_kept(&world, &kubectl);
         access::is_given(&world, &|words: &[&str]| match words {
             ["kubeconfig", "--inspect", ..] => world.kthw(words),
@@ -87,18 +96,20 @@ fn from_nothing_to_ready(version: &str, metallb: &str) {
         || kubectl(&["get", "secrets", "-n", "kube-system", "--field-selector", "type=bootstrap.kubernetes.io/token", "-o", "name"]);
     world.until("the bootstrap tokens to be gone", 90, || tokens().trim().is_empty());
     // The pods of the machine that is gone come to others, and a node is Ready before its share of MetalLB runs.
-    for (namespace, workload) in
-        [("metallb-system", "daemonset/speaker"), ("metallb-system", "deployment/controller"), ("traefik", "deployment/traefik")]
-    {
+    let own = [("metallb-system", "daemonset/speaker"), ("metallb-system", "deployment/controller"), ("traefik", "deployment/traefik")];
+    for (namespace, workload) in own.into_iter().chain(add_ons::WORKLOADS.into_iter().filter(|_| more)) {
         kubectl(&["rollout", "status", "-n", namespace, workload, "--timeout=180s"]);
     }
     let settled = run(&["--yes"]).ended_with(0);
     assert!(settled.stdout.contains("Nothing to change"), "{}", settled.stdout);
     traffic::answers(&world);
-    if metallb == "0.15.2" {
+    if more {
+        let fewer = traffic::named(metallb, add_ons::NAMED_NO_LONGER);
+        let fewer: Vec<&str> = fewer.iter().map(String::as_str).chain(beside.iter().copied()).collect();
+        add_ons::go_with_their_names(&|more: &[&str]| plainly(&[&fewer[..], more].concat()), &kubectl);
+        let validate = || world.kthw(&[&["validate", "--json", "-w", workspace.as_str()], &storage[..], &fewer[..]].concat());
         validation::names_what_is_broken(&world, &validate, &kubectl);
-    }
-    if metallb == "0.14.8" {
+    } else {
         traffic::is_upgraded(&world, &plainly, &kubectl);
         traffic::goes_with_its_name(&world, &plainly, &kubectl);
         access::comes_later(&world, &plainly, &kubectl);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 const ADDRESS: &str = "10.77.0.220";
 
 /// The settings that name them in the workspace.
-pub fn named(metallb: &str) -> [String; 8] {
+pub fn named(metallb: &str, add_ons: &str) -> [String; 8] {
     let pool = "{name: lan, addresses: [10.77.0.220-10.77.0.229]}";
     [
         "--set".into(),
@@ -13,7 +13,7 @@ pub fn named(metallb: &str) -> [String; 8] {
         "--set".into(),
         format!("traefik={{version: 3.6.12, address: {ADDRESS}}}"),
         "--set".into(),
-        "add_ons={local-path-provisioner: 0.0.30}".into(),
+        add_ons.into(),
         "--set".into(),
         super::firewall::NAMED.into(),
     ]
@@ -31,7 +31,7 @@ fn ping(world: &World) -> Said {
 
 /// A newer version takes the place of the one before, and nothing is left of what only that had.
 pub fn is_upgraded(world: &World, run: &dyn Fn(&[&str]) -> Said, kubectl: &dyn Fn(&[&str]) -> String) {
-    let newer = named("0.15.2");
+    let newer = named("0.15.2", super::add_ons::NAMED_NO_LONGER);
     let newer: Vec<&str> = newer.iter().map(String::as_str).collect();
     let plan = run(&[&newer[..], &["--dry-run"]].concat()).ended_with(0).stdout;
     assert!(plan.contains("version: v0.14.8 -> v0.15.2"), "{plan}");

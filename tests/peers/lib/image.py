@@ -36,13 +36,13 @@ def put(folder, data):
     return {"digest": "sha256:" + digest, "size": len(data)}
 
 
-def write(folder, root, reference, command):
-    """Makes `root` the image `NAME:TAG` whose entry point is `command`."""
+def write(folder, root, reference, command, user=""):
+    """Makes `root` the image `NAME:TAG` whose entry point is `command`, as this user (root when empty)."""
     name, tag = reference.rsplit(":", 1)
     content = put(folder, layer(root))
     config = {
         "architecture": "amd64", "os": "linux",
-        "config": {"Entrypoint": command, "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},
+        "config": {"User": user, "Entrypoint": command, "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},
         "rootfs": {"type": "layers", "diff_ids": [content["digest"]]},
         "history": [{"created_by": "kthw test peers"}],
     }

@@ -2,7 +2,8 @@
 //
 // Upstream's commands are modules that are not served, so this is one program that takes its role from its own name
 // (cert-manager-controller, -webhook, -cainjector) or its first argument. It accepts the arguments of upstream's chart and acts on those
-// that the tests' clusters need. Left out: ACME, Vault and Venafi issuers, metrics, and electing a leader, so one replica of each.
+// that the tests' clusters need. Left out: ACME, Vault and Venafi issuers, and electing a leader, so one replica of each; the controller's
+// metrics are empty.
 // The module's path lies inside upstream's because Go lets only such a module use upstream's internal packages.
 package main
 
@@ -11,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -51,6 +53,9 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
+
+// metrics is where upstream's manifest says that each role has them.
+const metrics = "0.0.0.0:9402"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -139,6 +144,7 @@ func runController(ctx context.Context) error {
 		return fmt.Errorf("cannot answer the liveness probe: %w", err)
 	}
 	go func() { ended <- healthz.NewServer(time.Minute).Start(ctx, listener) }()
+	go func() { ended <- http.ListenAndServe(metrics, http.NewServeMux()) }()
 	for name, construct := range controller.Known() {
 		one, err := construct(factory)
 		if err != nil {
@@ -164,7 +170,7 @@ func runWebhook(ctx context.Context) error {
 		return err
 	}
 	server, err := webhook.NewCertManagerWebhookServer(logf.Log, webhookconfig.WebhookConfiguration{
-		KubeConfig: flag("kubeconfig", ""), SecurePort: secure, HealthzPort: health, MetricsListenAddress: "0",
+		KubeConfig: flag("kubeconfig", ""), SecurePort: secure, HealthzPort: health, MetricsListenAddress: metrics,
 		TLSConfig: shared.TLSConfig{Dynamic: shared.DynamicServingConfig{
 			SecretNamespace: flag("dynamic-serving-ca-secret-namespace", "cert-manager"),
 			SecretName:      flag("dynamic-serving-ca-secret-name", "cert-manager-webhook-ca"),
@@ -188,7 +194,7 @@ func runInjector(ctx context.Context) error {
 	}
 	// The injector applies server-side under the name that its user agent begins with.
 	configuration = util.RestConfigWithUserAgent(configuration, "cainjector")
-	manager, err := ctrl.NewManager(configuration, ctrl.Options{Scheme: kinds, Metrics: metricsserver.Options{BindAddress: "0"}})
+	manager, err := ctrl.NewManager(configuration, ctrl.Options{Scheme: kinds, Metrics: metricsserver.Options{BindAddress: metrics}})
 	if err != nil {
 		return err
 	}
