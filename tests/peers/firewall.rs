@@ -98,6 +98,7 @@ fn only_what_is_needed_passes_and_who_is_locked_out_comes_back() {
 }
 
 /// Rules that let kthw in no more are taken back: when it says so itself, and when it died before.
+#[allow(clippy::print_stdout)]
 fn locked_out(scene: &Scene, wanted: &str) {
     let without_us = wanted.replace("{allow", "{ssh_from: [10.77.0.9/32], allow");
     let refused = scene.run(&without_us, "--yes").ended_with(3);

@@ -312,7 +312,7 @@ async fn other_recipes_and_another_workspace_are_named_before_anybody_is_asked()
     for (name, from, to, expected) in [
         ("phases/system", "VERSION = \"2.0.0\"", "VERSION = \"2.1.0\"", "recipe phases/system: 2.0.0 -> 2.1.0"),
         ("phases/system", "ip6-loopback", "ip6-elsewhere", "recipe phases/system 2.0.0: its text is another one"),
-        ("phases/workers", "\"phases/network@1\"", "\"phases/network\"", "recipe phases/workers 1.2.0: its text is another one"),
+        ("phases/workers", "\"phases/network@1\"", "\"phases/network\"", "recipe phases/workers 1.3.0: its text is another one"),
         ("ubuntu/full", "\"phases/validate-cluster@1\"", "\"phases/network@1\"", "recipe phases/traefik 1.0.0: is not needed any more"),
         (
             "ubuntu/full",

@@ -184,7 +184,7 @@ fn quota(object: &Object, all: &[Object]) -> Vec<Problem> {
 fn bandwidth(object: &Object, _: &[Object]) -> Vec<Problem> {
     const NAMES: [&str; 2] = ["kubernetes.io/ingress-bandwidth", "kubernetes.io/egress-bandwidth"];
     let has = |name: &&str| object.of_pods(&["metadata", "annotations", name]).is_some();
-    if !object.is_long_running() || NAMES.iter().all(|name| has(&name)) {
+    if !object.is_long_running() || NAMES.iter().all(has) {
         return Vec::new();
     }
     let message = format!("the pods of {} may take the whole network of their nodes", object.told());
