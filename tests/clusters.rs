@@ -110,6 +110,8 @@ fn from_nothing_to_ready(version: &str, metallb: &str) {
         let validate = || world.kthw(&[&["validate", "--json", "-w", workspace.as_str()], &storage[..], &fewer[..]].concat());
         validation::names_what_is_broken(&world, &validate, &kubectl);
     } else {
+        let words = [&["-w", workspace.as_str()], &storage[..], &settings[..]].concat();
+        traffic::is_told_to_a_router(&world, &words, &run);
         traffic::is_upgraded(&world, &plainly, &kubectl);
         traffic::goes_with_its_name(&world, &plainly, &kubectl);
         access::comes_later(&world, &plainly, &kubectl);

@@ -176,6 +176,9 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         98-address-pools
         98-traefik-without-metallb
         99-a-pool-that-another-cluster-has
+        99-bgp-of-nothing
+        99-bgp-on-1-36
+        99-bgp
         99-firewall-ports
         99-pihole-with-its-web-page
         99-pihole

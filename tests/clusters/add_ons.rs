@@ -100,6 +100,7 @@ pub fn go_with_their_names(run: &dyn Fn(&[&str]) -> Said, kubectl: &dyn Fn(&[&st
 fn apply(world: &World, items: &str) -> Said {
     let list = format!("{{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": {items}}}").replace('\n', " ");
     // kubectl's own check asks for a description of the whole API in a form that this build of metrics-server spoils.
-    let script = format!("printf '%s' '{list}' | kubectl --kubeconfig /etc/kubernetes/admin.conf apply --server-side --validate=false -f -");
+    let script =
+        format!("printf '%s' '{list}' | kubectl --kubeconfig /etc/kubernetes/admin.conf apply --server-side --validate=false -f -");
     world.inside(1, &["sh", "-c", &script])
 }

@@ -19,7 +19,7 @@ mod api {
         kubernetes::{AddOn, Place},
         workspace::Cluster,
     };
-    use kthw_engine::{Id, Options, Rhai, declare, throw};
+    use kthw_engine::{BadOption, Id, Options, Rhai, declare, throw};
     use rhai::Map;
     use serde::Deserialize;
 
@@ -60,11 +60,13 @@ mod api {
         }
     }
 
-    /// Keeps the addresses that services get, told by ARP in the nodes' network: one pool of MetalLB for each, and no others of kthw's.
+    /// Keeps the addresses that services get: one pool of MetalLB for each, and no others of kthw's. They are told by ARP in the nodes' network, or to routers
+    /// by BGP.
     ///
     /// Before anything changes, MetalLB's own webhook looks at all of them. A service asks for a pool by the annotation
     /// `metallb.universe.tf/address-pool` (from 0.15 on also `metallb.io/address-pool`). Options: `pools`, a list of maps with `name`, `addresses` (ranges such as `10.10.10.200-10.10.10.220` or
-    /// `10.10.10.200/29`) and `auto_assign` (`true` by default).
+    /// `10.10.10.200/29`), `auto_assign` (`true` by default) and `advertise` (`["l2"]` by default, or `"bgp"`, or both); `bgp`, a map with `asn`, the nodes' own, and `peers`, each
+    /// with `name`, `address` and `asn`.
     ///
     /// ```rhai
     /// let controller = metallb::controller(cluster, #{ version: "0.14.8" });
@@ -77,6 +79,9 @@ mod api {
             Ok(place) => place,
             Err(error) => return throw(&cx, error),
         };
+        if let Some(fault) = options.spec.fault() {
+            return throw(&cx, BadOption::new("metallb::addresses", fault));
+        }
         match options.spec.documents() {
             Ok(documents) => {
                 let addresses = AddOn::of_documents(Id::new("metallb.addresses", &place.cluster), place, documents);

@@ -19,6 +19,48 @@ pub struct MetalLb {
     /// The addresses that services get. A cluster has its own: no other machine, pool or cluster may have one of them.
     #[schemars(length(min = 1))]
     pub pools: Vec<AddressPool>,
+    /// Routers that are told by BGP where the addresses are, for pools that say so.
+    #[serde(default)]
+    pub bgp: Option<Bgp>,
+}
+
+/// BGP: who the nodes are, and which routers they talk to.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bgp {
+    /// The number of the nodes' autonomous system; 64512 to 65534 are for private use (RFC 6996).
+    #[schemars(range(min = 1))]
+    pub asn: u32,
+    /// The routers.
+    #[schemars(length(min = 1))]
+    pub peers: Vec<BgpPeer>,
+}
+
+/// A router that speaks BGP with every node.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BgpPeer {
+    /// Its name.
+    pub name: ObjectName,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// The number of its autonomous system.
+    #[schemars(range(min = 1))]
+    pub asn: u32,
+}
+
+/// How the network learns at which node an address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Advertise {
+    /// One node answers for it by ARP, in the nodes' own network.
+    L2,
+    /// Every node with a pod of the service tells the routers.
+    Bgp,
+}
+
+fn by_l2() -> Vec<Advertise> {
+    vec![Advertise::L2]
 }
 
 /// Addresses for services.
@@ -32,6 +74,10 @@ pub struct AddressPool {
     /// Whether a service that asks for no pool may get an address of it.
     #[serde(default = "super::yes")]
     pub auto_assign: bool,
+    /// How the network learns at which node an address is: `[l2]` (default), `[bgp]`, or both.
+    #[serde(default = "by_l2")]
+    #[schemars(length(min = 1))]
+    pub advertise: Vec<Advertise>,
 }
 
 /// Traefik, which takes HTTP and HTTPS from outside and passes it to the services that routes name.

@@ -1,6 +1,7 @@
 //! Rules about the addresses of services: nobody else may have one of them.
 use super::{Check, others::named_addresses, repeated};
-use crate::workspace::{AddressRange, MetalLb, Workspace, WorkspaceFile};
+use crate::workspace::{AddressRange, Advertise, MetalLb, Workspace, WorkspaceFile};
+use semver::Version;
 use std::net::Ipv4Addr;
 
 /// The pools by themselves: names, ranges, and one beside the other.
@@ -43,6 +44,52 @@ pub(super) fn pools(check: &mut Check<'_>) {
                 "MetalLB refuses pools that overlap: give each its own addresses",
             );
         }
+    }
+}
+
+/// Who is told of the pools by BGP: each router once, and none without a pool.
+pub(super) fn bgp(check: &mut Check<'_>) {
+    let Some(metallb) = &check.workspace.metallb else { return };
+    let by_bgp = metallb.pools.iter().position(|pool| pool.advertise.contains(&Advertise::Bgp));
+    match (&metallb.bgp, by_bgp) {
+        (None, Some(pool)) => check.add(
+            "kthw::workspace::bgp",
+            &format!("metallb.pools[{pool}].advertise"),
+            "told to whom?",
+            "no router is named that could learn of these addresses",
+            "add `bgp: { asn: 64512, peers: [{ name: router, address: 10.10.10.1, asn: 64513 }] }` under `metallb`, or write `[l2]`",
+        ),
+        (Some(_), None) => check.add(
+            "kthw::workspace::bgp",
+            "metallb.bgp",
+            "with nothing to tell",
+            "no pool is told by BGP",
+            "write `advertise: [bgp]` at a pool, or leave `bgp` out",
+        ),
+        _ => {}
+    }
+    let Some(bgp) = &metallb.bgp else { return };
+    // Its definition of routers says `int32` and allows more, which API servers refuse since 1.36 (https://github.com/metallb/metallb/issues/3034).
+    let kubernetes = check.versions().map(|versions| &versions.kubernetes);
+    let (strict, mended) = (Version::new(1, 36, 0), Version::new(0, 16, 0));
+    if let Some(kubernetes) = kubernetes.filter(|kubernetes| **kubernetes >= strict && metallb.version < mended) {
+        check.add_pair(
+            "kthw::workspace::bgp",
+            ("metallb.version", "before 0.16"),
+            ("metallb.bgp", "no router can be named"),
+            format!("Kubernetes {kubernetes} refuses every router of MetalLB {}", metallb.version),
+            "take MetalLB 0.16.1 or newer: https://github.com/metallb/metallb/issues/3034",
+        );
+    }
+    let names: Vec<&str> = bgp.peers.iter().map(|peer| peer.name.as_str()).collect();
+    for (earlier, later) in repeated(&names) {
+        check.add_pair(
+            "kthw::workspace::written_twice",
+            (&format!("metallb.bgp.peers[{earlier}].name"), "the first"),
+            (&format!("metallb.bgp.peers[{later}].name"), "the second"),
+            format!("two routers are called `{}`", names[later]),
+            "give each a name of its own",
+        );
     }
 }
 

@@ -52,6 +52,7 @@ const RULES: &[fn(&mut Check<'_>)] = &[
     addresses::build,
     metallb::pools,
     metallb::apart,
+    metallb::bgp,
     traefik::address,
     traefik::replicas,
     proxy_protocol::agrees,
