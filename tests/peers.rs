@@ -2,6 +2,7 @@
 pub mod firewall;
 mod load_balancer;
 mod packages;
+mod pair;
 mod system;
 mod template;
 mod through;

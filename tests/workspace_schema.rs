@@ -115,6 +115,7 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         99-no-pool
         99-pihole-of-another-version
         99-unknown-add-on
+        99-virtual-address
     "#]]
     .assert_eq(&seen);
     expect![[r#"
@@ -184,6 +185,7 @@ fn wrong_workspaces_are_wrong_in_an_editor_too() {
         99-pihole
         99-proxy-protocol-of-the-cluster-alone
         99-proxy-protocol-of-the-edge-alone
+        99-virtual-address-elsewhere
     "#]]
     .assert_eq(&unseen);
 }

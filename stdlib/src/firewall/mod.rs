@@ -8,7 +8,7 @@ mod ruleset;
 
 pub use host::{HostFirewall, PROGRAM, RULES, TRIAL_S, UNIT};
 pub use live::LiveHost;
-pub use opening::{From, OWN_NAMES, Opening, What, openings};
+pub use opening::{From, IP_IN_IP, OWN_NAMES, Opening, VRRP, What, openings};
 pub use ruleset::ruleset;
 
 use rhai::{Module, plugin::*};

@@ -23,15 +23,21 @@ pub const OWN_NAMES: &[&str] = &[
     "metallb-memberlist",
     "metallb-memberlist-udp",
     "load-balancer",
+    "vrrp",
 ];
+
+/// Packets in packets (RFC 2003).
+pub const IP_IN_IP: u8 = 4;
+/// Who has an address that several share (RFC 9568).
+pub const VRRP: u8 = 112;
 
 /// What passes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// Connections to ports.
     Ports(Protocol, Vec<Ports>),
-    /// Packets in packets, IP protocol 4 (RFC 2003).
-    IpInIp,
+    /// Packets of an IP protocol without ports, by its number.
+    Protocol(u8),
 }
 
 /// Who may connect.
@@ -85,7 +91,9 @@ impl fmt::Display for Opening {
         let list = |words: Vec<String>| words.join(", ");
         match &self.what {
             What::Ports(protocol, ports) => write!(f, "{} {}", protocol.word(), list(ports.iter().map(ToString::to_string).collect()))?,
-            What::IpInIp => f.write_str("IP in IP")?,
+            What::Protocol(IP_IN_IP) => f.write_str("IP in IP")?,
+            What::Protocol(VRRP) => f.write_str("VRRP")?,
+            What::Protocol(number) => write!(f, "IP protocol {number}")?,
         }
         match &self.from {
             From::Anywhere => f.write_str(" from anywhere"),
@@ -105,7 +113,7 @@ pub fn openings(workspace: &Workspace, node: &NodeSpec, encapsulation: Encapsula
     let mut openings = vec![Opening::tcp("ssh", ssh, From::named(said.map_or(&[], |said| &said.ssh_from)))];
     match node.role {
         Role::ControlPlane | Role::Worker => openings.extend(of_cluster(workspace, node, encapsulation)),
-        Role::LoadBalancer => openings.extend(of_edge(workspace)),
+        Role::LoadBalancer => openings.extend(of_edge(workspace, node)),
         Role::Other => {}
     }
     let further = said.iter().flat_map(|said| &said.allow).filter(|allowed| allowed.on.is_empty() || allowed.on.contains(&node.role));
@@ -143,7 +151,7 @@ fn of_cluster(workspace: &Workspace, node: &NodeSpec, encapsulation: Encapsulati
         openings.push(Opening::tcp("calico-bgp", 179, from_nodes()));
     }
     if encapsulation.is_ip_in_ip() {
-        openings.push(Opening { name: "calico-ipip".into(), what: What::IpInIp, from: from_nodes() });
+        openings.push(Opening { name: "calico-ipip".into(), what: What::Protocol(IP_IN_IP), from: from_nodes() });
     }
     if workspace.metallb.is_some() {
         openings.push(Opening::tcp("metallb-memberlist", 7946, from_nodes()));
@@ -152,13 +160,18 @@ fn of_cluster(workspace: &Workspace, node: &NodeSpec, encapsulation: Encapsulati
     openings
 }
 
-fn of_edge(workspace: &Workspace) -> Vec<Opening> {
-    let listeners = workspace.load_balancer.iter().flat_map(|balancer| &balancer.listeners);
-    let ports: Vec<Ports> = listeners.map(|listener| Ports::one(listener.port)).collect();
-    match ports.is_empty() {
-        true => Vec::new(),
-        false => vec![Opening { name: "load-balancer".into(), what: What::Ports(Protocol::Tcp, ports), from: From::Anywhere }],
+fn of_edge(workspace: &Workspace, node: &NodeSpec) -> Vec<Opening> {
+    let Some(balancer) = &workspace.load_balancer else { return Vec::new() };
+    let ports: Vec<Ports> = balancer.listeners.iter().map(|listener| Ports::one(listener.port)).collect();
+    let mut openings = Vec::new();
+    if !ports.is_empty() {
+        openings.push(Opening { name: "load-balancer".into(), what: What::Ports(Protocol::Tcp, ports), from: From::Anywhere });
     }
+    let others = alone(workspace.with_role(Role::LoadBalancer).filter(|other| other.name != node.name));
+    if balancer.virtual_address.is_some() && !others.is_empty() {
+        openings.push(Opening { name: "vrrp".into(), what: What::Protocol(VRRP), from: From::Ranges(others) });
+    }
+    openings
 }
 
 /// The addresses of machines, as ranges of one.

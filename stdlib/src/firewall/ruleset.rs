@@ -45,7 +45,7 @@ fn matching(opening: &Opening) -> String {
     };
     match &opening.what {
         What::Ports(protocol, ports) => format!("{from}{} dport {} ", protocol.word(), set(ports)),
-        What::IpInIp => format!("{from}meta l4proto 4 "),
+        What::Protocol(number) => format!("{from}meta l4proto {number} "),
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
             opening("ssh", tcp(&[22]), &[]),
             opening("etcd", tcp(&[2379, 2380]), &["10.10.10.117/32"]),
             opening("kubelet", tcp(&[10250]), &["192.168.0.0/16", "10.10.10.116/32", "192.168.4.0/24", "10.10.10.120/32", "10.10.10.9/24"]),
-            opening("calico-ipip", What::IpInIp, &["10.10.10.0/24"]),
+            opening("calico-ipip", What::Protocol(4), &["10.10.10.0/24"]),
             opening("mine", range, &[]),
         ];
         expect![[r##"

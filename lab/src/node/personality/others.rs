@@ -117,6 +117,7 @@ pub(super) fn archive(release: &Release) -> Vec<(&'static str, Vec<&'static str>
         "firewalld",
         "haproxy",
         "jq",
+        "keepalived",
         "nftables",
         "qemu-guest-agent",
         "tree",

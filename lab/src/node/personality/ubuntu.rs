@@ -45,6 +45,7 @@ pub(super) const ARCHIVE: &[(&str, &[&str])] = &[
     ("ipset", &["7.19-1ubuntu2"]),
     ("ipvsadm", &["1:1.31-1ubuntu0.1"]),
     ("jq", &["1.7.1-3ubuntu0.24.04.1"]),
+    ("keepalived", &["1:2.2.8-1build2"]),
     ("libnginx-mod-stream", &["1.24.0-2ubuntu7.5"]),
     ("linux-modules-extra-6.8.0-31-generic", &["6.8.0-31.31"]),
     ("nfs-common", &["1:2.6.4-3ubuntu5.1"]),

@@ -20,6 +20,7 @@ const BRINGS_UNIT: &[(&str, &str)] = &[
     ("containerd.io", "containerd.service"),
     ("dnf-automatic", "dnf-automatic.timer"),
     ("haproxy", "haproxy.service"),
+    ("keepalived", "keepalived.service"),
     ("kubelet", "kubelet.service"),
     ("nginx", "nginx.service"),
     ("open-iscsi", "iscsid.service"),
@@ -202,6 +203,7 @@ fn lay_out(host: &mut Host, name: &str) {
         "containerd" | "containerd.io" => &["/etc/containerd", "/var/lib/containerd", "/run/containerd"],
         "kubelet" => &["/etc/kubernetes/manifests", "/var/lib/kubelet", "/usr/lib/systemd/system/kubelet.service.d"],
         "kubernetes-cni" => &["/opt/cni/bin"],
+        "keepalived" => &["/etc/keepalived"],
         "nginx" => &["/etc/nginx/conf.d", "/etc/nginx/modules-enabled", "/var/log/nginx"],
         _ => &[],
     };

@@ -1,5 +1,6 @@
 //! The load balancer of an edge: the clusters that it serves, where it listens, and when a cluster counts as well.
 use super::super::{json_schema, names::UrlPath};
+use crate::proxmox::names::Bridge;
 use schemars::{JsonSchema, Schema};
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -37,6 +38,24 @@ pub struct LoadBalancer {
     #[serde(default = "proxy_timeout_s")]
     #[schemars(range(min = 1, max = 604_800))]
     pub proxy_timeout_s: u32,
+    /// An address that one of its machines has at a time, and another takes over when that one ends: what names of services lead to.
+    #[serde(default)]
+    pub virtual_address: Option<VirtualAddress>,
+}
+
+/// An address that several machines share by VRRP (RFC 9568), with keepalived.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VirtualAddress {
+    /// The address, in the nodes' network and nobody's own.
+    pub address: Ipv4Addr,
+    /// By which routers of one network tell each other apart: no other pair there has this number.
+    #[serde(default = "router_id")]
+    #[schemars(range(min = 1, max = 255))]
+    pub router_id: u8,
+    /// The network card of the nodes' network, as the system calls it; `eth0`, which is what cloud-init calls it on Proxmox VE.
+    #[serde(default = "eth0")]
+    pub interface: Bridge,
 }
 
 /// A cluster that is served.
@@ -120,6 +139,14 @@ impl LoadBalancer {
 
 fn web() -> Vec<Listener> {
     [80, 443].map(|port| Listener { port, target_port: None, proxy_timeout_s: None }).into()
+}
+
+fn router_id() -> u8 {
+    51
+}
+
+fn eth0() -> Bridge {
+    "eth0".parse().expect("a default is as its rule wants it")
 }
 
 fn connect_timeout_s() -> u32 {

@@ -1,6 +1,6 @@
 //! Rules about the load balancer of an edge: which clusters it serves and where, and numbers that make sense together.
 use super::{Check, others::named_addresses, repeated};
-use crate::workspace::{LoadBalancer, ServedCluster, kind::ingress_address, names::is_label};
+use crate::workspace::{LoadBalancer, Role, ServedCluster, kind::ingress_address, names::is_label};
 use kthw_engine::nearest;
 use std::net::Ipv4Addr;
 
@@ -40,6 +40,29 @@ pub(super) fn clusters(check: &mut Check<'_>) {
         if let Some(address) = cluster.address {
             own_address(check, &path(index, "address"), address);
         }
+    }
+}
+
+/// An address that machines share is in their network, nobody's own, and there are machines to share it.
+pub(super) fn virtual_address(check: &mut Check<'_>) {
+    const PATH: &str = "load_balancer.virtual_address";
+    let workspace = check.workspace;
+    let Some(shared) = workspace.load_balancer.as_ref().and_then(|balancer| balancer.virtual_address.as_ref()) else { return };
+    let (path, address, network) = (format!("{PATH}.address"), shared.address, &workspace.network);
+    let mut add =
+        |path: &str, label: &str, message: String, help: &str| check.add("kthw::workspace::virtual_address", path, label, message, help);
+    if !network.nodes.contains(&address) {
+        let message = format!("{address} is outside of the nodes' network {}", network.nodes);
+        add(&path, "elsewhere", message, "the machine that has it answers for it by ARP: choose one in their network");
+    } else if address == network.gateway || workspace.nodes.iter().any(|node| node.address == address) {
+        add(&path, "somebody's own", format!("{address} is the address of a machine"), "choose one that nobody has");
+    }
+    if workspace.with_role(Role::LoadBalancer).count() < 2 {
+        let message = "one load balancer alone shares no address".into();
+        add(PATH, "shared with whom?", message, "add a second node with `role: load_balancer`, or leave `virtual_address` out");
+    }
+    if shared.router_id == 0 {
+        add(&format!("{PATH}.router_id"), "not such a number", "a virtual router has a number from 1 to 255".into(), "51 is usual");
     }
 }
 

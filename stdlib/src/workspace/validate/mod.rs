@@ -61,6 +61,7 @@ const RULES: &[fn(&mut Check<'_>)] = &[
     load_balancer::listeners,
     load_balancer::check,
     load_balancer::timeouts,
+    load_balancer::virtual_address,
     machines::sizes,
     system::known,
     system::cpu_type,
